@@ -1,0 +1,80 @@
+"""Decides which messages may come in: devices, names, clocks, limits. Waits only when a device was never seen before.
+
+What passed once is remembered as (device, layout) pairs. A batch made of known pairs with sane clocks is let through by
+three C-speed calls, whatever its size; everything else is sifted message by message.
+"""
+
+from collections.abc import Iterable
+
+from gateway import settings
+from gateway.admission.sieve import Sieve
+from gateway.contracts import Directory
+from gateway.layouts import DEVICE_NAME, Layouts
+from gateway.model import Batch, Decoded, Principal
+
+MAX_PAIRS = 1_000_000
+"""Known pairs kept; beyond it they are learned anew."""
+US = 1_000_000
+DAY_US = 86_400 * US
+
+
+class Gate:
+    """The door's memory and its rules. One per worker."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        layouts: Layouts,
+        *,
+        devices: settings.Devices,
+        clock: settings.Clock,
+        retention: settings.Retention,
+    ) -> None:
+        self._directory = directory
+        self._layouts = layouts
+        self._devices = devices
+        self._clock = clock
+        self._retention = retention
+        self._known: set[tuple[str, int]] = set()
+
+    def passes(self, principal: Principal, batch: Batch, now_us: int) -> bool:
+        """Whether the whole batch may come in as it is, told from memory alone. False means: sift it."""
+        if not batch.devices:
+            return True
+        if not principal.writes_any and not all(map(principal.may_write, batch.devices)):
+            return False
+        if max(batch.times) > now_us + self._clock.max_ahead_secs * US:
+            return False
+        if min(batch.times) < now_us - self._retention.days * DAY_US:
+            return False
+        return self._known.issuperset(zip(batch.devices, batch.layouts, strict=True))
+
+    async def sift(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
+        """Return the messages that may come in, and a refusal for each that may not. Raises SinkUnavailable."""
+        await self._meet(decoded.batch.devices)
+        sieve = Sieve(
+            principal,
+            self._directory,
+            self._layouts,
+            devices=self._devices,
+            clock=self._clock,
+            retention=self._retention,
+        )
+        sifted = sieve.sift(decoded, now_us)
+        self._remember(zip(sifted.batch.devices, sifted.batch.layouts, strict=True))
+        return sifted
+
+    def forget(self) -> None:
+        """Look at every pair again: a device was changed, or a metric declared anew."""
+        self._known.clear()
+
+    async def _meet(self, names: Iterable[str]) -> None:
+        card = self._directory.card
+        strangers = {name for name in set(names) if card(name) is None and DEVICE_NAME.fullmatch(name)}
+        if strangers:
+            await self._directory.look_up(strangers)
+
+    def _remember(self, pairs: Iterable[tuple[str, int]]) -> None:
+        if len(self._known) > MAX_PAIRS:
+            self._known.clear()
+        self._known.update(pairs)

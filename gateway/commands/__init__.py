@@ -1,0 +1,1 @@
+"""The gateway's sub-commands; `gateway.cli` mounts them."""

@@ -1,0 +1,135 @@
+"""The joints where stages meet. Each has two implementations that pass one contract suite: the real one, and `testing`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from gateway.model import Batch, Block, Layout, Metric, Outcome, Principal, Shape
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        ...
+
+
+class Written(NamedTuple):
+    """What a sink did with a group of batches."""
+
+    outcomes: list[Outcome]
+    """One for each batch, in order."""
+    newest: list[Block]
+    """The newest stored message per device and shape, for the live state."""
+
+
+class Sink(Protocol):
+    """Where batches become durable."""
+
+    async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
+        """Return after COMMIT. Safe to call concurrently; the same batch again is absorbed as duplicates.
+
+        With `atomic` (a group of one batch) a conflict or a rejected message leaves nothing stored: `stored` is 0.
+        Messages that the database refuses for their data are dead-lettered and named in the outcome.
+        Raises SinkUnavailable if the same batch may succeed later, SinkFault if an operator must act first.
+        """
+        ...
+
+
+class Card:
+    """What admission must know of one device: whether it may write, and what it has reported so far."""
+
+    __slots__ = ("enabled", "known", "metrics", "shapes")
+
+    def __init__(self, *, known: bool = True, enabled: bool = True) -> None:
+        self.known = known
+        self.enabled = enabled
+        self.metrics: set[Metric] = set()
+        self.shapes: set[Shape] = set()
+
+    def note(self, shape: Shape) -> None:
+        """Remember that the device reports this shape."""
+        self.shapes.add(shape)
+        self.metrics.update(shape.metrics)
+
+
+class Directory(Protocol):
+    """The registry as admission sees it: a bounded cache in front of the database."""
+
+    def card(self, device: str) -> Card | None:
+        """Return what is cached; None means: look it up."""
+        ...
+
+    async def look_up(self, devices: Collection[str]) -> None:
+        """Load the cards of these devices, in one round trip shared by all who ask at the same time.
+
+        A device that does not exist gets a card with known=False for a second. Raises SinkUnavailable.
+        """
+        ...
+
+
+class Newest(NamedTuple):
+    """A stored message as the state store keeps it: one per device and shape."""
+
+    shape_id: int
+    time_us: int
+    doubles: tuple[float, ...]
+    ints: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+class LiveState(Protocol):
+    """The newest message per device and shape. Derived: it can always be rebuilt from the database."""
+
+    async def apply(self, blocks: Sequence[Block]) -> None:
+        """Keep each message if it is not older than what is there; atomic per call. Raises StateUnavailable."""
+        ...
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+        """Return what is known of each device, in order, in one round trip. Raises StateUnavailable."""
+        ...
+
+
+class ShapeBook(Protocol):
+    """Shape ids → shapes."""
+
+    async def shapes(self, ids: Collection[int]) -> Mapping[int, Shape]:
+        """Return the shapes that exist, from the cache or in one round trip. Raises SinkUnavailable."""
+        ...
+
+
+class Credentials(Protocol):
+    """Where hashed tokens are kept."""
+
+    async def find(self, digest: bytes) -> tuple[Principal, int | None] | None:
+        """Return who presents the token with this SHA-256 digest and when it expires (µs), if it is valid.
+
+        Raises SinkUnavailable.
+        """
+        ...
+
+
+class DeadLetter(NamedTuple):
+    """A refused or poisonous item, kept with its bytes and reason."""
+
+    source: str
+    """`mqtt` or `database`."""
+    code: str
+    detail: str
+    device: str | None
+    payload: bytes
+    topic: str | None = None
+
+
+class DeadLetters(Protocol):
+    """Where refused items are kept to look at."""
+
+    async def put(self, letters: Sequence[DeadLetter]) -> None:
+        """Return after COMMIT. Raises SinkUnavailable."""
+        ...
+
+
+class LayoutTable(Protocol):
+    """Layout numbers → layouts, as a batch refers to them."""
+
+    table: list[Layout]

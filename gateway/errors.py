@@ -1,0 +1,195 @@
+"""Every way to say no: the exception tree, and the closed list of reasons for refusing one reading.
+
+    GatewayError
+    ├── ClientError          the caller must change something (4xx)
+    │   ├── BadPayload       400  the body cannot be read at all
+    │   ├── Unauthorized     401  no credential, or one that is not valid
+    │   ├── Forbidden        403  a valid credential that may not do this
+    │   ├── NotFound         404
+    │   ├── BodyTimeout      408  the body did not arrive in time
+    │   ├── TooLarge         413  `limit` names the setting that was hit
+    │   ├── UnsupportedMedia 415
+    │   └── BadRequest       422  readable, but with a parameter that cannot be served
+    ├── Unavailable          503  the same call may succeed later (`retry_after` seconds)
+    │   ├── Overloaded            a bounded queue is full
+    │   ├── SinkUnavailable       the database cannot be reached
+    │   ├── StateUnavailable      Redis cannot be reached
+    │   └── Draining              this process is stopping
+    ├── SinkFault            500  the database refuses everything: a standing fault for the operator
+    └── StartError           the process cannot start: settings, migrations, ports, local stack
+
+Status, code and whether a retry can help are attributes; nobody asks with isinstance chains.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Something went wrong that a caller is told about. The docstring is the default message."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    retry_after: float | None = None
+
+    def __init__(self, message: str = "", **details: object) -> None:
+        self.message = message or (self.__doc__ or self.code).strip().splitlines()[0]
+        self.details = details
+        super().__init__(self.message)
+
+
+class ClientError(GatewayError):
+    """The request cannot be served as it is."""
+
+    status = 400
+    code = "bad_request"
+
+
+class BadPayload(ClientError):
+    """The body cannot be read."""
+
+    code = "bad_payload"
+
+
+class Unauthorized(ClientError):
+    """A valid credential is needed: send it as 'Authorization: Bearer <token>'."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ClientError):
+    """This credential may not do that."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(ClientError):
+    """There is no such thing here."""
+
+    status = 404
+    code = "not_found"
+
+
+class BodyTimeout(ClientError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "body_timeout"
+
+
+class TooLarge(ClientError):
+    """The body is larger than this gateway takes; send it in parts."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMedia(ClientError):
+    """The body's media type or encoding is not one this gateway reads."""
+
+    status = 415
+    code = "unsupported_media"
+
+
+class BadRequest(ClientError):
+    """A parameter of the request cannot be served."""
+
+    status = 422
+    code = "bad_parameter"
+
+
+class Unavailable(GatewayError):
+    """The gateway cannot take this now; the same request may succeed later."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, message: str = "", *, retry_after: float = 1.0, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class Overloaded(Unavailable):
+    """The write queue is full."""
+
+    code = "overloaded"
+
+
+class SinkUnavailable(Unavailable):
+    """The database cannot be reached."""
+
+    code = "database_unavailable"
+
+
+class StateUnavailable(Unavailable):
+    """The state store (Redis) cannot be reached."""
+
+    code = "state_unavailable"
+
+
+class Draining(Unavailable):
+    """This gateway is stopping; another one takes over."""
+
+    code = "draining"
+
+
+class SinkFault(GatewayError):
+    """The database refuses every write; an operator must look (see /readyz)."""
+
+    status = 503
+    code = "database_fault"
+    retry_after = 5.0
+
+
+class StartError(GatewayError):
+    """The gateway cannot start."""
+
+    code = "start_failed"
+
+
+class SettingsError(StartError):
+    """A setting is wrong."""
+
+    code = "bad_setting"
+
+
+class MigrationError(StartError):
+    """The database's schema cannot be brought up to date."""
+
+    code = "migration_failed"
+
+
+class LocalStackError(StartError):
+    """The local stack cannot start."""
+
+    code = "local_stack_failed"
+
+
+class Reason(StrEnum):
+    """Why one reading, message or item may not come in. Stable: clients match on these."""
+
+    BAD_ITEM = "bad_item"
+    UNKNOWN_FIELD = "unknown_field"
+    NO_VALUES = "no_values"
+    LENGTH_MISMATCH = "length_mismatch"
+    MISSING_DEVICE = "missing_device"
+    BAD_DEVICE_NAME = "bad_device_name"
+    DEVICE_MISMATCH = "device_mismatch"
+    DEVICE_FORBIDDEN = "device_forbidden"
+    UNKNOWN_DEVICE = "unknown_device"
+    DEVICE_DISABLED = "device_disabled"
+    BAD_METRIC_NAME = "bad_metric_name"
+    BAD_TIMESTAMP = "bad_timestamp"
+    TOO_FAR_AHEAD = "too_far_ahead"
+    TOO_OLD = "too_old"
+    BAD_VALUE = "bad_value"
+    NOT_FINITE = "not_finite"
+    INT_OUT_OF_RANGE = "int_out_of_range"
+    BAD_TEXT = "bad_text"
+    TEXT_TOO_LONG = "text_too_long"
+    SERIES_LIMIT = "series_limit"
+    TYPE_CONFLICT = "type_conflict"
+    CONFLICT = "conflict"
+    REJECTED_BY_DATABASE = "rejected_by_database"

@@ -1,0 +1,233 @@
+"""Messages in, acknowledgements out: each in arrival order, on its own connection, and only when it is safe.
+
+                        ┌ stored ───────────────────────┐
+    message → judge ────┼ refused → dead letter put ────┼→ done → acknowledged once all before it are done
+                  ↑     └ not now ──┐                   │
+                  └── wait, jitter ─┘
+
+What waits for the database stays unacknowledged, so the broker's window (Receive Maximum) is the back-pressure. When a
+connection is gone its messages are dropped here, because the broker sends them again. QoS 0 has neither.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TypeVar
+
+from gateway.contracts import DeadLetter, DeadLetters
+from gateway.errors import GatewayError, Unavailable
+from gateway.model import Receipt
+from gateway.mqtt.backoff import full_jitter
+from gateway.mqtt.judge import Door, Judge
+from gateway.mqtt.link import ANSWER_SECS, Message
+from gateway.mqtt.session import Session
+from gateway.mqtt.topics import parse_topic
+from gateway.settings import Mqtt
+from gateway.telemetry import events, mqtt_events
+
+MAX_HELD_BYTES = 64 * 2**20
+"""Payload bytes in hand, for each QoS; one message more is taken, whatever its size."""
+RETRY_BASE_SECS = 1.0
+RETRY_CAP_SECS = 5.0
+
+T = TypeVar("T")
+
+
+class _Item:
+    """A message in hand."""
+
+    __slots__ = ("done", "message", "task")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.done = False
+        self.task: asyncio.Task[None] | None = None
+
+
+class Consumer:
+    """Owns the session and one task a message. At most `max_messages` of each QoS are in hand."""
+
+    def __init__(
+        self, session: Session, judge: Judge, dead_letters: DeadLetters, *, max_messages: int, rng: Random
+    ) -> None:
+        self._session = session
+        self._judge = judge
+        self._dead_letters = dead_letters
+        self._max_messages = max_messages
+        self._rng = rng
+        self._hand: deque[_Item] = deque()
+        """QoS 1, in arrival order."""
+        self._loose: set[_Item] = set()
+        """QoS 0."""
+        self._held_bytes = [0, 0]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._arrivals = 0
+        self._dropped = 0
+        self._reporting = False
+        self._stopping = False
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the subscription stands."""
+        return self._session.connected
+
+    @property
+    def last_error(self) -> str | None:
+        """Why it does not, for people."""
+        return self._session.last_error
+
+    def start(self) -> None:
+        """Begin to connect; returns at once, whether or not there is a broker."""
+        self._runner = asyncio.create_task(
+            self._session.run(self._arrived, on_lost=self._drop_unacknowledged), name="mqtt.session"
+        )
+
+    async def stop(self, *, within_secs: float) -> None:
+        """Take nothing more, wait for what is in hand, acknowledge it, disconnect. The broker keeps the session.
+
+        What is not done `within_secs` is left unacknowledged; the broker sends it again. Safe to call twice.
+        """
+        self._stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_secs)
+        if self._tasks:
+            mqtt_events.left_behind(len(self._tasks))
+            self._count_dropped(len(self._loose))
+            await _cancel(self._tasks)
+        await self._session.close()
+        if self._runner is not None:
+            await asyncio.wait([self._runner], timeout=ANSWER_SECS)
+            await _cancel({self._runner})
+
+    def _arrived(self, message: Message) -> None:
+        self._arrivals += 1
+        self._report_soon()
+        in_hand = len(self._hand) if message.qos else len(self._loose)
+        if self._stopping or in_hand >= self._max_messages or self._held_bytes[message.qos] >= MAX_HELD_BYTES:
+            self._turn_away(message)
+            return
+        self._held_bytes[message.qos] += len(message.payload)
+        item = _Item(message)
+        if message.qos:
+            self._hand.append(item)
+        else:
+            self._loose.add(item)
+        item.task = asyncio.create_task(self._process(item), name="mqtt.message")
+        self._tasks.add(item.task)
+
+    def _turn_away(self, message: Message) -> None:
+        if message.qos == 0:
+            self._dropped += 1
+        elif not self._stopping:
+            mqtt_events.window_exceeded(len(self._hand), self._held_bytes[1])
+            self._session.drop()
+
+    async def _process(self, item: _Item) -> None:
+        message = item.message
+        try:
+            verdict = await self._insist(lambda: self._judge.judge(message))
+            if verdict.letter is not None:
+                await self._keep(verdict.letter)
+        finally:
+            if item.task is not None:
+                self._tasks.discard(item.task)
+        self._acknowledge(item)
+        self._judge.reply(message, verdict.answer)
+
+    async def _keep(self, letter: DeadLetter) -> None:
+        await self._insist(lambda: self._dead_letters.put([letter]))
+        events.dead_lettered(letter.source, letter.code)
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until it succeeds; ends otherwise only when this task is cancelled."""
+        attempt = 0
+        while True:
+            try:
+                return await call()
+            except GatewayError as exc:
+                refusal = exc
+            except asyncio.CancelledError:
+                if _is_cancelled():
+                    raise
+                refusal = Unavailable("given up by another part of the gateway")
+            except Exception as exc:  # noqa: BLE001 -- not safe yet, so it must neither be acknowledged nor forgotten
+                refusal = GatewayError(repr(exc))
+            mqtt_events.deferred(refusal.code, refusal.message)
+            base = refusal.retry_after or RETRY_BASE_SECS
+            await asyncio.sleep(full_jitter(attempt, base=base, cap=RETRY_CAP_SECS, rng=self._rng))
+            attempt += 1
+
+    def _acknowledge(self, item: _Item) -> None:
+        """Acknowledge everything up to the first message that is not done."""
+        self._report_soon()
+        if not item.message.qos:
+            self._loose.discard(item)
+            self._held_bytes[0] -= len(item.message.payload)
+            return
+        item.done = True
+        hand = self._hand
+        while hand and hand[0].done:
+            message = hand.popleft().message
+            self._held_bytes[1] -= len(message.payload)
+            message.ack()
+
+    def _drop_unacknowledged(self) -> None:
+        """Forget what came on a connection that is gone. QoS 0 goes on: nobody sends it again."""
+        for item in self._hand:
+            if item.task is not None:
+                item.task.cancel()
+        self._hand.clear()
+        self._held_bytes[1] = 0
+        self._report_soon()
+
+    def _report_soon(self) -> None:
+        if not self._reporting:
+            self._reporting = True
+            asyncio.get_running_loop().call_soon(self._report)
+
+    def _report(self) -> None:
+        """Count what happened in this turn of the loop, together."""
+        self._reporting = False
+        mqtt_events.taken(self._arrivals, in_hand=len(self._hand) + len(self._loose))
+        self._arrivals = 0
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            self._count_dropped(dropped)
+
+    def _count_dropped(self, messages: int) -> None:
+        if messages:
+            mqtt_events.qos0_dropped(messages, why="stopping" if self._stopping else "too many in hand")
+
+
+def build(
+    settings: Mqtt,
+    door: Door,
+    dead_letters: DeadLetters,
+    *,
+    encode: Callable[[Receipt], bytes],
+    client_id: str,
+    rng: Random,
+) -> Consumer:
+    """Return a consumer that is ready to start. Raises SettingsError.
+
+    `client_id` names the broker's session: it must stay the same over restarts and differ between consumers.
+    """
+    topics = parse_topic(settings.topic, share=settings.share)
+    session = Session(settings, topics.subscription, client_id=client_id, rng=rng)
+    judge = Judge(topics, door, encode=encode, max_payload_bytes=settings.max_payload_bytes)
+    # Twice the window: after a resume, brokers were seen to send up to twice of it.
+    return Consumer(session, judge, dead_letters, max_messages=2 * settings.receive_max, rng=rng)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task itself is asked to end, and not just something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,117 @@
+"""One message in, a verdict out: safe as it is, or safe once a dead letter is kept. Never acknowledges, never retries.
+
+The broker has checked who may publish on which topic (its ACL); the gateway trusts the topic and writes any device.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from gateway.contracts import DeadLetter
+from gateway.errors import GatewayError, Reason, TooLarge
+from gateway.model import Principal, Receipt, Role
+from gateway.mqtt.link import Message
+from gateway.mqtt.topics import Topics
+from gateway.telemetry import mqtt_events
+
+TRUSTED = Principal(Role.INGEST)
+BAD_TOPIC = "bad_topic"
+INTERNAL = GatewayError.code
+MAX_DETAIL = 1000
+"""Characters of a dead letter's detail."""
+
+
+class Door(Protocol):
+    """Where bodies go: `gateway.intake.Intake`, or a script in tests."""
+
+    async def take(self, body: bytes, *, principal: Principal, media: str | None, device: str | None) -> Receipt:
+        """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
+        ...
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What a device is told when its message could not be read at all."""
+
+    code: str
+    detail: str
+
+
+class Verdict(NamedTuple):
+    """What must be kept before the message is acknowledged, and what the device may be told."""
+
+    letter: DeadLetter | None
+    answer: Receipt | Problem
+
+
+class Judge:
+    """Tries each message once."""
+
+    def __init__(
+        self, topics: Topics, door: Door, *, encode: Callable[[Receipt], bytes], max_payload_bytes: int
+    ) -> None:
+        self._topics = topics
+        self._door = door
+        self._encode = encode
+        self._max_payload_bytes = max_payload_bytes
+
+    async def judge(self, message: Message) -> Verdict:
+        """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet."""
+        device = self._topics.device_of(message.topic)
+        if device is None:
+            return _unreadable(message, None, BAD_TOPIC, "the topic does not fit mqtt.topic, or names no device")
+        size, limit = len(message.payload), self._max_payload_bytes
+        if size > limit:
+            return _unreadable(message, device, TooLarge.code, f"{size} bytes; limit {limit} (mqtt.max_payload_bytes)")
+        try:
+            receipt = await self._door.take(message.payload, principal=TRUSTED, media=None, device=device)
+        except GatewayError as exc:
+            if exc.retry_after is not None:
+                raise
+            return _unreadable(message, device, exc.code, exc.message)
+        except Exception as exc:  # noqa: BLE001 -- one message must not stop the rest
+            mqtt_events.message_failed(message.topic, exc)
+            return _unreadable(message, device, INTERNAL, repr(exc))
+        return Verdict(_letter_of(message, device, receipt) if receipt.errors else None, receipt)
+
+    def reply(self, message: Message, answer: Receipt | Problem) -> None:
+        """Publish the answer if the message asks for one (MQTT 5, 4.10); at most once, never waiting.
+
+        A topic that devices publish on is refused: the gateway may write there what the asking device may not.
+        """
+        topic = message.response_topic
+        if topic is None:
+            return
+        if topic.startswith("$") or self._topics.device_of(topic) is not None:
+            mqtt_events.reply_refused("the response topic is one that devices or the broker publish on")
+            return
+        message.reply(self._encode(answer) if isinstance(answer, Receipt) else msgspec.json.encode(answer))
+
+
+def _unreadable(message: Message, device: str | None, code: str, detail: str) -> Verdict:
+    return Verdict(_letter(message, device, code, detail), Problem(code, _text(detail)))
+
+
+def _letter_of(message: Message, device: str, receipt: Receipt) -> DeadLetter | None:
+    """Return one letter for all that was refused, unless the database has kept every one of them already."""
+    readings: Counter[str] = Counter()
+    for refusal in receipt.errors:
+        readings[refusal.code] += refusal.readings
+    first = next((one for one in receipt.errors if one.code != Reason.REJECTED_BY_DATABASE), None)
+    if first is None:
+        return None
+    codes = ", ".join(f"{code} ({n})" for code, n in readings.most_common())
+    more = " and more" if receipt.errors_truncated else ""
+    stored = f"{receipt.accepted} readings are stored"
+    return _letter(message, device, first.code, f"{codes}{more}; {stored}; first: {first.path}: {first.message}")
+
+
+def _letter(message: Message, device: str | None, code: str, detail: str) -> DeadLetter:
+    name = None if device is None else _text(device)
+    return DeadLetter("mqtt", code, _text(detail), name, message.payload, _text(message.topic))
+
+
+def _text(text: str) -> str:
+    """Return what PostgreSQL can store: a letter that cannot be kept would be tried for ever."""
+    return text[:MAX_DETAIL].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -1,0 +1,234 @@
+"""Every setting, once: a frozen typed tree from gateway.toml and GATEWAY_<BRANCH>__<NAME>. Unknown keys fail.
+
+Each field carries its unit in its name and a sentence that `gateway settings` and docs/settings.md print.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from gateway.errors import SettingsError
+
+ENV_PREFIX = "GATEWAY_"
+CONFIG_ENV = "GATEWAY_CONFIG"
+SECRETS = frozenset({"auth.admin_key"})
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the tree; a stage gets its own branch, never the tree."""
+
+
+class Http(Branch, frozen=True):
+    """The HTTP door."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port to listen on.")] = 8080
+    workers: Annotated[Count, Meta(description="Worker processes; one consumes MQTT.")] = 1
+    max_body_bytes: Annotated[Count, Meta(description="Largest request body, as sent.")] = 8 * 2**20
+    max_inflated_bytes: Annotated[Count, Meta(description="Largest body after decompression.")] = 32 * 2**20
+    max_readings: Annotated[Count, Meta(description="Most readings in one request.")] = 100_000
+    body_deadline_secs: Annotated[Seconds, Meta(description="Time a whole body may take to arrive.")] = 30.0
+    max_inflight_bytes: Annotated[
+        Count, Meta(description="Bodies being read at once, together; above it new ones get 503.")
+    ] = 256 * 2**20
+    drain_secs: Annotated[
+        float, Meta(ge=0, description="Time between answering 503 on /readyz and closing the port, on SIGTERM.")
+    ] = 1.0
+    grace_secs: Annotated[Seconds, Meta(description="Longest wait for requests in hand on SIGTERM.")] = 25.0
+    access_log: Annotated[bool, Meta(description="Log one line a request (triples its cost).")] = False
+
+
+class Database(Branch, frozen=True):
+    """The database."""
+
+    url: Annotated[str, Meta(description="PostgreSQL or TimescaleDB, as a libpq URL.")] = (
+        "postgresql://postgres@127.0.0.1:5432/postgres"
+    )
+    writer_slots: Annotated[Count, Meta(description="Connections a worker commits on at once.")] = 2
+    read_pool: Annotated[Count, Meta(description="Connections a worker reads on at most.")] = 4
+    connect_timeout_secs: Annotated[Seconds, Meta(description="Longest wait for a connection.")] = 5.0
+    write_timeout_secs: Annotated[Seconds, Meta(description="Longest wait for one COMMIT.")] = 30.0
+    read_timeout_secs: Annotated[Seconds, Meta(description="Longest wait for one read.")] = 10.0
+    chunk_hours: Annotated[
+        Count, Meta(description="Hours a hypertable chunk spans (TimescaleDB; set when the table is made).")
+    ] = 24
+
+
+class Redis(Branch, frozen=True):
+    """The newest state."""
+
+    url: Annotated[str, Meta(description="Redis or Valkey: redis://, rediss:// or unix://.")] = (
+        "redis://127.0.0.1:6379/0"
+    )
+    ack_wait_ms: Annotated[Count, Meta(description="How long an acknowledgement waits for the state at most.")] = 100
+    timeout_secs: Annotated[Seconds, Meta(description="Longest wait for one command.")] = 1.0
+    max_pending_rows: Annotated[
+        Count, Meta(description="Newest messages kept for Redis while it is away; beyond it the oldest go.")
+    ] = 200_000
+
+
+class Mqtt(Branch, frozen=True):
+    """The MQTT door."""
+
+    url: Annotated[str, Meta(description="Broker, mqtt:// or mqtts:// with user:password@; empty = off.")] = ""
+    topic: Annotated[str, Meta(description="Where devices publish; {device} is the level that names the device.")] = (
+        "devices/{device}/readings"
+    )
+    share: Annotated[
+        str, Meta(description="Shared subscription group of several gateways; empty = a plain subscription.")
+    ] = "gateway"
+    client_id: Annotated[str, Meta(description="Stable session name; must differ between gateways.")] = "device-gateway"
+    receive_max: Annotated[
+        int, Meta(ge=1, le=65535, description="Messages the broker may send before they are acknowledged.")
+    ] = 1000
+    session_expiry_secs: Annotated[
+        Count, Meta(description="How long the broker keeps messages for a gateway that is away.")
+    ] = 86_400
+    max_payload_bytes: Annotated[Count, Meta(description="Largest message; larger ones are dead-lettered.")] = 2**20
+    port: Annotated[Port, Meta(description="Where the broker of `gateway up` listens for devices.")] = 1883
+    ca_file: Annotated[str, Meta(description="CA certificates for mqtts://; empty = the system's.")] = ""
+
+
+class Queue(Branch, frozen=True):
+    """The queue in front of the database, per worker."""
+
+    max_rows: Annotated[Count, Meta(description="Messages that may wait.")] = 200_000
+    max_bytes: Annotated[Count, Meta(description="Bytes that may wait.")] = 256 * 2**20
+    commit_rows: Annotated[Count, Meta(description="Messages one COMMIT takes at most.")] = 20_000
+
+
+class Auth(Branch, frozen=True):
+    """Credentials."""
+
+    admin_key: Annotated[str, Meta(description="A bootstrap admin key, valid as long as it is set; empty = none.")] = ""
+    refresh_ms: Annotated[
+        Count, Meta(le=1000, description="How often revoked credentials and changed devices are looked for.")
+    ] = 400
+
+
+class Devices(Branch, frozen=True):
+    """The registry's rules."""
+
+    unknown: Annotated[Literal["refuse", "auto"], Meta(description="What to do with a device never heard of.")] = (
+        "refuse"
+    )
+    max_metrics: Annotated[Count, Meta(description="Metrics a device may have.")] = 500
+    max_shapes: Annotated[
+        Count, Meta(description="Shapes a device may have; further ones are stored as one message per metric.")
+    ] = 100
+    kind_change: Annotated[
+        Literal["keep", "refuse"],
+        Meta(description="A metric that changes its kind: keep both kinds, or refuse the reading."),
+    ] = "keep"
+    conflict: Annotated[
+        Literal["keep_first", "overwrite"],
+        Meta(description="Same device, metrics and time with other values: keep the first, or overwrite it."),
+    ] = "keep_first"
+
+
+class Clock(Branch, frozen=True):
+    """What to do with device clocks."""
+
+    max_ahead_secs: Annotated[Count, Meta(description="How far a timestamp may lie ahead of ours.")] = 300
+    ahead: Annotated[
+        Literal["refuse", "clamp"],
+        Meta(description="A timestamp further ahead: refuse it, or store it at the time of receipt."),
+    ] = "refuse"
+
+
+class Retention(Branch, frozen=True):
+    """How long readings are kept."""
+
+    days: Annotated[Count, Meta(description="Readings older than this are refused.")] = 3650
+
+
+class Log(Branch, frozen=True):
+    """Logs, as JSON lines on stderr."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe line that is written.")
+    ] = "info"
+
+
+class Settings(Branch, frozen=True):
+    """The whole tree."""
+
+    http: Http = Http()
+    database: Database = Database()
+    redis: Redis = Redis()
+    mqtt: Mqtt = Mqtt()
+    queue: Queue = Queue()
+    auth: Auth = Auth()
+    devices: Devices = Devices()
+    clock: Clock = Clock()
+    retention: Retention = Retention()
+    log: Log = Log()
+
+
+class Described(NamedTuple):
+    """One setting, for people."""
+
+    path: str
+    env: str
+    value: object
+    default: object
+    sentence: str
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the file (the argument, $GATEWAY_CONFIG, or ./gateway.toml if there), then the environment over it.
+
+    Raises SettingsError with the name of the setting, its value and what is allowed.
+    """
+    tree = _from_file(path, environ)
+    for name, text in environ.items():
+        branch, _, leaf = name.removeprefix(ENV_PREFIX).lower().partition("__")
+        if name.startswith(ENV_PREFIX) and leaf:
+            tree.setdefault(branch, {})[leaf] = text
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as exc:
+        raise SettingsError(f"a setting is wrong: {exc}; 'gateway settings' lists them all") from exc
+
+
+def describe(settings: Settings) -> Iterator[Described]:
+    """Yield every setting with its sentence; secrets are masked."""
+    for branch in msgspec.structs.fields(Settings):
+        values = getattr(settings, branch.name)
+        for field in msgspec.structs.fields(branch.type):
+            path = f"{branch.name}.{field.name}"
+            value = getattr(values, field.name)
+            shown = "***" if path in SECRETS and value else value
+            yield Described(path, to_env(path), shown, field.default, _sentence(field.type))
+
+
+def to_env(path: str) -> str:
+    """`http.port` → `GATEWAY_HTTP__PORT`."""
+    return ENV_PREFIX + path.replace(".", "__").upper()
+
+
+def _from_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    named = path or (Path(environ[CONFIG_ENV]) if environ.get(CONFIG_ENV) else None)
+    source = named or Path("gateway.toml")
+    if named is None and not source.exists():
+        return {}
+    try:
+        return tomllib.loads(source.read_text())
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"cannot read the settings file {str(source)!r}: {exc}") from exc
+
+
+def _sentence(annotation: Any) -> str:
+    for meta in reversed(getattr(annotation, "__metadata__", ())):
+        if isinstance(meta, Meta) and meta.description:
+            return meta.description
+    return ""

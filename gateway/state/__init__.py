@@ -1,0 +1,1 @@
+"""The newest readings, in Redis: derived, never the only copy."""

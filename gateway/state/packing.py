@@ -1,0 +1,71 @@
+"""Blocks ↔ the bytes of the state store. Pure.
+
+A device is one hash; a field is a shape id (u32); its value is the newest message of that shape, big-endian: f8 time in
+microseconds, u16 doubles, u16 ints, u16 texts, then f8 each, i8 each, and for each text u32 length and UTF-8.
+"""
+
+import struct
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gateway.contracts import Newest
+from gateway.model import Block
+
+HEAD = struct.Struct(">dHHH")
+FIELD = struct.Struct(">I")
+
+
+def to_blob(block: Block) -> bytes:
+    """Return the messages of a block as newest_wins.lua takes them."""
+    doubles, ints = block.doubles.shape[1], block.ints.shape[1]
+    rows = np.empty(len(block), _row_type(doubles, ints))
+    rows["field"] = block.shapes
+    rows["length"] = rows.dtype.itemsize - 8
+    rows["time"] = block.times
+    rows["counts"] = (doubles, ints, len(block.texts[0]) if block.texts else 0)
+    rows["doubles"] = block.doubles
+    rows["ints"] = block.ints
+    fixed, step = rows.tobytes(), rows.dtype.itemsize
+    pieces = [fixed[i : i + step] for i in range(0, len(fixed), step)]
+    if block.texts:
+        pieces = [_with_texts(piece, texts) for piece, texts in zip(pieces, block.texts, strict=True)]
+    return b"".join([part for pair in zip(map(_named, block.names), pieces, strict=True) for part in pair])
+
+
+def unpack(field: bytes, packed: bytes) -> Newest:
+    """Return the message of a field. Raises struct.error, UnicodeDecodeError if the bytes are not ours."""
+    time, doubles, ints, texts = HEAD.unpack_from(packed)
+    numbers = struct.unpack_from(f">{doubles}d{ints}q", packed, HEAD.size)
+    position = HEAD.size + 8 * (doubles + ints)
+    words = []
+    for _ in range(texts):
+        (length,) = FIELD.unpack_from(packed, position)
+        position += 4 + length
+        words.append(packed[position - length : position].decode())
+    return Newest(FIELD.unpack(field)[0], int(time), numbers[:doubles], numbers[doubles:], tuple(words))
+
+
+@lru_cache(maxsize=100_000)
+def _named(name: str) -> bytes:
+    return bytes((len(name),)) + name.encode()
+
+
+def _with_texts(piece: bytes, texts: tuple[str, ...]) -> bytes:
+    tail = b"".join(FIELD.pack(len(raw)) + raw for raw in map(str.encode, texts))
+    return piece[:4] + FIELD.pack(len(piece) - 8 + len(tail)) + piece[8:] + tail
+
+
+@lru_cache(maxsize=1024)
+def _row_type(doubles: int, ints: int) -> np.dtype[Any]:
+    return np.dtype(
+        [
+            ("field", ">u4"),
+            ("length", ">u4"),
+            ("time", ">f8"),
+            ("counts", ">u2", (3,)),
+            ("doubles", ">f8", (doubles,)),
+            ("ints", ">i8", (ints,)),
+        ]
+    )

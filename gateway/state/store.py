@@ -1,0 +1,76 @@
+"""`contracts.LiveState` on Redis or Valkey: one script call per batch, one round trip per read."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway import settings
+from gateway.contracts import Newest
+from gateway.errors import StateUnavailable
+from gateway.model import Block
+from gateway.state import packing
+
+SCRIPT = (Path(__file__).parent / "newest_wins.lua").read_text()
+
+
+class RedisState:
+    """The state of one installation; `site` names the database it is derived from, so that no other is read."""
+
+    def __init__(self, client: "redis.Redis", *, site: str) -> None:
+        self._client = client
+        self._prefix = f"gateway:{site}:".encode()
+        self._script = client.register_script(SCRIPT)
+
+    async def apply(self, blocks: Sequence[Block]) -> None:
+        """Keep each message if it is not older than what is there. Raises StateUnavailable."""
+        blob = b"".join([packing.to_blob(block) for block in blocks])
+        if blob:
+            async with _translated():
+                await self._script(keys=[self._prefix], args=[blob])
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+        """Return what is known of each device, in order. Raises StateUnavailable."""
+        async with _translated():
+            if len(devices) == 1:
+                hashes: list[dict[Any, Any]] = [await self._client.hgetall(self._prefix + devices[0].encode())]
+            else:
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    for device in devices:
+                        pipeline.hgetall(self._prefix + device.encode())
+                    hashes = await pipeline.execute()
+        return [[packing.unpack(field, packed) for field, packed in fields.items()] for fields in hashes]
+
+    async def ping(self) -> None:
+        """Raise StateUnavailable if the server does not answer."""
+        async with _translated():
+            await self._client.ping()
+
+
+@asynccontextmanager
+async def open_state(branch: settings.Redis, *, site: str) -> AsyncIterator[RedisState]:
+    """Open the store; nothing is connected yet on return, so it opens while Redis is away."""
+    client = redis.Redis.from_url(
+        branch.url,
+        socket_timeout=branch.timeout_secs,
+        socket_connect_timeout=branch.timeout_secs,
+        retry=Retry(NoBackoff(), 1),
+        client_name="device-gateway",
+    )
+    try:
+        yield RedisState(client, site=site)
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as exc:
+        raise StateUnavailable from exc

@@ -1,0 +1,197 @@
+"""One function per happening: it counts, and if a person should know it says so in one line. Never raises, never waits.
+
+Call sites hold no logger and no counter. Lines are constant sentences with keys, free of secrets; a happening that
+repeats is said once a second, with `suppressed` counting the rest. Counting is per batch or request, never per reading.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+import structlog
+
+from gateway.errors import GatewayError
+from gateway.model import Refusal
+from gateway.telemetry import metrics
+from gateway.telemetry.fold import Fold
+
+_log = structlog.get_logger()
+_fold = Fold(1.0, clock=time.monotonic)
+
+
+def say(level: str, event: str, sentence: str, **keys: object) -> None:
+    """Write one line: `level` is debug, info, warning or error; `event` is the stable name it is folded by.
+
+    `exc_info=exc` among the keys adds the traceback.
+    """
+    suppressed = _fold.admit(event)
+    if suppressed is None:
+        return
+    if suppressed:
+        keys["suppressed"] = suppressed
+    getattr(_log, level)(sentence, name=event, **keys)
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+
+def worker_ready(worker: str) -> None:
+    """Say that a worker has opened its parts and is about to serve."""
+    say("info", "worker_ready", "Worker ready.", worker=worker)
+
+
+def worker_draining(worker: str, secs: float) -> None:
+    """Say that a worker was told to stop and answers 503 on /readyz for `secs` before it closes."""
+    say("info", "worker_draining", "Stopping: not ready any more, serving what is in hand.", worker=worker, secs=secs)
+
+
+def worker_stopped(worker: str) -> None:
+    """Say that a worker has closed its parts."""
+    say("info", "worker_stopped", "Worker stopped.", worker=worker)
+
+
+def worker_failed(worker: str, error: str) -> None:
+    """Say why a worker could not start."""
+    say("error", f"worker_failed.{worker}", "Worker cannot start.", worker=worker, error=error)
+
+
+def worker_stuck(worker: str, secs: float) -> None:
+    """Say that a worker gave up closing its parts after `secs`; nothing acknowledged depends on it."""
+    say("error", "worker_stuck", "Worker could not close its parts in time; leaving.", worker=worker, secs=secs)
+
+
+def worker_restarted(worker: str, pid: int) -> None:
+    """Say that a worker died (its old process id is given) and is being replaced."""
+    say("error", f"worker_restarted.{worker}", "Worker died; starting it again.", worker=worker, dead_pid=pid)
+
+
+# -- taking in ---------------------------------------------------------------------------------------------------------
+
+
+def received(source: str, readings: int) -> None:
+    """Count the readings of a body, good and bad; `source` is http or mqtt."""
+    metrics.readings_received[(source,)].inc(readings)
+
+
+def refused(refusals: Iterable[Refusal]) -> None:
+    """Count refused readings by reason."""
+    by_code: Counter[str] = Counter()
+    for refusal in refusals:
+        by_code[refusal.code] += refusal.readings
+    for code, readings in by_code.items():
+        metrics.readings_refused[(code,)].inc(readings)
+
+
+def overloaded(limit: str) -> None:
+    """Count and say that a bounded queue is full; `limit` is the setting that was hit."""
+    metrics.overloads[(limit,)].inc()
+    say("warning", f"overloaded.{limit}", "Turning requests away: a limit is reached.", limit=limit)
+
+
+def dead_lettered(source: str, code: str, *, count: int = 1) -> None:
+    """Count and say that items were kept as dead letters; `source` is mqtt or database."""
+    metrics.dead_letters[(source, code)].inc(count)
+    say("warning", f"dead_lettered.{source}.{code}", "Kept as a dead letter.", source=source, code=code, count=count)
+
+
+# -- making durable ----------------------------------------------------------------------------------------------------
+
+
+def acknowledged(secs: float) -> None:
+    """Note the time one body took from being taken in to its COMMIT."""
+    metrics.ingest_commit.observe(secs)
+
+
+def committed(messages: int, readings: int, *, secs: float, duplicates: int = 0, conflicts: int = 0) -> None:
+    """Count one COMMIT: newly stored messages and their readings, and the readings that were there already."""
+    metrics.commits.inc()
+    metrics.commit_rows.observe(messages)
+    metrics.commit_duration.observe(secs)
+    metrics.messages_stored.inc(messages)
+    metrics.readings_stored.inc(readings)
+    if duplicates:
+        metrics.readings_duplicate.inc(duplicates)
+    if conflicts:
+        metrics.readings_conflict.inc(conflicts)
+
+
+def commit_failed(kind: str, error: str) -> None:
+    """Count and say that a write failed; `kind` is transient (later), fault (an operator must act) or data."""
+    metrics.commit_failures[(kind,)].inc()
+    level = "warning" if kind == "transient" else "error"
+    say(level, f"commit_failed.{kind}", "A write to the database failed.", kind=kind, error=error)
+
+
+def database_lost(error: str) -> None:
+    """Say that the database cannot be reached."""
+    say("error", "database_lost", "Database unavailable.", error=error)
+
+
+def database_back(away_secs: float) -> None:
+    """Say that the database can be reached again."""
+    say("info", "database_back", "Database available again.", away_secs=round(away_secs, 3))
+
+
+def queue_changed(rows: int, size: int) -> None:
+    """Set what waits for a COMMIT: messages, and bytes."""
+    metrics.queue_rows.set(rows)
+    metrics.queue_bytes.set(size)
+
+
+def registry_trouble(exc: GatewayError | None) -> None:
+    """Say that changes of the registry cannot be followed (what is cached stays in use), or that they can again."""
+    if exc is None:
+        say("info", "registry_back", "Following changes of the registry again.")
+    else:
+        say("warning", "registry_trouble", "Cannot follow changes of the registry.", error=exc.message)
+
+
+# -- the newest state --------------------------------------------------------------------------------------------------
+
+
+def state_applied(secs: float) -> None:
+    """Note the time of one update of the newest state."""
+    metrics.state_apply.observe(secs)
+
+
+def state_lost(error: str) -> None:
+    """Count and say that the state store failed; nothing durable is lost."""
+    metrics.state_failures.inc()
+    say("warning", "state_lost", "State store unavailable; readings are stored, the state lags.", error=error)
+
+
+def state_back() -> None:
+    """Say that the state store answers again."""
+    say("info", "state_back", "State store available again.")
+
+
+def state_skipped(rows: int) -> None:
+    """Count and say that newest messages were dropped while Redis was away."""
+    metrics.state_skipped_rows.inc(rows)
+    say("warning", "state_skipped", "Newest state dropped while Redis is away; rebuild it later.", rows=rows)
+
+
+def state_late() -> None:
+    """Count an acknowledgement that went out before the state showed it."""
+    metrics.state_late.inc()
+
+
+# -- the HTTP door -----------------------------------------------------------------------------------------------------
+
+
+def http_answered(route: str, status: int) -> None:
+    """Count a reply by route and status class."""
+    metrics.http_requests[(route, _CLASSES[status // 100])].inc()
+
+
+def http_problem(code: str) -> None:
+    """Count a problem by its code."""
+    metrics.http_problems[(code,)].inc()
+
+
+def http_failed(route: str, request_id: str, exc: BaseException) -> None:
+    """Say that a request met a mistake of ours; the caller got the request id and nothing else."""
+    say("error", "http_failed", "A request failed.", route=route, request_id=request_id, exc_info=exc)
+
+
+_CLASSES = ("0xx", "1xx", "2xx", "3xx", "4xx", "5xx")

@@ -1,0 +1,74 @@
+"""Settings in, one JSON line per happening out, on stderr. Never folds or counts: that is `events`.
+
+Lines of libraries (the stdlib's logging) take the same way, so that stderr is JSON throughout.
+"""
+
+import logging
+import sys
+import time
+from typing import Any, BinaryIO
+
+import orjson
+import structlog
+
+from gateway.settings import Log
+from gateway.telemetry.fold import Fold
+
+LIBRARY_FOLD_SECS = 1.0
+"""asyncpg logs a traceback for each connection it cannot make: one line of a place per second is enough."""
+
+_ACCESS_KEYS = ("host", "request", "status", "byte", "duration")
+
+
+def configure(settings: Log, *, out: BinaryIO | None = None) -> None:
+    """Set up structlog and the stdlib's logging for this process; call it once, before the first line.
+
+    `out` is where lines go: stderr unless told otherwise.
+    """
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            structlog.processors.ExceptionRenderer(),
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(file=out or sys.stderr.buffer),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Bridge(Fold(LIBRARY_FOLD_SECS, clock=time.monotonic))]
+    root.setLevel(max(level, logging.INFO))
+    for name in ("sanic", "sanic.root", "sanic.error", "sanic.server", "sanic.access", "sanic.websockets"):
+        quieted = logging.getLogger(name)
+        quieted.handlers.clear()
+        quieted.propagate = True
+    # Sanic narrates every start and stop at INFO; our own lines say the same once.
+    for name in ("sanic.root", "sanic.server"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.getLogger("sanic.access").setLevel(logging.INFO)
+
+
+class _Bridge(logging.Handler):
+    """Passes a library's line on to structlog; a line from the same place within a second is folded."""
+
+    def __init__(self, fold: Fold) -> None:
+        super().__init__()
+        self._fold = fold
+        self._log = structlog.get_logger()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        keys: dict[str, Any] = {"logger": record.name}
+        if record.name == "sanic.access":
+            keys |= {key: getattr(record, key, None) for key in _ACCESS_KEYS}
+        else:
+            suppressed = self._fold.admit(f"{record.pathname}:{record.lineno}")
+            if suppressed is None:
+                return
+            keys |= {"suppressed": suppressed} if suppressed else {}
+        self._log.log(record.levelno, record.getMessage() or "Request.", exc_info=record.exc_info, **keys)
+
+
+def _dumps(line: Any, **_: Any) -> bytes:
+    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS)

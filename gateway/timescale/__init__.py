@@ -1,0 +1,1 @@
+"""The database: schema, registry, and where readings become durable."""

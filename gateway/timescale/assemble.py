@@ -1,0 +1,164 @@
+"""A group of batches → blocks sorted by key, repeats folded, and what to tell each sender. Pure, vectorised."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.model import Batch, Block, Layout, Outcome
+
+STORED, DUPLICATE, CONFLICT, REJECTED = range(4)
+"""What became of a message."""
+
+
+class Sorted(NamedTuple):
+    """A block and where each of its rows stands in the group."""
+
+    block: Block
+    messages: NDArray[np.intp]
+
+
+class Group:
+    """The messages of several batches in one line, and the verdict on each."""
+
+    def __init__(self, batches: Sequence[Batch], layouts: Sequence[Layout]) -> None:
+        self.batches = batches
+        self.names = list(chain.from_iterable(batch.devices for batch in batches))
+        self.times = np.frombuffer(b"".join([batch.times for batch in batches]), np.int64)
+        self.numbers = np.frombuffer(b"".join([batch.layouts for batch in batches]), np.int32)
+        self.verdicts = np.zeros(len(self.names), np.int8)
+        self.words: dict[int, str] = {}
+        """What the database said of each rejected message."""
+        self._layouts = layouts
+        self._doubles = np.frombuffer(b"".join([batch.doubles for batch in batches]), np.float64)
+        self._ints = np.frombuffer(b"".join([batch.ints for batch in batches]), np.int64)
+        self._texts = list(chain.from_iterable(batch.texts for batch in batches))
+        self.present: list[int] = np.unique(self.numbers).tolist()
+        """The layouts that occur."""
+        self._codes = np.searchsorted(self.present, self.numbers)
+        self._widths = [_widths(layouts[n]) for n in self.present]
+
+    def blocks(self, devices: NDArray[np.int32], shapes: Mapping[int, int], *, last_wins: bool) -> list[Sorted]:
+        """Return the messages as one sorted block a width, each key once; repeats get their verdict here.
+
+        `devices` are the ids of `names`, `shapes` the ids by layout number. Of messages with one key the first is
+        kept, or with `last_wins` the last.
+        """
+        shape_ids = np.array([shapes[n] for n in self.present], np.int32)[self._codes]
+        keys = (devices.astype(np.int64) << 32) | shape_ids
+        order = np.lexsort((self.times, keys))
+        classes = sorted(set(self._widths))
+        result = []
+        for width in classes:
+            rows = order
+            if len(classes) > 1:
+                rows = order[np.array([each == width for each in self._widths])[self._codes[order]]]
+            block = self._block(rows, width, devices, shape_ids)
+            result.append(self._fold(Sorted(block, rows), keys[rows], last_wins=last_wins))
+        return result
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what to tell the sender of each batch."""
+        if not self.verdicts.any():
+            return [Outcome(batch.readings) for batch in self.batches]
+        widths = np.array([sum(width) for width in self._widths])[self._codes]
+        ends = np.cumsum([len(batch) for batch in self.batches]).tolist()
+        starts = [0, *ends]
+        return [self._outcome(start, end, widths) for start, end in zip(starts, ends, strict=False)]
+
+    def _outcome(self, start: int, end: int, widths: NDArray[np.intp]) -> Outcome:
+        verdicts, widths = self.verdicts[start:end], widths[start:end]
+        duplicates = int(widths[verdicts == DUPLICATE].sum())
+        rejected = np.flatnonzero(verdicts == REJECTED).tolist()
+        return Outcome(
+            int(widths[verdicts == STORED].sum()) + duplicates,
+            duplicates,
+            np.flatnonzero(verdicts == CONFLICT).tolist(),
+            [(i, self.words.get(start + i, "")) for i in rejected],
+        )
+
+    def _block(
+        self,
+        rows: NDArray[np.intp],
+        width: tuple[int, int, int],
+        devices: NDArray[np.int32],
+        shapes: NDArray[np.int32],
+    ) -> Block:
+        doubles, ints, texts = (self._places(rows, column) for column in range(3))
+        picked = rows.tolist()
+        return Block(
+            [self.names[i] for i in picked],
+            devices[rows],
+            shapes[rows],
+            self.times[rows],
+            self._doubles[doubles],
+            self._ints[ints],
+            [tuple(map(self._texts.__getitem__, row)) for row in texts.tolist()] if width[2] else (),
+        )
+
+    def _places(self, rows: NDArray[np.intp], column: int) -> NDArray[np.intp]:
+        """Return, for each row, where its values lie in the flat column, in stored order: rows × width."""
+        widths = np.array([width[column] for width in self._widths])[self._codes]
+        starts = (np.cumsum(widths) - widths)[rows]
+        codes = self._codes[rows]
+        present = np.unique(codes)
+        orders = np.array([_stored_order(self._layouts[self.present[c]])[column] for c in present.tolist()], np.intp)
+        places: NDArray[np.intp] = starts[:, None] + orders[np.searchsorted(present, codes)]
+        return places
+
+    def _fold(self, each: Sorted, keys: NDArray[np.int64], *, last_wins: bool) -> Sorted:
+        block, messages = each
+        repeats = (keys[1:] == keys[:-1]) & (block.times[1:] == block.times[:-1])
+        if not repeats.any():
+            return each
+        first = np.concatenate(([True], ~repeats))
+        heads = np.flatnonzero(first)
+        run = np.cumsum(first) - 1
+        kept = np.concatenate((heads[1:], [len(first)])) - 1 if last_wins else heads
+        other = np.setdiff1d(np.arange(len(first)), kept)
+        same = _same(block, other, kept[run[other]])
+        differs = DUPLICATE if last_wins else CONFLICT
+        self.verdicts[messages[other]] = np.where(same, DUPLICATE, differs)
+        return Sorted(block.take(kept), messages[kept])
+
+
+def newest(blocks: Sequence[Block]) -> list[Block]:
+    """Keep the last message of each device and shape; blocks are sorted by key."""
+    result = []
+    for block in blocks:
+        keys = (block.devices.astype(np.int64) << 32) | block.shapes
+        last = np.concatenate((keys[1:] != keys[:-1], [True])) if len(keys) else np.zeros(0, bool)
+        result.append(block if last.all() else block.take(np.flatnonzero(last)))
+    return result
+
+
+def _same(block: Block, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.bool_]:
+    same = (block.doubles[rows] == block.doubles[others]).all(axis=1)
+    same &= (block.ints[rows] == block.ints[others]).all(axis=1)
+    if block.texts:
+        pairs = zip(rows.tolist(), others.tolist(), strict=True)
+        same &= np.array([block.texts[a] == block.texts[b] for a, b in pairs], bool)
+    result: NDArray[np.bool_] = same
+    return result
+
+
+def _widths(layout: Layout) -> tuple[int, int, int]:
+    return len(layout.doubles), len(layout.ints), len(layout.texts)
+
+
+_orders: dict[Layout, tuple[list[int], list[int], list[int]]] = {}
+
+
+def _stored_order(layout: Layout) -> tuple[list[int], list[int], list[int]]:
+    """For each column, the positions of the posted values in the order they are stored in."""
+    found = _orders.get(layout)
+    if found is None:
+        doubles, ints, texts = (_sorted(layout, group) for group in (layout.doubles, layout.ints, layout.texts))
+        found = _orders[layout] = (doubles, ints, texts)
+    return found
+
+
+def _sorted(layout: Layout, group: Sequence[int]) -> list[int]:
+    return sorted(range(len(group)), key=lambda i: layout.posted[group[i]])

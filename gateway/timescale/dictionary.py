@@ -1,0 +1,123 @@
+"""Names → ids: devices, metrics, shapes. Learns what is new in a few round trips a batch, safely beside other gateways.
+
+The caches only grow: ids never change and rows are never deleted. Past their bound they start anew.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import asyncpg
+
+from gateway.model import Kind, Layout, Metric, Shape
+from gateway.timescale.pool import Connection, Pool
+from gateway.timescale.queries import query
+
+MAX_DEVICES = 1_000_000
+"""Device ids kept in memory, about 150 bytes each."""
+MAX_PAIRS = 2_000_000
+"""(device, shape) pairs known to be in device_shapes, about 60 bytes each."""
+LEARN_ROWS = 10_000
+"""Names sent in one statement."""
+
+
+class Dictionary:
+    """The ids this process knows. One per worker."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.devices: dict[str, int] = {}
+        self._by_layout: dict[int, int] = {}
+        self._ids: dict[Shape, int] = {}
+        self._shapes: dict[int, Shape] = {}
+        self._pairs: set[int] = set()
+        self._learning = asyncio.Lock()
+
+    async def device_ids(self, names: Sequence[str]) -> list[int]:
+        """Return the id of each device; devices that do not exist are made. Raises SinkUnavailable, SinkFault."""
+        try:
+            return list(map(self.devices.__getitem__, names))
+        except KeyError:
+            pass
+        missing = sorted({name for name in names if name not in self.devices})
+        found = await self._learn_devices(missing)
+        return [self.devices.get(name) or found[name] for name in names]
+
+    async def shape_ids(self, layouts: Iterable[Layout]) -> Mapping[int, int]:
+        """Return shape ids by layout number; shapes that do not exist are made. Raises SinkUnavailable, SinkFault."""
+        missing = [layout for layout in layouts if layout.number not in self._by_layout]
+        if missing:
+            async with self._learning:
+                await self._learn_shapes({layout.shape for layout in missing} - self._ids.keys())
+            for layout in missing:
+                self._by_layout[layout.number] = self._ids[layout.shape]
+        return self._by_layout
+
+    async def note_pairs(self, pairs: Collection[int]) -> None:
+        """Record which device reports which shape; a pair is device id << 32 | shape id."""
+        if self._pairs.issuperset(pairs):
+            return
+        fresh = sorted(set(pairs) - self._pairs)
+        devices, shapes = [pair >> 32 for pair in fresh], [pair & 0xFFFF_FFFF for pair in fresh]
+        async with self._pool.connection() as connection:
+            await connection.execute(query("insert_device_shapes"), devices, shapes)
+        if len(self._pairs) > MAX_PAIRS:
+            self._pairs.clear()
+        self._pairs.update(fresh)
+
+    async def shapes(self, ids: Collection[int]) -> Mapping[int, Shape]:
+        """Return the shapes that exist, from the cache or in one round trip. Raises SinkUnavailable, SinkFault."""
+        missing = [shape_id for shape_id in set(ids) if shape_id not in self._shapes]
+        if missing:
+            async with self._pool.connection() as connection:
+                rows = await connection.fetch(query("shapes_by_id"), missing)
+            for row in rows:
+                self._remember(row["id"], _to_shape(row))
+        return {shape_id: self._shapes[shape_id] for shape_id in ids if shape_id in self._shapes}
+
+    def remember_device(self, name: str, device_id: int) -> None:
+        """Keep an id that somebody else has looked up."""
+        if len(self.devices) >= MAX_DEVICES:
+            self.devices.clear()
+        self.devices[name] = device_id
+
+    async def _learn_devices(self, missing: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        async with self._learning, self._pool.connection() as connection:
+            for start in range(0, len(missing), LEARN_ROWS):
+                part = missing[start : start + LEARN_ROWS]
+                await connection.execute(query("insert_devices"), part)
+                found.update({row["name"]: row["id"] for row in await connection.fetch(query("device_ids"), part)})
+        for name, device_id in found.items():
+            self.remember_device(name, device_id)
+        return found
+
+    async def _learn_shapes(self, missing: Collection[Shape]) -> None:
+        if not missing:
+            return
+        metrics = sorted({metric for shape in missing for metric in shape.metrics})
+        async with self._pool.connection() as connection:
+            ids = await _metric_ids(connection, metrics)
+            for shape in missing:
+                key = [[ids[m] for m in column] for column in (shape.doubles, shape.ints, shape.texts)]
+                await connection.execute(query("insert_shape"), *key)
+                self._remember(await connection.fetchval(query("shape_id"), *key), shape)
+
+    def _remember(self, shape_id: int, shape: Shape) -> None:
+        self._ids[shape] = shape_id
+        self._shapes[shape_id] = shape
+
+
+async def _metric_ids(connection: Connection, metrics: Sequence[Metric]) -> dict[Metric, int]:
+    names, kinds = [m.name for m in metrics], [m.kind.value for m in metrics]
+    await connection.execute(query("insert_metrics"), names, kinds)
+    rows = await connection.fetch(query("metric_ids"), names, kinds)
+    return {Metric(name, Kind(kind)): metric_id for name, kind, metric_id in rows}
+
+
+def _to_shape(row: asyncpg.Record) -> Shape:
+    kinds = map(Kind, row["value_kinds"])
+    return Shape(
+        tuple(Metric(name, kind) for name, kind in zip(row["value_names"], kinds, strict=True)),
+        tuple(Metric(name, Kind.INT) for name in row["int_names"]),
+        tuple(Metric(name, Kind.TEXT) for name in row["text_names"]),
+    )

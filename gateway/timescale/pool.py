@@ -1,0 +1,163 @@
+"""In: a database URL and bounds. Out: connections that heal, the library's errors as ours. Never retries."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Literal, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from gateway.errors import SettingsError, SinkFault, SinkUnavailable
+
+Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Verdict = Literal["transient", "fault", "data"]
+
+DATABASE_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""Everything that talking to the database may raise."""
+
+# PostgreSQL's appendix "Error Codes"; a class is the first two characters.
+_BY_STATE: dict[str, Verdict] = {
+    "25006": "transient",  # read-only transaction: a standby that is being promoted
+    "25P03": "transient",  # idle in transaction for too long
+    "53100": "fault",  # disk full
+    "55P03": "transient",  # lock not available
+}
+_BY_CLASS: dict[str, Verdict] = {
+    "08": "transient",  # connection
+    "22": "data",
+    "23": "data",  # integrity
+    "40": "transient",  # serialization, deadlock
+    "53": "transient",  # memory, connections
+    "54": "data",  # a row beyond PostgreSQL's limits
+    "57": "transient",  # cancelled, shut down, starting up
+}
+_WRONG_SCHEMA = frozenset({"3F000", "42703", "42883", "42P01"})
+_STANDING = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.UnsupportedClientFeatureError,
+    asyncpg.UnsupportedServerFeatureError,
+    ssl.SSLCertVerificationError,
+)
+
+
+def classify(exc: BaseException) -> Verdict:
+    """Say what one of DATABASE_ERRORS means.
+
+    `transient`: the same call may succeed later. `fault`: an operator must act first. `data`: what was sent is refused.
+    """
+    if isinstance(exc, asyncpg.InvalidCachedStatementError):
+        return "transient"  # the schema changed under a prepared statement; the next call prepares it anew
+    if isinstance(exc, asyncpg.PostgresError):
+        state = exc.sqlstate or ""
+        return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], "fault")
+    return "fault" if isinstance(exc, _STANDING) else "transient"
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turn the library's errors into SinkUnavailable or SinkFault; the original is their `__cause__`.
+
+    Data errors (asyncpg.PostgresError of the classes 22, 23 and 54) pass through: only the caller knows the row.
+    """
+    try:
+        yield
+    except DATABASE_ERRORS as exc:
+        verdict = classify(exc)
+        if verdict == "transient":
+            raise SinkUnavailable from exc
+        if verdict == "fault":
+            raise _to_fault(exc) from exc
+        raise
+
+
+def _to_fault(exc: BaseException) -> SinkFault:
+    if isinstance(exc, asyncpg.PostgresError) and exc.sqlstate in _WRONG_SCHEMA:
+        return SinkFault("the database's tables are not those of this gateway; run 'gateway migrate' first")
+    return SinkFault()
+
+
+async def connect(url: str, *, name: str, connect_timeout: float, command_timeout: float, **internals: Any) -> Direct:
+    """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows.
+
+    Raises SettingsError for a URL that cannot be meant, and DATABASE_ERRORS.
+    """
+    try:
+        return await asyncpg.connect(
+            url,
+            timeout=connect_timeout,
+            command_timeout=command_timeout,
+            server_settings={"application_name": name, "timezone": "UTC"},
+            **internals,
+        )
+    except OSError:
+        raise  # a certificate that does not verify is a ValueError too
+    except asyncpg.ClientConfigurationError as exc:
+        raise SettingsError(f"database.url cannot be used: {exc}") from exc
+    except ValueError:  # its words may quote a part of the password
+        raise SettingsError(
+            "database.url cannot be read; its form is postgresql://user:password@host:port/database,"
+            " with special characters percent-encoded"
+        ) from None
+
+
+class Pool:
+    """At most so many connections, made when first needed: it opens while the database is down, and heals by itself."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, acquire_timeout: float) -> None:
+        self._pool = pool
+        self._acquire_timeout = acquire_timeout
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; errors inside the block are translated.
+
+        Raises SinkUnavailable, also when none becomes free within the acquire timeout, and SinkFault.
+        """
+        async with translated(), self._pool.acquire(timeout=self._acquire_timeout) as connection:
+            yield connection
+
+    async def close(self, timeout: float) -> None:
+        """Close when all connections are back, or cut them off after `timeout` seconds."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout)
+        except DATABASE_ERRORS:
+            self._pool.terminate()
+
+
+@asynccontextmanager
+async def open_pool(
+    url: str,
+    *,
+    name: str,
+    size: int,
+    connect_timeout: float,
+    command_timeout: float,
+    init: Callable[[Direct], Coroutine[Any, Any, None]] | None = None,
+) -> AsyncIterator[Pool]:
+    """Open a pool of at most `size` connections; close it at the end of the block. Timeouts in seconds.
+
+    `init` prepares each new connection. Nothing is connected yet on return, so a wrong URL shows at first use.
+    """
+
+    async def make(*_: Any, **internals: Any) -> Any:
+        return await connect(
+            url, name=name, connect_timeout=connect_timeout, command_timeout=command_timeout, **internals
+        )
+
+    # The library counts waiting for a free connection and making one together.
+    raw = asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make)
+    await raw
+    pool = Pool(raw, acquire_timeout=connect_timeout)
+    try:
+        yield pool
+    finally:
+        await pool.close(timeout=connect_timeout)

@@ -1,0 +1,67 @@
+"""Settings and a way to open the parts in, a Sanic app out. The only list of routes; starts nothing by itself.
+
+`create_app` is called again in every worker process, so it has no side effects beyond the app it returns.
+"""
+
+from random import SystemRandom
+
+from sanic import Sanic
+from sanic.config import Config
+
+from gateway.settings import Settings
+from gateway.web import ingest, latest, ops
+from gateway.web.lifetime import App, Lifetime, OpenRuntime
+from gateway.web.problems import Problems
+
+NAME = "gateway"
+BACKLOG = 2048
+"""Connections the kernel keeps for us while we are busy."""
+KEEP_ALIVE_SECS = 75
+"""Longer than the 60 s of common load balancers, so that they and not we close idle connections."""
+HEADER_SECS = 15
+"""Longest silence inside a request's headers."""
+BUFFER_BYTES = 256 * 1024
+"""Bytes read ahead of a handler, per connection."""
+
+
+def create_app(settings: Settings, open_runtime: OpenRuntime) -> App:
+    """Return the app with all its routes; `open_runtime` is entered when a worker starts and left when it stops."""
+    app: App = Sanic(NAME, config=to_config(settings), error_handler=Problems(SystemRandom()), configure_logging=False)
+    lifetime = Lifetime(settings, open_runtime)
+    app.register_listener(lifetime.open, "before_server_start")
+    app.register_listener(lifetime.drain, "before_server_stop")
+    app.register_listener(lifetime.close, "after_server_stop")
+    _add_routes(app)
+    return app
+
+
+def to_config(settings: Settings) -> Config:
+    """Return Sanic's configuration; its SANIC_* environment is not read, ours is the only one."""
+    http = settings.http
+    config = Config(env_prefix=None)
+    config.update(
+        ACCESS_LOG=http.access_log,
+        AUTO_EXTEND=False,
+        GRACEFUL_SHUTDOWN_TIMEOUT=http.grace_secs,
+        KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_SECS,
+        MOTD=False,
+        REQUEST_BUFFER_SIZE=BUFFER_BYTES,
+        REQUEST_MAX_SIZE=http.max_body_bytes,
+        REQUEST_TIMEOUT=HEADER_SECS,
+        # A request may wait for its body and then for two COMMITs: its own, and the one it queues behind.
+        RESPONSE_TIMEOUT=http.body_deadline_secs + 2 * settings.database.write_timeout_secs,
+    )
+    return config
+
+
+def _add_routes(app: App) -> None:
+    # `ignore_body` hands a request over before its body is read: guards come first, and `bodies` reads under its caps.
+    for path, label in (
+        ("/v1/readings", "readings"),
+        ("/v1/devices/<device:str>/readings", "device_readings"),
+    ):
+        app.add_route(ingest.post_readings, path, methods=["POST"], name=label, ignore_body=True, ctx_label=label)
+    app.add_route(latest.query_states, "/v1/states:query", methods=["POST"], ignore_body=True, ctx_label="states_query")
+    app.add_route(latest.get_state, "/v1/devices/<device:str>/state", methods=["GET"], ctx_label="device_state")
+    for path, handler in (("/livez", ops.livez), ("/readyz", ops.readyz), ("/metrics", ops.get_metrics)):
+        app.add_route(handler, path, methods=["GET", "HEAD"], ctx_label=path.strip("/"))

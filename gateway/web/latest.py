@@ -1,0 +1,147 @@
+"""Questions for the newest state in, JSON with an ETag out. Only reads; where the state lies is not known here.
+
+A reading is {"value", "ts" (RFC 3339, UTC, microseconds), "kind", "age_ms"}. The ETag covers the device, its values and
+their times, but neither ages nor the source: an unchanged device answers 304 however often it is asked.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from sanic import HTTPResponse, Request
+
+from gateway.errors import BadPayload, BadRequest, NotFound
+from gateway.model import MAX_NAME
+from gateway.web.context import Context, DeviceState, context_of
+from gateway.web.guards import identify, require_reader
+from gateway.web.parameters import device_name, refuse_unknown, require_json
+from gateway.web.replies import reply
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z
+MAX_DEVICES = 1000
+"""Devices of one query."""
+NOT_MODIFIED = 304
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+
+
+class UnknownDevice(NotFound):
+    """No device of this name is known here."""
+
+    code = "unknown_device"
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/states:query."""
+
+    devices: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)]
+    metrics: list[Name] | None = None
+
+
+_decode_query = msgspec.json.Decoder(Query).decode
+
+
+async def get_state(request: Request, device: str) -> HTTPResponse:
+    """Answer with the newest readings of one device; 304 if the caller has them already."""
+    context = context_of(request)
+    device = device_name(device)
+    require_reader(await identify(request, context), device)
+    wanted = _wanted(request) if request.query_string else None
+    state = await context.live.device(device)
+    if state is None:
+        raise UnknownDevice(f"device {device!r} is not known here; register it, or let it send readings", device=device)
+    etag = to_etag(state, wanted)
+    if matches(request.headers.getall("if-none-match", ()), etag):
+        return reply(request, context, b"", status=NOT_MODIFIED, headers={"etag": etag})
+    body = {"device": state.device, **_body(state, wanted, now_us=context.clock.now_us())}
+    return reply(request, context, orjson.dumps(body), headers={"etag": etag, "cache-control": "private, no-cache"})
+
+
+async def query_states(request: Request) -> HTTPResponse:
+    """Answer with the newest readings of up to 1,000 devices, read in one round trip."""
+    context = context_of(request)
+    principal = await identify(request, context)
+    require_json(request)
+    with context.bodies.hold() as hold:
+        query = parse_query(await hold.read(request))
+    names = list(dict.fromkeys(query.devices))
+    for name in names:
+        require_reader(principal, name)
+    states = await context.live.devices(names)
+    return reply(request, context, _many(context, names, states, query.metrics))
+
+
+def parse_query(body: bytes) -> Query:
+    """Decode the body of a query. Raises BadPayload if it is not JSON, BadRequest if it asks for what cannot be."""
+    try:
+        return _decode_query(body)
+    except msgspec.ValidationError as exc:
+        raise BadRequest(f"the query cannot be served: {exc}") from exc
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise BadPayload(f"the body is not JSON: {exc}") from exc
+
+
+def to_etag(state: DeviceState, wanted: Collection[str] | None) -> str:
+    """Return a strong ETag (RFC 9110 8.8.3) over the device, its values and their times."""
+    content = [(name, *state.metrics[name]) for name in sorted(_picked(state, wanted))]
+    return f'"{blake2b(orjson.dumps([state.device, content]), digest_size=12).hexdigest()}"'
+
+
+def matches(given: Iterable[str], etag: str) -> bool:
+    """Whether an If-None-Match header names this ETag (RFC 9110 13.1.2: the comparison is weak)."""
+    tags = (tag.strip() for header in given for tag in header.split(","))
+    return any(tag == "*" or tag.removeprefix("W/") == etag for tag in tags)
+
+
+def to_rfc3339(time_us: int) -> str:
+    """`1_732_277_000_123_000` → `2024-11-22T12:03:20.123000Z`."""
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
+
+
+def _many(
+    context: Context,
+    names: list[str],
+    states: Iterable[DeviceState | None],
+    metrics: list[str] | None,
+) -> bytes:
+    now_us = context.clock.now_us()
+    wanted = None if metrics is None else frozenset(metrics)
+    found: dict[str, object] = {}
+    missing: list[str] = []
+    for name, state in zip(names, states, strict=True):
+        if state is None:
+            missing.append(name)
+        else:
+            found[name] = _body(state, wanted, now_us=now_us)
+    return orjson.dumps({"states": found, "missing": missing})
+
+
+def _body(state: DeviceState, wanted: Collection[str] | None, *, now_us: int) -> dict[str, Any]:
+    readings: dict[str, Mapping[str, object]] = {}
+    shown_us, shown_ts = None, ""
+    for name in _picked(state, wanted):
+        value, time_us, kind = state.metrics[name]
+        if time_us != shown_us:  # the metrics of one message share their time
+            shown_us, shown_ts = time_us, to_rfc3339(time_us)
+        age_ms = max(0, now_us - time_us) // 1000
+        readings[name] = {"value": value, "ts": shown_ts, "kind": kind, "age_ms": age_ms}
+    return {"metrics": readings, "source": state.source}
+
+
+def _picked(state: DeviceState, wanted: Collection[str] | None) -> Iterable[str]:
+    if wanted is None:
+        return state.metrics
+    return [name for name in state.metrics if name in wanted]
+
+
+def _wanted(request: Request) -> frozenset[str]:
+    given = {name: values[-1] for name, values in request.get_args(keep_blank_values=True).items()}
+    metrics = given.pop("metrics", None)
+    refuse_unknown(given, known="metrics")
+    names = frozenset(name.strip() for name in (metrics or "").split(",")) - {""}
+    if not names:
+        raise BadRequest("metrics= names no metric; separate names by commas, or leave it out", parameter="metrics")
+    return names

@@ -1,0 +1,66 @@
+"""Sanic's start and stop in, an opened and closed `Context` out. Owns nothing but the order of things.
+
+On SIGTERM: /readyz turns 503 and replies end their connections, the port stays open for `drain_secs` so that load
+balancers notice, Sanic closes the port and waits for requests in hand, and only then are the parts closed.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import SimpleNamespace
+
+from sanic import Sanic
+from sanic.config import Config
+
+from gateway.errors import GatewayError
+from gateway.settings import Settings
+from gateway.telemetry import events
+from gateway.web.context import Context
+
+OpenRuntime = Callable[[Settings, str], AbstractAsyncContextManager[Context]]
+"""(settings, the worker's name) → an opened context, closed at exit."""
+
+App = Sanic[Config, SimpleNamespace]
+
+CLOSE_SECS = 30.0
+"""Longest wait for the parts to close; whatever was acknowledged is durable long before."""
+LONE_WORKER = "worker"
+"""The name of a process without Sanic's worker manager, as in tests."""
+
+
+class Lifetime:
+    """The listeners of one app."""
+
+    def __init__(self, settings: Settings, open_runtime: OpenRuntime) -> None:
+        self._settings = settings
+        self._open_runtime = open_runtime
+        self._parts = AsyncExitStack()
+        self._worker = os.environ.get("SANIC_WORKER_NAME", LONE_WORKER)
+
+    async def open(self, app: App) -> None:
+        """Open the parts before the first connection is taken."""
+        try:
+            runtime = self._open_runtime(self._settings, self._worker)
+            app.ctx.gateway = await self._parts.enter_async_context(runtime)
+        except GatewayError as exc:
+            events.worker_failed(self._worker, exc.message)
+            raise
+        events.worker_ready(self._worker)
+
+    async def drain(self, app: App) -> None:
+        """Say that no traffic should come any more, and keep serving while that becomes known."""
+        context: Context = app.ctx.gateway
+        context.draining = True
+        secs = self._settings.http.drain_secs
+        events.worker_draining(self._worker, secs)
+        await asyncio.sleep(secs)
+
+    async def close(self, _app: App) -> None:
+        """Close the parts, after the last request."""
+        try:
+            async with asyncio.timeout(CLOSE_SECS):
+                await self._parts.aclose()
+        except TimeoutError:
+            events.worker_stuck(self._worker, CLOSE_SECS)
+        events.worker_stopped(self._worker)

@@ -1,0 +1,39 @@
+"""Health and metrics out, for load balancers and Prometheus. Never needs a credential, never changes anything."""
+
+import asyncio
+
+import orjson
+from sanic import HTTPResponse, Request
+
+from gateway.telemetry import metrics
+from gateway.web.context import Health, context_of
+from gateway.web.replies import reply
+
+HEALTH_SECS = 3.0
+"""Longest wait for the parts' own account; a part that cannot give one is not well."""
+ALIVE = b'{"status":"alive"}'
+UNAVAILABLE = 503
+
+
+async def livez(request: Request) -> HTTPResponse:
+    """Answer 200 as long as the event loop turns: restart the process if this fails."""
+    return reply(request, context_of(request), ALIVE)
+
+
+async def readyz(request: Request) -> HTTPResponse:
+    """Answer 200 if traffic may come, 503 if not, with the facts of each part."""
+    context = context_of(request)
+    try:
+        async with asyncio.timeout(HEALTH_SECS):
+            health = await context.health()
+    except TimeoutError:
+        health = Health(ready=False, parts={"health": {"ok": False, "error": f"no account within {HEALTH_SECS:g} s"}})
+    ready = health.ready and not context.draining
+    status = "draining" if context.draining else "ready" if health.ready else "unready"
+    body = orjson.dumps({"status": status, "worker": context.worker, "parts": health.parts}, default=str)
+    return reply(request, context, body, status=200 if ready else UNAVAILABLE, headers={"cache-control": "no-store"})
+
+
+async def get_metrics(request: Request) -> HTTPResponse:
+    """Answer with the metrics of all workers in the Prometheus text format."""
+    return reply(request, context_of(request), metrics.exposition(), content_type=metrics.CONTENT_TYPE)

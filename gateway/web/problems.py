@@ -1,0 +1,148 @@
+"""Exceptions in, RFC 9457 problem documents out. Knows every way a request can fail; never tells a caller our insides.
+
+The stable part for clients is `code`. A mistake of ours becomes a bare 500 whose request id is in the log.
+"""
+
+import asyncio
+import math
+from http import HTTPStatus
+from random import Random
+from typing import NamedTuple
+
+import orjson
+from sanic import HTTPResponse, Request
+from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
+from sanic.handlers import ErrorHandler
+from sanic.http import Http as Stream
+
+from gateway.errors import GatewayError
+from gateway.telemetry import events
+from gateway.web.bodies import is_here, too_large
+from gateway.web.context import Context, context_of
+from gateway.web.replies import reply, route_label
+
+CONTENT_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:device-gateway:problem:"
+LINGER_SECS = 5.0
+"""How long the rest of a refused body is read and dropped, so that the answer is not lost in a reset."""
+JITTER = 0.3
+"""Retry-After varies by this share, so that clients turned away together do not come back together."""
+UNAUTHORIZED, UNSUPPORTED, HEADERS_TOO_LARGE, INTERNAL = 401, 415, 431, 500
+RETRYABLE = (429, 503)
+
+SANIC_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "too_large",
+    414: "uri_too_long",
+    417: "expectation_failed",
+    503: "timeout",
+}
+"""What Sanic itself refuses, by status."""
+
+
+class Problem(NamedTuple):
+    """A problem before it is written down."""
+
+    status: int
+    code: str
+    detail: str
+    details: dict[str, object]
+    retry_after: float | None = None
+    allow: str | None = None
+
+
+class Problems(ErrorHandler):
+    """Sanic's error handler: everything that is raised while serving a request ends here."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random = random
+
+    def response(self, request: Request, exception: BaseException) -> HTTPResponse:
+        """Return the problem document; called by Sanic for every exception, its own included."""
+        context = context_of(request)
+        problem = to_problem(request, exception, context)
+        answer = reply(request, context, b"", status=problem.status, content_type=CONTENT_TYPE)
+        request_id = answer.headers["x-request-id"]
+        retry_after = self._delay(problem)
+        answer.headers.update(_headers(problem, retry_after))
+        answer.body = _document(problem, request_id, retry_after)
+        _linger(request.stream)
+        events.http_problem(problem.code)
+        if problem.status == INTERNAL and isinstance(exception, Exception):
+            events.http_failed(route_label(request), request_id, exception)
+        return answer
+
+    def _delay(self, problem: Problem) -> float | None:
+        if problem.retry_after is None or problem.status not in RETRYABLE:
+            return None
+        return problem.retry_after * self._random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def to_problem(request: Request, exc: BaseException, context: Context) -> Problem:
+    """Say what went wrong in the words of the API."""
+    if isinstance(exc, GatewayError):
+        return Problem(exc.status, exc.code, exc.message, exc.details, exc.retry_after)
+    if isinstance(exc, PayloadTooLarge):
+        return _too_large(request, context)
+    if isinstance(exc, SanicException) and exc.status_code in SANIC_CODES:
+        return _of_sanic(exc)
+    return Problem(INTERNAL, "internal", "The gateway failed; its log has the cause under this request id.", {})
+
+
+def _too_large(request: Request, context: Context) -> Problem:
+    if request.route is None:  # Sanic raises the same for headers, which it never finished reading
+        return Problem(HEADERS_TOO_LARGE, "headers_too_large", "The request's headers are too large.", {})
+    error = too_large(context.http)
+    return Problem(error.status, error.code, error.message, error.details)
+
+
+def _of_sanic(exc: SanicException) -> Problem:
+    allow = exc.headers.get("Allow") if isinstance(exc, MethodNotAllowed) else None
+    status = exc.status_code
+    retry_after = 1.0 if status in RETRYABLE else None
+    return Problem(status, SANIC_CODES[status], HTTPStatus(status).description or str(exc), {}, retry_after, allow)
+
+
+def _document(problem: Problem, request_id: str, retry_after: float | None) -> bytes:
+    document: dict[str, object] = dict(problem.details)
+    if retry_after is not None:
+        document["retry_after"] = round(retry_after, 3)
+    document |= {
+        "type": TYPE_PREFIX + problem.code,
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    return orjson.dumps(document, default=str)
+
+
+def _headers(problem: Problem, retry_after: float | None) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if retry_after is not None:
+        headers["retry-after"] = str(math.ceil(retry_after))
+    if problem.status == UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    if problem.status == UNSUPPORTED:
+        headers |= {"accept-post": "application/json", "accept-encoding": "gzip, deflate"}
+    if problem.allow:
+        headers["allow"] = problem.allow
+    return headers
+
+
+def _linger(stream: object) -> None:
+    """Let a client that is still sending hear the answer: drop what comes for a while, then close (RFC 9112 9.6).
+
+    A body that has arrived in full needs none of this: Sanic drops it and the connection is used again.
+    """
+    if not isinstance(stream, Stream) or not stream.request_body or is_here(stream):
+        return
+    stream.keep_alive = False
+    stream.expecting_continue = False  # 100 would invite the body that was just refused
+    stream.request_max_size = stream.protocol.request_max_size = math.inf
+    asyncio.get_running_loop().call_later(LINGER_SECS, stream.protocol.close)

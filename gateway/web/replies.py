@@ -1,0 +1,55 @@
+"""Bytes in, a Sanic response out: the one place where X-Request-Id is set and requests are counted. Never fails."""
+
+from collections.abc import Iterator, Mapping
+
+from sanic import HTTPResponse, Request
+from sanic.helpers import has_message_body
+from sanic.http import Http as Stream
+
+from gateway.telemetry import events
+from gateway.web.context import Context
+
+JSON = "application/json"
+UNROUTED = "none"
+"""The route label of requests that no route took."""
+
+
+class Reply(HTTPResponse):
+    """A response whose header values are ours, so that none needs cleaning: that takes Sanic 10 of 60 µs a request.
+
+    The only value from outside is the request id, which `RequestIds` lets through only if it is printable ASCII.
+    """
+
+    @property
+    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
+        """Header names and values as they are sent."""
+        if has_message_body(self.status):
+            self.headers.setdefault("content-type", self.content_type)
+        return ((name.encode("ascii"), str(value).encode("ascii")) for name, value in self.headers.items())
+
+
+def reply(
+    request: Request,
+    context: Context,
+    body: bytes,
+    *,
+    status: int = 200,
+    content_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """Return the response; while draining its connection ends with it."""
+    response = Reply(body, status, content_type=content_type)
+    offered = request.headers.getone("x-request-id", None)
+    response.headers["x-request-id"] = context.request_ids.choose(offered)
+    if headers:
+        response.headers.update(headers)
+    if context.draining and isinstance(request.stream, Stream):
+        request.stream.keep_alive = False
+    events.http_answered(route_label(request), status)
+    return response
+
+
+def route_label(request: Request) -> str:
+    """Return the name under which this request's route is counted."""
+    route = request.route
+    return UNROUTED if route is None else route.ctx.label

@@ -1,0 +1,40 @@
+"""Bytes → columns. Pure: no clock, no I/O, raises only BadPayload, TooLarge and UnsupportedMedia.
+
+`decode` is the one way in: it tells the format by the media type. A new format is one more file and one more line here.
+"""
+
+from gateway.errors import TooLarge, UnsupportedMedia
+from gateway.layouts import Layouts
+from gateway.model import Decoded
+from gateway.wire import careful, native
+
+ACCEPTED = ("application/json",)
+"""Media types that are read; no media type at all is taken for JSON."""
+
+
+def decode(
+    body: bytes,
+    media: str | None,
+    layouts: Layouts,
+    *,
+    device: str | None,
+    received_us: int,
+    max_readings: int,
+) -> Decoded:
+    """Return the readings and refusals in a body. `device` is implied by the address, if it names one."""
+    if media and media.partition(";")[0].strip().lower() not in ACCEPTED:
+        raise UnsupportedMedia(f"media type {media[:100]!r} is not read here; send {', '.join(ACCEPTED)}")
+    batch = native.decode(body, layouts, device=device, received_us=received_us)
+    decoded = (
+        Decoded(batch, [])
+        if batch is not None
+        else careful.decode(body, layouts, device=device, received_us=received_us, max_readings=max_readings)
+    )
+    if decoded.batch.readings > max_readings:
+        raise TooLarge(
+            f"{decoded.batch.readings} readings in one request; limit {max_readings}; send them in parts",
+            limit="http.max_readings",
+            max_readings=max_readings,
+            value=decoded.batch.readings,
+        )
+    return decoded

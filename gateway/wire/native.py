@@ -1,0 +1,251 @@
+"""Native JSON → columns, the whole body at once. Pure; answers None for whatever is not plain and well-formed.
+
+A body whose items all have the same one of the four shapes is decoded by a typed msgspec decoder straight into columns:
+first as numbers only, then with bools and text. Everything else is left to `careful`, which names what is wrong.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from itertools import chain, repeat
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from gateway.layouts import Layouts
+from gateway.model import MAX_EXACT, MAX_TEXT_BYTES, Batch
+from gateway.wire import timestamps
+from gateway.wire.places import Form, Places
+from gateway.wire.timestamps import Timestamp
+
+Number = float
+Scalar = bool | int | float | str
+
+
+class _Item(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
+    device: str | None = None
+
+
+class _Values(_Item):
+    values: dict[str, Number]
+    ts: Timestamp = None
+
+
+class _TypedValues(_Item):
+    values: dict[str, Scalar]
+    ts: Timestamp = None
+
+
+class _Flat(_Item):
+    metric: str
+    value: Number
+    ts: Timestamp = None
+
+
+class _TypedFlat(_Item):
+    metric: str
+    value: Scalar
+    ts: Timestamp = None
+
+
+class _Moment(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    values: dict[str, Number]
+    ts: Timestamp = None
+
+
+class _TypedMoment(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    values: dict[str, Scalar]
+    ts: Timestamp = None
+
+
+class _Readings(_Item):
+    readings: list[_Moment]
+
+
+class _TypedReadings(_Item):
+    readings: list[_TypedMoment]
+
+
+class _Columns(_Item):
+    values: dict[str, list[Number]]
+    ts: list[Timestamp]
+
+
+class _TypedColumns(_Item):
+    values: dict[str, list[Scalar]]
+    ts: list[Timestamp]
+
+
+class _Rows(NamedTuple):
+    """Messages before their values are taken apart: parallel columns."""
+
+    devices: list[str | None]
+    stamps: list[Timestamp]
+    values: list[dict[str, Any]]
+    items: "array[int] | None" = None
+    subs: "array[int] | None" = None
+
+
+class _Pass(NamedTuple):
+    form: Form
+    typed: bool
+    decoder: msgspec.json.Decoder[Any]
+
+
+def _pass(form: Form, kind: type[_Item], *, typed: bool) -> _Pass:
+    return _Pass(form, typed, msgspec.json.Decoder(list[kind] | kind))  # type: ignore[valid-type]
+
+
+PASSES = (
+    _pass(Form.VALUES, _Values, typed=False),
+    _pass(Form.FLAT, _Flat, typed=False),
+    _pass(Form.READINGS, _Readings, typed=False),
+    _pass(Form.COLUMNS, _Columns, typed=False),
+    _pass(Form.VALUES, _TypedValues, typed=True),
+    _pass(Form.FLAT, _TypedFlat, typed=True),
+    _pass(Form.READINGS, _TypedReadings, typed=True),
+    _pass(Form.COLUMNS, _TypedColumns, typed=True),
+)
+
+
+def decode(body: bytes, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
+    """Return the batch, or None if the body must be looked at item by item. `device` is the one the address names."""
+    for one in PASSES:
+        try:
+            items = one.decoder.decode(body)
+        except msgspec.ValidationError:
+            continue
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        batch = _columns(one, items, layouts, device=device, received_us=received_us)
+        if batch is not None:
+            return batch
+    return None
+
+
+def _columns(one: _Pass, items: Any, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
+    single = type(items) is not list
+    rows = ROWS[one.form]([items] if single else items)
+    devices = None if rows is None else _devices(rows.devices, device)
+    if rows is None or devices is None:
+        return None
+    batch = Batch(Places(single=single, forms=one.form, items=rows.items, subs=rows.subs))
+    batch.devices = devices
+    try:
+        batch.times = timestamps.column(rows.stamps, received_us)
+    except ValueError:
+        return None
+    fill = _fill_typed if one.typed else _fill_numbers
+    return batch if fill(batch, rows.values, layouts) else None
+
+
+def _devices(named: list[str | None], implied: str | None) -> list[str] | None:
+    if implied is None:
+        return None if None in named else named  # type: ignore[return-value]
+    if named.count(None) + named.count(implied) < len(named):
+        return None
+    return [implied] * len(named)
+
+
+def _fill_numbers(batch: Batch, values: list[dict[str, Any]], layouts: Layouts) -> bool:
+    numbers: list[int] = []
+    flat: list[float] = []
+    known, extend = layouts.numbers.get, flat.extend
+    for each in values:
+        names = tuple(each)
+        number = known(names)
+        if number is None:
+            number = layouts.number(names)
+        if number is None:
+            return False
+        numbers.append(number)
+        extend(each.values())
+    batch.layouts = array("i", numbers)
+    batch.doubles = array("d", flat)
+    batch.readings = len(flat)
+    return _are_exact(batch.doubles)
+
+
+def _fill_typed(batch: Batch, values: list[dict[str, Any]], layouts: Layouts) -> bool:
+    for each in values:
+        row = list(each.values())
+        number = layouts.number_typed(tuple(each), tuple(map(type, row)))
+        if number is None:
+            return False
+        layout = layouts.table[number]
+        batch.layouts.append(number)
+        batch.doubles.extend([row[i] for i in layout.doubles])
+        batch.readings += len(row)
+        try:
+            batch.ints.extend([row[i] for i in layout.ints])
+        except OverflowError:
+            return False
+        batch.texts.extend([row[i] for i in layout.texts])
+    return _are_exact(batch.doubles) and all(map(is_storable, batch.texts))
+
+
+def _are_exact(doubles: "array[float]") -> bool:
+    """Tell that no value can be an integer which a double does not hold: only `careful` sees which it was."""
+    if len(doubles) > timestamps.SMALL:
+        return bool(np.abs(np.frombuffer(doubles)).max() <= MAX_EXACT)
+    return not doubles or (max(doubles) <= MAX_EXACT and min(doubles) >= -MAX_EXACT)
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the text and it is short enough."""
+    if len(text) > MAX_TEXT_BYTES or "\0" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        return len(text.encode()) <= MAX_TEXT_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def _values_rows(items: Sequence[Any]) -> _Rows:
+    return _Rows([m.device for m in items], [m.ts for m in items], [m.values for m in items])
+
+
+def _flat_rows(items: Sequence[Any]) -> _Rows:
+    return _Rows([m.device for m in items], [m.ts for m in items], [{m.metric: m.value} for m in items])
+
+
+def _readings_rows(items: Sequence[Any]) -> _Rows | None:
+    widths = [len(m.readings) for m in items]
+    if 0 in widths:
+        return None
+    moments = [moment for m in items for moment in m.readings]
+    return _Rows(
+        list(chain.from_iterable(repeat(m.device, n) for m, n in zip(items, widths, strict=True))),
+        [moment.ts for moment in moments],
+        [moment.values for moment in moments],
+        *_numbered(widths),
+    )
+
+
+def _columns_rows(items: Sequence[Any]) -> _Rows | None:
+    widths = [len(m.ts) for m in items]
+    if 0 in widths:
+        return None
+    if any(not m.values or {n} != set(map(len, m.values.values())) for m, n in zip(items, widths, strict=True)):
+        return None
+    return _Rows(
+        list(chain.from_iterable(repeat(m.device, n) for m, n in zip(items, widths, strict=True))),
+        [ts for m in items for ts in m.ts],
+        [dict(zip(m.values, row, strict=True)) for m in items for row in zip(*m.values.values(), strict=True)],
+        *_numbered(widths),
+    )
+
+
+def _numbered(widths: list[int]) -> "tuple[array[int], array[int]]":
+    items = array("i", chain.from_iterable(repeat(i, n) for i, n in enumerate(widths)))
+    return items, array("i", chain.from_iterable(map(range, widths)))
+
+
+ROWS: dict[Form, Callable[[Sequence[Any]], _Rows | None]] = {
+    Form.VALUES: _values_rows,
+    Form.FLAT: _flat_rows,
+    Form.READINGS: _readings_rows,
+    Form.COLUMNS: _columns_rows,
+}
