@@ -5,7 +5,6 @@ Sinks open before sources and close after them: what was taken in can always be 
 
 import asyncio
 import gc
-import re
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -35,12 +34,10 @@ from gateway.timescale.pool import Pool, open_pool
 from gateway.timescale.revisions import follow
 from gateway.timescale.writer import Writer
 from gateway.web.context import Context
+from gateway.workers import worker_index
 
 MQTT_STOP_SECS = 10.0
 """Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
-
-
-WORKER_NAME = re.compile(r"Sanic-Server-(\d+)-\d+")
 
 
 class SystemClock:
@@ -135,7 +132,7 @@ async def _consuming(
     settings: Settings, worker: str, intake: Intake, letters: TimescaleDeadLetters
 ) -> AsyncIterator[mqtt.Consumer | None]:
     """Run the MQTT consumer in the first worker, if a broker is set."""
-    if not settings.mqtt.url or not is_first(worker):
+    if not settings.mqtt.url or worker_index(worker):
         yield None
         return
     consumer = mqtt.build(
@@ -151,12 +148,6 @@ async def _consuming(
         yield consumer
     finally:
         await consumer.stop(within_secs=MQTT_STOP_SECS)
-
-
-def is_first(worker: str) -> bool:
-    """Whether this is the worker that consumes MQTT: Sanic names them Sanic-Server-0-0, Sanic-Server-1-0, …"""
-    match = WORKER_NAME.fullmatch(worker)
-    return match is None or match[1] == "0"
 
 
 def _pool(settings: Settings, name: str, *, size: int) -> AbstractAsyncContextManager[Pool]:

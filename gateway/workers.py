@@ -1,15 +1,169 @@
-"""Settings in, a serving group of processes out: the main process, N workers, a watchdog. Knows nothing of requests.
+"""Settings in, a serving group of processes out: main process, N workers, a watchdog. Never handles a request itself.
 
     main       binds the port, starts workers, passes SIGTERM and SIGINT on, waits for all
-    worker     one Sanic server with its own event loop and its own parts; dies with the main process
-    watchdog   asks the main process to start a dead worker again (Sanic does not: its issue 3062), and ends the helper
-               process of `multiprocessing` when the main process was killed
+    worker     one Sanic server with its own event loop and its own parts; stops in order when the main process dies
+    watchdog   has a dead worker started again (Sanic does not, its issue 3062); see `watchdog`
 
 Each worker leads its own process group: a Ctrl-C in a terminal reaches only the main process, which stops the workers
-in order, and Sanic's own kill, which takes the whole group of a worker, takes nobody else.
+in order, and Sanic's last resort, which kills the process group of a worker, hits nobody else.
 """
 
+import ctypes
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from gateway.errors import StartError
+from gateway.settings import Http, Settings
+from gateway.telemetry import MULTIPROC_ENV
+from gateway.watchdog import watch
+
+if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the metrics must be known before
+    from gateway.web.lifetime import App, OpenRuntime
+
+BIND_SECS = 5.0
+"""How long a taken port is tried: the workers of a killed predecessor may still be finishing."""
+START_TICKS = 1200
+"""How long workers may take to open their parts, in Sanic's tenths of a second."""
+PR_SET_PDEATHSIG = 1
+
+
+def serve(settings: Settings, open_runtime: "OpenRuntime") -> None:
+    """Serve until SIGTERM or SIGINT, then return; to be called in the main thread of the main process.
+
+    `open_runtime` is a function of a module (it is called in the workers): (settings, the worker's name) → the parts.
+    Raises StartError if the port is taken; leaves the process with status 1 if the workers cannot start.
+    """
+    listening = bind(settings.http)
+    folder = prepare_metrics(os.environ)
+    try:
+        _run(settings, open_runtime, listening)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def worker_index(worker: str) -> int:
+    """Return the number of a worker from its name (`Sanic-Server-1-0` → 1); 0 for a process without siblings."""
+    parts = worker.split("-")
+    return int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0  # noqa: PLR2004
+
+
+def bind(
+    http: Http,
+    *,
+    wait_secs: float = BIND_SECS,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> socket.socket:
+    """Return a bound socket. Raises StartError when the address is taken for longer than `wait_secs`, or not ours."""
+    deadline = clock() + wait_secs
+    while True:
+        try:
+            return _bound(http)
+        except OSError as exc:
+            taken = exc.errno == errno.EADDRINUSE
+            if not taken or clock() >= deadline:
+                cause = "it is taken" if taken else exc.strerror or str(exc)
+                raise StartError(
+                    f"cannot listen on {http.host} port {http.port}: {cause}; "
+                    "set GATEWAY_HTTP__HOST and GATEWAY_HTTP__PORT"
+                ) from exc
+        sleep(0.1)
+
+
+def prepare_metrics(environ: "os._Environ[str]") -> Path:
+    """Empty, or make, the folder where the workers' metrics are merged, and name it in the environment."""
+    folder = Path(environ.get(MULTIPROC_ENV) or tempfile.mkdtemp(prefix="gateway-metrics-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.db"):
+        stale.unlink()
+    environ[MULTIPROC_ENV] = str(folder)
+    return folder
+
+
+def make_worker_app(settings: Settings, open_runtime: "OpenRuntime") -> "App":
+    """Return the app of a worker; called by Sanic in each worker process."""
+    from gateway.web.app import create_app  # noqa: PLC0415
+
+    _die_with_main()
+    os.setpgid(0, 0)
+    _configure_logs(settings)
+    app = create_app(settings, open_runtime)
+    app.register_listener(_ignore_signals, "before_server_stop")
+    return app
+
+
+def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.socket) -> None:
+    from sanic import Sanic  # noqa: PLC0415
+    from sanic.worker.loader import AppLoader  # noqa: PLC0415
+    from sanic.worker.manager import WorkerManager  # noqa: PLC0415
+
+    from gateway.web.app import BACKLOG, create_app  # noqa: PLC0415
+
+    _configure_logs(settings)
+    WorkerManager.THRESHOLD = START_TICKS
+    app = create_app(settings, open_runtime)
+    app.register_listener(_release_sigterm, "main_process_start")
+    app.register_listener(partial(_start_watchdog, settings), "main_process_ready")
+    app.prepare(sock=listening, workers=settings.http.workers, backlog=BACKLOG, access_log=settings.http.access_log)
+    # SIGTERM waits while Sanic starts its helper process, which thereby is deaf to it for good: `systemctl stop`
+    # signals every process at once, and a helper that leaves first breaks the orderly stop of the others.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    Sanic.serve(primary=app, app_loader=AppLoader(factory=partial(make_worker_app, settings, open_runtime)))
+
+
+def _release_sigterm(_app: "App") -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _start_watchdog(settings: Settings, app: "App") -> None:
+    helpers = [child.pid for child in multiprocessing.active_children()]
+    kwargs = {
+        "state": app.manager.worker_state,
+        "publisher": app.manager.monitor_publisher,
+        "main": os.getpid(),
+        "helpers": helpers,
+        "log": settings.log,
+    }
+    app.manager.manage("Watchdog", watch, kwargs)
+
+
+def _die_with_main() -> None:
+    """Have the kernel send SIGTERM when the main process dies, however it dies (Linux; elsewhere see `watchdog`)."""
+    main = multiprocessing.parent_process()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if main is None or os.getppid() != main.pid:
+        raise SystemExit(1)
+
+
+def _ignore_signals(_app: "App") -> None:
+    """Once stopping, a second signal must not cut the stop short; the main process kills if it is asked twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _configure_logs(settings: Settings) -> None:
+    from gateway.telemetry import logs  # noqa: PLC0415
+
+    logs.configure(settings.log)
+
+
+def _bound(http: Http) -> socket.socket:
+    family, *_ = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server((http.host, http.port), family=family)

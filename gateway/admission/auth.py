@@ -15,6 +15,7 @@ from gateway.contracts import Clock, Credentials
 from gateway.errors import GatewayError, Overloaded, SettingsError, Unauthorized
 from gateway.grants import TOKEN, digest_of
 from gateway.model import Principal, Role
+from gateway.telemetry import events
 
 MAX_TOKEN = 512
 """Characters of the longest token that is looked at."""
@@ -25,6 +26,7 @@ LOOK_UP_SLOTS = 8
 REFUSED_US = 1_000_000
 """How long a token that was not found is refused without asking again."""
 MAX_REFUSED = 10_000
+_LIMIT = "auth.look_ups"
 _ATTEMPTS = 3
 _NEVER = 2**63
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 section 2.1
@@ -120,7 +122,8 @@ class Authenticator:
         task = self._look_ups.get(digest)
         if task is None:
             if len(self._look_ups) >= MAX_LOOK_UPS:
-                raise Overloaded(f"{MAX_LOOK_UPS} new tokens are being looked up", limit="auth.look_ups")
+                events.overloaded(_LIMIT)
+                raise Overloaded(f"{MAX_LOOK_UPS} new tokens are being looked up", limit=_LIMIT)
             task = asyncio.create_task(self._look_up(digest), name="auth.look_up")
             self._look_ups[digest] = task
             task.add_done_callback(lambda done: self._finish(digest, done))

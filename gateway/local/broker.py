@@ -4,6 +4,7 @@ Run as a program it is the broker's process itself: the interpreter may lie wher
 up after everything is loaded, not before.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -94,6 +95,7 @@ def serve(config: str, parent: str, *whom: str) -> None:
     """Be the broker until a signal ends this process; root is given up and the parent's death heeded first."""
     from iotcore import IotCoreBroker  # noqa: PLC0415 -- only this process needs it
 
+    logging.getLogger("rumqttd").setLevel(logging.CRITICAL)  # below that it writes a line for every packet
     broker = IotCoreBroker(config_path=config)
     if whom:
         uid, gid = map(int, whom)

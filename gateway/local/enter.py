@@ -1,7 +1,8 @@
 """In: whom to become and what to run. Out: this process is that program, and dies with its parent. Never returns.
 
-Run by path as ``python -I -S enter.py PARENT SIGNAL ROOT UID:GID PROGRAM ARG…`` (``-``: no chroot, no other user), so that nothing of ours runs between fork and exec in a process that may have threads (what a preexec_fn would do).
-Only the standard library is there. A program that cannot be run ends with 127, as in a shell.
+Run by path as ``python -I -S enter.py PARENT SIGNAL ROOT UID:GID PROGRAM ARG…`` (``-``: no chroot, no other user), so
+that nothing of ours runs between fork and exec in a process that may have threads, as a preexec_fn would. Only the
+standard library is there. A program that cannot be run ends with 127, as in a shell.
 """
 
 import ctypes

@@ -51,6 +51,14 @@ class RedisState:
         async with _translated():
             await self._client.ping()
 
+    async def facts(self) -> dict[str, str]:
+        """Say what the server is and what it does when its memory is full. Raises StateUnavailable."""
+        async with _translated():
+            info = await self._client.info()
+        name = "Valkey" if "valkey_version" in info else "Redis"
+        version = info.get("valkey_version") or info.get("redis_version", "?")
+        return {"server": f"{name} {version}", "policy": str(info.get("maxmemory_policy", "unknown"))}
+
 
 @asynccontextmanager
 async def open_state(branch: settings.Redis, *, site: str) -> AsyncIterator[RedisState]:

@@ -4,6 +4,7 @@ Call sites hold no logger and no counter. Lines are constant sentences with keys
 repeats is said once a second, with `suppressed` counting the rest. Counting is per batch or request, never per reading.
 """
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -19,17 +20,18 @@ _log = structlog.get_logger()
 _fold = Fold(1.0, clock=time.monotonic)
 
 
-def say(level: str, event: str, sentence: str, **keys: object) -> None:
-    """Write one line: `level` is debug, info, warning or error; `event` is the stable name it is folded by.
+def say(level: str, event: str, sentence: str, *, apart: str = "", **keys: object) -> None:
+    """Write one line: `level` is debug, info, warning or error; `event` is its stable name.
 
-    `exc_info=exc` among the keys adds the traceback.
+    Lines of one name are folded; `apart` keeps kinds of it from hiding each other. `exc_info=exc` adds the traceback.
     """
-    suppressed = _fold.admit(event)
+    suppressed = _fold.admit(event + apart)
     if suppressed is None:
         return
     if suppressed:
         keys["suppressed"] = suppressed
-    getattr(_log, level)(sentence, name=event, **keys)
+    with contextlib.suppress(OSError, ValueError):  # nobody listens on stderr any more: no reason to stop working
+        getattr(_log, level)(sentence, name=event, **keys)
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
@@ -52,7 +54,7 @@ def worker_stopped(worker: str) -> None:
 
 def worker_failed(worker: str, error: str) -> None:
     """Say why a worker could not start."""
-    say("error", f"worker_failed.{worker}", "Worker cannot start.", worker=worker, error=error)
+    say("error", "worker_failed", "Worker cannot start.", worker=worker, error=error, apart=worker)
 
 
 def worker_stuck(worker: str, secs: float) -> None:
@@ -62,7 +64,7 @@ def worker_stuck(worker: str, secs: float) -> None:
 
 def worker_restarted(worker: str, pid: int) -> None:
     """Say that a worker died (its old process id is given) and is being replaced."""
-    say("error", f"worker_restarted.{worker}", "Worker died; starting it again.", worker=worker, dead_pid=pid)
+    say("error", "worker_restarted", "Worker died; starting it again.", worker=worker, dead_pid=pid, apart=worker)
 
 
 # -- taking in ---------------------------------------------------------------------------------------------------------
@@ -85,13 +87,13 @@ def refused(refusals: Iterable[Refusal]) -> None:
 def overloaded(limit: str) -> None:
     """Count and say that a bounded queue is full; `limit` is the setting that was hit."""
     metrics.overloads[(limit,)].inc()
-    say("warning", f"overloaded.{limit}", "Turning requests away: a limit is reached.", limit=limit)
+    say("warning", "overloaded", "Turning requests away: a limit is reached.", limit=limit, apart=limit)
 
 
 def dead_lettered(source: str, code: str, *, count: int = 1) -> None:
     """Count and say that items were kept as dead letters; `source` is mqtt or database."""
     metrics.dead_letters[(source, code)].inc(count)
-    say("warning", f"dead_lettered.{source}.{code}", "Kept as a dead letter.", source=source, code=code, count=count)
+    say("warning", "dead_lettered", "Kept as a dead letter.", source=source, code=code, count=count, apart=code)
 
 
 # -- making durable ----------------------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ def commit_failed(kind: str, error: str) -> None:
     """Count and say that a write failed; `kind` is transient (later), fault (an operator must act) or data."""
     metrics.commit_failures[(kind,)].inc()
     level = "warning" if kind == "transient" else "error"
-    say(level, f"commit_failed.{kind}", "A write to the database failed.", kind=kind, error=error)
+    say(level, "commit_failed", "A write to the database failed.", kind=kind, error=error, apart=kind)
 
 
 def database_lost(error: str) -> None:

@@ -12,8 +12,10 @@ from sanic.http import Http as Stream
 
 from gateway.errors import BodyTimeout, Overloaded, TooLarge
 from gateway.settings import Http
+from gateway.telemetry import events
 from gateway.web.inflate import inflate
 
+INFLIGHT = "http.max_inflight_bytes"
 CHUNKED: object = "chunked"
 """Sanic's mark of a body whose length is not declared."""
 
@@ -54,9 +56,10 @@ class Hold:
         self.size += size
         bodies.in_hand += size
         if bodies.in_hand > bodies.limits.max_inflight_bytes:
+            events.overloaded(INFLIGHT)
             raise Overloaded(
-                "too many bytes of request bodies are in hand (http.max_inflight_bytes); send this again later",
-                limit="http.max_inflight_bytes",
+                f"too many bytes of request bodies are in hand ({INFLIGHT}); send this again later",
+                limit=INFLIGHT,
                 value=bodies.limits.max_inflight_bytes,
             )
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from sanic import HTTPResponse, Request
-from sanic.helpers import has_message_body
 from sanic.http import Http as Stream
 
 from gateway.telemetry import events
 from gateway.web.context import Context
 
 JSON = "application/json"
+BODILESS = (204, 304)
+"""Statuses whose replies have no body (RFC 9110 6.4.1)."""
 UNROUTED = "none"
 """The route label of requests that no route took."""
 
@@ -23,7 +24,7 @@ class Reply(HTTPResponse):
     @property
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
         """Header names and values as they are sent."""
-        if has_message_body(self.status):
+        if self.status not in BODILESS:
             self.headers.setdefault("content-type", self.content_type)
         return ((name.encode("ascii"), str(value).encode("ascii")) for name, value in self.headers.items())
 

@@ -1,0 +1,33 @@
+# make up    the whole thing on this machine, without Docker     make check  linters, types, layers, docs
+# make test  every test, against real servers                    make clean  removes .venv and .local (the data!)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: up test check clean install
+
+up: $(STAMP)
+	@exec $(BIN)/gateway up --demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/docs
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	@home=$$(readlink .local/home 2>/dev/null) && rm -rf "$$home" || true
+	rm -rf $(VENV) .local

@@ -1,0 +1,137 @@
+"""The `gateway` command. Exit codes: 0 done, 1 it did not work (one sentence on stderr says why), 2 wrong usage."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from gateway import settings as config
+from gateway.commands.registry import device_app, key_app, metric_app
+from gateway.errors import GatewayError, StartError
+
+Config = Annotated[Path | None, Parameter(help="Settings file; default $GATEWAY_CONFIG, or ./gateway.toml if there.")]
+
+app = App(
+    name="gateway",
+    help="Takes in device readings over HTTP and MQTT, and answers when they are committed to TimescaleDB.",
+)
+app.command(device_app)
+app.command(key_app)
+app.command(metric_app)
+
+
+@app.command
+def up(
+    *,
+    demo: Annotated[bool, Parameter(help="Also run simulated devices.", negative="")] = False,
+    devices: Annotated[int, Parameter(help="How many simulated devices.")] = 50,
+    data: Annotated[Path, Parameter(help="Folder for data, logs and the admin key.")] = Path(".local"),
+    config_file: Annotated[Config, Parameter(name="--config")] = None,
+) -> None:
+    """Start everything here, without Docker: PostgreSQL, Valkey, an MQTT broker and the gateway. Ctrl-C stops it.
+
+    For a first look and for development; production is `gateway serve` with a TimescaleDB of its own.
+
+    Examples:
+        gateway up --demo
+        GATEWAY_HTTP__PORT=9000 gateway up
+    """
+    from gateway.commands.up import run_up  # noqa: PLC0415 - heavy imports inside the commands
+
+    run_up(config.load(config_file), data=data, demo_devices=devices if demo else 0)
+
+
+@app.command
+def serve(*, config_file: Annotated[Config, Parameter(name="--config")] = None) -> None:
+    """Serve with everything from settings: the way for production. SIGTERM drains and stops it.
+
+    Examples:
+        GATEWAY_DATABASE__URL=postgresql://... GATEWAY_REDIS__URL=redis://... gateway serve
+        gateway serve --config /etc/gateway.toml
+    """
+    from gateway.runtime import open_runtime  # noqa: PLC0415
+    from gateway.workers import serve as run  # noqa: PLC0415
+
+    run(config.load(config_file), open_runtime)
+
+
+@app.command
+def migrate(
+    *,
+    plan: Annotated[bool, Parameter(help="Only say what would be applied.", negative="")] = False,
+    config_file: Annotated[Config, Parameter(name="--config")] = None,
+) -> None:
+    """Bring the database's schema up to date. `gateway serve` does it too; safe to run many at once.
+
+    Examples:
+        gateway migrate --plan
+        gateway migrate
+    """
+    from gateway.timescale.migrations import migrate as run  # noqa: PLC0415
+
+    database = config.load(config_file).database
+    steps = asyncio.run(
+        run(
+            database.url,
+            chunk_hours=database.chunk_hours,
+            plan_only=plan,
+            connect_timeout=database.connect_timeout_secs,
+        )
+    )
+    for step in steps:
+        took = "pending" if step.took_ms is None else f"applied in {step.took_ms} ms"
+        print(f"{step.version:04} {step.name}: {took}")
+    if not steps:
+        print("The schema is up to date.")
+
+
+@app.command
+def settings(
+    *,
+    json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False,
+    config_file: Annotated[Config, Parameter(name="--config")] = None,
+) -> None:
+    """Print every setting with its value, default, and what it does. Secrets are masked."""
+    described = list(config.describe(config.load(config_file)))
+    if json:
+        print(msgspec.json.encode([one._asdict() for one in described]).decode())
+        return
+    table = Table("setting", "value", "what it does", box=None, pad_edge=False)
+    for one in described:
+        changed = "" if one.value == one.default else " *"
+        table.add_row(one.env, f"{one.value}{changed}", one.sentence)
+    Console().print(table)
+    print("* changed from its default. In gateway.toml, GATEWAY_HTTP__PORT is 'port' in the table [http].")
+
+
+@app.command
+def doctor(*, config_file: Annotated[Config, Parameter(name="--config")] = None) -> None:
+    """Ask every server the gateway needs how it is, and say what to change. Exit code 1 if something is missing."""
+    from gateway.commands.doctor import examine  # noqa: PLC0415
+
+    findings = asyncio.run(examine(config.load(config_file)))
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.part:<10} {finding.sentence}")
+    if not all(finding.ok for finding in findings):
+        raise SystemExit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except GatewayError as exc:
+        prefix = "cannot start" if isinstance(exc, StartError) else "failed"
+        print(f"gateway: {prefix}: {exc.message}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

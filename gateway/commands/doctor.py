@@ -1,0 +1,123 @@
+"""`gateway doctor`: asks each server what it is and whether it is set up for this work. Changes nothing."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import NamedTuple
+
+from gateway.errors import GatewayError
+from gateway.mqtt.address import parse_address
+from gateway.mqtt.link import Link, LinkError
+from gateway.mqtt.topics import parse_topic
+from gateway.settings import Settings
+from gateway.state.store import open_state
+from gateway.timescale import migrations
+from gateway.timescale.installation import probe
+from gateway.timescale.pool import open_pool
+
+SECS = 10.0
+"""Longest examination of one part."""
+MIN_WAL_BYTES = 4 * 2**30
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    part: str
+    ok: bool
+    sentence: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at the database, Redis and the broker's address."""
+    findings = []
+    for part, look in (("database", _database(settings)), ("redis", _redis(settings))):
+        findings += await _guarded(part, look)
+    if settings.mqtt.url:
+        findings += await _guarded("mqtt", _mqtt(settings))
+    else:
+        findings.append(Finding("mqtt", ok=True, sentence="off: mqtt.url is empty"))
+    return findings
+
+
+async def _guarded(part: str, look: Awaitable[list[Finding]]) -> list[Finding]:
+    try:
+        async with asyncio.timeout(SECS):
+            return await look
+    except TimeoutError:
+        return [Finding(part, ok=False, sentence=f"no answer within {SECS:.0f} s")]
+    except GatewayError as exc:
+        cause = f" ({exc.__cause__})" if exc.__cause__ else ""
+        return [Finding(part, ok=False, sentence=f"{exc.message}{cause}")]
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    database = settings.database
+    async with open_pool(
+        database.url,
+        name="gateway doctor",
+        size=1,
+        connect_timeout=database.connect_timeout_secs,
+        command_timeout=database.read_timeout_secs,
+    ) as pool:
+        ground = await probe(pool)
+        known = f"{ground.kind}, PostgreSQL {ground.postgres}, TimescaleDB {ground.timescale or 'none'}"
+        findings = [Finding("database", ok=True, sentence=known)]
+        async with pool.connection() as connection:
+            facts = {
+                name: await connection.fetchval("select current_setting($1)", name)
+                for name in ("fsync", "full_page_writes", "synchronous_commit", "transaction_read_only")
+            }
+            wal = await connection.fetchval("select pg_size_bytes(current_setting('max_wal_size'))")
+        findings += _judge(facts, wal)
+    pending = await migrations.migrate(database.url, chunk_hours=database.chunk_hours, plan_only=True)
+    words = f"{len(pending)} migrations pending: run 'gateway migrate'" if pending else "the schema is up to date"
+    return [*findings, Finding("schema", ok=not pending, sentence=words)]
+
+
+def _judge(facts: dict[str, str], wal_bytes: int) -> list[Finding]:
+    """Say what of the server's settings breaks the promise, and what slows it down."""
+    risky = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if facts[name] == "off"]
+    findings = [
+        Finding(
+            "database",
+            ok=False,
+            sentence=f"{name} is off: readings that were answered 200 can be lost in a crash; set it to on",
+        )
+        for name in risky
+    ]
+    if facts["transaction_read_only"] == "on":
+        findings.append(Finding("database", ok=False, sentence="it is read-only (a standby?): connect to the primary"))
+    if wal_bytes < MIN_WAL_BYTES:
+        words = (
+            f"max_wal_size is {wal_bytes / 2**30:.1f} GiB: checkpoints will be frequent under load; 4GB or more helps"
+        )
+        findings.append(Finding("database", ok=True, sentence=words))
+    return findings
+
+
+async def _redis(settings: Settings) -> list[Finding]:
+    async with open_state(settings.redis, site="doctor") as state:
+        facts = await state.facts()
+    words = f"{facts['server']}, maxmemory-policy {facts['policy']}"
+    evicts = facts["policy"] not in ("noeviction", "unknown")
+    if evicts:
+        words += ": it may drop the newest state of devices; set it to noeviction"
+    return [Finding("redis", ok=not evicts, sentence=words)]
+
+
+async def _mqtt(settings: Settings) -> list[Finding]:
+    """Connect and subscribe as the gateway does, but apart from its session and its share of the messages."""
+    subscription = parse_topic(settings.mqtt.topic, share="").subscription
+    link = Link(
+        parse_address(settings.mqtt.url, ca_file=settings.mqtt.ca_file),
+        lambda _message: None,
+        client_id=f"{settings.mqtt.client_id}-doctor",
+        receive_max=1,
+        session_expiry_secs=0,
+    )
+    try:
+        await link.open(subscription)
+    except LinkError as exc:
+        return [Finding("mqtt", ok=False, sentence=str(exc))]
+    await link.farewell()
+    return [Finding("mqtt", ok=True, sentence=f"subscribes to {subscription} with QoS 1")]

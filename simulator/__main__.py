@@ -1,0 +1,6 @@
+"""`python -m simulator`: the command line, nothing else."""
+
+from simulator.cli import main
+
+if __name__ == "__main__":
+    main()

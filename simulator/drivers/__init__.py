@@ -1,0 +1,1 @@
+"""What speaks to the gateway and the broker: small clients of our own, fast enough to measure with."""

@@ -1,0 +1,21 @@
+"""Every exception of the simulator. Never raised for a bad verdict: that is a report, not an error."""
+
+
+class SimulatorError(Exception):
+    """Something the user has to put right; the message is a sentence that says what. Exit code 2."""
+
+
+class UsageError(SimulatorError):
+    """The options cannot be run as given."""
+
+
+class Unreachable(SimulatorError):
+    """A gateway, broker or database does not answer, or refuses us."""
+
+
+class ConnectionLost(Exception):
+    """The connection ended before the answer was complete; the request may or may not have been served."""
+
+
+class ProtocolError(ConnectionLost):
+    """The peer sent bytes that are not the protocol; the connection is of no more use."""

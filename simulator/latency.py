@@ -1,0 +1,63 @@
+"""Collect latencies: seconds in, percentiles in milliseconds out. Pure.
+
+Two views of the same samples: an HDR histogram of the whole run (three digits), and the samples since the last look,
+for the live line; percentiles of an HDR histogram are too slow to take while a load is running.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hdrh.histogram import HdrHistogram
+
+_LOWEST_US, _HIGHEST_US = 1, 3_600_000_000
+_DIGITS = 3
+_US = 1_000_000
+_MAX_RECENT = 200_000
+_SHOWN = (50.0, 90.0, 99.0, 99.9)
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds; all 0 if there was nothing to measure."""
+
+    count: int = 0
+    p50: float = 0.0
+    p90: float = 0.0
+    p99: float = 0.0
+    p999: float = 0.0
+    max: float = 0.0
+
+
+class Latencies:
+    """Latencies of one kind."""
+
+    def __init__(self) -> None:
+        self._histogram = HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
+        self._recent: list[float] = []
+
+    def record(self, seconds: float) -> None:
+        """Take in one sample."""
+        self._histogram.record_value(min(max(int(seconds * _US), _LOWEST_US), _HIGHEST_US))
+        if len(self._recent) < _MAX_RECENT:
+            self._recent.append(seconds)
+
+    def take_recent(self) -> list[float]:
+        """Return the samples since the last call, at most 200,000, in seconds."""
+        recent, self._recent = self._recent, []
+        return recent
+
+    def summary(self) -> Percentiles:
+        """Return the percentiles of the whole run."""
+        count = self._histogram.get_total_count()
+        if not count:
+            return Percentiles()
+        p50, p90, p99, p999 = (self._histogram.get_value_at_percentile(p) / 1_000 for p in _SHOWN)
+        return Percentiles(count, p50, p90, p99, p999, self._histogram.get_max_value() / 1_000)
+
+
+def recent_percentiles(samples: list[float]) -> tuple[float, float]:
+    """Return p50 and p99 in milliseconds, 0 without samples."""
+    if not samples:
+        return 0.0, 0.0
+    p50, p99 = np.percentile(np.array(samples) * 1_000, (50, 99))
+    return float(p50), float(p99)

@@ -1,0 +1,107 @@
+"""What was sent and what was answered: one byte a post, and the numbers of single readings that were refused.
+
+What a post holds follows from its number (`lane`), so nothing else has to be kept: ten million readings in posts of
+fifty take 200 KB. The ledger never forgets and never guesses: a post without an answer stays `SENT`, and may be
+stored or not.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.lane import Lane
+
+
+class Outcome(IntEnum):
+    """What became of a post."""
+
+    UNSENT = 0
+    """Never on the wire."""
+    SENT = 1
+    """On the wire at least once, without an answer that settles it."""
+    REFUSED = 2
+    """Answered: nothing of it is stored."""
+    PARTLY = 3
+    """Answered: stored, but for the readings listed in `refused_readings`."""
+    ACKNOWLEDGED = 4
+    """Answered: all of it is stored (HTTP), or the broker has it (MQTT)."""
+
+
+class Ledger:
+    """The account of one lane."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.codes: Counter[str] = Counter()
+        """Refused readings by the gateway's code."""
+        self.durability: Counter[str] = Counter()
+        """Acknowledged posts by where the gateway says they are: `db`, `spool`, or `broker`."""
+        self.faults: Counter[str] = Counter()
+        """Answers that cannot be right, by what is wrong with them; their posts stay `SENT`."""
+        self._outcomes = bytearray(lane.posts)
+        self._refused_readings = array("q")
+        self._posts: Counter[Outcome] = Counter()
+
+    @property
+    def sent(self) -> int:
+        """Readings that were on the wire."""
+        return sum(self._posts.values()) * self.lane.readings
+
+    @property
+    def acknowledged(self) -> int:
+        """Readings that must be stored."""
+        posts = self._posts[Outcome.ACKNOWLEDGED] + self._posts[Outcome.PARTLY]
+        return posts * self.lane.readings - len(self._refused_readings)
+
+    @property
+    def refused(self) -> int:
+        """Readings that must not be stored."""
+        return self._posts[Outcome.REFUSED] * self.lane.readings + len(self._refused_readings)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Readings that may be stored."""
+        return self._posts[Outcome.SENT] * self.lane.readings
+
+    @property
+    def outcomes(self) -> npt.NDArray[np.uint8]:
+        """Return the outcome of every post, by its number; a view, not a copy."""
+        return np.frombuffer(self._outcomes, dtype=np.uint8)
+
+    @property
+    def refused_readings(self) -> npt.NDArray[np.int64]:
+        """Return the single readings refused, each as message number x metrics + metric; in no order."""
+        return np.array(self._refused_readings, dtype=np.int64)
+
+    def write_sent(self, post: int) -> None:
+        """Note that a post goes on the wire, for the first time or again."""
+        if self._outcomes[post] == Outcome.UNSENT:
+            self._settle(post, Outcome.SENT)
+
+    def write_acknowledged(self, post: int, durability: str) -> None:
+        """Note that all of a post is stored."""
+        self.durability[durability] += 1
+        self._settle(post, Outcome.ACKNOWLEDGED)
+
+    def write_refused(self, post: int, codes: Counter[str]) -> None:
+        """Note that nothing of a post is stored; `codes` counts its readings by reason."""
+        self.codes += codes
+        self._settle(post, Outcome.REFUSED)
+
+    def write_partly(self, post: int, codes: Counter[str], *, refused: Iterable[int]) -> None:
+        """Note that a post is stored but for some readings, numbered message in the post x metrics + metric."""
+        self.codes += codes
+        first = post * self.lane.readings
+        self._refused_readings.extend(first + reading for reading in refused)
+        self._settle(post, Outcome.PARTLY)
+
+    def _settle(self, post: int, outcome: Outcome) -> None:
+        before = Outcome(self._outcomes[post])
+        if before != Outcome.UNSENT:
+            self._posts[before] -= 1
+        self._posts[outcome] += 1
+        self._outcomes[post] = outcome

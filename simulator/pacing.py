@@ -1,0 +1,92 @@
+"""When each post is to be sent, whatever became of the ones before it: an open loop. No I/O; the clock comes in.
+
+A closed loop waits for the answer before it sends again, so a server that stalls is asked less and looks fast
+(coordinated omission). Here the intended time of a post follows from its number alone, and latency counts from there.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One post's place in the schedule; `due` is in seconds on the pace's clock."""
+
+    number: int
+    due: float
+
+
+class Pace:
+    """Hands out turns in order to any number of senders; what nobody could send within `patience` is passed over.
+
+    No queue stands behind it: the backlog is the difference of two numbers, so memory is flat under any overload.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        posts: int,
+        *,
+        patience: float,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._interval = 1 / rate
+        self._posts = posts
+        self._patience = patience
+        self._clock = clock
+        self._sleep = sleep
+        self._start = clock()
+        self._next = 0
+        self.unsent = 0
+
+    def start(self) -> None:
+        """Let the schedule begin now rather than when this was made."""
+        self._start = self._clock()
+
+    @property
+    def offered(self) -> int:
+        """Posts that should have been sent by now."""
+        elapsed = self._clock() - self._start
+        return max(0, min(self._posts, int(elapsed / self._interval) + 1))
+
+    @property
+    def backlog(self) -> int:
+        """Posts that are due and that no sender has taken yet."""
+        return max(0, self.offered - self._next)
+
+    def claim(self) -> Turn | None:
+        """Return the next turn, or None when the schedule is at its end. Never waits: see `arrival`."""
+        self._pass_over()
+        if self._next >= self._posts:
+            return None
+        number = self._next
+        self._next = number + 1
+        return Turn(number, self._start + number * self._interval)
+
+    async def arrival(self, turn: Turn) -> float:
+        """Wait until the turn is due; return how late we woke, in seconds, or 0 if it was due already.
+
+        Only a sender that stood idle can tell how punctual the generator is; one that comes late from
+        its previous post is the server's doing.
+        """
+        wait = turn.due - self._clock()
+        if wait <= 0:
+            return 0.0
+        await self._sleep(wait)
+        return max(0.0, self._clock() - turn.due)
+
+    def stop(self) -> None:
+        """End the schedule here: no further turn is handed out."""
+        self._posts = self._next
+
+    def _pass_over(self) -> None:
+        too_old = int((self._clock() - self._start - self._patience) / self._interval)
+        passed = min(too_old, self._posts) - self._next
+        if passed > 0:
+            self._next += passed
+            self.unsent += passed

@@ -1,0 +1,134 @@
+"""Read what the gateway answers to a post: status and body in, an answer out. Pure; trusts nothing it is told.
+
+Written from the documented API, never from the gateway's code. Only an answer that says so in full counts as an
+acknowledgement: a 200 whose count is not the number of readings posted is a fault, and is reported as one.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from simulator.devices.metrics import Metric
+from simulator.encode import Shape
+
+_OK, _PARTLY, _UNPROCESSABLE = 200, 207, 422
+_TOO_MANY, _SERVER_ERROR = 429, 500
+_REQUEST_TIMEOUT = 408
+
+
+class Verdict(Enum):
+    """What to do with a post after its answer."""
+
+    STORED = "stored"
+    PARTLY = "partly"
+    REFUSED = "refused"
+    AGAIN = "again"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`codes` counts refused readings by reason; `refused` are their numbers: message in the post x metrics + metric.
+
+    For AGAIN and UNCLEAR `reason` says why, in a word to count by.
+    """
+
+    verdict: Verdict
+    durability: str = ""
+    codes: Counter[str] = field(default_factory=Counter)
+    refused: tuple[int, ...] = ()
+    reason: str = ""
+
+
+class ReceiptReader:
+    """Reads the answers to the posts of one lane."""
+
+    def __init__(self, metrics: tuple[Metric, ...], *, shape: Shape, messages: int, run: int) -> None:
+        self._positions = {metric.name: i for i, metric in enumerate(metrics)}
+        self._shape = shape
+        self._run = run if shape in {"readings", "columns"} else 1
+        self._readings = messages * len(metrics)
+
+    def read(self, status: int, body: bytes) -> Answer:
+        """Return what the answer means. Never raises: what cannot be understood is UNCLEAR."""
+        if status in {_TOO_MANY, _REQUEST_TIMEOUT} or status >= _SERVER_ERROR:
+            return Answer(Verdict.AGAIN, reason=f"http_{status}")
+        receipt = _object(body)
+        if status == _OK:
+            return self._read_ok(receipt)
+        if status == _PARTLY:
+            return self._read_partly(receipt)
+        if status == _UNPROCESSABLE and "errors" in receipt:
+            codes = self._codes(receipt)
+            codes["unlisted"] += max(0, self._readings - codes.total())
+            return Answer(Verdict.REFUSED, codes=+codes)
+        code = receipt.get("code")
+        return Answer(Verdict.REFUSED, codes=Counter({str(code or f"http_{status}"): self._readings}))
+
+    def _read_ok(self, receipt: dict[str, Any]) -> Answer:
+        if receipt.get("accepted") != self._readings:
+            return Answer(Verdict.UNCLEAR, reason="receipt_count")
+        return Answer(Verdict.STORED, durability=str(receipt.get("durability")))
+
+    def _read_partly(self, receipt: dict[str, Any]) -> Answer:
+        refused = {number for error in _errors(receipt) for number in self._locate(error)}
+        stated = [receipt.get(key) for key in ("accepted", "conflicts", "refused")]
+        total = sum(count for count in stated if isinstance(count, int))
+        if total != self._readings or receipt.get("accepted") != self._readings - len(refused):
+            return Answer(Verdict.UNCLEAR, codes=self._codes(receipt), reason="receipt_unlisted")
+        return Answer(Verdict.PARTLY, codes=self._codes(receipt), refused=tuple(sorted(refused)))
+
+    def _codes(self, receipt: dict[str, Any]) -> Counter[str]:
+        codes: Counter[str] = Counter()
+        for error in _errors(receipt):
+            codes[str(error.get("code"))] += max(1, len(self._locate(error)))
+        return codes
+
+    def _locate(self, error: dict[str, Any]) -> tuple[int, ...]:
+        """Return the readings an error speaks of; none if that cannot be told."""
+        index, path = error.get("index"), str(error.get("path", ""))
+        width = len(self._positions)
+        if not isinstance(index, int) or index < 0:
+            return ()
+        if self._shape == "flat":
+            return self._inside(range(index, index + 1))
+        place = _place_in_run(path, shape=self._shape)
+        if self._run > 1 and place is None:
+            return ()
+        message = index * self._run + (place or 0)
+        position = self._positions.get(str(error.get("metric")))
+        if position is None:
+            return self._inside(range(message * width, (message + 1) * width))
+        return self._inside(range(message * width + position, message * width + position + 1))
+
+    def _inside(self, numbers: range) -> tuple[int, ...]:
+        return tuple(number for number in numbers if number < self._readings)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _errors(receipt: dict[str, Any]) -> list[dict[str, Any]]:
+    found = receipt.get("errors")
+    return [error for error in found if isinstance(error, dict)] if isinstance(found, list) else []
+
+
+def _place_in_run(path: str, *, shape: Shape) -> int | None:
+    """Return which message of a run a JSON pointer (RFC 6901) names: `/0/readings/3/…` and `/0/values/t/3` are 3."""
+    parts = path.split("/")
+    if shape == "readings" and "readings" in parts:
+        parts = parts[parts.index("readings") + 1 :]
+        return _to_int(parts[0]) if parts else None
+    return _to_int(parts[-1])
+
+
+def _to_int(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None

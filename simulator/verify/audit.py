@@ -1,0 +1,180 @@
+"""Hold what is stored against the ledger, for some devices of a lane: columns in, findings out. Pure.
+
+The readings of the devices form a grid: device x n x metric. From the ledger follows which cells must be filled, and
+which may be; from what is stored, which are, how often, and with what.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.devices.metrics import Ints
+from simulator.fleet import Fleet
+from simulator.ledger import Ledger, Outcome
+from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem, Trouble
+
+_US_IN_MS = 1_000
+
+Grid = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Stored readings of one metric: the i-th is of device[i] (numbered within the fleet) at time_us[i]."""
+
+    metric: str
+    kind: str
+    device: Ints
+    time_us: Ints
+    values: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What the state should show of one series."""
+
+    device: str
+    metric: str
+    time_us: int
+    value: float | bool | str
+
+
+class Audit:
+    """The account of devices `first` to `first + count - 1` of a ledger's lane."""
+
+    def __init__(self, fleet: Fleet, ledger: Ledger, *, first: int, count: int) -> None:
+        self._fleet = fleet
+        self._lane = ledger.lane
+        self._first = first
+        self._count = count
+        self._positions: dict[tuple[str, str], int] = {(m.name, m.kind): i for i, m in enumerate(fleet.metrics)}
+        self._required, self._allowed = self._read_ledger(ledger)
+        self._seen = np.zeros(self._required.shape, dtype=np.uint16)
+        self._wrong = np.zeros(self._required.shape, dtype=np.bool_)
+        self._strays = Findings()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the devices, in order."""
+        return [self._fleet.name(self._first + i) for i in range(self._count)]
+
+    def _read_ledger(self, ledger: Ledger) -> tuple[Grid, Grid]:
+        device = np.arange(self._first, self._first + self._count, dtype=np.int64)[:, None]
+        posts = self._lane.post_of(device, np.arange(self._lane.depth, dtype=np.int64)[None, :])
+        inside = posts < self._lane.posts
+        outcome = np.where(inside, ledger.outcomes[np.where(inside, posts, 0)], np.uint8(Outcome.UNSENT))
+        shape = (*outcome.shape, self._lane.metrics)
+        required = np.broadcast_to((outcome >= Outcome.PARTLY)[..., None], shape).copy()
+        allowed = required | (outcome == Outcome.SENT)[..., None]
+        refused = self._cells_of(ledger.refused_readings)
+        required[refused] = allowed[refused] = False
+        return required, allowed
+
+    def _cells_of(self, readings: Ints) -> tuple[Ints, Ints, Ints]:
+        device, n = self._lane.said_by(readings // self._lane.metrics)
+        ours = (device >= self._first) & (device < self._first + self._count)
+        return device[ours] - self._first, n[ours], (readings % self._lane.metrics)[ours]
+
+    def take(self, column: Column) -> None:
+        """Take in stored readings."""
+        metric = self._positions.get((column.metric, column.kind))
+        if metric is None:
+            self._note_strays(column, np.ones(len(column.device), dtype=np.bool_), why="no such metric was sent")
+            return
+        row = column.device - self._first
+        n, rest = np.divmod(column.time_us - self._lane.time_ms(0) * _US_IN_MS, self._lane.step_ms * _US_IN_MS)
+        fits = (rest == 0) & (n >= 0) & (n < self._lane.depth)
+        self._note_strays(column, ~fits, why="nothing was sent at this time")
+        row, n, values = row[fits], n[fits], column.values[fits]
+        said = self._fleet.metrics[metric].values(self._fleet.codes(metric, row + self._first, n))
+        counts = self._seen[..., metric]
+        np.add.at(counts, (row, n), 1)
+        differs = values != said
+        self._wrong[row[differs], n[differs], metric] = True
+
+    def _note_strays(self, column: Column, which: Grid, *, why: str) -> None:
+        self._strays.unexpected += int(which.sum())
+        for i in np.flatnonzero(which)[:MAX_PROBLEMS].tolist():
+            name, time_us = self._fleet.name(int(column.device[i])), int(column.time_us[i])
+            self._strays.note(Problem("unexpected", name, column.metric, time_us, why))
+
+    def close(self, *, stored: bool) -> Findings:
+        """Return what was found; with `stored` false nothing was read, and nothing is missed."""
+        findings = Findings()
+        if not stored:
+            return findings
+        there = self._seen > 0
+        findings.add(self._strays)
+        findings.stored = int((there & self._allowed).sum())
+        findings.lost = self._report(findings, "lost", self._required & ~there)
+        findings.duplicated = int(self._seen[self._seen > 1].astype(np.int64).sum() - (self._seen > 1).sum())
+        self._report(findings, "duplicated", self._seen > 1)
+        findings.wrong = self._report(findings, "wrong", self._wrong & self._allowed)
+        findings.unexpected += self._report(findings, "unexpected", there & ~self._allowed)
+        return findings
+
+    def _report(self, findings: Findings, trouble: Trouble, cells: Grid) -> int:
+        if not cells.any():
+            return 0
+        for row, n, metric in np.argwhere(cells)[:MAX_PROBLEMS].tolist():
+            findings.note(self._problem(trouble, row, n=n, metric=metric))
+        return int(cells.sum())
+
+    def _problem(self, trouble: Trouble, row: int, *, n: int, metric: int) -> Problem:
+        series = self._series(row, n=n, metric=metric)
+        times = int(self._seen[row, n, metric])
+        detail = {
+            "lost": f"acknowledged {series.value!r}",
+            "duplicated": f"stored {times} times",
+            "wrong": f"sent {series.value!r}",
+            "unexpected": "refused, or never sent",
+        }[trouble]
+        return Problem(trouble, series.device, series.metric, series.time_us, detail)
+
+    def newest(self) -> list[Newest]:
+        """Return what the state should show: of each series the newest reading acknowledged or found stored."""
+        known = self._required | (self._seen > 0)
+        last = known.shape[1] - 1 - known[:, ::-1, :].argmax(axis=1)
+        return [
+            series
+            for metric in range(self._lane.metrics)
+            for series in self._newest_of(metric, np.flatnonzero(known[..., metric].any(axis=1)), last)
+        ]
+
+    def _newest_of(self, metric: int, rows: Ints, last: Ints) -> Iterator[Newest]:
+        what, n = self._fleet.metrics[metric], last[rows, metric]
+        values = what.values(self._fleet.codes(metric, rows + self._first, n)).tolist()
+        times = np.asarray(self._lane.time_ms(n)).tolist()
+        for row, time_ms, value in zip(rows.tolist(), times, values, strict=True):
+            yield Newest(self._fleet.name(self._first + row), what.name, time_ms * _US_IN_MS, value)
+
+    def may_be_newer(self, series: Newest, *, time_us: int, value: object) -> bool:
+        """Whether this is a reading we sent, newer than `series`, whose answer never came."""
+        n, rest = divmod(time_us // _US_IN_MS - self._lane.time_ms(0), self._lane.step_ms)
+        if time_us <= series.time_us or rest or n >= self._lane.depth:
+            return False
+        row = self._row(series.device)
+        metric = next(i for i, m in enumerate(self._fleet.metrics) if m.name == series.metric)
+        said = self._series(row, n=n, metric=metric).value
+        return bool(self._allowed[row, n, metric]) and is_same(value, said)
+
+    def _row(self, name: str) -> int:
+        return int(name.rpartition("-")[2]) - self._first
+
+    def _series(self, row: int, *, n: int, metric: int) -> Newest:
+        what = self._fleet.metrics[metric]
+        device = np.array([self._first + row], dtype=np.int64)
+        code = self._fleet.codes(metric, device, np.array([n], dtype=np.int64))
+        (value,) = what.values(code).tolist()
+        time_us = self._lane.time_ms(n) * _US_IN_MS
+        return Newest(self._fleet.name(self._first + row), what.name, time_us, value)
+
+
+def is_same(value: object, said: float | bool | str) -> bool:  # noqa: FBT001 - a value, not a flag
+    """Whether JSON shows the value that was said: a bool is no number, a whole number may come without its fraction."""
+    if isinstance(said, float):
+        return isinstance(value, int | float) and not isinstance(value, bool) and value == said
+    return type(value) is type(said) and value == said

@@ -1,0 +1,67 @@
+"""What a verification found: counts that add up, and the first problems by device, metric and time. Pure."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Self
+
+MAX_PROBLEMS = 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Trouble = Literal["lost", "duplicated", "wrong", "unexpected", "state wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reading that is not as it should be."""
+
+    trouble: Trouble
+    device: str
+    metric: str
+    time_us: int
+    detail: str
+
+    @property
+    def time(self) -> str:
+        """The reading's time in RFC 3339."""
+        return (_EPOCH + timedelta(microseconds=self.time_us)).isoformat(timespec="milliseconds")
+
+
+@dataclass(slots=True)
+class Findings:
+    """Counts of readings; of series for the two of the state."""
+
+    stored: int = 0
+    """Readings that we sent and that are there."""
+    lost: int = 0
+    """Acknowledged and not there."""
+    duplicated: int = 0
+    """There more than once; counts the surplus."""
+    wrong: int = 0
+    """There with another value."""
+    unexpected: int = 0
+    """There, though never sent, or refused."""
+    state_checked: int = 0
+    state_wrong: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.lost or self.duplicated or self.wrong or self.unexpected or self.state_wrong)
+
+    def note(self, problem: Problem) -> None:
+        """Keep a problem, if it is one of the first."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+
+    def add(self, other: Self) -> None:
+        """Take in what was found elsewhere."""
+        self.stored += other.stored
+        self.lost += other.lost
+        self.duplicated += other.duplicated
+        self.wrong += other.wrong
+        self.unexpected += other.unexpected
+        self.state_checked += other.state_checked
+        self.state_wrong += other.state_wrong
+        for problem in other.problems:
+            self.note(problem)

@@ -1,0 +1,151 @@
+"""Verify a run: wait until all is stored, read it in portions of devices, check the state of each. Never writes.
+
+Only facts decide: an acknowledged reading must be stored once with its value; one that was sent and not answered may
+be; any other must not. The state of a series must be its newest reading acknowledged or stored.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from simulator.drivers.http import HttpClient
+from simulator.fleet import Fleet
+from simulator.lane import Lane, Transport
+from simulator.ledger import Ledger
+from simulator.pacing import Clock, Sleep
+from simulator.verify.audit import Audit, Newest
+from simulator.verify.findings import Findings, Problem
+from simulator.verify.states import MAX_DEVICES, StatesRefused, differences, fetch_states
+from simulator.verify.stored import StoredReadings
+
+_CELLS = 1_000_000
+"""Readings looked at in one portion."""
+_POLL_S, _STABLE_S = 0.5, 2.0
+_STATE_PATIENCE_S = 5.0
+"""Seconds the state may lag behind the database; it is written after COMMIT, in its own time."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Findings by transport. `states_unchecked` says why states were not checked, or nothing."""
+
+    findings: dict[Transport, Findings] = field(default_factory=dict)
+    stored_checked: bool = False
+    states_unchecked: str = ""
+
+    @property
+    def total(self) -> Findings:
+        """Return the findings of all transports together."""
+        total = Findings()
+        for findings in self.findings.values():
+            total.add(findings)
+        return total
+
+
+class Referee:
+    """Holds the ledgers of a run against the gateway's database and its states; either may be left out."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        stored: StoredReadings | None,
+        client: HttpClient | None,
+        clock: Clock,
+        sleep: Sleep,
+        settle: float,
+    ) -> None:
+        """`settle` in seconds: how long what the broker, or a spool, has acknowledged may take to be stored."""
+        self._fleet = fleet
+        self._stored = stored
+        self._client = client
+        self._clock = clock
+        self._sleep = sleep
+        self._settle = settle
+        self._state_deadline = 0.0
+        self._verdict = Verdict(stored_checked=stored is not None)
+
+    async def verify(self, ledgers: Sequence[Ledger]) -> Verdict:
+        """Return the verdict. Raises Unreachable if the database or the gateway stays away."""
+        if self._client is None:
+            self._verdict.states_unchecked = "not asked for"
+        if self._stored is not None:
+            await self._wait_until_stored(self._stored, ledgers)
+        self._state_deadline = self._clock() + _STATE_PATIENCE_S
+        for ledger in ledgers:
+            findings = self._verdict.findings.setdefault(ledger.lane.transport, Findings())
+            for first, count in portions(ledger.lane):
+                audit = Audit(self._fleet, ledger, first=first, count=count)
+                await self._judge(audit, findings, ledger.lane, first=first)
+        return self._verdict
+
+    async def _wait_until_stored(self, stored: StoredReadings, ledgers: Sequence[Ledger]) -> None:
+        """Wait for what is on its way: until all that was sent is there, or all that must be and no more comes."""
+        deadline = self._clock() + self._settle
+        before, since = -1, self._clock()
+        while True:
+            began = self._clock()
+            found = await self._count(stored, ledgers)
+            now = self._clock()
+            if found != before:
+                before, since = found, now
+            is_settled = found >= sum(x.acknowledged for x in ledgers) and now - since >= _STABLE_S
+            if is_settled or now >= deadline or found >= sum(x.sent - x.refused for x in ledgers):
+                return
+            await self._sleep(max(_POLL_S, 2 * (now - began)))
+
+    async def _count(self, stored: StoredReadings, ledgers: Sequence[Ledger]) -> int:
+        total = 0
+        for lane in (ledger.lane for ledger in ledgers):
+            names = [self._fleet.name(lane.first + i) for i in range(lane.devices)]
+            total += await stored.count(names, since_ms=lane.time_ms(0))
+        return total
+
+    async def _judge(self, audit: Audit, findings: Findings, lane: Lane, *, first: int) -> None:
+        if self._stored is not None:
+            columns = self._stored.columns(audit.names, since_ms=lane.time_ms(0), first=first)
+            async for column in columns:
+                audit.take(column)
+        findings.add(audit.close(stored=self._stored is not None))
+        if self._client is not None and not self._verdict.states_unchecked:
+            try:
+                await self._check_states(self._client, audit, findings)
+            except StatesRefused as refused:
+                self._verdict.states_unchecked = str(refused)
+
+    async def _check_states(self, client: HttpClient, audit: Audit, findings: Findings) -> None:
+        expected = audit.newest()
+        findings.state_checked += len(expected)
+        while True:
+            found = await self._ask(client, expected)
+            if self._stored is None:
+                found = [x for x in found if not _is_unanswered(audit, x)]
+            if not found or self._clock() >= self._state_deadline:
+                break
+            expected = [series for series, _, _ in found]
+            await self._sleep(_POLL_S)
+        findings.state_wrong += len(found)
+        for series, time_us, value in found:
+            shown = "absent" if time_us is None else f"{value!r} of {time_us // 1_000} ms"
+            detail = f"should be {series.value!r}, is {shown}"
+            findings.note(Problem("state wrong", series.device, series.metric, series.time_us, detail))
+
+    async def _ask(self, client: HttpClient, expected: list[Newest]) -> list[tuple[Newest, int | None, object]]:
+        devices = list(dict.fromkeys(series.device for series in expected))
+        states = {}
+        for at in range(0, len(devices), MAX_DEVICES):
+            states.update(await fetch_states(client, devices[at : at + MAX_DEVICES]))
+        return list(differences(expected, states))
+
+
+def portions(lane: Lane) -> Iterator[tuple[int, int]]:
+    """Yield (first device, devices) so that each portion holds about a million readings, and at least one device."""
+    size = max(1, _CELLS // (lane.depth * lane.metrics))
+    end = lane.first + lane.devices
+    for first in range(lane.first, end, size):
+        yield first, min(size, end - first)
+
+
+def _is_unanswered(audit: Audit, difference: tuple[Newest, int | None, object]) -> bool:
+    """Without the database a reading whose answer never came may be what the state shows, and rightly so."""
+    series, time_us, value = difference
+    return time_us is not None and audit.may_be_newer(series, time_us=time_us, value=value)

@@ -1,0 +1,151 @@
+"""Real servers for every test that asks for one. A test that cannot have its server is skipped with the reason."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import TypeVar
+
+import pytest
+import redis.asyncio
+
+from gateway.local.postgres import PostgresServer
+from gateway.local.valkey import ValkeyServer
+from tests.ground import choose, postgres
+from tests.ground.databases import Database, Databases
+from tests.ground.errors import NoGroundError
+from tests.ground.mosquitto import Limits, Mosquitto
+from tests.ground.postgres import PLAIN_TUNING, TIMESCALE_TUNING, DatabaseServer
+
+Server = TypeVar("Server")
+_CHUNK_HOURS = 24
+
+
+async def _migrate(url: str) -> None:
+    from gateway.timescale.migrations import migrate  # noqa: PLC0415 -- only tests with a database pay for it
+
+    await migrate(url, chunk_hours=_CHUNK_HOURS)
+
+
+def _have(find: Callable[[], AbstractContextManager[Server]]) -> AbstractContextManager[Server]:
+    """The ground, or a skip; ``REQUIRE_TIMESCALEDB=1`` (CI sets it) makes the skip a failure."""
+    try:
+        return find()
+    except NoGroundError as error:
+        if os.environ.get("REQUIRE_TIMESCALEDB") == "1":
+            pytest.fail(f"REQUIRE_TIMESCALEDB=1, but {error}", pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def timescale_server() -> Iterator[DatabaseServer]:
+    """TimescaleDB for the whole session: do not stop it (that is what ``own_timescale`` is for)."""
+    with _have(lambda: choose.timescale(TIMESCALE_TUNING)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Iterator[PostgresServer]:
+    """PostgreSQL without TimescaleDB for the whole session: do not stop it."""
+    with postgres.plain(PLAIN_TUNING) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def timescale_databases(timescale_server: DatabaseServer) -> Iterator[Databases]:
+    databases = Databases(timescale_server, "timescale", _migrate)
+    yield databases
+    asyncio.run(databases.remove_template())
+
+
+@pytest.fixture(scope="session")
+def plain_databases(plain_server: PostgresServer) -> Iterator[Databases]:
+    databases = Databases(plain_server, "plain", _migrate)
+    yield databases
+    asyncio.run(databases.remove_template())
+
+
+@pytest.fixture
+async def timescale_db(timescale_databases: Databases) -> AsyncIterator[Database]:
+    """A migrated database on TimescaleDB."""
+    async with timescale_databases.migrated() as database:
+        yield database
+
+
+@pytest.fixture
+async def plain_db(plain_databases: Databases) -> AsyncIterator[Database]:
+    """A migrated database on plain PostgreSQL."""
+    async with plain_databases.migrated() as database:
+        yield database
+
+
+@pytest.fixture(params=["timescale", "plain"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Both grounds, one after the other; only the one in turn is started."""
+    chosen = request.getfixturevalue(f"{request.param}_databases")
+    assert isinstance(chosen, Databases)
+    return chosen
+
+
+@pytest.fixture
+async def database(databases: Databases) -> AsyncIterator[Database]:
+    """A migrated database; the test runs on TimescaleDB and on plain PostgreSQL."""
+    async with databases.migrated() as one:
+        yield one
+
+
+@pytest.fixture
+async def empty_database(databases: Databases) -> AsyncIterator[Database]:
+    """A database without the schema, on both grounds: for tests of the migrations."""
+    async with databases.empty() as one:
+        yield one
+
+
+@pytest.fixture
+def own_timescale() -> Iterator[DatabaseServer]:
+    """A TimescaleDB server of this test's own, to stop and to kill."""
+    with _have(lambda: choose.own_timescale(TIMESCALE_TUNING)) as server:
+        yield server
+
+
+@pytest.fixture
+async def own_timescale_db(own_timescale: DatabaseServer) -> Database:
+    """A migrated database on ``own_timescale``; it goes with its server."""
+    await _migrate(own_timescale.url())
+    return Database(own_timescale.url(), "timescale")
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    """Valkey for the whole session: do not stop it (that is what ``own_valkey`` is for)."""
+    with choose.valkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def valkey(valkey_server: ValkeyServer) -> str:
+    """The URL of a Valkey with nothing in it."""
+    async with redis.asyncio.from_url(valkey_server.url()) as client:
+        await client.flushall()
+    return valkey_server.url()
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[ValkeyServer]:
+    """A Valkey server of this test's own, to stop and to kill."""
+    with choose.valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Iterator[Mosquitto]:
+    """One mosquitto for the whole session: use client ids and topics of your own, do not stop it."""
+    with _have(lambda: choose.mosquitto(Limits())) as broker:
+        yield broker
+
+
+@pytest.fixture
+def start_mosquitto() -> Iterator[Callable[[Limits], Mosquitto]]:
+    """Start a broker of this test's own with these limits, to stop and to kill."""
+    with ExitStack() as stack:
+        yield lambda limits: stack.enter_context(_have(lambda: choose.mosquitto(limits)))

@@ -1,0 +1,1 @@
+"""Real servers to test against: TimescaleDB, PostgreSQL, Valkey and mosquitto, however this machine can have them."""

@@ -1,0 +1,328 @@
+"""The MQTT door with real brokers: nothing acknowledged is lost, nothing unacknowledged is forgotten."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import NamedTuple
+from uuid import uuid4
+
+import aiomqtt
+import msgspec
+import pytest
+
+from gateway.errors import BadPayload, Overloaded, SinkUnavailable
+from gateway.local.broker import BrokerServer
+from gateway.local.ports import free_port
+from gateway.model import Receipt
+from gateway.settings import Mqtt
+from tests.ground.mosquitto import Limits, Mosquitto
+from tests.mqtt_ground.parts import (
+    CLEAN,
+    DEADLINE_SECS,
+    Gate,
+    Letters,
+    ScriptedIntake,
+    asking_for_a_receipt,
+    consumer_of,
+    device_client,
+    failing,
+    poisonous,
+    publish,
+    receipt,
+    running,
+    until,
+)
+
+V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
+
+
+class Site(NamedTuple):
+    """A broker, and names of this test's own on it."""
+
+    url: str
+    device_url: str
+    device_version: aiomqtt.ProtocolVersion
+    name: str
+
+    @property
+    def topic(self) -> str:
+        return f"{self.name}/d1/readings"
+
+    def settings(self, *, receive_max: int = 1000, share: str | None = None) -> Mqtt:
+        return Mqtt(
+            url=self.url,
+            topic=f"{self.name}/{{device}}/readings",
+            share=self.name if share is None else share,
+            client_id=f"gateway-{self.name}",
+            receive_max=receive_max,
+        )
+
+    async def publish(self, *bodies: bytes, qos: int = 1) -> None:
+        await publish(self.device_url, self.topic, bodies, qos=qos, version=self.device_version)
+
+
+@pytest.fixture(scope="session")
+def rumqttd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerServer]:
+    folder = tmp_path_factory.mktemp("rumqttd")
+    broker = BrokerServer(folder / "broker.toml", folder / "broker.log", free_port(), free_port())
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(params=["mosquitto", "rumqttd"])
+def site(request: pytest.FixtureRequest) -> Site:
+    """Both brokers in turn; devices speak MQTT 5 to the one and MQTT 3.1.1 to the other."""
+    name = f"t{uuid4().hex[:8]}"
+    broker = request.getfixturevalue(request.param)
+    if isinstance(broker, BrokerServer):
+        return Site(broker.url(), broker.device_url(), V311, name)
+    assert isinstance(broker, Mosquitto)
+    return Site(broker.url, broker.url, V5, name)
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"%06d" % number for number in range(count)]
+
+
+async def comes_again(site: Site) -> list[bytes]:
+    """Everything that the broker still holds for the session: a mark is published and waited for."""
+    mark = uuid4().hex.encode()
+    intake = ScriptedIntake()
+    async with running(site.settings(), intake):
+        await site.publish(mark)
+        await until(lambda: mark in intake.stored)
+    return [body for body in intake.stored if body != mark]
+
+
+@pytest.mark.parametrize("share", [None, ""])
+async def test_messages_arrive_in_order_and_are_not_sent_again(site: Site, share: str | None) -> None:
+    intake = ScriptedIntake()
+    bodies = numbered(300)
+    async with running(site.settings(receive_max=20, share=share), intake):
+        await site.publish(*bodies)
+        await until(lambda: len(intake.stored) >= len(bodies))
+    assert intake.stored == bodies
+    assert set(intake.devices) == {"d1"}
+    if share is None:
+        assert await comes_again(site) == []
+
+
+async def test_what_was_taken_but_not_stored_comes_again(site: Site) -> None:
+    gate = Gate()
+    intake = ScriptedIntake(gate)
+    bodies = numbered(10)
+    async with running(site.settings(), intake):
+        await site.publish(*bodies)
+        await until(lambda: intake.begun == bodies)
+        for body in bodies[:4] + bodies[6:]:  # 4 and 5 are never stored: 6 to 9 wait behind them
+            gate.open(body)
+        await until(lambda: len(intake.stored) == 8)
+    assert await comes_again(site) == bodies[4:]
+
+
+async def test_the_session_outlives_the_consumer(site: Site) -> None:
+    async with running(site.settings(), ScriptedIntake()):
+        pass
+    bodies = numbered(50)
+    await site.publish(*bodies)
+    assert await comes_again(site) == bodies
+
+
+async def test_poison_is_kept_acknowledged_and_not_sent_again(site: Site) -> None:
+    letters = Letters()
+    bad = {b"junk": BadPayload("not JSON"), b"bug": ZeroDivisionError("mistake of ours")}
+    intake = ScriptedIntake(poisonous(bad))
+    async with running(site.settings(), intake, letters):
+        await site.publish(b"a", b"junk", b"b", b"bug", b"", b"c")
+        await until(lambda: len(intake.stored) == 4)
+        await until(lambda: len(letters.kept) == 2)
+    assert {(letter.code, letter.payload) for letter in letters.kept} == {
+        ("bad_payload", b"junk"),
+        ("internal", b"bug"),
+    }
+    assert {letter.topic for letter in letters.kept} == {site.topic}
+    assert await comes_again(site) == []
+
+
+async def test_refused_readings_are_kept_once(site: Site) -> None:
+    letters = Letters()
+    intake = ScriptedIntake(failing([], receipt("not_finite", "too_old")))
+    async with running(site.settings(), intake, letters):
+        await site.publish(b"half good")
+        await until(lambda: len(letters.kept) == 1)
+    assert letters.kept[0].payload == b"half good"
+    assert "not_finite (1), too_old (1)" in letters.kept[0].detail
+    assert await comes_again(site) == []
+
+
+async def test_a_full_queue_delays_and_loses_nothing(site: Site) -> None:
+    intake = ScriptedIntake(failing([Overloaded(), SinkUnavailable(), Overloaded()]))
+    bodies = numbered(20)
+    async with running(site.settings(), intake):
+        await site.publish(*bodies)
+        await until(lambda: sorted(intake.stored) == bodies)
+    assert await comes_again(site) == []
+
+
+async def test_a_dead_letter_that_cannot_be_kept_is_not_acknowledged(site: Site) -> None:
+    never = Letters([SinkUnavailable()] * 10_000)
+    intake = ScriptedIntake(poisonous({b"junk": BadPayload()}))
+    async with running(site.settings(), intake, never):
+        await site.publish(b"junk")
+        await until(lambda: len(never.failures) < 9_998)
+    later = Letters([SinkUnavailable(), RuntimeError("a mistake"), SinkUnavailable()])
+    again = ScriptedIntake(poisonous({b"junk": BadPayload()}))
+    async with running(site.settings(), again, later):
+        await until(lambda: len(later.kept) == 1)
+    assert again.begun == [b"junk"], "judged once, kept with patience"
+    assert await comes_again(site) == []
+
+
+async def test_stop_waits_for_what_is_in_hand_and_acknowledges_it(site: Site) -> None:
+    gate = Gate()
+    intake = ScriptedIntake(gate)
+    consumer = consumer_of(site.settings(), intake)
+    consumer.start()
+    await until(lambda: consumer.connected)
+    bodies = numbered(20)
+    await site.publish(*bodies)
+    await until(lambda: intake.begun == bodies)
+    stopping = asyncio.create_task(consumer.stop(within_secs=DEADLINE_SECS), name="stopping")
+    await site.publish(b"while stopping")
+    assert not stopping.done()
+    gate.open_all()
+    await stopping
+    assert intake.stored == bodies
+    assert await comes_again(site) == [b"while stopping"]
+
+
+async def test_stop_leaves_what_cannot_be_stored_to_the_broker(site: Site) -> None:
+    intake = ScriptedIntake(Gate())
+    consumer = consumer_of(site.settings(), intake)
+    consumer.start()
+    await until(lambda: consumer.connected)
+    await site.publish(b"a", b"b")
+    await until(lambda: intake.begun == [b"a", b"b"])
+    await consumer.stop(within_secs=0.05)
+    await consumer.stop(within_secs=0.05)
+    assert await comes_again(site) == [b"a", b"b"]
+
+
+async def test_the_unacknowledged_window_is_the_back_pressure(mosquitto: Mosquitto) -> None:
+    site = Site(mosquitto.url, mosquitto.url, V5, f"t{uuid4().hex[:8]}")
+    gate = Gate()
+    intake = ScriptedIntake(gate)
+    bodies = numbered(100)
+    async with running(site.settings(receive_max=7), intake):
+        await site.publish(*bodies)
+        await until(lambda: len(intake.begun) == 7)
+        gate.open_all()
+        await until(lambda: len(intake.stored) == 100)
+    assert intake.stored == bodies
+
+
+async def test_large_messages_arrive_whole(site: Site) -> None:
+    body = Random(1).randbytes(900_000)
+    intake, letters = ScriptedIntake(), Letters()
+    async with running(site.settings(), intake, letters):
+        await site.publish(body, body + bytes(200_000), b"small")
+        await until(lambda: len(intake.stored) == 2 and len(letters.kept) == 1)
+    assert intake.stored[0] == body
+    assert letters.kept[0].code == "too_large"
+    assert letters.kept[0].payload == body + bytes(200_000)
+
+
+async def test_devices_get_their_receipts(site: Site) -> None:
+    bad = poisonous({b"junk": BadPayload("not JSON")})
+    intake = ScriptedIntake(bad)
+    answers = f"{site.name}/answers"
+    async with (
+        running(site.settings(), intake),
+        device_client(site.url, client_id=f"device-{site.name}") as device,
+        asyncio.timeout(DEADLINE_SECS),
+    ):
+        await device.subscribe(answers, qos=1)
+        for correlation, body in ((b"c1", b"good"), (b"c2", b"junk")):
+            asking = asking_for_a_receipt(answers, correlation)
+            await device.publish(site.topic, body, qos=1, properties=asking)
+            answer = await anext(device.messages)
+            assert answer.properties is not None
+            assert answer.properties.CorrelationData == correlation
+            assert isinstance(answer.payload, bytes)
+            if body == b"good":
+                assert msgspec.json.decode(answer.payload, type=Receipt) == CLEAN
+            else:
+                assert msgspec.json.decode(answer.payload) == {"code": "bad_payload", "detail": "not JSON"}
+
+
+async def test_a_retained_message_is_stored_once_over_reconnects(mosquitto: Mosquitto) -> None:
+    site = Site(mosquitto.url, mosquitto.url, V5, f"t{uuid4().hex[:8]}")
+    async with device_client(site.url, client_id=f"device-{site.name}") as device:
+        await device.publish(site.topic, b"kept by the broker", qos=1, retain=True)
+    plain = site.settings(share="")
+    intake = ScriptedIntake()
+    async with running(plain, intake):
+        await until(lambda: intake.stored == [b"kept by the broker"])
+    for number in range(2):
+        mark = b"mark %d" % number
+        async with running(plain, intake):
+            await site.publish(mark)
+            await until(lambda: mark in intake.stored)  # noqa: B023 -- awaited before the next turn
+    assert intake.stored.count(b"kept by the broker") == 1
+
+
+@pytest.mark.parametrize("how", ["restart", "hang up"])
+async def test_nothing_is_lost_when_the_broker_goes_away(
+    start_mosquitto: Callable[[Limits], Mosquitto], how: str
+) -> None:
+    broker = start_mosquitto(Limits())
+    site = Site(broker.url, broker.url, V5, "fleet")
+    intake = ScriptedIntake(_slowly)
+    acknowledged: set[bytes] = set()
+    async with running(site.settings(receive_max=50), intake) as consumer:
+        publishing = asyncio.create_task(_publish_through(site, numbered(600), acknowledged), name="publisher")
+        for round_ in range(3):
+            await until(lambda: len(acknowledged) >= 150 * (round_ + 1))  # noqa: B023 -- awaited before the next turn
+            await asyncio.to_thread(broker.stop if how == "stop" else broker.kill)
+            await until(lambda: not consumer.connected)
+            broker.start()
+        await publishing
+        await until(lambda: set(intake.stored) >= acknowledged, "every message the broker took is stored")
+        await until(lambda: consumer.connected)
+    assert len(acknowledged) == 600
+    assert await comes_again(site) == []
+
+
+async def test_two_gateways_share_and_one_takes_over(mosquitto: Mosquitto) -> None:
+    site = Site(mosquitto.url, mosquitto.url, V5, f"t{uuid4().hex[:8]}")
+    first, second = ScriptedIntake(), ScriptedIntake()
+    other = msgspec.structs.replace(site.settings(), client_id=f"other-{site.name}")
+    bodies = numbered(100)
+    async with running(other, second), running(site.settings(), first):
+        await site.publish(*bodies)
+        await until(lambda: len(first.stored) + len(second.stored) == 100)
+    assert first.stored
+    assert second.stored
+    assert sorted(first.stored + second.stored) == bodies
+
+
+async def _slowly(_body: bytes) -> Receipt:
+    await asyncio.sleep(0.01)
+    return CLEAN
+
+
+async def _publish_through(site: Site, bodies: list[bytes], acknowledged: set[bytes]) -> None:
+    """Publish all, again and again where the broker went away, noting what it has acknowledged."""
+    deadline = time.monotonic() + DEADLINE_SECS
+    while len(acknowledged) < len(bodies):
+        assert time.monotonic() < deadline
+        try:
+            async with device_client(site.device_url, client_id="publisher") as client:
+                for body in bodies:
+                    if body not in acknowledged:
+                        await client.publish(site.topic, body, qos=1, timeout=2)
+                        acknowledged.add(body)
+        except aiomqtt.MqttError:
+            await asyncio.sleep(0.02)

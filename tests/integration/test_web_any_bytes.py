@@ -1,0 +1,95 @@
+"""Any bytes in any place of a request: an answer below 500 or a closed connection, and the next client is served."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import BadPayload
+from gateway.model import Receipt
+from gateway.settings import Http
+from tests.integration.web_server import CLEAN, Door, serving
+
+LIMITS = Http(drain_secs=0, grace_secs=1, max_body_bytes=300, max_inflated_bytes=600, body_deadline_secs=0.2)
+PLACES = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest_asyncio.fixture(name="door")
+async def running() -> AsyncIterator[Door]:
+    async with serving(LIMITS) as door:
+
+        async def decode(body: bytes) -> Receipt:
+            try:
+                msgspec.json.decode(body)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+                raise BadPayload(str(exc)) from exc
+            return CLEAN
+
+        door.intake.answer = decode
+        yield door
+
+
+async def statuses(door: Door, data: bytes) -> list[int]:
+    """Send it all, say that no more comes, and read the status of every answer until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    try:
+        writer.write(data)
+        writer.write_eof()
+        answers = await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        return []
+    finally:
+        writer.close()
+    return [int(line.split()[1]) for line in answers.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+
+
+HEADERS = st.sampled_from(
+    [b"Authorization", b"Content-Type", b"Content-Encoding", b"X-Request-Id", b"Expect", b"Host", b"Connection"]
+)
+WORDS = st.sampled_from([b"gzip", b"deflate", b"application/json", b"Bearer admin", b"100-continue", b"close", b""])
+VALUES = WORDS | st.binary(max_size=40)
+
+
+@PLACES
+@given(
+    path=st.sampled_from([b"/v1/readings", b"/v1/devices/d1/readings", b"/v1/states:query"]) | st.binary(max_size=30),
+    headers=st.lists(st.tuples(HEADERS, VALUES), max_size=4),
+    body=st.binary(max_size=400),
+)
+async def test_any_header_and_any_body(
+    door: Door, path: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    lines = [b"POST " + path + b" HTTP/1.1", *(name + b": " + value for name, value in headers)]
+    start = b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", b""])
+    assert all(status < 500 for status in await statuses(door, start + body))
+    assert (await door.client.get("/livez")).status_code == 200
+
+
+@PLACES
+@given(
+    encoding=st.sampled_from([b"gzip", b"deflate"]),
+    body=st.sampled_from([b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", b"\x78\x9c", b""]).flatmap(
+        lambda start: st.binary(max_size=200).map(lambda rest: start + rest)
+    ),
+)
+async def test_any_compressed_body(door: Door, encoding: bytes, body: bytes) -> None:
+    start = (
+        b"POST /v1/readings HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n"
+        b"Content-Encoding: " + encoding + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    [status] = await statuses(door, start + body)
+    assert status in (200, 400, 413)
+    assert door.context.bodies.in_hand == 0
+
+
+@PLACES
+@given(data=st.binary(max_size=400))
+async def test_any_chunks(door: Door, data: bytes) -> None:
+    start = b"POST /v1/readings HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert all(status < 500 for status in await statuses(door, start + data))
+    assert (await door.client.get("/livez")).status_code == 200

@@ -1,0 +1,116 @@
+"""/livez, /readyz, /metrics, and what a client sees of a stop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.model import Receipt
+from gateway.settings import Http
+from gateway.web import ops
+from gateway.web.context import Health
+from tests.integration.web_server import CLEAN, Door, serving
+
+
+@pytest_asyncio.fixture(name="door")
+async def running() -> AsyncIterator[Door]:
+    async with serving() as door:
+        yield door
+
+
+async def test_health_needs_no_credential(door: Door) -> None:
+    door.client.headers.pop("Authorization")
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert (await door.client.get(path)).status_code == 200
+        head = await door.client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_readyz_shows_each_part(door: Door) -> None:
+    door.health = Health(ready=False, parts={"database": {"ok": False, "error": "refused"}, "redis": {"ok": True}})
+    got = await door.client.get("/readyz")
+    assert got.status_code == 503
+    assert got.json() == {
+        "status": "unready",
+        "worker": "worker",
+        "parts": {"database": {"ok": False, "error": "refused"}, "redis": {"ok": True}},
+    }
+    assert (await door.client.get("/livez")).status_code == 200
+
+
+async def test_parts_that_give_no_account_are_not_ready(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> Health:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(ops, "HEALTH_SECS", 0.05)
+    door.asked = never
+    got = await door.client.get("/readyz")
+    assert (got.status_code, got.json()["status"]) == (503, "unready")
+
+
+async def test_a_broken_account_is_a_500_problem(door: Door) -> None:
+    async def broken() -> Health:
+        raise RuntimeError
+
+    door.asked = broken
+    got = await door.client.get("/readyz")
+    assert (got.status_code, got.json()["code"]) == (500, "internal")
+
+
+async def test_metrics_count_requests_and_readings(door: Door) -> None:
+    async def count(name: str, **labels: str) -> float:
+        text = (await door.client.get("/metrics")).text
+        samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+        return sum(s.value for s in samples if s.name == name and s.labels == labels)
+
+    names = ("gateway_http_requests_total", "gateway_http_problems_total", "gateway_readings_received_total")
+    before = (
+        await count(names[0], route="readings", status="2xx"),
+        await count(names[0], route="none", status="4xx"),
+        await count(names[1], code="not_found"),
+        await count(names[2], source="http"),
+    )
+    await door.client.post("/v1/readings", content=b"{}")
+    await door.client.get("/nowhere")
+    after = (
+        await count(names[0], route="readings", status="2xx"),
+        await count(names[0], route="none", status="4xx"),
+        await count(names[1], code="not_found"),
+        await count(names[2], source="http"),
+    )
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1, CLEAN.accepted]
+
+
+async def test_a_stop_turns_unready_first_serves_what_comes_and_ends_connections() -> None:
+    async with serving(Http(drain_secs=0.5, grace_secs=5)) as door:
+        release = asyncio.Event()
+
+        async def slow(_: bytes) -> Receipt:
+            await release.wait()
+            return CLEAN
+
+        door.intake.answer = slow
+        wire = await door.raw()
+        in_hand = asyncio.create_task(wire.post(b"{}"), name="in hand")
+        async with asyncio.timeout(10):
+            while not door.intake.taken:
+                await asyncio.sleep(0)
+        stopping = asyncio.create_task(door.stop(), name="stopping")
+        async with asyncio.timeout(10):
+            while not door.context.draining:
+                await asyncio.sleep(0)
+        ready = await door.client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        assert ready.headers["connection"] == "close"
+        release.set()
+        answer = await in_hand
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await wire.is_closed()
+        late = await door.client.post("/v1/readings", content=b"{}")
+        assert late.status_code == 200
+        await stopping
+        assert not door.closed
+    assert door.closed

@@ -1,0 +1,297 @@
+"""Bodies and headers as no well-behaved client sends them, over raw sockets: a 4xx, and the connection usable or closed."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from gateway.errors import BadPayload, Overloaded, TooLarge
+from gateway.settings import Http
+from gateway.web import inflate
+from tests.integration.web_server import Door, Wire, head, serving
+
+CAP = 1000
+BODY = b'{"device":"d1","metric":"t","value":1.5}'
+LIMITS = Http(
+    drain_secs=0, grace_secs=1, max_body_bytes=CAP, max_inflated_bytes=4 * CAP, body_deadline_secs=0.3
+)
+
+
+@pytest_asyncio.fixture(name="door")
+async def running() -> AsyncIterator[Door]:
+    async with serving(LIMITS) as door:
+        yield door
+
+
+@pytest_asyncio.fixture(name="wire")
+async def connected(door: Door) -> AsyncIterator[Wire]:
+    wire = await door.raw()
+    yield wire
+    wire.close()
+
+
+def code_of(body: bytes) -> object:
+    return orjson.loads(body)["code"]
+
+
+async def test_a_body_in_pieces_arrives_whole(door: Door, wire: Wire) -> None:
+    await wire.send(head("/v1/readings", f"Content-Length: {len(BODY)}"))
+    await wire.send(BODY[:7])
+    await wire.send(BODY[7:])
+    assert (await wire.answer()).status == 200
+    assert door.intake.taken[0].body == BODY
+
+
+async def test_a_chunked_body_arrives_whole(door: Door, wire: Wire) -> None:
+    await wire.send(head("/v1/readings", "Transfer-Encoding: chunked"))
+    await wire.send(b"5\r\n" + BODY[:5] + b"\r\n%x;ext=1\r\n" % (len(BODY) - 5) + BODY[5:] + b"\r\n0\r\n\r\n")
+    assert (await wire.answer()).status == 200
+    assert door.intake.taken[0].body == BODY
+    assert (await wire.post(BODY)).status == 200
+
+
+async def test_pipelined_requests_are_answered_in_order(door: Door, wire: Wire) -> None:
+    one = head("/v1/readings", "Content-Length: 1", "X-Request-Id: one") + b"1"
+    two = head("/v1/readings", "Content-Length: 1", "X-Request-Id: two") + b"2"
+    await wire.send(one + two)
+    assert [(await wire.answer()).headers["x-request-id"] for _ in range(2)] == ["one", "two"]
+    assert [taken.body for taken in door.intake.taken] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("declared", ["Content-Length: 50", "Transfer-Encoding: chunked"])
+async def test_a_body_that_does_not_come_is_408_and_the_end(door: Door, wire: Wire, declared: str) -> None:
+    await wire.send(head("/v1/readings", declared) + (b"2\r\nab\r\n" if "chunked" in declared else b"ab"))
+    answer = await wire.answer()
+    assert (answer.status, code_of(answer.body)) == (408, "body_timeout")
+    assert orjson.loads(answer.body)["limit"] == "http.body_deadline_secs"
+    assert answer.headers["connection"] == "close"
+    assert not door.intake.taken
+    assert door.context.bodies.in_hand == 0
+
+
+async def test_a_body_longer_than_declared_is_taken_as_declared(door: Door, wire: Wire) -> None:
+    await wire.send(head("/v1/readings", "Content-Length: 2") + b"{}garbage\r\n\r\n")
+    assert (await wire.answer()).status == 200
+    assert door.intake.taken[0].body == b"{}"
+    assert (await wire.answer()).status == 400
+    assert await wire.is_closed()
+
+
+async def test_a_declared_length_over_the_cap_is_413_before_a_byte_is_sent(door: Door, wire: Wire) -> None:
+    await wire.send(head("/v1/readings", f"Content-Length: {CAP + 1}"))
+    answer = await wire.answer()
+    problem = orjson.loads(answer.body)
+    assert (answer.status, problem["code"]) == (413, "too_large")
+    assert (problem["limit"], problem["value"]) == ("http.max_body_bytes", CAP)
+    assert answer.headers["connection"] == "close"
+
+
+async def test_the_answer_to_a_body_over_the_cap_is_read_after_all_of_it_is_sent(wire: Wire) -> None:
+    size = 2_000_000
+    await wire.send(head("/v1/readings", f"Content-Length: {size}"))
+    for _ in range(20):
+        await wire.send(b" " * (size // 20))
+    assert (await wire.answer()).status == 413
+    assert await wire.is_closed()
+
+
+async def test_a_chunked_body_over_the_cap_is_413(door: Door, wire: Wire) -> None:
+    await wire.send(head("/v1/readings", "Transfer-Encoding: chunked"))
+    for _ in range(CAP // 100 + 1):
+        await wire.send(b"64\r\n" + b" " * 100 + b"\r\n")
+    answer = await wire.answer()
+    assert (answer.status, code_of(answer.body)) == (413, "too_large")
+    assert orjson.loads(answer.body)["limit"] == "http.max_body_bytes"
+    assert not door.intake.taken
+
+
+async def test_a_chunk_declared_over_the_cap_is_413(wire: Wire) -> None:
+    await wire.send(head("/v1/readings", "Transfer-Encoding: chunked") + b"ffffff\r\n")
+    answer = await wire.answer()
+    assert (answer.status, code_of(answer.body)) == (413, "too_large")
+    assert orjson.loads(answer.body)["limit"] == "http.max_body_bytes"
+
+
+async def test_exactly_the_cap_is_taken(door: Door, wire: Wire) -> None:
+    assert (await wire.post(b" " * CAP)).status == 200
+    assert len(door.intake.taken[0].body) == CAP
+
+
+async def test_expect_continue_is_answered_by_what_will_happen(door: Door, wire: Wire) -> None:
+    await wire.send(head("/v1/readings", f"Content-Length: {len(BODY)}", "Expect: 100-continue"))
+    assert (await wire.answer()).status == 100
+    await wire.send(BODY)
+    assert (await wire.answer()).status == 200
+    await wire.send(head("/v1/readings", f"Content-Length: {CAP + 1}", "Expect: 100-continue"))
+    assert (await wire.answer()).status == 413
+
+
+@pytest.mark.parametrize(
+    ("lines", "body", "status", "code"),
+    [
+        (["Content-Length: -1"], b"", 400, "bad_request"),
+        (["Content-Length: 1x"], b"1", 400, "bad_request"),
+        (["Content-Length: 1", "Content-Length: 2"], b"12", 400, "bad_request"),
+        (["Content-Length: 1", "Transfer-Encoding: chunked"], b"1", 400, "bad_request"),
+        (["Transfer-Encoding: chunked"], b"zz\r\n", 400, "bad_request"),
+        (["Transfer-Encoding: chunked"], b"-5\r\n", 400, "bad_request"),
+        (["Expect: 200-ok", "Content-Length: 1"], b"1", 417, "expectation_failed"),
+        (["no colon here"], b"", 400, "bad_request"),
+        (["X-Long: " + "x" * 20_000], b"", 431, "headers_too_large"),
+    ],
+)
+async def test_broken_requests(wire: Wire, lines: list[str], body: bytes, status: int, code: str) -> None:
+    await wire.send(head("/v1/readings", *lines) + body)
+    answer = await wire.answer()
+    assert (answer.status, code_of(answer.body)) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"Authorization: Bearer \xff\xfe", b"Authorization: Bearer \x00", b"Content-Type: \xff", b"X-Request-Id: \xff"]
+)
+async def test_header_bytes_outside_ascii_never_fail(wire: Wire, line: bytes) -> None:
+    start = b"POST /v1/readings HTTP/1.1\r\nHost: x\r\n" + line + b"\r\nContent-Length: 0\r\n\r\n"
+    await wire.send(start)
+    assert 400 <= (await wire.answer()).status < 500
+
+
+async def test_a_request_id_cannot_add_headers(wire: Wire) -> None:
+    await wire.send(head("/v1/readings", "Content-Length: 2", "X-Request-Id: a\nSet-Cookie: b") + b"{}")
+    answer = await wire.answer()
+    assert answer.status == 200
+    assert "set-cookie" not in answer.headers
+    assert "\n" not in answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("start", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/3.0\r\n\r\n", b"\r\n\r\n", b"A\r\n\r\n"])
+async def test_what_is_not_http_is_400(wire: Wire, start: bytes) -> None:
+    await wire.send(start)
+    assert (await wire.answer()).status == 400
+    assert await wire.is_closed()
+
+
+# -- the connection after an error -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (head("/v1/readings", f"Content-Length: {len(BODY)}", token="wrong") + BODY, 401),
+        (head("/v1/readings", f"Content-Length: {len(BODY)}", token="reader") + BODY, 403),
+        (head("/nowhere", f"Content-Length: {len(BODY)}") + BODY, 404),
+        (head("/livez", f"Content-Length: {len(BODY)}") + BODY, 405),
+        (head("/v1/readings", "Content-Type: text/csv", f"Content-Length: {len(BODY)}") + BODY, 415),
+        (head("/v1/readings", "Content-Encoding: br", f"Content-Length: {len(BODY)}") + BODY, 415),
+        (head("/v1/readings", "Content-Encoding: gzip", f"Content-Length: {len(BODY)}") + BODY, 400),
+        (head("/v1/readings?x=1", f"Content-Length: {len(BODY)}") + BODY, 422),
+    ],
+)
+async def test_the_connection_is_used_again_after_an_error(wire: Wire, request_bytes: bytes, status: int) -> None:
+    for _ in range(2):
+        await wire.send(request_bytes)
+        answer = await wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (status, "keep-alive")
+    assert (await wire.post(BODY)).status == 200
+
+
+@pytest.mark.parametrize(("exc", "status"), [(BadPayload(), 400), (Overloaded(), 503), (RuntimeError("x"), 500)])
+async def test_the_connection_is_used_again_after_intake_refused(
+    door: Door, wire: Wire, exc: Exception, status: int
+) -> None:
+    door.intake.fail(exc)
+    for _ in range(3):
+        answer = await wire.post(BODY)
+        assert (answer.status, answer.headers["connection"]) == (status, "keep-alive")
+
+
+async def test_a_client_that_leaves_amid_its_body_gives_its_bytes_back(door: Door, wire: Wire) -> None:
+    await wire.send(head("/v1/readings", "Content-Length: 900") + b"x" * 500)
+    async with asyncio.timeout(10):
+        while not door.context.bodies.in_hand:
+            assert (await door.client.get("/livez")).status_code == 200
+        wire.close()
+        while door.context.bodies.in_hand:
+            assert (await door.client.get("/livez")).status_code == 200
+    assert not door.intake.taken
+
+
+# -- compressed bodies -------------------------------------------------------------------------------------------------
+
+
+def raw_deflate(data: bytes) -> bytes:
+    engine = zlib.compressobj(wbits=-15)
+    return engine.compress(data) + engine.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY)),
+        ("GZIP", gzip.compress(BODY[:9]) + gzip.compress(b"") + gzip.compress(BODY[9:])),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", raw_deflate(BODY)),
+        ("identity", BODY),
+    ],
+)
+async def test_compressed_bodies_arrive_plain(door: Door, wire: Wire, encoding: str, body: bytes) -> None:
+    assert (await wire.post(body, more=[f"Content-Encoding: {encoding}"])).status == 200
+    assert door.intake.taken[0].body == BODY
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "code"),
+    [
+        ("gzip", gzip.compress(BODY)[:-1], 400, "bad_payload"),
+        ("gzip", gzip.compress(BODY)[:20], 400, "bad_payload"),
+        ("gzip", gzip.compress(BODY) + b"tail", 400, "bad_payload"),
+        ("gzip", gzip.compress(BODY) + b"\0", 400, "bad_payload"),
+        ("gzip", b"", 400, "bad_payload"),
+        ("gzip", BODY, 400, "bad_payload"),
+        ("deflate", BODY, 400, "bad_payload"),
+        ("gzip", gzip.compress(b" " * (4 * CAP + 1)), 413, "too_large"),
+        ("gzip", gzip.compress(b" " * 500_000), 413, "too_large"),
+        ("gzip", gzip.compress(b" " * (3 * CAP)) * 2, 413, "too_large"),
+        ("deflate", zlib.compress(b" " * 500_000), 413, "too_large"),
+        ("br", BODY, 415, "unsupported_media"),
+        ("gzip, gzip", gzip.compress(BODY), 415, "unsupported_media"),
+    ],
+)
+async def test_compressed_bodies_that_are_refused(
+    door: Door, wire: Wire, encoding: str, body: bytes, status: int, code: str
+) -> None:
+    answer = await wire.post(body, more=[f"Content-Encoding: {encoding}"])
+    problem = orjson.loads(answer.body)
+    assert (answer.status, problem["code"]) == (status, code)
+    if status == 413:
+        assert (problem["limit"], problem["value"]) == ("http.max_inflated_bytes", 4 * CAP)
+    if status == 415:
+        assert answer.headers["accept-encoding"] == "gzip, deflate"
+    assert not door.intake.taken
+    assert door.context.bodies.in_hand == 0
+
+
+def test_exactly_the_limit_is_inflated_and_one_byte_more_is_not() -> None:
+    body = b"x" * 1000
+    assert inflate.inflate(gzip.compress(body), encoding="gzip", limit=1000) == body
+    with pytest.raises(TooLarge):
+        inflate.inflate(gzip.compress(body), encoding="gzip", limit=999)
+
+
+def test_many_tiny_members_are_refused_not_worked_through() -> None:
+    member = gzip.compress(b"")
+    assert inflate.inflate(member * inflate.MAX_MEMBERS, encoding="gzip", limit=10) == b""
+    with pytest.raises(BadPayload, match="members"):
+        inflate.inflate(member * (inflate.MAX_MEMBERS + 1), encoding="gzip", limit=10)
+
+
+def test_a_member_may_end_anywhere_in_a_window() -> None:
+    bodies = [bytes([n % 251]) * (inflate.WINDOW // 3 + n) for n in range(7)]
+    stored = b"".join(gzip.compress(body, compresslevel=0) for body in bodies)
+    assert inflate.inflate(stored, encoding="gzip", limit=10**7) == b"".join(bodies)

@@ -1,0 +1,221 @@
+"""A real Sanic server on a loopback port with scripted parts behind it, for tests of the HTTP door."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import httpx
+from sanic import Sanic
+
+from gateway.errors import Unauthorized
+from gateway.model import Kind, Principal, Receipt, Role
+from gateway.settings import Http, Settings
+from gateway.web.app import create_app
+from gateway.web.context import Context, Health, Value
+
+Sanic.test_mode = True  # several apps in one process
+
+NOW_US = 1_732_277_000_123_000
+CLEAN = Receipt(
+    accepted=5, duplicates=0, conflicts=0, refused=0, durability="db", errors=[], errors_truncated=False
+)
+TOKENS = {
+    "admin": Principal(Role.ADMIN),
+    "ingest": Principal(Role.INGEST, prefix="d"),
+    "reader": Principal(Role.READER),
+    "d1": Principal(Role.DEVICE, device="d1"),
+}
+
+
+class Taken(NamedTuple):
+    body: bytes
+    device: str | None
+    principal: Principal
+    atomic: bool
+    max_errors: int
+
+
+class ScriptedIntake:
+    """Notes what it is given and answers as told."""
+
+    def __init__(self) -> None:
+        self.taken: list[Taken] = []
+        self.answer: Callable[[bytes], Awaitable[Receipt]] = self._clean
+
+    async def take(
+        self,
+        body: bytes,
+        *,
+        principal: Principal,
+        media: str | None,
+        device: str | None,
+        atomic: bool = False,
+        max_errors: int = 100,
+    ) -> Receipt:
+        assert media is None
+        self.taken.append(Taken(body, device, principal, atomic, max_errors))
+        return await self.answer(body)
+
+    def fail(self, exc: Exception) -> None:
+        async def raising(_: bytes) -> Receipt:
+            raise exc
+
+        self.answer = raising
+
+    async def _clean(self, _: bytes) -> Receipt:
+        return CLEAN
+
+
+class ScriptedAuthenticator:
+    def __init__(self) -> None:
+        self.cached: set[str] = set()
+
+    def principal(self, header: str | None) -> Principal | None:
+        return TOKENS[header.removeprefix("Bearer ")] if header in self.cached else None
+
+    async def authenticate(self, header: str | None) -> Principal:
+        await asyncio.sleep(0)
+        scheme, _, token = (header or "").partition(" ")
+        principal = TOKENS.get(token)
+        if header is None or scheme != "Bearer" or principal is None:
+            raise Unauthorized
+        self.cached.add(header)
+        return principal
+
+
+class KnownState(NamedTuple):
+    device: str
+    metrics: Mapping[str, tuple[Value, int, Kind]]
+    source: str = "redis"
+
+
+class ScriptedLive:
+    def __init__(self) -> None:
+        self.known: dict[str, KnownState] = {}
+
+    async def device(self, name: str) -> KnownState | None:
+        return self.known.get(name)
+
+    async def devices(self, names: Sequence[str]) -> list[KnownState | None]:
+        return [self.known.get(name) for name in names]
+
+
+class FixedClock:
+    def now_us(self) -> int:
+        return NOW_US
+
+
+class Door:
+    """A running server and what stands behind it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.intake = ScriptedIntake()
+        self.live = ScriptedLive()
+        self.health = Health(ready=True, parts={"database": {"ok": True}})
+        self.asked: Callable[[], Awaitable[Health]] = self._health
+        self.closed = False
+        self.port = 0
+        self.context: Context
+        self.client: httpx.AsyncClient
+        self.stop: Callable[[], Awaitable[None]]
+
+    @asynccontextmanager
+    async def open_runtime(self, settings: Settings, worker: str) -> AsyncIterator[Context]:
+        self.context = Context(
+            settings,
+            worker=worker,
+            intake=self.intake,
+            authenticator=ScriptedAuthenticator(),
+            live=self.live,
+            health=lambda: self.asked(),
+            clock=FixedClock(),
+        )
+        yield self.context
+        self.closed = True
+
+    async def raw(self) -> "Wire":
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        return Wire(reader, writer)
+
+    async def _health(self) -> Health:
+        return self.health
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Wire:
+    """A raw connection: bytes as they are, one answer at a time, each wait bounded."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await asyncio.wait_for(self._writer.drain(), 10)
+
+    async def post(self, body: bytes, *, path: str = "/v1/readings", more: Sequence[str] = ()) -> Answer:
+        await self.send(head(path, f"Content-Length: {len(body)}", *more) + body)
+        return await self.answer()
+
+    async def answer(self) -> Answer:
+        start = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
+        status_line, *lines = start.decode().split("\r\n")[:-2]
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        status = int(status_line.split()[1])
+        if status == 100:
+            return Answer(status, headers, b"")
+        size = int(headers.get("content-length", "0"))
+        return Answer(status, headers, await asyncio.wait_for(self._reader.readexactly(size), 10))
+
+    async def is_closed(self) -> bool:
+        """Wait until the server ends the connection."""
+        try:
+            return await asyncio.wait_for(self._reader.read(1), 10) == b""
+        except ConnectionError:
+            return True
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def head(path: str, *lines: str, token: str = "admin") -> bytes:
+    """The start of a POST request, up to and with the empty line."""
+    fixed = (f"POST {path} HTTP/1.1", "Host: gateway", f"Authorization: Bearer {token}")
+    return "\r\n".join((*fixed, *lines, "", "")).encode()
+
+
+@asynccontextmanager
+async def serving(http: Http | None = None) -> AsyncIterator[Door]:
+    """Serve with these limits until the end of the block."""
+    door = Door(Settings(http=http or Http(drain_secs=0, grace_secs=1)))
+    os.environ.pop("SANIC_WORKER_NAME", None)
+    app = create_app(door.settings, door.open_runtime)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        door.port = listening.getsockname()[1]
+        server = await app.create_server(sock=listening, return_asyncio_server=True)
+        assert server is not None
+        await server.startup()
+        await server.before_start()
+        await server.after_start()
+        door.stop = server.before_stop
+        base = f"http://127.0.0.1:{door.port}"
+        async with httpx.AsyncClient(
+            base_url=base, headers={"Authorization": "Bearer admin"}, trust_env=False
+        ) as door.client:
+            yield door
+        if not door.context.draining:
+            await server.before_stop()
+        await server.close()
+        for connection in list(server.connections):
+            connection.close_if_idle()
+        await server.after_stop()

@@ -1,0 +1,1 @@
+"""The stack for machines without Docker, with its real servers."""

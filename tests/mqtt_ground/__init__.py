@@ -1,0 +1,1 @@
+"""What the tests of the MQTT door share: a scripted intake, a publisher, a broker that follows a script."""

@@ -1,0 +1,51 @@
+"""A store of credentials that answers what it is told, when it is told: the outside world of the authenticator."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.grants import digest_of, new_token
+from gateway.model import Principal, Role
+
+TOKEN = new_token(Role.DEVICE)
+DIGEST = digest_of(TOKEN)
+HEADER = f"Bearer {TOKEN}"
+DEVICE = Principal(Role.DEVICE, "d1")
+ADMIN_KEY = "a-bootstrap-key"
+Answer = tuple[Principal, int | None] | None | GatewayError
+
+
+class ScriptedStore:
+    """`contracts.Credentials` that answers what it is told, when it is told."""
+
+    def __init__(self) -> None:
+        self.answers: dict[bytes, Answer] = {}
+        self.asked: list[bytes] = []
+        self.running = 0
+        self.most_running = 0
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def find(self, digest: bytes) -> tuple[Principal, int | None] | None:
+        answer = self.answers.get(digest)  # read now, given later: what a slow database does
+        self.asked.append(digest)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await self.open.wait()
+        finally:
+            self.running -= 1
+        if isinstance(answer, GatewayError):
+            raise answer
+        return answer
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until the condition holds; nothing here needs real time."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("the condition never came to hold")

@@ -1,0 +1,76 @@
+"""Lanes and fleets small enough to look at."""
+
+import time
+from typing import Any
+
+from simulator.devices.metrics import DOOR, FIRMWARE_VERSION, numbers
+from simulator.fleet import Fleet
+from simulator.lane import Lane, Transport
+from simulator.scenario import Scenario
+
+METRICS = (*numbers(2), DOOR, FIRMWARE_VERSION)
+START_MS = 1_790_000_000_000
+
+
+def fleet(*, seed: int = 1, prefix: str = "sim-1-test") -> Fleet:
+    return Fleet(prefix, seed, METRICS)
+
+
+def lane(
+    transport: Transport = "http",
+    *,
+    devices: int = 3,
+    messages: int = 2,
+    run: int = 1,
+    posts: int = 6,
+    first: int = 0,
+    rate: float = 100.0,
+    step_ms: int = 100,
+) -> Lane:
+    return Lane(
+        transport=transport,
+        first=first,
+        devices=devices,
+        metrics=len(METRICS),
+        messages=messages,
+        run=run,
+        posts=posts,
+        rate=rate,
+        start_ms=START_MS,
+        step_ms=step_ms,
+    )
+
+
+def scenario(**changes: Any) -> Scenario:
+    given: dict[str, Any] = {
+        "devices": 10,
+        "rate": 1_000.0,
+        "seconds": 1.0,
+        "transport": "http",
+        "batch": 50,
+        "publish_batch": 50,
+        "metrics": 5,
+        "mixed_kinds": False,
+        "shape": "values",
+        "seed": 1,
+        "run": "test",
+        "start_ms": START_MS,
+    }
+    return Scenario(**(given | changes))
+
+
+class ManualClock:
+    """Time that moves only when told to, or when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

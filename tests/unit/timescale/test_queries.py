@@ -1,0 +1,127 @@
+"""The named blocks of sql/queries.sql, and which of the library's errors mean what."""
+
+import re
+import socket
+import ssl
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from gateway.errors import SinkFault, SinkUnavailable, StartError
+from gateway.timescale.pool import Verdict, classify, translated
+from gateway.timescale.queries import parse, query, sql_dir
+
+PACKAGE = Path(__file__).resolve().parents[3] / "gateway"
+USE = re.compile(r"query\(\s*\"(\w+)\"")
+
+
+def test_every_block_is_used_and_every_use_has_a_block() -> None:
+    blocks = set(parse((sql_dir() / "queries.sql").read_text(encoding="utf-8")))
+    used = {name for path in PACKAGE.rglob("*.py") for name in USE.findall(path.read_text(encoding="utf-8"))}
+    assert blocks == used
+
+
+def test_a_block_comes_without_comments_and_semicolon() -> None:
+    blocks = parse(
+        "-- File.\n-- name: one\n-- Why.\nselect 1 -- inline\nfrom t;\n\n-- Section\n\n-- name: two\nselect 2\n"
+    )
+    assert blocks == {"one": "select 1 -- inline\nfrom t", "two": "select 2"}
+
+
+@pytest.mark.parametrize("text", ["-- name: a\nselect 1;\n-- name: a\nselect 2;", "-- name: a\n-- only words\n"])
+def test_double_and_empty_blocks_are_refused(text: str) -> None:
+    with pytest.raises(StartError, match="'a'"):
+        parse(text)
+
+
+def test_a_block_that_does_not_exist_is_named() -> None:
+    with pytest.raises(StartError, match="no_such_block"):
+        query("no_such_block")
+
+
+def test_the_sql_is_found_in_a_checkout_and_in_an_installed_package(tmp_path: Path) -> None:
+    package = tmp_path / "gateway"
+    package.mkdir()
+    with pytest.raises(StartError, match="missing"):
+        sql_dir(package)
+    for folder in (tmp_path / "sql", package / "_sql"):
+        folder.mkdir()
+        (folder / "queries.sql").touch()
+        assert sql_dir(package) == folder
+
+
+def error(state: str) -> asyncpg.PostgresError:
+    made = asyncpg.PostgresError.new({"C": state, "M": "said", "S": "ERROR"})
+    assert isinstance(made, asyncpg.PostgresError)
+    return made
+
+
+MEANINGS: list[tuple[BaseException, Verdict]] = [
+    # connection, shutdown, start, failover
+    (error("08006"), "transient"),
+    (error("57P01"), "transient"),
+    (error("57P03"), "transient"),
+    (error("25006"), "transient"),
+    (error("53300"), "transient"),
+    # contention
+    (error("40001"), "transient"),
+    (error("40P01"), "transient"),
+    (error("55P03"), "transient"),
+    (error("57014"), "transient"),
+    # an operator must act
+    (error("53100"), "fault"),
+    (error("42501"), "fault"),
+    (error("42P01"), "fault"),
+    (error("42703"), "fault"),
+    (error("28P01"), "fault"),
+    (error("3D000"), "fault"),
+    (error("58030"), "fault"),
+    (error("XX000"), "fault"),
+    (error("ZZ999"), "fault"),
+    # the row
+    (error("22003"), "data"),
+    (error("22021"), "data"),
+    (error("23505"), "data"),
+    (error("23514"), "data"),
+    (error("54000"), "data"),
+    # the client side
+    (asyncpg.InvalidCachedStatementError("replan"), "transient"),
+    (asyncpg.InterfaceError("connection is closed"), "transient"),
+    (asyncpg.InternalClientError("odd"), "transient"),
+    (asyncpg.DataError("invalid input for query argument"), "data"),
+    (asyncpg.ClientConfigurationError("sslmode"), "fault"),
+    (ConnectionRefusedError(), "transient"),
+    (socket.gaierror(-2, "unknown"), "transient"),
+    (TimeoutError(), "transient"),
+    (ssl.SSLCertVerificationError("self-signed"), "fault"),
+]
+
+
+@pytest.mark.parametrize(("exc", "meaning"), MEANINGS, ids=lambda value: str(getattr(value, "sqlstate", "") or value))
+def test_what_an_error_means(exc: BaseException, meaning: Verdict) -> None:
+    assert classify(exc) == meaning
+
+
+@pytest.mark.parametrize(("exc", "meaning"), MEANINGS, ids=lambda value: str(getattr(value, "sqlstate", "") or value))
+async def test_errors_are_translated_and_keep_their_cause(exc: BaseException, meaning: Verdict) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 -- which one is what is asserted
+        async with translated():
+            raise exc
+    if meaning == "data":
+        assert caught.value is exc
+    else:
+        assert type(caught.value) is (SinkUnavailable if meaning == "transient" else SinkFault)
+        assert caught.value.__cause__ is exc
+
+
+async def test_a_database_without_the_schema_names_the_command_that_makes_it() -> None:
+    with pytest.raises(SinkFault, match="gateway migrate"):
+        async with translated():
+            raise error("42P01")
+
+
+async def test_other_errors_pass() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with translated():
+            raise ZeroDivisionError
