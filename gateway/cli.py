@@ -54,10 +54,9 @@ def serve(*, config_file: Annotated[Config, Parameter(name="--config")] = None) 
         GATEWAY_DATABASE__URL=postgresql://... GATEWAY_REDIS__URL=redis://... gateway serve
         gateway serve --config /etc/gateway.toml
     """
-    from gateway.runtime import open_runtime  # noqa: PLC0415
-    from gateway.workers import serve as run  # noqa: PLC0415
+    from gateway.commands.start import start  # noqa: PLC0415
 
-    run(config.load(config_file), open_runtime)
+    start(config.load(config_file))
 
 
 @app.command
@@ -113,8 +112,9 @@ def settings(
 def doctor(*, config_file: Annotated[Config, Parameter(name="--config")] = None) -> None:
     """Ask every server the gateway needs how it is, and say what to change. Exit code 1 if something is missing."""
     from gateway.commands.doctor import examine  # noqa: PLC0415
+    from gateway.commands.here import settings_here  # noqa: PLC0415
 
-    findings = asyncio.run(examine(config.load(config_file)))
+    findings = asyncio.run(examine(settings_here(config_file)))
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.part:<10} {finding.sentence}")
     if not all(finding.ok for finding in findings):

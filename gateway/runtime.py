@@ -24,7 +24,6 @@ from gateway.state.publisher import Publisher
 from gateway.state.read import LiveReader
 from gateway.state.store import open_state
 from gateway.telemetry import events
-from gateway.timescale import migrations
 from gateway.timescale.credentials import StoredCredentials
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.dictionary import Dictionary
@@ -40,6 +39,9 @@ MQTT_STOP_SECS = 10.0
 """Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
 
 
+FOLLOW_AGAIN_SECS = 0.5
+
+
 class SystemClock:
     """`contracts.Clock` of this machine."""
 
@@ -52,9 +54,6 @@ class SystemClock:
 async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context]:
     """Open everything one worker needs and close it in reverse. Raises GatewayError if a part cannot open."""
     database = settings.database
-    await migrations.migrate(
-        database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs
-    )
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(_pool(settings, "gateway", size=database.read_pool))
         clock, layouts, dictionary = SystemClock(), Layouts(), Dictionary(pool)
@@ -109,22 +108,29 @@ class _Changes(NamedTuple):
 @asynccontextmanager
 async def _following(settings: Settings, changes: _Changes) -> AsyncIterator[None]:
     async with _pool(settings, "gateway-revisions", size=1) as pool:
-        follower = asyncio.create_task(
-            follow(
+        follower = asyncio.create_task(_follow(pool, settings, changes), name="revisions.follow")
+        try:
+            yield
+        finally:
+            follower.cancel()
+            await asyncio.wait([follower])
+
+
+async def _follow(pool: Pool, settings: Settings, changes: _Changes) -> None:
+    """Follow for ever: a mistake of ours must not let revoked tokens live on, so it begins anew and forgets all."""
+    while True:
+        try:
+            await follow(
                 pool,
                 every_ms=settings.auth.refresh_ms,
                 on_credentials=changes.authenticator.forget,
                 on_devices=changes.devices,
                 on_declared_ints=changes.declared_ints,
                 on_trouble=events.registry_trouble,
-            ),
-            name="revisions.follow",
-        )
-        try:
-            yield
-        finally:
-            follower.cancel()
-            await asyncio.wait([follower])
+            )
+        except Exception as exc:  # noqa: BLE001
+            events.registry_failed(exc)
+            await asyncio.sleep(FOLLOW_AGAIN_SECS)
 
 
 @asynccontextmanager

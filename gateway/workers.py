@@ -5,9 +5,10 @@
     watchdog   has a dead worker started again (Sanic does not, its issue 3062); see `watchdog`
 
 Each worker leads its own process group: a Ctrl-C in a terminal reaches only the main process, which stops the workers
-in order, and Sanic's last resort, which kills the process group of a worker, hits nobody else.
+in order.
 """
 
+import contextlib
 import ctypes
 import errno
 import multiprocessing
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gateway.errors import StartError
 from gateway.settings import Http, Settings
@@ -29,6 +30,8 @@ from gateway.telemetry import MULTIPROC_ENV
 from gateway.watchdog import watch
 
 if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the metrics must be known before
+    from sanic.worker.manager import WorkerManager
+
     from gateway.web.lifetime import App, OpenRuntime
 
 BIND_SECS = 5.0
@@ -45,11 +48,7 @@ def serve(settings: Settings, open_runtime: "OpenRuntime") -> None:
     Raises StartError if the port is taken; leaves the process with status 1 if the workers cannot start.
     """
     listening = bind(settings.http)
-    folder = prepare_metrics(os.environ)
-    try:
-        _run(settings, open_runtime, listening)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    _run(settings, open_runtime, listening, prepare_metrics(os.environ))
 
 
 def worker_index(worker: str) -> int:
@@ -103,7 +102,7 @@ def make_worker_app(settings: Settings, open_runtime: "OpenRuntime") -> "App":
     return app
 
 
-def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.socket) -> None:
+def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.socket, metrics: Path) -> None:
     from sanic import Sanic  # noqa: PLC0415
     from sanic.worker.loader import AppLoader  # noqa: PLC0415
     from sanic.worker.manager import WorkerManager  # noqa: PLC0415
@@ -114,7 +113,8 @@ def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.sock
     WorkerManager.THRESHOLD = START_TICKS
     app = create_app(settings, open_runtime)
     app.register_listener(_release_sigterm, "main_process_start")
-    app.register_listener(partial(_start_watchdog, settings), "main_process_ready")
+    app.register_listener(partial(_take_over, settings), "main_process_ready")
+    app.register_listener(partial(_remove, metrics), "main_process_stop")
     app.prepare(sock=listening, workers=settings.http.workers, backlog=BACKLOG, access_log=settings.http.access_log)
     # SIGTERM waits while Sanic starts its helper process, which thereby is deaf to it for good: `systemctl stop`
     # signals every process at once, and a helper that leaves first breaks the orderly stop of the others.
@@ -131,7 +131,9 @@ def _leave(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _start_watchdog(settings: Settings, app: "App") -> None:
+def _take_over(settings: Settings, app: "App") -> None:
+    """Start the watchdog, and replace Sanic's last resort, which kills process groups: that of our caller among them."""
+    app.manager.kill = partial(_kill, app.manager)  # type: ignore[method-assign]
     helpers = [child.pid for child in multiprocessing.active_children()]
     kwargs = {
         "state": app.manager.worker_state,
@@ -141,6 +143,21 @@ def _start_watchdog(settings: Settings, app: "App") -> None:
         "log": settings.log,
     }
     app.manager.manage("Watchdog", watch, kwargs)
+
+
+def _kill(manager: "WorkerManager") -> NoReturn:
+    from sanic.exceptions import ServerKilled  # noqa: PLC0415
+    from sanic.worker.constants import ProcessState  # noqa: PLC0415
+
+    for process in manager.processes:
+        process.set_state(ProcessState.TERMINATED, force=True)  # or Sanic waits ten seconds for it
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    raise ServerKilled
+
+
+def _remove(metrics: Path, _app: "App") -> None:
+    shutil.rmtree(metrics, ignore_errors=True)
 
 
 def _die_with_main() -> None:

@@ -44,12 +44,12 @@ class Ledger:
         """Answers that cannot be right, by what is wrong with them; their posts stay `SENT`."""
         self._outcomes = bytearray(lane.posts)
         self._refused_readings = array("q")
-        self._posts: Counter[Outcome] = Counter()
+        self._posts = [0] * len(Outcome)
 
     @property
     def sent(self) -> int:
         """Readings that were on the wire."""
-        return sum(self._posts.values()) * self.lane.readings
+        return sum(self._posts[Outcome.SENT :]) * self.lane.readings
 
     @property
     def acknowledged(self) -> int:
@@ -100,8 +100,6 @@ class Ledger:
         self._settle(post, Outcome.PARTLY)
 
     def _settle(self, post: int, outcome: Outcome) -> None:
-        before = Outcome(self._outcomes[post])
-        if before != Outcome.UNSENT:
-            self._posts[before] -= 1
+        self._posts[self._outcomes[post]] -= 1
         self._posts[outcome] += 1
         self._outcomes[post] = outcome

@@ -19,7 +19,7 @@ from simulator.errors import ConnectionLost
 from simulator.latency import Latencies
 from simulator.ledger import Ledger
 from simulator.pacing import Clock, Pace, Turn
-from simulator.receipts import Answer, ReceiptReader, Verdict
+from simulator.receipts import Answer, Meaning, ReceiptReader
 
 _FIRST_DELAY, _MAX_DELAY = 0.05, 2.0
 _LISTED_ERRORS = 100
@@ -117,7 +117,7 @@ class HttpLoad(Load):
         delay = _FIRST_DELAY
         while True:
             answer, retry_after = await self._attempt(post)
-            if answer.verdict is not Verdict.AGAIN:
+            if answer.meaning is not Meaning.AGAIN:
                 self._write(turn, answer)
                 return
             self.errors[answer.reason] += 1
@@ -132,18 +132,18 @@ class HttpLoad(Load):
         try:
             response = await self._client.post(post.body, path=self._path)
         except ConnectionLost:
-            return Answer(Verdict.AGAIN, reason="connection_lost"), 0.0
+            return Answer(Meaning.AGAIN, reason="connection_lost"), 0.0
         answer = self._receipts.read(response.status, response.body)
         return answer, parse_retry_after(response.headers.get("retry-after", ""))
 
     def _write(self, turn: Turn, answer: Answer) -> None:
         self.latencies.record(self._clock() - turn.due)
         ledger, number = self.ledger, turn.number
-        if answer.verdict is Verdict.STORED:
+        if answer.meaning is Meaning.STORED:
             ledger.write_acknowledged(number, answer.durability)
-        elif answer.verdict is Verdict.PARTLY:
+        elif answer.meaning is Meaning.PARTLY:
             ledger.write_partly(number, answer.codes, refused=answer.refused)
-        elif answer.verdict is Verdict.REFUSED:
+        elif answer.meaning is Meaning.REFUSED:
             ledger.write_refused(number, answer.codes)
         else:
             ledger.faults[answer.reason] += 1
@@ -189,18 +189,19 @@ class MqttLoad(Load):
         self.errors["connection_lost"] += sum(publisher.reconnects for publisher in self._publishers)
 
     async def _send_all(self, publisher: MqttPublisher) -> None:
-        claims = 0
+        claims, started = 0, self._clock()
         while (claimed := self._claim()) is not None:
             turn, post = claimed
             await self._wait_for(turn)
-            if publisher.has_room or await publisher.room(self._give_up):
+            if publisher.has_room or await publisher.room(turn.due + self._give_up - self._clock()):
                 self._publish(publisher, turn, post)
+                started = self._clock()
             else:
                 self.pace.unsent += 1
             claims += 1
             if claims % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        await publisher.drained(self._give_up)
+        await publisher.drained(started + self._give_up - self._clock())
 
     def _publish(self, publisher: MqttPublisher, turn: Turn, post: Post) -> None:
         self.ledger.write_sent(turn.number)

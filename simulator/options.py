@@ -34,18 +34,23 @@ class Target:
 
     def key(self) -> str:
         """Return the key, empty if there is none. Raises UsageError for a file that cannot be read."""
-        if self.key_file is None and (key := os.environ.get(KEY_VARIABLE)):
-            return key.strip()
+        if self.key_file is None and KEY_VARIABLE in os.environ:
+            return _one_word(os.environ[KEY_VARIABLE], where=f"${KEY_VARIABLE}")
         path = self.key_file or DEFAULT_KEY_FILE
         if self.key_file is None and not path.exists():
             return ""
         try:
-            key = path.read_text(encoding="ascii").strip()
+            text = path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The key file {path} cannot be read: {error}.") from error
-        if not key or any(c.isspace() for c in key):
-            raise UsageError(f"The key file {path} must hold one key and nothing else.")
-        return key
+        return _one_word(text, where=f"The key file {path}")
+
+
+def _one_word(text: str, *, where: str) -> str:
+    words = text.split()
+    if len(words) != 1 or not words[0].isascii():
+        raise UsageError(f"{where} must hold one key and nothing else.")
+    return words[0]
 
 
 @Parameter(name="*", group=_LOAD)

@@ -19,7 +19,7 @@ _TOO_MANY, _SERVER_ERROR = 429, 500
 _REQUEST_TIMEOUT = 408
 
 
-class Verdict(Enum):
+class Meaning(Enum):
     """What to do with a post after its answer."""
 
     STORED = "stored"
@@ -36,7 +36,7 @@ class Answer:
     For AGAIN and UNCLEAR `reason` says why, in a word to count by.
     """
 
-    verdict: Verdict
+    meaning: Meaning
     durability: str = ""
     codes: Counter[str] = field(default_factory=Counter)
     refused: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ class ReceiptReader:
     def read(self, status: int, body: bytes) -> Answer:
         """Return what the answer means. Never raises: what cannot be understood is UNCLEAR."""
         if status in {_TOO_MANY, _REQUEST_TIMEOUT} or status >= _SERVER_ERROR:
-            return Answer(Verdict.AGAIN, reason=f"http_{status}")
+            return Answer(Meaning.AGAIN, reason=f"http_{status}")
         receipt = _object(body)
         if status == _OK:
             return self._read_ok(receipt)
@@ -64,22 +64,22 @@ class ReceiptReader:
         if status == _UNPROCESSABLE and "errors" in receipt:
             codes = self._codes(receipt)
             codes["unlisted"] += max(0, self._readings - codes.total())
-            return Answer(Verdict.REFUSED, codes=+codes)
+            return Answer(Meaning.REFUSED, codes=+codes)
         code = receipt.get("code")
-        return Answer(Verdict.REFUSED, codes=Counter({str(code or f"http_{status}"): self._readings}))
+        return Answer(Meaning.REFUSED, codes=Counter({str(code or f"http_{status}"): self._readings}))
 
     def _read_ok(self, receipt: dict[str, Any]) -> Answer:
         if receipt.get("accepted") != self._readings:
-            return Answer(Verdict.UNCLEAR, reason="receipt_count")
-        return Answer(Verdict.STORED, durability=str(receipt.get("durability")))
+            return Answer(Meaning.UNCLEAR, reason="receipt_count")
+        return Answer(Meaning.STORED, durability=str(receipt.get("durability")))
 
     def _read_partly(self, receipt: dict[str, Any]) -> Answer:
         refused = {number for error in _errors(receipt) for number in self._locate(error)}
         stated = [receipt.get(key) for key in ("accepted", "conflicts", "refused")]
         total = sum(count for count in stated if isinstance(count, int))
         if total != self._readings or receipt.get("accepted") != self._readings - len(refused):
-            return Answer(Verdict.UNCLEAR, codes=self._codes(receipt), reason="receipt_unlisted")
-        return Answer(Verdict.PARTLY, codes=self._codes(receipt), refused=tuple(sorted(refused)))
+            return Answer(Meaning.UNCLEAR, codes=self._codes(receipt), reason="receipt_unlisted")
+        return Answer(Meaning.PARTLY, codes=self._codes(receipt), refused=tuple(sorted(refused)))
 
     def _codes(self, receipt: dict[str, Any]) -> Counter[str]:
         codes: Counter[str] = Counter()

@@ -95,8 +95,10 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if all is well, else 1."""
-        return 1 if self.failures else 0
+        """0 if all is well, 1 if not, 2 if that could not be found out."""
+        if self.failures:
+            return 1
+        return 2 if self.verdict is not None and self.verdict.unfinished else 0
 
     @property
     def notes(self) -> list[str]:
@@ -187,9 +189,14 @@ class Report:
             return Text(f"FAILED: {', '.join(self.failures)}", style="bold red")
         if self.verdict is None:
             return Text("sent, not verified", style="bold yellow")
+        if self.verdict.unfinished:
+            return Text(f"NOT VERIFIED to the end: {self.verdict.unfinished}", style="bold red")
         if not self.verdict.stored_checked:
             return Text("no fault found, but the database was not looked at", style="bold yellow")
-        return Text("every acknowledged reading is stored exactly once, with its value", style="bold green")
+        proved = "every acknowledged reading is stored exactly once, with its value"
+        if self.verdict.states_unchecked:
+            return Text(f"{proved}; states were not checked", style="bold yellow")
+        return Text(f"{proved}, and every state is the newest", style="bold green")
 
 
 def _add_counts(table: Table, name: str, counts: list[int], *, bad: bool) -> None:

@@ -27,6 +27,7 @@ from simulator.verify.stored import StoredReadings
 Watch = Callable[[Sequence[Load]], Coroutine[None, None, None]]
 _UNAUTHORIZED = 401
 _ATTEMPT_S = 30.0
+_REOPEN_S = 0.5
 
 
 class Run:
@@ -57,24 +58,21 @@ class Run:
                     timeout=min(_ATTEMPT_S, max(1.0, options.load.give_up)),
                 )
             )
-            stored = await self._open_database(stack)
+            await self._check_database()
             await self._knock(client)
             began, cpu = time.monotonic(), time.process_time()
             await self._send(client, watch)
             elapsed, busy = time.monotonic() - began, time.process_time() - cpu
             on_sent()
-            verdict = await self._verify(client, stored) if options.verdict.verify else None
+            verdict = await self._verify(client) if options.verdict.verify else None
         lanes = [LaneReport.of(load) for load in self._loads]
         return Report(self.scenario, elapsed=elapsed, cpu=busy / elapsed, lanes=lanes, verdict=verdict)
 
-    async def _open_database(self, stack: AsyncExitStack) -> StoredReadings | None:
-        """Open it before anything is sent: a run that cannot be verified is better not begun."""
+    async def _check_database(self) -> None:
+        """Look for it before anything is sent: a run that cannot be verified is better not begun."""
         verdict = self._options.verdict
-        if verdict.database is None or not verdict.verify:
-            return None
-        stored = await StoredReadings.open(verdict.database)
-        stack.push_async_callback(stored.close)
-        return stored
+        if verdict.database is not None and verdict.verify:
+            await (await StoredReadings.open(verdict.database)).close()
 
     async def _knock(self, client: HttpClient) -> None:
         """Ask the gateway for something harmless. Raises Unreachable if it is not there or does not know our key."""
@@ -134,13 +132,33 @@ class Run:
             give_up=load.give_up,
         )
 
-    async def _verify(self, client: HttpClient, stored: StoredReadings | None) -> Verdict:
-        referee = Referee(
-            self.scenario.fleet,
-            stored=stored,
-            client=client,
-            clock=time.monotonic,
-            sleep=asyncio.sleep,
-            settle=self._options.verdict.settle,
-        )
-        return await referee.verify([load.ledger for load in self._loads])
+    async def _verify(self, client: HttpClient) -> Verdict:
+        database = self._options.verdict.database
+        async with AsyncExitStack() as stack:
+            stored = None
+            if database is not None:
+                try:
+                    stored = await self._open_database(database)
+                except Unreachable as error:
+                    return Verdict.none({lane.transport for lane in self._lanes}, why=str(error))
+                stack.push_async_callback(stored.close)
+            referee = Referee(
+                self.scenario.fleet,
+                stored=stored,
+                client=client,
+                clock=time.monotonic,
+                sleep=asyncio.sleep,
+                settle=self._options.verdict.settle,
+            )
+            return await referee.verify([load.ledger for load in self._loads])
+
+    async def _open_database(self, url: str) -> StoredReadings:
+        """Connect anew: the database may have been restarted during the run, and may still be starting."""
+        deadline = time.monotonic() + self._options.verdict.settle
+        while True:
+            try:
+                return await StoredReadings.open(url)
+            except Unreachable:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_REOPEN_S)

@@ -51,7 +51,7 @@ class Gate:
 
     async def sift(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
         """Return the messages that may come in, and a refusal for each that may not. Raises SinkUnavailable."""
-        await self._meet(decoded.batch.devices)
+        await self._meet(principal, decoded.batch.devices)
         sieve = Sieve(
             principal,
             self._directory,
@@ -68,11 +68,15 @@ class Gate:
         """Look at every pair again: a device was changed, or a metric declared anew."""
         self._known.clear()
 
-    async def _meet(self, names: Iterable[str]) -> None:
+    async def _meet(self, principal: Principal, names: Iterable[str]) -> None:
+        """Have a card of every device that matters; making room for new ones may push out others of the same batch."""
+        wanted = {name for name in set(names) if DEVICE_NAME.fullmatch(name) and principal.may_write(name)}
         card = self._directory.card
-        strangers = {name for name in set(names) if card(name) is None and DEVICE_NAME.fullmatch(name)}
+        strangers = {name for name in wanted if card(name) is None}
         if strangers:
             await self._directory.look_up(strangers)
+        if any(card(name) is None for name in wanted):
+            await self._directory.look_up(wanted)
 
     def _remember(self, pairs: Iterable[tuple[str, int]]) -> None:
         if len(self._known) > MAX_PAIRS:

@@ -2,13 +2,14 @@
 
 from array import array
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from gateway import settings
 from gateway.advice import bare, refuse
 from gateway.contracts import Card, Directory
 from gateway.errors import Reason
-from gateway.layouts import DEVICE_NAME, Layouts
-from gateway.model import Batch, Decoded, Layout, Metric, Origins, Principal, Refusal, Value
+from gateway.layouts import DEVICE_NAME, Layouts, to_layout
+from gateway.model import Batch, Decoded, Kind, Layout, Metric, Origins, Principal, Refusal, Value
 
 US = 1_000_000
 DAY_US = 86_400 * US
@@ -94,11 +95,13 @@ class Sieve:
         if ahead > self._clock.max_ahead_secs * US:
             if self._clock.ahead == "clamp":
                 return now_us + i
-            shown, limit = bare(f"{ahead / US:,.0f}"), self._clock.max_ahead_secs
-            self._refuse(Reason.TOO_FAR_AHEAD, i, readings=layout.width, value=shown, limit=limit)
+            secs = -(-ahead // US)  # rounded up: 300.1 s must not be told to be within 300 s
+            limit = self._clock.max_ahead_secs
+            self._refuse(Reason.TOO_FAR_AHEAD, i, readings=layout.width, value=bare(f"{secs:,}"), limit=limit)
             return None
         if ahead < -self._retention.days * DAY_US:
-            shown, limit = bare(f"{time_us / US:.0f}"), self._retention.days
+            moment = datetime.fromtimestamp(time_us // US, UTC)
+            shown, limit = bare(f"{moment:%Y-%m-%dT%H:%M:%SZ}"), self._retention.days
             self._refuse(Reason.TOO_OLD, i, readings=layout.width, value=shown, limit=limit)
             return None
         return time_us
@@ -112,10 +115,14 @@ class Sieve:
         }
         if len(good) == layout.width and len(card.shapes) < self._devices.max_shapes:
             return [(layout, row)]
-        whole = tuple(sorted(good))
-        single = len(whole) > 1 and len(card.shapes) >= self._devices.max_shapes
-        groups = [(metric,) for metric in whole] if single else [whole]
-        return [part for group in groups if group and (part := self._part(i, group, good)) is not None]
+        if not good:
+            return []
+        metrics = tuple(sorted(good))
+        if len(card.shapes) < self._devices.max_shapes or to_layout(0, metrics).shape in card.shapes:
+            groups = [metrics]
+        else:
+            groups = [(metric,) for metric in metrics]
+        return [part for group in groups if (part := self._part(i, group, good)) is not None]
 
     def _part(
         self, i: int, metrics: tuple[Metric, ...], values: dict[Metric, Value]
@@ -133,13 +140,13 @@ class Sieve:
         if metric in card.metrics:
             return True
         if self._devices.kind_change == "refuse":
-            other = next((m.kind for m in card.metrics if m.name == metric.name), None)
+            other = next((kind for kind in Kind if Metric(metric.name, kind) in card.metrics), None)
             if other is not None:
                 value, limit = bare(metric.kind), bare(other)
                 self._refuse(Reason.TYPE_CONFLICT, i, metric=metric.name, value=value, limit=limit)
                 return False
         if len(card.metrics) >= self._devices.max_metrics:
-            value, most = bare("metrics a device"), self._devices.max_metrics
+            value, most = bare("metrics a device (devices.max_metrics)"), self._devices.max_metrics
             self._refuse(Reason.SERIES_LIMIT, i, metric=metric.name, value=value, limit=most)
             return False
         card.metrics.add(metric)

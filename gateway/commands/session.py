@@ -36,12 +36,12 @@ def run(work: Callable[[Registry], Awaitable[Answer]], *, database: str | None) 
 
 
 async def _with_registry(work: Callable[[Registry], Awaitable[Answer]], database: str | None) -> Answer:
-    from gateway.settings import load  # noqa: PLC0415 -- see above
+    from gateway.commands.here import settings_here  # noqa: PLC0415 -- see above
     from gateway.timescale.credentials import StoredCredentials  # noqa: PLC0415
     from gateway.timescale.devices import DeclaredInts, Devices  # noqa: PLC0415
     from gateway.timescale.pool import open_pool  # noqa: PLC0415
 
-    settings = load().database
+    settings = settings_here().database
     async with open_pool(
         database or settings.url,
         name="gateway registry",

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -11,13 +12,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from gateway.commands.start import start
 from gateway.errors import StartError
 from gateway.local.launch import Child
 from gateway.local.ports import need_port
 from gateway.local.stack import LocalStack
-from gateway.runtime import open_runtime
 from gateway.settings import Settings, to_env
-from gateway.workers import serve
 
 KEY_BYTES = 32
 READY_SECS = 120.0
@@ -38,6 +38,7 @@ BANNER = """
 
 def run_up(settings: Settings, *, data: Path, demo_devices: int) -> None:
     """Run until Ctrl-C or SIGTERM. Raises StartError when something cannot start."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it unwinds what was started
     need_port(settings.http.port, setting=to_env("http.port"))
     started = time.monotonic()
     print("Starting PostgreSQL, Valkey and the MQTT broker …", flush=True)
@@ -59,7 +60,7 @@ def run_up(settings: Settings, *, data: Path, demo_devices: int) -> None:
             device="demo-00000" if demo_devices else "d1",
         )
         threading.Thread(target=_announce, args=(ours, banner, started), name="banner", daemon=True).start()
-        serve(ours, open_runtime)
+        start(ours)
     print("Stopped.")
 
 

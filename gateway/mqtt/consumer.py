@@ -20,7 +20,7 @@ from gateway.errors import GatewayError, Unavailable
 from gateway.model import Receipt
 from gateway.mqtt.backoff import full_jitter
 from gateway.mqtt.judge import Door, Judge
-from gateway.mqtt.link import ANSWER_SECS, Message
+from gateway.mqtt.message import Message
 from gateway.mqtt.session import Session
 from gateway.mqtt.topics import parse_topic
 from gateway.settings import Mqtt
@@ -30,6 +30,8 @@ MAX_HELD_BYTES = 64 * 2**20
 """Payload bytes in hand, for each QoS; one message more is taken, whatever its size."""
 RETRY_BASE_SECS = 1.0
 RETRY_CAP_SECS = 5.0
+UNWIND_SECS = 0.5
+"""A session that has been closed ends at once, unless it is just connecting: then it is cut off."""
 
 T = TypeVar("T")
 
@@ -98,7 +100,7 @@ class Consumer:
             await _cancel(self._tasks)
         await self._session.close()
         if self._runner is not None:
-            await asyncio.wait([self._runner], timeout=ANSWER_SECS)
+            await asyncio.wait([self._runner], timeout=UNWIND_SECS)
             await _cancel({self._runner})
 
     def _arrived(self, message: Message) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from gateway.contracts import DeadLetter
 from gateway.errors import GatewayError, Reason, TooLarge
 from gateway.model import Principal, Receipt, Role
-from gateway.mqtt.link import Message
+from gateway.mqtt.message import Message
 from gateway.mqtt.topics import Topics
 from gateway.telemetry import mqtt_events
 

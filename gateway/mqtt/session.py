@@ -11,7 +11,8 @@ from random import Random
 
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.backoff import full_jitter
-from gateway.mqtt.link import Link, LinkError, Message
+from gateway.mqtt.link import Link, LinkError
+from gateway.mqtt.message import Message
 from gateway.settings import Mqtt
 from gateway.telemetry import mqtt_events
 

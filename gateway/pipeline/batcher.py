@@ -10,6 +10,9 @@ from typing import NamedTuple
 from gateway import settings
 from gateway.model import Batch, Outcome
 
+COMMIT_BYTES = 32 * 2**20
+"""Bytes one commit takes at most (a larger batch goes alone): encoding them doubles them."""
+
 
 class Waiting(NamedTuple):
     """A batch and the ticket its sender holds."""
@@ -49,12 +52,15 @@ class Batcher:
         self.size += waiting.size
 
     def take(self) -> list[Waiting]:
-        """Remove and return what one commit takes: at least one batch, at most commit_rows; an atomic one goes alone."""
+        """Remove and return what one commit takes: at least one batch, bounded in rows and bytes.
+
+        An atomic batch goes alone.
+        """
         group: list[Waiting] = []
-        rows = 0
+        rows = size = 0
         while self._waiting:
             head = self._waiting[0]
-            if group and (head.atomic or group[0].atomic or rows + len(head.batch) > self._limits.commit_rows):
+            if group and (head.atomic or group[0].atomic or self._fills(rows + len(head.batch), size + head.size)):
                 break
             self._waiting.popleft()
             self.rows -= len(head.batch)
@@ -63,8 +69,8 @@ class Batcher:
                 continue
             group.append(head)
             rows += len(head.batch)
+            size += head.size
         return group
 
-    def oldest(self) -> float | None:
-        """Return the loop time at which the head was submitted."""
-        return self._waiting[0].since if self._waiting else None
+    def _fills(self, rows: int, size: int) -> bool:
+        return rows > self._limits.commit_rows or size > COMMIT_BYTES

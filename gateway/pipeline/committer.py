@@ -43,11 +43,15 @@ class Committer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Write what waits, answer everyone, stop."""
+        """Write what waits, answer everyone, stop. Cancelled, it answers Draining to whoever is left."""
         self._stopping = True
         self._wake.set()
-        await asyncio.gather(*self._tasks)
-        await asyncio.gather(*self._finishing)
+        try:
+            await asyncio.gather(*self._tasks)
+            await asyncio.gather(*self._finishing)
+        finally:
+            while group := self.batcher.take():
+                self._fail(group, Draining())
 
     def submit(self, batch: Batch, *, atomic: bool = False) -> "asyncio.Future[Outcome]":
         """Return the ticket of a batch, which resolves once it is durable. Raises Overloaded, Draining at once.
@@ -84,17 +88,16 @@ class Committer:
                 await self._wake.wait()
 
     async def _commit(self, group: list[Waiting]) -> None:
-        rows = sum(len(waiting.batch) for waiting in group)
-        self.in_hand += rows
+        rows = sum([len(waiting.batch) for waiting in group])
+        self._hold(rows)
         started = asyncio.get_running_loop().time()
         try:
             written = await self._sink.write([w.batch for w in group], atomic=group[0].atomic)
-        except GatewayError as exc:
-            events.commit_failed("transient" if isinstance(exc, Unavailable) else "fault", repr(exc.__cause__ or exc))
-            self._fail(group, rows, exc)
-        except Exception as exc:  # noqa: BLE001 - a slot must outlive whatever the sink did not foresee
-            events.commit_failed("fault", "".join(traceback.format_exception(exc)))
-            self._fail(group, rows, SinkFault("the gateway failed to write; see its log"))
+        except BaseException as exc:
+            self._hold(-rows)
+            self._fail(group, _told(exc))
+            if not isinstance(exc, Exception):  # cancelled: the slot ends here
+                raise
         else:
             self._count(rows, written.outcomes, started)
             task = asyncio.create_task(self._conclude(group, rows, written), name="committer.conclude")
@@ -105,17 +108,22 @@ class Committer:
         """Show the newest state, then tell the senders. The state never makes an answer fail."""
         try:
             await self._publish(written.newest)
+        except Exception as exc:  # noqa: BLE001 - what is committed is acknowledged, whatever the state does
+            events.state_lost("".join(traceback.format_exception(exc)))
         finally:
-            self.in_hand -= rows
+            self._hold(-rows)
             now = asyncio.get_running_loop().time()
             for waiting, outcome in zip(group, written.outcomes, strict=True):
                 events.acknowledged(now - waiting.since)
                 if not waiting.ticket.done():
                     waiting.ticket.set_result(outcome)
 
-    def _fail(self, group: list[Waiting], rows: int, exc: GatewayError) -> None:
+    def _hold(self, rows: int) -> None:
+        self.in_hand += rows
+        events.queue_changed(self.batcher.rows + self.in_hand, self.batcher.size)
+
+    def _fail(self, group: list[Waiting], exc: GatewayError) -> None:
         """Give each sender its own copy: a traceback grows with every raise of one exception object."""
-        self.in_hand -= rows
         for waiting in group:
             if not waiting.ticket.done():
                 copy = type(exc)(exc.message, **exc.details)
@@ -131,4 +139,14 @@ class Committer:
             duplicates=duplicates,
             conflicts=sum([len(outcome.conflicts) for outcome in outcomes]),
         )
-        events.queue_changed(self.batcher.rows, self.batcher.size)
+
+
+def _told(exc: BaseException) -> GatewayError:
+    """Return what the senders are told of a failed write, after noting what really happened."""
+    if isinstance(exc, GatewayError):
+        events.commit_failed("transient" if isinstance(exc, Unavailable) else "fault", repr(exc.__cause__ or exc))
+        return exc
+    if isinstance(exc, Exception):
+        events.commit_failed("fault", "".join(traceback.format_exception(exc)))
+        return SinkFault("the gateway failed to write; see its log")
+    return Draining()

@@ -1,13 +1,15 @@
 """Committed blocks → live state, without ever making an acknowledgement fail or wait longer than `ack_wait_ms`.
 
-What cannot be applied at once is kept, bounded in rows, and applied when Redis is back; since the newest time wins, the
-order does not matter. What does not fit is counted as skipped: the database still has it.
+One script call at a time, in the order of the commits: of two messages of equal time the later one must win. Each call
+takes what has gathered during the one before. What Redis did not take is kept, bounded in rows and bytes, and tried
+again; what does not fit is dropped, oldest first, and counted as skipped: the database still has it.
 """
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 from gateway import settings
 from gateway.contracts import LiveState
@@ -15,9 +17,23 @@ from gateway.errors import StateUnavailable
 from gateway.model import Block
 from gateway.telemetry import events
 
-FLIGHTS = 4
-"""Script calls under way at once."""
+CALL_ROWS = 10_000
+"""Messages one script call takes, unless a single commit has more: Redis serves nobody else meanwhile."""
+MAX_PENDING_BYTES = 256 * 2**20
 RETRY_SECS = 0.5
+"""Pause after a call that failed."""
+STOP_SECS = 2.0
+"""Longest wait for what is under way when stopping."""
+
+
+class Pending(NamedTuple):
+    """What one commit has to show."""
+
+    blocks: Sequence[Block]
+    shown: "asyncio.Future[bool]"
+    """Resolves once nobody needs to wait any more; true if the state shows the blocks."""
+    rows: int
+    size: int
 
 
 class Publisher:
@@ -27,84 +43,123 @@ class Publisher:
         self._state = state
         self._wait = limits.ack_wait_ms / 1000
         self._max_rows = limits.max_pending_rows
-        self._backlog: deque[Block] = deque()
-        self._backlog_rows = 0
-        self._flights: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Pending] = deque()
+        self._calling: list[Pending] = []
+        self._size = 0
         self._wake = asyncio.Event()
-        self._catching_up: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self.healthy = True
-
-    @property
-    def behind(self) -> int:
+        self.behind = 0
         """Messages that Redis has not got yet."""
-        return self._backlog_rows
 
     async def __aenter__(self) -> Self:
-        self._catching_up = asyncio.create_task(self._catch_up(), name="state.catch_up")
+        self._task = asyncio.create_task(self._work(), name="state.publisher")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._catching_up:
-            self._catching_up.cancel()
-            await asyncio.wait([self._catching_up])
-        if self._flights:
-            await asyncio.wait(self._flights)
+        """Show what is left if Redis is there, for a bounded time; the rest is skipped."""
+        left = [pending.shown for pending in (*self._calling, *self._waiting)]
+        try:
+            if self.healthy and left:
+                await asyncio.wait(left, timeout=STOP_SECS)
+        finally:
+            if self._task:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        if self.behind:
+            events.state_skipped(rows=self.behind)
 
     async def publish(self, blocks: Sequence[Block]) -> None:
         """Return when the state shows the blocks, or after the bounded wait, or at once while Redis is away."""
-        if self._backlog or len(self._flights) >= FLIGHTS:
-            self._keep(blocks)
+        rows = sum(map(len, blocks))
+        if not rows:
             return
-        flight = asyncio.create_task(self._apply(blocks), name="state.apply")
-        self._flights.add(flight)
-        flight.add_done_callback(self._flights.discard)
-        _, late = await asyncio.wait([flight], timeout=self._wait)
-        if late:
+        shown: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._keep(Pending(blocks, shown, rows, sum(map(_size, blocks))))
+        if self.healthy:
+            await asyncio.wait([shown], timeout=self._wait)
+        if not (shown.done() and shown.result()):
             events.state_late()
 
-    async def _apply(self, blocks: Sequence[Block]) -> None:
-        started = asyncio.get_running_loop().time()
-        try:
-            await self._state.apply(blocks)
-        except StateUnavailable as exc:
-            self._set_healthy(healthy=False, exc=exc)
-            self._keep(blocks)
-        else:
-            self._set_healthy(healthy=True)
-            events.state_applied(asyncio.get_running_loop().time() - started)
-
-    def _keep(self, blocks: Sequence[Block]) -> None:
-        for block in blocks:
-            self._backlog.append(block)
-            self._backlog_rows += len(block)
-        while self._backlog_rows > self._max_rows and self._backlog:
-            rows = len(self._backlog.popleft())
-            self._backlog_rows -= rows
-            events.state_skipped(rows=rows)
+    def _keep(self, pending: Pending) -> None:
+        self._waiting.append(pending)
+        self.behind += pending.rows
+        self._size += pending.size
+        self._drop_oldest()
         self._wake.set()
 
-    async def _catch_up(self) -> None:
-        """Apply what was kept, oldest first, a block at a time."""
-        while True:
-            if not self._backlog:
-                self._wake.clear()
-                await self._wake.wait()
-            block = self._backlog[0]
-            try:
-                await self._state.apply([block])
-            except StateUnavailable as exc:
-                self._set_healthy(healthy=False, exc=exc)
-                await asyncio.sleep(RETRY_SECS)
-                continue
-            self._set_healthy(healthy=True)
-            if self._backlog and self._backlog[0] is block:  # else it was skipped meanwhile
-                self._backlog.popleft()
-                self._backlog_rows -= len(block)
+    def _drop_oldest(self) -> None:
+        """Keep the bounds; the newest commit stays, however large."""
+        while len(self._waiting) > 1 and (self.behind > self._max_rows or self._size > MAX_PENDING_BYTES):
+            oldest = self._waiting.popleft()
+            events.state_skipped(rows=oldest.rows)
+            self._done_with(oldest, shown=False)
 
-    def _set_healthy(self, *, healthy: bool, exc: StateUnavailable | None = None) -> None:
-        if healthy != self.healthy:
-            self.healthy = healthy
-            if healthy:
-                events.state_back()
-            else:
-                events.state_lost(repr(exc.__cause__ if exc else None))
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            if not self._waiting:
+                self._wake.clear()
+            elif not await self._call():
+                await asyncio.sleep(RETRY_SECS)
+
+    async def _call(self) -> bool:
+        """Apply what waits; False, with everything in its place again, if Redis is away."""
+        self._calling = self._take()
+        started = asyncio.get_running_loop().time()
+        try:
+            await self._state.apply([block for pending in self._calling for block in pending.blocks])
+        except StateUnavailable as exc:
+            self._give_back(exc)
+            return False
+        except Exception as exc:  # noqa: BLE001 - one block that cannot be packed must not end the state for good
+            events.state_lost("".join(traceback.format_exception(exc)))
+            events.state_skipped(rows=sum([pending.rows for pending in self._calling]))
+            self._finish(shown=False)
+            return True
+        events.state_applied(asyncio.get_running_loop().time() - started)
+        self._finish(shown=True)
+        if not self.healthy:
+            self.healthy = True
+            events.state_back()
+        return True
+
+    def _take(self) -> list[Pending]:
+        taken = [self._waiting.popleft()]
+        rows = taken[0].rows
+        while self._waiting and rows + self._waiting[0].rows <= CALL_ROWS:
+            taken.append(self._waiting.popleft())
+            rows += taken[-1].rows
+        return taken
+
+    def _give_back(self, exc: StateUnavailable) -> None:
+        """Let nobody wait for Redis, and put what it did not take in front of what came since."""
+        if self.healthy:
+            self.healthy = False
+            events.state_lost(repr(exc.__cause__ or exc))
+        self._waiting.extendleft(reversed(self._calling))
+        self._calling = []
+        self._drop_oldest()
+        for pending in self._waiting:
+            _resolve(pending, shown=False)
+
+    def _finish(self, *, shown: bool) -> None:
+        for pending in self._calling:
+            self._done_with(pending, shown=shown)
+        self._calling = []
+
+    def _done_with(self, pending: Pending, *, shown: bool) -> None:
+        self.behind -= pending.rows
+        self._size -= pending.size
+        _resolve(pending, shown=shown)
+
+
+def _resolve(pending: Pending, *, shown: bool) -> None:
+    if not pending.shown.done():
+        pending.shown.set_result(shown)
+
+
+def _size(block: Block) -> int:
+    """Bytes a block holds in memory, roughly."""
+    texts = sum([60 + len(text) for row in block.texts for text in row])
+    return 100 * len(block) + block.doubles.nbytes + block.ints.nbytes + texts

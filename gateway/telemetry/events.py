@@ -148,6 +148,11 @@ def registry_trouble(exc: GatewayError | None) -> None:
         say("warning", "registry_trouble", "Cannot follow changes of the registry.", error=exc.message)
 
 
+def registry_failed(exc: BaseException) -> None:
+    """Say that following the registry met a mistake of ours and begins anew."""
+    say("error", "registry_failed", "Following changes of the registry failed; beginning anew.", exc_info=exc)
+
+
 # -- the newest state --------------------------------------------------------------------------------------------------
 
 

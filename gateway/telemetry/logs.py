@@ -3,6 +3,7 @@
 Lines of libraries (the stdlib's logging) take the same way, so that stderr is JSON throughout.
 """
 
+import contextlib
 import logging
 import sys
 import time
@@ -67,7 +68,8 @@ class _Bridge(logging.Handler):
             if suppressed is None:
                 return
             keys |= {"suppressed": suppressed} if suppressed else {}
-        self._log.log(record.levelno, record.getMessage() or "Request.", exc_info=record.exc_info, **keys)
+        with contextlib.suppress(OSError, ValueError):  # nobody listens on stderr any more
+            self._log.log(record.levelno, record.getMessage() or "Request.", exc_info=record.exc_info, **keys)
 
 
 def _dumps(line: Any, **_: Any) -> bytes:

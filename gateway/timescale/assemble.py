@@ -19,6 +19,22 @@ class Sorted(NamedTuple):
     block: Block
     messages: NDArray[np.intp]
 
+    def take(self, rows: NDArray[np.intp]) -> "Sorted":
+        """Return the given rows, in that order."""
+        return Sorted(self.block.take(rows), self.messages[rows])
+
+
+class Repeats(NamedTuple):
+    """Rows left out of a block because another row of the group has the same key."""
+
+    each: Sorted
+    """The block they were in."""
+    rows: NDArray[np.intp]
+    leaders: NDArray[np.intp]
+    """For each of them, the message that stands for the key."""
+    same: NDArray[np.bool_]
+    """Whether it says the same as its leader."""
+
 
 class Group:
     """The messages of several batches in one line, and the verdict on each."""
@@ -39,6 +55,8 @@ class Group:
         """The layouts that occur."""
         self._codes = np.searchsorted(self.present, self.numbers)
         self._widths = [_widths(layouts[n]) for n in self.present]
+        self._starts = [self._offsets(column) for column in range(3)]
+        self._repeats: list[Repeats] = []
 
     def blocks(self, devices: NDArray[np.int32], shapes: Mapping[int, int], *, last_wins: bool) -> list[Sorted]:
         """Return the messages as one sorted block a width, each key once; repeats get their verdict here.
@@ -58,6 +76,25 @@ class Group:
             block = self._block(rows, width, devices, shape_ids)
             result.append(self._fold(Sorted(block, rows), keys[rows], last_wins=last_wins))
         return result
+
+    def settle(self) -> list[Sorted]:
+        """Give repeats of a message that was not stored its fate; call it when the verdicts of the others are final.
+
+        A repeat of a rejected message is rejected too: it goes the same way instead of being tried again. Returned is
+        what differs from a conflicting message: it may still be what is stored.
+        """
+        contested = []
+        for each, rows, leaders, same in self._repeats:
+            fates, repeats = self.verdicts[leaders], each.messages[rows]
+            self.verdicts[repeats[same & (fates == CONFLICT)]] = CONFLICT
+            rejected = np.flatnonzero(fates == REJECTED)
+            self.verdicts[repeats[rejected]] = REJECTED
+            for repeat, leader in zip(repeats[rejected].tolist(), leaders[rejected].tolist(), strict=True):
+                self.words[repeat] = self.words[leader]
+            open_rows = rows[~same & (fates == CONFLICT)]
+            if len(open_rows):
+                contested.append(each.take(open_rows))
+        return contested
 
     def outcomes(self) -> list[Outcome]:
         """Return what to tell the sender of each batch."""
@@ -100,13 +137,18 @@ class Group:
 
     def _places(self, rows: NDArray[np.intp], column: int) -> NDArray[np.intp]:
         """Return, for each row, where its values lie in the flat column, in stored order: rows × width."""
-        widths = np.array([width[column] for width in self._widths])[self._codes]
-        starts = (np.cumsum(widths) - widths)[rows]
+        starts = self._starts[column][rows]
         codes = self._codes[rows]
         present = np.unique(codes)
         orders = np.array([_stored_order(self._layouts[self.present[c]])[column] for c in present.tolist()], np.intp)
         places: NDArray[np.intp] = starts[:, None] + orders[np.searchsorted(present, codes)]
         return places
+
+    def _offsets(self, column: int) -> NDArray[np.intp]:
+        """Return, for each message, where its values begin in the flat column."""
+        widths = np.array([width[column] for width in self._widths], np.intp)[self._codes]
+        offsets: NDArray[np.intp] = np.cumsum(widths) - widths
+        return offsets
 
     def _fold(self, each: Sorted, keys: NDArray[np.int64], *, last_wins: bool) -> Sorted:
         block, messages = each
@@ -118,10 +160,12 @@ class Group:
         run = np.cumsum(first) - 1
         kept = np.concatenate((heads[1:], [len(first)])) - 1 if last_wins else heads
         other = np.setdiff1d(np.arange(len(first)), kept)
-        same = _same(block, other, kept[run[other]])
+        leaders = kept[run[other]]
+        same = _same(block, other, leaders)
         differs = DUPLICATE if last_wins else CONFLICT
         self.verdicts[messages[other]] = np.where(same, DUPLICATE, differs)
-        return Sorted(block.take(kept), messages[kept])
+        self._repeats.append(Repeats(each, other, messages[leaders], same))
+        return each.take(kept)
 
 
 def newest(blocks: Sequence[Block]) -> list[Block]:

@@ -1,11 +1,17 @@
-"""Dead letters → the database, committed before `put` returns."""
+"""Dead letters → the database, committed before `put` returns; rejected messages → dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from gateway.contracts import DeadLetter
+from gateway.errors import Reason
+from gateway.model import Batch, Kind, Layout, Value
 from gateway.timescale.pool import Pool
 from gateway.timescale.queries import query
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DETAIL = 2000
 """Characters of a detail that are kept."""
 
@@ -30,6 +36,30 @@ class TimescaleDeadLetters:
         )
         async with self._pool.connection() as connection:
             await connection.execute(query("insert_dead_letters"), *columns)
+
+
+def to_letters(group: Sequence[Batch], words: Mapping[int, str], table: Sequence[Layout]) -> list[DeadLetter]:
+    """Return a letter for each message that has `words`, by its place in the group; its payload can be posted again."""
+    letters = []
+    first = 0
+    for batch in group:
+        for i, row in enumerate(batch.rows(table)):
+            if first + i in words:
+                payload = _to_body(batch.devices[i], batch.times[i], table[batch.layouts[i]], row)
+                code = Reason.REJECTED_BY_DATABASE
+                letters.append(DeadLetter("database", code, words[first + i], batch.devices[i], payload))
+        first += len(batch)
+    return letters
+
+
+def _to_body(device: str, time_us: int, layout: Layout, row: Sequence[Value]) -> bytes:
+    """Form the posted item anew; the time as text, whose unit does not depend on its size."""
+    values = {
+        metric.name: bool(value) if metric.kind is Kind.BOOL else value
+        for metric, value in zip(layout.posted, row, strict=True)
+    }
+    time = EPOCH + timedelta(microseconds=time_us)
+    return msgspec.json.encode({"device": device, "ts": time, "values": values})
 
 
 def _storable(text: str) -> str:

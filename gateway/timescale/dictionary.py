@@ -38,9 +38,9 @@ class Dictionary:
             return list(map(self.devices.__getitem__, names))
         except KeyError:
             pass
-        missing = sorted({name for name in names if name not in self.devices})
-        found = await self._learn_devices(missing)
-        return [self.devices.get(name) or found[name] for name in names]
+        ids = {name: self.devices.get(name) for name in names}  # taken now: the cache may start anew while we learn
+        found = await self._learn_devices(sorted([name for name, known in ids.items() if known is None]))
+        return [ids[name] or found[name] for name in names]
 
     async def shape_ids(self, layouts: Iterable[Layout]) -> Mapping[int, int]:
         """Return shape ids by layout number; shapes that do not exist are made. Raises SinkUnavailable, SinkFault."""

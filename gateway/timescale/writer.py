@@ -7,18 +7,19 @@ stored, INSERT the rest. A row that the database refuses for its data is found b
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import asyncpg
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway import settings
-from gateway.contracts import DeadLetter, DeadLetters, LayoutTable, Written
+from gateway.contracts import DeadLetters, LayoutTable, Written
 from gateway.errors import Reason, SinkUnavailable
 from gateway.model import Batch, Block, Outcome
+from gateway.telemetry import events
 from gateway.timescale import copy_format
-from gateway.timescale.assemble import CONFLICT, DUPLICATE, REJECTED, Group, Sorted, newest
+from gateway.timescale.assemble import CONFLICT, DUPLICATE, REJECTED, STORED, Group, Sorted, newest
+from gateway.timescale.deadletters import to_letters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.pool import DATABASE_ERRORS, Direct, classify, connect, translated
 from gateway.timescale.queries import query
@@ -55,6 +56,8 @@ class Writer:
         """Return after COMMIT; see contracts.Sink."""
         table = self._layouts.table
         line = Group(group, table)
+        if not line.names:
+            return Written(line.outcomes(), [])
         devices = np.array(await self._dictionary.device_ids(line.names), np.int32)
         shapes = await self._dictionary.shape_ids(table[number] for number in line.present)
         parts = line.blocks(devices, shapes, last_wins=self._overwrite)
@@ -64,8 +67,10 @@ class Writer:
             if atomic:
                 return await self._write_whole(connection, line, parts)
             await self._store(connection, line, parts)
+            await self._settle(connection, line)
         if line.words:
-            await self._bury(line)
+            await self._dead_letters.put(to_letters(group, line.words, table))
+            events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(line.words))
         return Written(line.outcomes(), newest(_stored(line, parts)))
 
     async def close(self) -> None:
@@ -110,39 +115,43 @@ class Writer:
 
     async def _write_whole(self, connection: Direct, line: Group, parts: list[Sorted]) -> Written:
         """Store all of an atomic batch, or nothing."""
-        batch = line.batches[0]
         try:
             async with connection.transaction():
                 await self._stage(connection, line, parts)
                 if (line.verdicts == CONFLICT).any():
                     raise RolledBack
         except RolledBack:
+            await self._settle(connection, line)
             conflicts = np.flatnonzero(line.verdicts == CONFLICT).tolist()
             return Written([Outcome(0, 0, conflicts)], [])
         except asyncpg.PostgresError as exc:
             if classify(exc) != "data":
                 raise
             words = f"{exc.sqlstate}: {exc}"
-            return Written([Outcome(0, 0, (), [(i, words) for i in range(len(batch))])], [])
+            return Written([Outcome(0, 0, (), [(i, words) for i in range(len(line.names))])], [])
         return Written(line.outcomes(), newest(_stored(line, parts)))
 
     async def _stage(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
         """Insert what is new; give each row whose key is stored already its verdict."""
-        blocks = _blocks(parts)
-        data = copy_format.encode(blocks, numbered=True)
-        await self._copy(connection, "stage", copy_format.STAGED_COLUMNS, data)
-        count = sum(map(len, blocks))
-        bounds = [_moment(f(int(f(b.times)) for b in blocks if len(b))) for f in (min, max)] if count else []
-        messages = np.concatenate([part.messages for part in parts])
+        await self._copy_to_stage(connection, parts)
+        count = sum([len(part.messages) for part in parts])
         for _ in range(RACES):
-            repeats = await connection.fetchrow(query("staged_repeats"), *bounds)
-            assert repeats is not None  # noqa: S101 - aggregates always give a row
-            duplicates, conflicts = repeats["duplicates"], repeats["conflicts"]
+            duplicates, conflicts = await _repeats(connection, parts)
             if await self._insert_staged(connection, count - len(duplicates), len(conflicts)):
-                line.verdicts[messages[duplicates]] = DUPLICATE
-                line.verdicts[messages[conflicts]] = CONFLICT if not self._overwrite else 0
+                line.verdicts[duplicates] = DUPLICATE
+                line.verdicts[conflicts] = CONFLICT if not self._overwrite else STORED
                 return
         raise SinkUnavailable("the same keys are being written elsewhere; try again")
+
+    async def _settle(self, connection: Direct, line: Group) -> None:
+        """Give messages that repeat a refused one of their group a verdict of their own."""
+        contested = line.settle()
+        if not contested:
+            return
+        async with connection.transaction():
+            await self._copy_to_stage(connection, contested)
+            duplicates, _ = await _repeats(connection, contested)
+        line.verdicts[duplicates] = DUPLICATE
 
     async def _insert_staged(self, connection: Direct, fresh: int, conflicts: int) -> bool:
         """Insert; False (and nothing inserted) if a key appeared since it was looked for."""
@@ -158,6 +167,10 @@ class Writer:
         await savepoint.rollback()
         return False
 
+    async def _copy_to_stage(self, connection: Direct, parts: list[Sorted]) -> None:
+        data = copy_format.encode(_blocks(parts), numbered=True)
+        await self._copy(connection, "stage", copy_format.STAGED_COLUMNS, data)
+
     async def _copy(self, connection: Direct, table: str, columns: Sequence[str], data: bytes) -> None:
         await connection.copy_to_table(
             table,
@@ -167,34 +180,11 @@ class Writer:
             timeout=self._database.write_timeout_secs,
         )
 
-    async def _bury(self, line: Group) -> None:
-        """Keep what the database refused, as a body that can be posted again."""
-        table = self._layouts.table
-        letters = []
-        position = 0
-        for batch in line.batches:
-            for i, row in enumerate(batch.rows(table)):
-                words = line.words.get(position + i)
-                if words is not None:
-                    values = {m.name: v for m, v in zip(table[batch.layouts[i]].posted, row, strict=True)}
-                    body = {"device": batch.devices[i], "ts": batch.times[i], "values": values}
-                    letters.append(
-                        DeadLetter(
-                            "database",
-                            Reason.REJECTED_BY_DATABASE,
-                            words,
-                            batch.devices[i],
-                            msgspec.json.encode(body),
-                        )
-                    )
-            position += len(batch)
-        await self._dead_letters.put(letters)
-
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Direct]:
         """Lend a connection; one that is in doubt afterwards is dropped."""
         async with translated():
-            connection = self._idle.pop() if self._idle else await self._connect()
+            connection = self._reuse() or await self._connect()
             try:
                 yield connection
             except BaseException:
@@ -210,12 +200,33 @@ class Writer:
             connect_timeout=self._database.connect_timeout_secs,
             command_timeout=self._database.write_timeout_secs,
         )
-        await connection.execute(query("create_stage"))
+        try:
+            await connection.execute(query("create_stage"))
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
+
+    def _reuse(self) -> "Direct | None":
+        """Return an idle connection; those that the server has closed meanwhile are passed over."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
+
+
+async def _repeats(connection: Direct, parts: Sequence[Sorted]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the staged messages whose key is stored already: with the same values, and with others."""
+    messages = np.concatenate([part.messages for part in parts])
+    times = np.concatenate([part.block.times for part in parts])
+    found = await connection.fetchrow(query("staged_repeats"), _moment(int(times.min())), _moment(int(times.max())))
+    assert found is not None  # noqa: S101 - aggregates always give a row
+    return messages[found["duplicates"]], messages[found["conflicts"]]
 
 
 def _moment(us: int) -> datetime:
@@ -238,11 +249,7 @@ def _regroup(rows: Sequence[tuple[Sorted, int]]) -> list[Sorted]:
     wanted: dict[int, tuple[Sorted, list[int]]] = {}
     for part, i in rows:
         wanted.setdefault(id(part), (part, []))[1].append(i)
-    result = []
-    for part, picked in wanted.values():
-        where: Any = np.array(picked, np.intp)
-        result.append(Sorted(part.block.take(where), part.messages[where]))
-    return result
+    return [part.take(np.array(picked, np.intp)) for part, picked in wanted.values()]
 
 
 def _stored(line: Group, parts: Sequence[Sorted]) -> list[Block]:

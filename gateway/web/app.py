@@ -4,6 +4,7 @@
 """
 
 from random import SystemRandom
+from urllib.parse import unquote
 
 from sanic import Sanic
 from sanic.config import Config
@@ -12,6 +13,7 @@ from gateway.settings import Settings
 from gateway.web import ingest, latest, ops
 from gateway.web.lifetime import App, Lifetime, OpenRuntime
 from gateway.web.problems import Problems
+from gateway.web.requests import AnyRequest
 
 NAME = "gateway"
 BACKLOG = 2048
@@ -26,7 +28,13 @@ BUFFER_BYTES = 256 * 1024
 
 def create_app(settings: Settings, open_runtime: OpenRuntime) -> App:
     """Return the app with all its routes; `open_runtime` is entered when a worker starts and left when it stops."""
-    app: App = Sanic(NAME, config=to_config(settings), error_handler=Problems(SystemRandom()), configure_logging=False)
+    app: App = Sanic(
+        NAME,
+        config=to_config(settings),
+        error_handler=Problems(SystemRandom()),
+        request_class=AnyRequest,
+        configure_logging=False,
+    )
     lifetime = Lifetime(settings, open_runtime)
     app.register_listener(lifetime.open, "before_server_start")
     app.register_listener(lifetime.drain, "before_server_stop")
@@ -54,6 +62,13 @@ def to_config(settings: Settings) -> Config:
     return config
 
 
+def to_states_query(segment: str) -> str:
+    """Return a path segment that is `states:query`, the colon encoded or not; ValueError for others (no such route)."""
+    if unquote(segment) != "states:query":
+        raise ValueError(segment)
+    return segment
+
+
 def _add_routes(app: App) -> None:
     # `ignore_body` hands a request over before its body is read: guards come first, and `bodies` reads under its caps.
     for path, label in (
@@ -61,7 +76,11 @@ def _add_routes(app: App) -> None:
         ("/v1/devices/<device:str>/readings", "device_readings"),
     ):
         app.add_route(ingest.post_readings, path, methods=["POST"], name=label, ignore_body=True, ctx_label=label)
-    app.add_route(latest.query_states, "/v1/states:query", methods=["POST"], ignore_body=True, ctx_label="states_query")
+    # Sanic would quote the colon of a literal path and then never find it, so the last segment is a pattern of its own.
+    app.router.register_pattern("states_query", to_states_query, r"^states(:|%3[Aa])query$")
+    app.add_route(
+        latest.query_states, "/v1/<call:states_query>", methods=["POST"], ignore_body=True, ctx_label="states_query"
+    )
     app.add_route(latest.get_state, "/v1/devices/<device:str>/state", methods=["GET"], ctx_label="device_state")
     for path, handler in (("/livez", ops.livez), ("/readyz", ops.readyz), ("/metrics", ops.get_metrics)):
         app.add_route(handler, path, methods=["GET", "HEAD"], ctx_label=path.strip("/"))

@@ -4,7 +4,6 @@ from sanic import HTTPResponse, Request
 
 from gateway.errors import BadRequest
 from gateway.receipts import to_json
-from gateway.telemetry import events
 from gateway.web.context import context_of
 from gateway.web.guards import identify, require_writer
 from gateway.web.parameters import device_name, refuse_unknown, require_json, shown
@@ -32,7 +31,6 @@ async def post_readings(request: Request, device: str | None = None) -> HTTPResp
             atomic=atomic,
             max_errors=max_errors,
         )
-    events.received("http", receipt.accepted + receipt.conflicts + receipt.refused)
     return reply(request, context, to_json(receipt), status=receipt.status)
 
 

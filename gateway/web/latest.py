@@ -60,7 +60,7 @@ async def get_state(request: Request, device: str) -> HTTPResponse:
     return reply(request, context, orjson.dumps(body), headers={"etag": etag, "cache-control": "private, no-cache"})
 
 
-async def query_states(request: Request) -> HTTPResponse:
+async def query_states(request: Request, call: str) -> HTTPResponse:  # noqa: ARG001 - the path segment
     """Answer with the newest readings of up to 1,000 devices, read in one round trip."""
     context = context_of(request)
     principal = await identify(request, context)

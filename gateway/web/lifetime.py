@@ -45,7 +45,10 @@ class Lifetime:
             app.ctx.gateway = await self._parts.enter_async_context(runtime)
         except GatewayError as exc:
             events.worker_failed(self._worker, exc.message)
-            raise
+            if not hasattr(app, "multiplexer"):
+                raise
+            app.multiplexer.terminate(early=True)  # the main process ends all; raising would add a traceback
+            raise SystemExit(1) from exc
         events.worker_ready(self._worker)
 
     async def drain(self, app: App) -> None:

@@ -3,7 +3,7 @@
 `decode` is the one way in: it tells the format by the media type. A new format is one more file and one more line here.
 """
 
-from gateway.errors import TooLarge, UnsupportedMedia
+from gateway.errors import UnsupportedMedia
 from gateway.layouts import Layouts
 from gateway.model import Decoded
 from gateway.wire import careful, native
@@ -25,16 +25,7 @@ def decode(
     if media and media.partition(";")[0].strip().lower() not in ACCEPTED:
         raise UnsupportedMedia(f"media type {media[:100]!r} is not read here; send {', '.join(ACCEPTED)}")
     batch = native.decode(body, layouts, device=device, received_us=received_us)
-    decoded = (
-        Decoded(batch, [])
-        if batch is not None
-        else careful.decode(body, layouts, device=device, received_us=received_us, max_readings=max_readings)
-    )
-    if decoded.batch.readings > max_readings:
-        raise TooLarge(
-            f"{decoded.batch.readings} readings in one request; limit {max_readings}; send them in parts",
-            limit="http.max_readings",
-            max_readings=max_readings,
-            value=decoded.batch.readings,
-        )
-    return decoded
+    if batch is None:
+        return careful.decode(body, layouts, device=device, received_us=received_us, max_readings=max_readings)
+    careful.check_count(batch.readings, max_readings)
+    return Decoded(batch, [])

@@ -13,10 +13,11 @@ import msgspec
 import numpy as np
 
 from gateway.layouts import Layouts
-from gateway.model import MAX_EXACT, MAX_TEXT_BYTES, Batch
+from gateway.model import MAX_EXACT, Batch
 from gateway.wire import timestamps
 from gateway.wire.places import Form, Places
 from gateway.wire.timestamps import Timestamp
+from gateway.wire.verdicts import is_storable
 
 Number = float
 Scalar = bool | int | float | str
@@ -174,33 +175,24 @@ def _fill_typed(batch: Batch, values: list[dict[str, Any]], layouts: Layouts) ->
             return False
         layout = layouts.table[number]
         batch.layouts.append(number)
-        batch.doubles.extend([row[i] for i in layout.doubles])
         batch.readings += len(row)
         try:
+            batch.doubles.extend([row[i] for i in layout.doubles])
             batch.ints.extend([row[i] for i in layout.ints])
-        except OverflowError:
+        except OverflowError:  # JSON integers have no bounds
             return False
         batch.texts.extend([row[i] for i in layout.texts])
     return _are_exact(batch.doubles) and all(map(is_storable, batch.texts))
 
 
 def _are_exact(doubles: "array[float]") -> bool:
-    """Tell that no value can be an integer which a double does not hold: only `careful` sees which it was."""
+    """Tell that no value can be an integer which a double does not hold: only `careful` sees which it was.
+
+    MAX_EXACT itself is in doubt already: MAX_EXACT + 1 was rounded to it.
+    """
     if len(doubles) > timestamps.SMALL:
-        return bool(np.abs(np.frombuffer(doubles)).max() <= MAX_EXACT)
-    return not doubles or (max(doubles) <= MAX_EXACT and min(doubles) >= -MAX_EXACT)
-
-
-def is_storable(text: str) -> bool:
-    """Whether PostgreSQL can hold the text and it is short enough."""
-    if len(text) > MAX_TEXT_BYTES or "\0" in text:
-        return False
-    if text.isascii():
-        return True
-    try:
-        return len(text.encode()) <= MAX_TEXT_BYTES
-    except UnicodeEncodeError:
-        return False
+        return bool(np.abs(np.frombuffer(doubles)).max() < MAX_EXACT)
+    return not doubles or (max(doubles) < MAX_EXACT and min(doubles) > -MAX_EXACT)
 
 
 def _values_rows(items: Sequence[Any]) -> _Rows:

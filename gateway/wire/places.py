@@ -39,10 +39,11 @@ class Places:
         item = message if self.items is None else self.items[message]
         sub = 0 if self.subs is None else self.subs[message]
         form = self.forms if isinstance(self.forms, Form) else self.forms[message]
-        return item, ("" if self.single else f"/{item}") + _within(form, sub, metric)
+        return item, ("" if self.single else f"/{item}") + within(form, sub, metric)
 
 
-def _within(form: Form, sub: int, metric: str | None) -> str:
+def within(form: Form, sub: int, metric: str | None) -> str:
+    """Return the pointer from an item to its message number `sub`, or to the value of one of its metrics."""
     if form is Form.FLAT:
         return "" if metric is None else "/value"
     if form is Form.VALUES:

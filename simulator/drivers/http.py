@@ -95,11 +95,15 @@ class HttpClient:
     def __init__(self, url: str, *, key: str = "", connections: int = 16, timeout: float = 30.0) -> None:
         """Raise UsageError for a URL that is not `http(s)://host[:port][/prefix]`; `timeout` in seconds, an attempt."""
         parts = urlsplit(url)
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        try:
+            port = parts.port
+        except ValueError:
+            port = 0
+        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
             raise UsageError(f"{url!r} is not a URL of the form http://host:port.")
         self.url = url
         self._host = parts.hostname
-        self._port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        self._port = port or _DEFAULT_PORTS[parts.scheme]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._prefix = parts.path.rstrip("/")
         self._timeout = timeout
@@ -131,10 +135,6 @@ class HttpClient:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return await self._request(head.encode() + body)
-
-    async def get(self, path: str) -> Response:
-        """Get a resource. Raises ConnectionLost as `post` does."""
-        return await self._request(f"GET {self._prefix}{path} HTTP/1.1\r\n{self._headers}\r\n".encode())
 
     async def _request(self, data: bytes) -> Response:
         async with self._slots:

@@ -165,7 +165,7 @@ class MqttPublisher:
         """Wait until every message has its PUBACK, at most so many seconds; return whether that is so."""
         if self._on_the_way:
             self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._empty], timeout=timeout)
+            await asyncio.wait([self._empty], timeout=max(0.0, timeout))
         return not self._on_the_way
 
     def publish(self, topic: bytes, payload: bytes, *, token: int) -> None:

@@ -4,17 +4,19 @@ Only facts decide: an acknowledged reading must be stored once with its value; o
 be; any other must not. The state of a series must be its newest reading acknowledged or stored.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from simulator.drivers.http import HttpClient
+from simulator.errors import Unreachable
 from simulator.fleet import Fleet
 from simulator.lane import Lane, Transport
 from simulator.ledger import Ledger
 from simulator.pacing import Clock, Sleep
 from simulator.verify.audit import Audit, Newest
 from simulator.verify.findings import Findings, Problem
-from simulator.verify.states import MAX_DEVICES, StatesRefused, differences, fetch_states
+from simulator.verify.states import MAX_DEVICES, States, StatesRefused, differences, fetch_states
 from simulator.verify.stored import StoredReadings
 
 _CELLS = 1_000_000
@@ -26,11 +28,17 @@ _STATE_PATIENCE_S = 5.0
 
 @dataclass(slots=True)
 class Verdict:
-    """Findings by transport. `states_unchecked` says why states were not checked, or nothing."""
+    """Findings by transport. `states_unchecked` and `unfinished` say why not all could be looked at, if so."""
 
     findings: dict[Transport, Findings] = field(default_factory=dict)
     stored_checked: bool = False
     states_unchecked: str = ""
+    unfinished: str = ""
+
+    @classmethod
+    def none(cls, transports: Iterable[Transport], *, why: str) -> Self:
+        """Return the verdict of a verification that could not even begin."""
+        return cls({transport: Findings() for transport in transports}, states_unchecked=why, unfinished=why)
 
     @property
     def total(self) -> Findings:
@@ -65,18 +73,26 @@ class Referee:
         self._verdict = Verdict(stored_checked=stored is not None)
 
     async def verify(self, ledgers: Sequence[Ledger]) -> Verdict:
-        """Return the verdict. Raises Unreachable if the database or the gateway stays away."""
+        """Return the verdict; an unfinished one if the database or the gateway stays away."""
         if self._client is None:
             self._verdict.states_unchecked = "not asked for"
+        for ledger in ledgers:
+            self._verdict.findings.setdefault(ledger.lane.transport, Findings())
+        try:
+            await self._verify(ledgers)
+        except Unreachable as error:
+            self._verdict.unfinished = str(error)
+        return self._verdict
+
+    async def _verify(self, ledgers: Sequence[Ledger]) -> None:
         if self._stored is not None:
             await self._wait_until_stored(self._stored, ledgers)
         self._state_deadline = self._clock() + _STATE_PATIENCE_S
         for ledger in ledgers:
-            findings = self._verdict.findings.setdefault(ledger.lane.transport, Findings())
+            findings = self._verdict.findings[ledger.lane.transport]
             for first, count in portions(ledger.lane):
                 audit = Audit(self._fleet, ledger, first=first, count=count)
                 await self._judge(audit, findings, ledger.lane, first=first)
-        return self._verdict
 
     async def _wait_until_stored(self, stored: StoredReadings, ledgers: Sequence[Ledger]) -> None:
         """Wait for what is on its way: until all that was sent is there, or all that must be and no more comes."""
@@ -131,10 +147,20 @@ class Referee:
 
     async def _ask(self, client: HttpClient, expected: list[Newest]) -> list[tuple[Newest, int | None, object]]:
         devices = list(dict.fromkeys(series.device for series in expected))
-        states = {}
+        states: States = {}
         for at in range(0, len(devices), MAX_DEVICES):
-            states.update(await fetch_states(client, devices[at : at + MAX_DEVICES]))
+            states |= await self._fetch(client, devices[at : at + MAX_DEVICES])
         return list(differences(expected, states))
+
+    async def _fetch(self, client: HttpClient, devices: list[str]) -> States:
+        """Ask again while a gateway that was just restarted may come back."""
+        while True:
+            try:
+                return await fetch_states(client, devices)
+            except Unreachable:
+                if self._clock() >= self._state_deadline:
+                    raise
+            await self._sleep(_POLL_S)
 
 
 def portions(lane: Lane) -> Iterator[tuple[int, int]]:

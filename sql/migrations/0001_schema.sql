@@ -10,7 +10,7 @@ insert into installation default values;
 
 create table devices (
     id int4 generated always as identity primary key,
-    name text not null unique check (name ~ '^[A-Za-z0-9._:-]{1,128}$'),
+    name text collate "C" not null unique check (name ~ '^[A-Za-z0-9._:-]{1,128}$'),
     enabled bool not null default true,
     tags jsonb not null default '{}',
     created_at timestamptz not null default now(),

@@ -46,7 +46,9 @@ class Gateway:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        wait_for(self.is_ready, f"the gateway is ready; its log:\n{self.log.read_text()[-2000:]}", secs=READY_SECS)
+        wait_for(
+            self.is_ready, lambda: f"the gateway is ready; its log:\n{self.log.read_text()[-2000:]}", secs=READY_SECS
+        )
 
     def is_ready(self) -> bool:
         try:
@@ -110,10 +112,10 @@ def simulate(gateway: Gateway, folder: Path, *options: str) -> Simulator:
     return Simulator(process, report)
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, secs: float) -> None:
+def wait_for(condition: Callable[[], bool], what: Callable[[], str], *, secs: float) -> None:
     deadline = time.monotonic() + secs
     while not condition():
-        assert time.monotonic() < deadline, f"not within {secs} s: {what}"
+        assert time.monotonic() < deadline, f"not within {secs} s: {what()}"
         time.sleep(0.05)
 
 

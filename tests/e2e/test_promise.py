@@ -6,20 +6,32 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Run, Serve
-from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.e2e.serving import Gateway, wait_for
 
 LOAD = ("--devices", "200", "--rate", "20000", "--batch", "50", "--mixed-kinds", "--seed", "7")
 
 
 def kept(report: dict[str, Any]) -> None:
-    """Check the verdict of a run during which the gateway may have been away."""
+    """Check the verdict: nothing acknowledged is lost, doubled, altered or wrongly shown, and all of it was looked at."""
     verdict = report["verdict"]
-    assert verdict["lost"] == verdict["duplicated"] == verdict["wrong"] == verdict["states_wrong"] == 0
-    assert verdict["acknowledged"] > 0
-    assert verdict["stored"] >= verdict["acknowledged"]
+    assert verdict["stored_checked"]
+    assert verdict["states_unchecked"] in (None, "")
+    for lane in report["lanes"]:
+        findings = verdict["findings"][lane["transport"]]
+        assert lane["acknowledged"] > 0
+        assert findings["stored"] >= lane["acknowledged"]
+        assert findings["state_checked"] > 0
+        for fault in ("lost", "duplicated", "wrong", "unexpected", "state_wrong"):
+            assert findings[fault] == 0, findings["problems"]
 
 
-def readings_received(gateway: Gateway) -> float:
+def until_it_flows(gateway: Gateway) -> None:
+    """Wait until a good part of a load has been committed since now."""
+    start = readings_stored(gateway)
+    wait_for(lambda: readings_stored(gateway) > start + 10_000, lambda: "the load flows", secs=30)
+
+
+def readings_stored(gateway: Gateway) -> float:
     text = httpx.get(f"{gateway.url}/metrics", timeout=5).text
     lines = [line for line in text.splitlines() if line.startswith("gateway_readings_stored_total")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
@@ -30,7 +42,7 @@ def test_mixed_load_is_stored_exactly_once(serve: Serve, run: Run) -> None:
     code, report, output = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "6").finish()
     assert code == 0, output
     kept(report)
-    assert report["verdict"]["unacknowledged"] == 0
+    assert [lane["unacknowledged"] for lane in report["lanes"]] == [0, 0]
 
 
 @pytest.mark.parametrize("transport", ["http", "mqtt"])
@@ -38,8 +50,7 @@ def test_kill_9_in_the_middle_loses_nothing_acknowledged(serve: Serve, run: Run,
     gateway = serve()
     simulator = run(gateway, *LOAD, "--transport", transport, "--seconds", "8")
     for _ in range(2):
-        before = readings_received(gateway)
-        wait_for(lambda start=before: readings_received(gateway) > start + 10_000, "the load flows", secs=30)  # type: ignore[misc]
+        until_it_flows(gateway)
         gateway.kill()
         gateway.start()
     code, report, output = simulator.finish()
@@ -50,7 +61,7 @@ def test_kill_9_in_the_middle_loses_nothing_acknowledged(serve: Serve, run: Run,
 def test_sigterm_under_load_drains_and_exits_0(serve: Serve, run: Run) -> None:
     gateway = serve()
     simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "6")
-    wait_for(lambda: readings_received(gateway) > 10_000, "the load flows", secs=30)
+    until_it_flows(gateway)
     assert gateway.terminate() == 0
     gateway.start()
     code, report, output = simulator.finish()
@@ -61,13 +72,7 @@ def test_sigterm_under_load_drains_and_exits_0(serve: Serve, run: Run) -> None:
 def test_two_workers_share_the_load_and_one_that_is_killed_comes_back(serve: Serve, run: Run) -> None:
     gateway = serve(GATEWAY_HTTP__WORKERS="2")
     simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "6")
-    wait_for(lambda: readings_received(gateway) > 10_000, "the load flows", secs=30)
+    until_it_flows(gateway)
     code, report, output = simulator.finish()
     assert code == 0, output
     kept(report)
-
-
-def test_a_revoked_token_is_refused_within_a_second_in_every_worker(serve: Serve) -> None:
-    gateway = serve(mqtt=False, GATEWAY_HTTP__WORKERS="2")
-    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    assert httpx.get(f"{gateway.url}/v1/devices/none/state", headers=headers).status_code == 404

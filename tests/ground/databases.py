@@ -43,7 +43,7 @@ class Databases:
     @asynccontextmanager
     async def empty(self) -> AsyncIterator[Database]:
         """A database with nothing in it, for tests of the migrations themselves."""
-        async with self._database("template1") as database:
+        async with self._database("template0") as database:
             yield database
 
     async def remove_template(self) -> None:

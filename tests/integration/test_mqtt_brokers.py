@@ -44,16 +44,18 @@ class Site(NamedTuple):
     device_url: str
     device_version: aiomqtt.ProtocolVersion
     name: str
+    share: str
+    """A group, but not on rumqttd: 0.20 panics when the only member of a group leaves with messages unacknowledged."""
 
     @property
     def topic(self) -> str:
         return f"{self.name}/d1/readings"
 
-    def settings(self, *, receive_max: int = 1000, share: str | None = None) -> Mqtt:
+    def settings(self, *, receive_max: int = 1000) -> Mqtt:
         return Mqtt(
             url=self.url,
             topic=f"{self.name}/{{device}}/readings",
-            share=self.name if share is None else share,
+            share=self.share,
             client_id=f"gateway-{self.name}",
             receive_max=receive_max,
         )
@@ -77,9 +79,13 @@ def site(request: pytest.FixtureRequest) -> Site:
     name = f"t{uuid4().hex[:8]}"
     broker = request.getfixturevalue(request.param)
     if isinstance(broker, BrokerServer):
-        return Site(broker.url(), broker.device_url(), V311, name)
+        return Site(broker.url(), broker.device_url(), V311, name, share="")
     assert isinstance(broker, Mosquitto)
-    return Site(broker.url, broker.url, V5, name)
+    return on(broker, name)
+
+
+def on(broker: Mosquitto, name: str) -> Site:
+    return Site(broker.url, broker.url, V5, name, share=name)
 
 
 def numbered(count: int) -> list[bytes]:
@@ -96,17 +102,15 @@ async def comes_again(site: Site) -> list[bytes]:
     return [body for body in intake.stored if body != mark]
 
 
-@pytest.mark.parametrize("share", [None, ""])
-async def test_messages_arrive_in_order_and_are_not_sent_again(site: Site, share: str | None) -> None:
+async def test_messages_arrive_in_order_and_are_not_sent_again(site: Site) -> None:
     intake = ScriptedIntake()
     bodies = numbered(300)
-    async with running(site.settings(receive_max=20, share=share), intake):
+    async with running(site.settings(), intake):
         await site.publish(*bodies)
         await until(lambda: len(intake.stored) >= len(bodies))
     assert intake.stored == bodies
     assert set(intake.devices) == {"d1"}
-    if share is None:
-        assert await comes_again(site) == []
+    assert await comes_again(site) == []
 
 
 async def test_what_was_taken_but_not_stored_comes_again(site: Site) -> None:
@@ -211,7 +215,7 @@ async def test_stop_leaves_what_cannot_be_stored_to_the_broker(site: Site) -> No
 
 
 async def test_the_unacknowledged_window_is_the_back_pressure(mosquitto: Mosquitto) -> None:
-    site = Site(mosquitto.url, mosquitto.url, V5, f"t{uuid4().hex[:8]}")
+    site = on(mosquitto, f"t{uuid4().hex[:8]}")
     gate = Gate()
     intake = ScriptedIntake(gate)
     bodies = numbered(100)
@@ -249,7 +253,7 @@ async def test_devices_get_their_receipts(site: Site) -> None:
             await device.publish(site.topic, body, qos=1, properties=asking)
             answer = await anext(device.messages)
             assert answer.properties is not None
-            assert answer.properties.CorrelationData == correlation
+            assert vars(answer.properties)["CorrelationData"] == correlation
             assert isinstance(answer.payload, bytes)
             if body == b"good":
                 assert msgspec.json.decode(answer.payload, type=Receipt) == CLEAN
@@ -258,10 +262,10 @@ async def test_devices_get_their_receipts(site: Site) -> None:
 
 
 async def test_a_retained_message_is_stored_once_over_reconnects(mosquitto: Mosquitto) -> None:
-    site = Site(mosquitto.url, mosquitto.url, V5, f"t{uuid4().hex[:8]}")
+    site = on(mosquitto, f"t{uuid4().hex[:8]}")
     async with device_client(site.url, client_id=f"device-{site.name}") as device:
         await device.publish(site.topic, b"kept by the broker", qos=1, retain=True)
-    plain = site.settings(share="")
+    plain = site._replace(share="").settings()
     intake = ScriptedIntake()
     async with running(plain, intake):
         await until(lambda: intake.stored == [b"kept by the broker"])
@@ -273,19 +277,16 @@ async def test_a_retained_message_is_stored_once_over_reconnects(mosquitto: Mosq
     assert intake.stored.count(b"kept by the broker") == 1
 
 
-@pytest.mark.parametrize("how", ["restart", "hang up"])
-async def test_nothing_is_lost_when_the_broker_goes_away(
-    start_mosquitto: Callable[[Limits], Mosquitto], how: str
-) -> None:
+async def test_nothing_is_lost_over_restarts_of_the_broker(start_mosquitto: Callable[[Limits], Mosquitto]) -> None:
     broker = start_mosquitto(Limits())
-    site = Site(broker.url, broker.url, V5, "fleet")
+    site = on(broker, "fleet")
     intake = ScriptedIntake(_slowly)
     acknowledged: set[bytes] = set()
     async with running(site.settings(receive_max=50), intake) as consumer:
         publishing = asyncio.create_task(_publish_through(site, numbered(600), acknowledged), name="publisher")
         for round_ in range(3):
             await until(lambda: len(acknowledged) >= 150 * (round_ + 1))  # noqa: B023 -- awaited before the next turn
-            await asyncio.to_thread(broker.stop if how == "stop" else broker.kill)
+            await asyncio.to_thread(broker.stop)
             await until(lambda: not consumer.connected)
             broker.start()
         await publishing
@@ -295,8 +296,23 @@ async def test_nothing_is_lost_when_the_broker_goes_away(
     assert await comes_again(site) == []
 
 
+async def test_it_comes_back_when_the_broker_was_killed(start_mosquitto: Callable[[Limits], Mosquitto]) -> None:
+    broker = start_mosquitto(Limits())
+    site = on(broker, "fleet")
+    intake = ScriptedIntake()
+    async with running(site.settings(), intake) as consumer:
+        for body in (b"one", b"two"):
+            await site.publish(body)
+            await until(lambda: body in intake.stored)  # noqa: B023 -- awaited before the next turn
+            broker.kill()
+            await until(lambda: not consumer.connected)
+            assert consumer.last_error is not None
+            broker.start()
+            await until(lambda: consumer.connected)
+
+
 async def test_two_gateways_share_and_one_takes_over(mosquitto: Mosquitto) -> None:
-    site = Site(mosquitto.url, mosquitto.url, V5, f"t{uuid4().hex[:8]}")
+    site = on(mosquitto, f"t{uuid4().hex[:8]}")
     first, second = ScriptedIntake(), ScriptedIntake()
     other = msgspec.structs.replace(site.settings(), client_id=f"other-{site.name}")
     bodies = numbered(100)
@@ -306,6 +322,15 @@ async def test_two_gateways_share_and_one_takes_over(mosquitto: Mosquitto) -> No
     assert first.stored
     assert second.stored
     assert sorted(first.stored + second.stored) == bodies
+
+
+async def test_two_gateways_with_one_client_id_are_told_so(mosquitto: Mosquitto) -> None:
+    site = on(mosquitto, f"t{uuid4().hex[:8]}")
+    async with running(site.settings(), ScriptedIntake()) as first:
+        async with running(site.settings(), ScriptedIntake()):
+            await until(lambda: first.last_error is not None)
+            assert "Session taken over; mqtt.client_id" in (first.last_error or "")
+        await until(lambda: first.connected)
 
 
 async def _slowly(_body: bytes) -> Receipt:

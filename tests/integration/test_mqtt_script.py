@@ -134,6 +134,12 @@ async def test_it_comes_back_after_a_clean_disconnect_by_the_broker(broker: Scri
         await until(lambda: consumer.connected)
 
 
+async def test_it_comes_back_when_hung_up_on_right_after_connecting(broker: ScriptedBroker) -> None:
+    broker.hang_ups = 3
+    async with running(settings(broker), ScriptedIntake()):
+        assert broker.connects == 4
+
+
 async def test_a_broker_that_ignores_the_window_is_dropped(broker: ScriptedBroker) -> None:
     gate = Gate()
     intake = ScriptedIntake(gate)
@@ -275,8 +281,10 @@ async def test_stop_is_bounded_when_the_broker_never_answers(broker: ScriptedBro
     consumer = consumer_of(settings(broker), ScriptedIntake())
     consumer.start()
     await until(lambda: broker.connects == 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(4):
         await consumer.stop(within_secs=0)
+    broker.connack = 0
+    await until(lambda: not broker.open, "the connection is closed")
 
 
 async def test_stop_before_start_and_without_a_broker() -> None:

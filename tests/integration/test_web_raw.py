@@ -1,4 +1,4 @@
-"""Bodies and headers as no well-behaved client sends them, over raw sockets: a 4xx, and the connection usable or closed."""
+"""Requests as no well-behaved client sends them: a 4xx, and the connection is usable or closed. Over raw sockets."""
 
 import asyncio
 import gzip
@@ -16,9 +16,7 @@ from tests.integration.web_server import Door, Wire, head, serving
 
 CAP = 1000
 BODY = b'{"device":"d1","metric":"t","value":1.5}'
-LIMITS = Http(
-    drain_secs=0, grace_secs=1, max_body_bytes=CAP, max_inflated_bytes=4 * CAP, body_deadline_secs=0.3
-)
+LIMITS = Http(drain_secs=0, grace_secs=1, max_body_bytes=CAP, max_inflated_bytes=4 * CAP, body_deadline_secs=0.3)
 
 
 @pytest_asyncio.fixture(name="door")
@@ -31,7 +29,7 @@ async def running() -> AsyncIterator[Door]:
 async def connected(door: Door) -> AsyncIterator[Wire]:
     wire = await door.raw()
     yield wire
-    wire.close()
+    await wire.close()
 
 
 def code_of(body: bytes) -> object:
@@ -153,7 +151,8 @@ async def test_broken_requests(wire: Wire, lines: list[str], body: bytes, status
 
 
 @pytest.mark.parametrize(
-    "line", [b"Authorization: Bearer \xff\xfe", b"Authorization: Bearer \x00", b"Content-Type: \xff", b"X-Request-Id: \xff"]
+    "line",
+    [b"Authorization: Bearer \xff\xfe", b"Authorization: Bearer \x00", b"Content-Type: \xff", b"X-Request-Id: \xff"],
 )
 async def test_header_bytes_outside_ascii_never_fail(wire: Wire, line: bytes) -> None:
     start = b"POST /v1/readings HTTP/1.1\r\nHost: x\r\n" + line + b"\r\nContent-Length: 0\r\n\r\n"
@@ -169,7 +168,31 @@ async def test_a_request_id_cannot_add_headers(wire: Wire) -> None:
     assert "\n" not in answer.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("start", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/3.0\r\n\r\n", b"\r\n\r\n", b"A\r\n\r\n"])
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("http://x", 404),
+        ("http://x?y", 404),
+        ("http://x/livez", 405),
+        ("*", 404),
+        ("//v1/readings", 404),
+        ("x:443", 400),
+        ("?", 400),
+        ("/\x00", 400),
+        ("http://[::1", 400),
+        ("/v1/devices/%/readings", 422),
+    ],
+)
+async def test_any_address_is_answered(wire: Wire, address: str, status: int) -> None:
+    await wire.send(head(address, "Content-Length: 0"))
+    answer = await wire.answer()
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "start", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/3.0\r\n\r\n", b"\r\n\r\n", b"A\r\n\r\n"]
+)
 async def test_what_is_not_http_is_400(wire: Wire, start: bytes) -> None:
     await wire.send(start)
     assert (await wire.answer()).status == 400
@@ -215,7 +238,7 @@ async def test_a_client_that_leaves_amid_its_body_gives_its_bytes_back(door: Doo
     async with asyncio.timeout(10):
         while not door.context.bodies.in_hand:
             assert (await door.client.get("/livez")).status_code == 200
-        wire.close()
+        await wire.close()
         while door.context.bodies.in_hand:
             assert (await door.client.get("/livez")).status_code == 200
     assert not door.intake.taken
@@ -246,28 +269,29 @@ async def test_compressed_bodies_arrive_plain(door: Door, wire: Wire, encoding: 
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body", "status", "code"),
+    ("encoding", "body", "code"),
     [
-        ("gzip", gzip.compress(BODY)[:-1], 400, "bad_payload"),
-        ("gzip", gzip.compress(BODY)[:20], 400, "bad_payload"),
-        ("gzip", gzip.compress(BODY) + b"tail", 400, "bad_payload"),
-        ("gzip", gzip.compress(BODY) + b"\0", 400, "bad_payload"),
-        ("gzip", b"", 400, "bad_payload"),
-        ("gzip", BODY, 400, "bad_payload"),
-        ("deflate", BODY, 400, "bad_payload"),
-        ("gzip", gzip.compress(b" " * (4 * CAP + 1)), 413, "too_large"),
-        ("gzip", gzip.compress(b" " * 500_000), 413, "too_large"),
-        ("gzip", gzip.compress(b" " * (3 * CAP)) * 2, 413, "too_large"),
-        ("deflate", zlib.compress(b" " * 500_000), 413, "too_large"),
-        ("br", BODY, 415, "unsupported_media"),
-        ("gzip, gzip", gzip.compress(BODY), 415, "unsupported_media"),
+        ("gzip", gzip.compress(BODY)[:-1], "bad_payload"),
+        ("gzip", gzip.compress(BODY)[:20], "bad_payload"),
+        ("gzip", gzip.compress(BODY) + b"tail", "bad_payload"),
+        ("gzip", gzip.compress(BODY) + b"\0", "bad_payload"),
+        ("gzip", b"", "bad_payload"),
+        ("gzip", BODY, "bad_payload"),
+        ("deflate", BODY, "bad_payload"),
+        ("gzip", gzip.compress(b" " * (4 * CAP + 1)), "too_large"),
+        ("gzip", gzip.compress(b" " * 500_000), "too_large"),
+        ("gzip", gzip.compress(b" " * (3 * CAP)) * 2, "too_large"),
+        ("deflate", zlib.compress(b" " * 500_000), "too_large"),
+        ("br", BODY, "unsupported_media"),
+        ("gzip, gzip", gzip.compress(BODY), "unsupported_media"),
     ],
 )
 async def test_compressed_bodies_that_are_refused(
-    door: Door, wire: Wire, encoding: str, body: bytes, status: int, code: str
+    door: Door, wire: Wire, encoding: str, body: bytes, code: str
 ) -> None:
     answer = await wire.post(body, more=[f"Content-Encoding: {encoding}"])
     problem = orjson.loads(answer.body)
+    status = {"bad_payload": 400, "too_large": 413, "unsupported_media": 415}[code]
     assert (answer.status, problem["code"]) == (status, code)
     if status == 413:
         assert (problem["limit"], problem["value"]) == ("http.max_inflated_bytes", 4 * CAP)

@@ -70,10 +70,10 @@ async def test_an_unchanged_state_is_304_and_a_changed_one_is_not(door: Door) ->
     assert changed.headers["etag"] != etag
 
 
-@pytest.mark.parametrize(("first", "second"), [((1, Kind.DOUBLE), (True, Kind.BOOL)), ((1.0, Kind.DOUBLE), (1, Kind.INT))])
-async def test_the_etag_tells_kinds_apart(
-    door: Door, first: tuple[float, Kind], second: tuple[float, Kind]
-) -> None:
+@pytest.mark.parametrize(
+    ("first", "second"), [((1, Kind.DOUBLE), (True, Kind.BOOL)), ((1.0, Kind.DOUBLE), (1, Kind.INT))]
+)
+async def test_the_etag_tells_kinds_apart(door: Door, first: tuple[float, Kind], second: tuple[float, Kind]) -> None:
     tags = set()
     for value, kind in (first, second):
         door.live.known["d1"] = KnownState("d1", {"t": (value, NOW_US, kind)})
@@ -112,9 +112,7 @@ async def test_who_may_read_what(door: Door, token: str, device: str, status: in
 
 
 async def test_many_states_in_one_call(door: Door) -> None:
-    got = await door.client.post(
-        "/v1/states:query", json={"devices": ["d1", "nobody", "d2", "d1"], "metrics": ["t"]}
-    )
+    got = await door.client.post("/v1/states:query", json={"devices": ["d1", "nobody", "d2", "d1"], "metrics": ["t"]})
     assert got.status_code == 200
     assert got.json() == {
         "states": {

@@ -1,11 +1,12 @@
 """A real Sanic server on a loopback port with scripted parts behind it, for tests of the HTTP door."""
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 from sanic import Sanic
@@ -19,9 +20,7 @@ from gateway.web.context import Context, Health, Value
 Sanic.test_mode = True  # several apps in one process
 
 NOW_US = 1_732_277_000_123_000
-CLEAN = Receipt(
-    accepted=5, duplicates=0, conflicts=0, refused=0, durability="db", errors=[], errors_truncated=False
-)
+CLEAN = Receipt(accepted=5, duplicates=0, conflicts=0, refused=0, durability="db", errors=[], errors_truncated=False)
 TOKENS = {
     "admin": Principal(Role.ADMIN),
     "ingest": Principal(Role.INGEST, prefix="d"),
@@ -121,7 +120,7 @@ class Door:
         self.port = 0
         self.context: Context
         self.client: httpx.AsyncClient
-        self.stop: Callable[[], Awaitable[None]]
+        self.stop: Callable[[], Coroutine[Any, Any, None]]
 
     @asynccontextmanager
     async def open_runtime(self, settings: Settings, worker: str) -> AsyncIterator[Context]:
@@ -131,7 +130,7 @@ class Door:
             intake=self.intake,
             authenticator=ScriptedAuthenticator(),
             live=self.live,
-            health=lambda: self.asked(),
+            health=self._answer_health,
             clock=FixedClock(),
         )
         yield self.context
@@ -143,6 +142,9 @@ class Door:
 
     async def _health(self) -> Health:
         return self.health
+
+    async def _answer_health(self) -> Health:
+        return await self.asked()
 
 
 class Answer(NamedTuple):
@@ -183,8 +185,10 @@ class Wire:
         except ConnectionError:
             return True
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(self._writer.wait_closed(), 10)
 
 
 def head(path: str, *lines: str, token: str = "admin") -> bytes:
@@ -202,8 +206,7 @@ async def serving(http: Http | None = None) -> AsyncIterator[Door]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         door.port = listening.getsockname()[1]
-        server = await app.create_server(sock=listening, return_asyncio_server=True)
-        assert server is not None
+        server: Any = await app.create_server(sock=listening, return_asyncio_server=True)
         await server.startup()
         await server.before_start()
         await server.after_start()

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 14
 PINGRESP = b"\xd0\x00"
+GOODBYE = b"\xe0\x02\x00\x00"
 
 
 class Peer:
@@ -31,7 +32,7 @@ class Peer:
 
     def disconnect(self) -> None:
         """End cleanly: DISCONNECT with reason 0 from the broker's side."""
-        self.writer.write(b"\xe0\x02\x00\x00")
+        self.writer.write(GOODBYE)
         self.writer.close()
 
 
@@ -43,14 +44,16 @@ class ScriptedBroker:
         self.connack: int | None = 0
         self.suback: int | None = 1
         self.connack_properties = b""
+        self.hang_ups = 0
+        """Connections yet to be ended, by DISCONNECT, in the same breath as they are accepted."""
         self.connects = 0
         self.peers: list[Peer] = []
         """Those that have subscribed."""
-        self._open: set[asyncio.StreamWriter] = set()
+        self.open: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(writer)
-        self._open.add(writer)
+        self.open.add(writer)
         try:
             while True:
                 kind, body = await _read_packet(reader)
@@ -58,13 +61,13 @@ class ScriptedBroker:
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             peer.gone = True
         finally:
-            self._open.discard(writer)
+            self.open.discard(writer)
             writer.close()
             with suppress(ConnectionError, ssl.SSLError):
                 await writer.wait_closed()
 
     def close(self) -> None:
-        for writer in list(self._open):
+        for writer in list(self.open):
             writer.transport.abort()
 
     def _answer(self, peer: Peer, kind: int, body: bytes) -> None:
@@ -74,7 +77,9 @@ class ScriptedBroker:
             if self.connack is not None:
                 properties = self.connack_properties
                 tail = bytes((0, self.connack, len(properties))) + properties
-                peer.writer.write(bytes((CONNACK << 4, len(tail))) + tail)
+                goodbye = GOODBYE if self.hang_ups else b""
+                peer.writer.write(bytes((CONNACK << 4, len(tail))) + tail + goodbye)
+                self.hang_ups -= bool(self.hang_ups)
         elif kind == SUBSCRIBE:
             self._subscribed(peer, body)
         elif kind == PUBACK:

@@ -1,7 +1,5 @@
 """What becomes of one message: verdicts, letters that PostgreSQL can store, answers."""
 
-from typing import cast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.errors import BadPayload, GatewayError, Overloaded, SinkFault, SinkUnavailable, TooLarge
 from gateway.model import Receipt
 from gateway.mqtt.judge import MAX_DETAIL, Judge, Problem
-from gateway.mqtt.link import Link, Message
+from gateway.mqtt.message import Message
 from gateway.mqtt.topics import parse_topic
 from tests.mqtt_ground.parts import CLEAN, ScriptedIntake, failing, receipt
 
@@ -22,6 +20,9 @@ class Wire:
     def __init__(self) -> None:
         self.replies: list[tuple[str, bytes, bytes | None]] = []
 
+    def ack(self, mid: int) -> None:
+        raise AssertionError(mid)
+
     def reply(self, topic: str, body: bytes, correlation: bytes | None) -> None:
         self.replies.append((topic, body, correlation))
 
@@ -29,8 +30,7 @@ class Wire:
 def message(
     body: bytes = b"{}", topic: str = "devices/d1/readings", *, answers: str | None = None, wire: Wire | None = None
 ) -> Message:
-    link = cast("Link", wire or Wire())
-    return Message(link, topic, body, qos=1, mid=1, response_topic=answers, correlation_data=b"c1")
+    return Message(wire or Wire(), topic, body, qos=1, mid=1, response_topic=answers, correlation_data=b"c1")
 
 
 def judge(intake: ScriptedIntake, *, max_payload_bytes: int = 1000) -> Judge:

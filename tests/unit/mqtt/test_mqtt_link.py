@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mqtt.address import Address
-from gateway.mqtt.link import Link, Message
+from gateway.mqtt.link import Link
+from gateway.mqtt.message import Message
 from tests.mqtt_ground.scripted_broker import publish_packet
 
 TOPIC = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)

@@ -1,5 +1,6 @@
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ def _acknowledged(given_lane: Lane = LANE) -> Ledger:
     return ledger
 
 
-def _columns(given_lane: Lane, *, without: Set[Cell] = frozenset(), first: int = 0, count: int = 3) -> Iterator[Column]:
+def _columns(
+    given_lane: Lane, *, without: AbstractSet[Cell] = frozenset(), first: int = 0, count: int = 3
+) -> Iterator[Column]:
     """All that the lane says of some devices, as a database would show it."""
     device, n = given_lane.said_by(given_lane.messages_of(0, given_lane.posts))
     ours = (device >= first) & (device < first + count)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.encode import Shape
-from simulator.receipts import ReceiptReader, Verdict
+from simulator.receipts import Meaning, ReceiptReader
 from tests.unit.simulator.cases import METRICS
 
 MESSAGES, RUN = 6, 3
@@ -30,18 +30,18 @@ def _partly(*errors: dict[str, Any], refused: int, conflicts: int = 0) -> bytes:
 
 def test_all_stored() -> None:
     answer = _reader().read(200, _receipt(durability="spool", duplicates=3))
-    assert (answer.verdict, answer.durability) == (Verdict.STORED, "spool")
+    assert (answer.meaning, answer.durability) == (Meaning.STORED, "spool")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'"ok"', b"\xff", _receipt(accepted=READINGS - 1)])
 def test_a_200_that_does_not_account_for_every_reading_is_no_acknowledgement(body: bytes) -> None:
-    assert _reader().read(200, body).verdict is Verdict.UNCLEAR
+    assert _reader().read(200, body).meaning is Meaning.UNCLEAR
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_what_may_work_another_time(status: int) -> None:
     answer = _reader().read(status, b'{"code": "overloaded"}')
-    assert (answer.verdict, answer.reason) == (Verdict.AGAIN, f"http_{status}")
+    assert (answer.meaning, answer.reason) == (Meaning.AGAIN, f"http_{status}")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_may_work_another_time(status: int) -> None:
 def test_a_refusal_is_traced_to_its_readings(shape: Shape, error: dict[str, Any], wanted: list[int]) -> None:
     body = _partly({**error, "code": "too_old"}, refused=len(wanted))
     answer = _reader(shape).read(207, body)
-    assert answer.verdict is Verdict.PARTLY
+    assert answer.meaning is Meaning.PARTLY
     assert answer.refused == tuple(wanted)
     assert answer.codes == Counter(too_old=len(wanted))
 
@@ -76,18 +76,18 @@ def test_a_conflict_is_not_stored_as_we_said_it() -> None:
 )
 def test_a_refusal_of_nobody_knows_what_makes_the_answer_unclear(error: dict[str, Any]) -> None:
     answer = _reader("readings").read(207, _partly({**error, "code": "odd"}, refused=1))
-    assert answer.verdict is Verdict.UNCLEAR
+    assert answer.meaning is Meaning.UNCLEAR
 
 
 def test_more_refused_than_listed_is_unclear() -> None:
     error = {"index": 0, "path": "/0", "metric": METRICS[0].name, "code": "too_old"}
-    assert _reader().read(207, _partly(error, refused=2)).verdict is Verdict.UNCLEAR
+    assert _reader().read(207, _partly(error, refused=2)).meaning is Meaning.UNCLEAR
 
 
 def test_all_refused_counts_every_reading_listed_or_not() -> None:
     errors = [{"index": 0, "path": "/0/ts", "code": "too_old"}]
     answer = _reader().read(422, _receipt(accepted=0, refused=READINGS, errors=errors))
-    assert answer.verdict is Verdict.REFUSED
+    assert answer.meaning is Meaning.REFUSED
     assert answer.codes == Counter(too_old=4, unlisted=READINGS - 4)
 
 
@@ -102,7 +102,7 @@ def test_all_refused_counts_every_reading_listed_or_not() -> None:
 )
 def test_a_refused_post_counts_by_the_code_of_the_problem(status: int, body: bytes, code: str) -> None:
     answer = _reader().read(status, body)
-    assert (answer.verdict, answer.codes) == (Verdict.REFUSED, Counter({code: READINGS}))
+    assert (answer.meaning, answer.codes) == (Meaning.REFUSED, Counter({code: READINGS}))
 
 
 json_values = st.recursive(
@@ -120,4 +120,4 @@ def test_any_answer_means_something_and_only_a_full_receipt_means_stored(status:
     for shape in ("flat", "values", "readings", "columns"):
         answer = _reader(shape).read(status, body)
         assert all(0 <= reading < READINGS for reading in answer.refused)
-        assert answer.verdict is not Verdict.STORED or status == 200
+        assert answer.meaning is not Meaning.STORED or status == 200

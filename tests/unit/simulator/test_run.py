@@ -165,6 +165,44 @@ async def test_the_whole_way_with_a_loss_planted(gateway: FakeGateway, plain_db:
     assert written["failures"] == ["7 lost"]
 
 
+async def test_a_gateway_gone_when_the_states_are_asked_for_is_exit_2_but_the_report_is_kept(
+    gateway: FakeGateway, plain_db: Database
+) -> None:
+    given = options(gateway, seconds=0.1)
+    given = dataclasses.replace(given, verdict=VerdictOptions(database=plain_db.url))
+    gateway.database = plain_db.url
+    query, asked = gateway._query, 0
+
+    def vanish(body: bytes) -> tuple[int, dict[str, Any]]:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise ConnectionResetError
+        return query(body)
+
+    gateway._query = vanish  # type: ignore[method-assign]
+    report = await execute(given)
+    assert report.exit_code == 2
+    assert report.verdict is not None
+    assert report.verdict.total.stored == report.lanes[0].acknowledged > 0
+    assert "did not answer for the state" in report.verdict.unfinished
+
+
+async def test_a_database_restarted_during_the_run_is_connected_to_anew(
+    gateway: FakeGateway, plain_db: Database
+) -> None:
+    given = options(gateway, seconds=0.1)
+    given = dataclasses.replace(given, verdict=VerdictOptions(database=plain_db.url))
+    gateway.database = plain_db.url
+    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    away = plain_db.url.replace("/run", "/nowhere")
+    object.__setattr__(given.verdict, "settle", 0.0)
+    report = await run.execute(idle, on_sent=lambda: object.__setattr__(given.verdict, "database", away))
+    assert report.exit_code == 2
+    assert report.verdict is not None
+    assert "does not answer" in report.verdict.unfinished
+
+
 async def test_stopped_early_it_is_judged_as_far_as_it_came(gateway: FakeGateway) -> None:
     given = options(gateway, seconds=600)
     run = Run(given, given.load.scenario(now_ms=now_ms()))

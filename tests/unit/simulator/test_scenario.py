@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 from simulator.encode import Encoder
 from simulator.errors import UsageError
 from simulator.options import LoadOptions, Target
-from simulator.scenario import run_id
+from simulator.scenario import Scenario, run_id
 from tests.unit.simulator.cases import START_MS, scenario
-
-SHAPES = st.sampled_from(["flat", "values", "readings", "columns"])
 
 
 @pytest.mark.parametrize(
@@ -46,35 +44,34 @@ def test_devices_too_few_for_the_rate_are_refused_with_a_number_that_works() -> 
     scenario(**{**greedy, "devices": 101}).lanes()
 
 
-@given(
-    st.integers(2, 300),
-    st.floats(1, 200_000),
-    st.floats(0.1, 100),
-    st.integers(1, 1_000),
-    st.integers(1, 30),
-    SHAPES,
-    st.sampled_from(["http", "mqtt", "mixed"]),
+scenarios = st.builds(
+    scenario,
+    devices=st.integers(2, 300),
+    rate=st.floats(1, 200_000),
+    seconds=st.floats(0.1, 100),
+    batch=st.integers(1, 1_000),
+    publish_batch=st.integers(1, 1_000),
+    metrics=st.integers(1, 30),
+    shape=st.sampled_from(["flat", "values", "readings", "columns"]),
+    transport=st.sampled_from(["http", "mqtt", "mixed"]),
 )
-def test_lanes_share_devices_and_rate(
-    devices: int, rate: float, seconds: float, batch: int, metrics: int, shape: str, transport: str
-) -> None:
-    given_scenario = scenario(
-        devices=devices, rate=rate, seconds=seconds, batch=batch, publish_batch=batch,
-        metrics=metrics, shape=shape, transport=transport,
-    )  # fmt: skip
+
+
+@given(scenarios)
+def test_lanes_share_devices_and_rate(given_scenario: Scenario) -> None:
     try:
         lanes = given_scenario.lanes()
     except UsageError:
         assume(False)
     told = [device for lane in lanes for device in range(lane.first, lane.first + lane.devices)]
-    assert told == list(range(devices))
-    assert sum(lane.rate * lane.readings for lane in lanes) == pytest.approx(rate)
+    assert told == list(range(given_scenario.devices))
+    assert sum(lane.rate * lane.readings for lane in lanes) == pytest.approx(given_scenario.rate)
     for lane in lanes:
-        assert lane.readings <= max(batch, metrics)
+        assert lane.readings <= max(given_scenario.batch, given_scenario.publish_batch, given_scenario.metrics)
         assert lane.messages % lane.run == 0
-        assert lane.posts == max(1, round(lane.rate * seconds))
-        last = lane.posts * lane.messages / (lane.rate * lane.messages)
-        assert lane.time_ms(lane.depth - 1) <= START_MS + max(last, seconds) * 1_000 + 60_000
+        assert lane.posts == max(1, round(lane.rate * given_scenario.seconds))
+        last = max(lane.posts / lane.rate, given_scenario.seconds)
+        assert lane.time_ms(lane.depth - 1) <= START_MS + last * 1_000 + 60_000
 
 
 def test_the_same_scenario_makes_the_same_bytes_and_another_seed_others() -> None:
@@ -129,6 +126,9 @@ def test_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Target().key() == "local"
     monkeypatch.setenv("SIMULATOR_KEY", "variable")
     assert Target().key() == "variable"
+    monkeypatch.setenv("SIMULATOR_KEY", "two\nlines")
+    with pytest.raises(UsageError, match="SIMULATOR_KEY"):
+        Target().key()
     file = tmp_path / "other.key"
     file.write_text("given\n")
     assert Target(key_file=file).key() == "given"

@@ -13,12 +13,14 @@ from gateway.timescale.pool import Verdict, classify, translated
 from gateway.timescale.queries import parse, query, sql_dir
 
 PACKAGE = Path(__file__).resolve().parents[3] / "gateway"
-USE = re.compile(r"query\(\s*\"(\w+)\"")
+CALL = re.compile(r"\bquery\(([^)]*)\)")
+NAME = re.compile(r'"(\w+)"')
 
 
 def test_every_block_is_used_and_every_use_has_a_block() -> None:
     blocks = set(parse((sql_dir() / "queries.sql").read_text(encoding="utf-8")))
-    used = {name for path in PACKAGE.rglob("*.py") for name in USE.findall(path.read_text(encoding="utf-8"))}
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    used = {name for text in sources for call in CALL.findall(text) for name in NAME.findall(call)}
     assert blocks == used
 
 

@@ -1,0 +1,1 @@
+"""Tests that keep README, docs and container files true."""

@@ -1,0 +1,200 @@
+"""deploy/mosquitto: the files of docker-compose.yml, in a real broker; only port and folders are this test's."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from gateway.local.ports import free_port
+from gateway.mqtt.address import Address
+from gateway.mqtt.link import Link, LinkError
+from gateway.mqtt.message import Message
+from gateway.settings import Mqtt
+from tests.docs.pages import text_of
+from tests.ground.errors import NoGroundError
+from tests.ground.mosquitto import Mosquitto
+from tests.ground.trixie import Trixie, trixie
+
+DEPLOY = "deploy/mosquitto"
+SUBSCRIPTION = "$share/gateway/devices/+/readings"
+QUEUED = 1_500
+"""More than mosquitto keeps by default."""
+SECS = 20
+
+
+class Deployed(Mosquitto):
+    """A broker with the configuration of docker-compose.yml."""
+
+    def _config(self) -> str:
+        text = text_of(f"{DEPLOY}/mosquitto.conf")
+        inside = str(self._inside(self.data))
+        for ours, here in (
+            ("listener 1883", f"listener {self.port} 127.0.0.1"),
+            ("/mosquitto/auth/", f"{inside}/"),
+            ("/mosquitto/config/", f"{inside}/"),
+            ("/mosquitto/data/", f"{inside}/"),
+        ):
+            assert ours in text
+            text = text.replace(ours, here)
+        return text
+
+    def make_passwords(self, **passwords: str) -> list[str]:
+        """Run make-passwords.sh as the service mqtt-users does; return the users of the file."""
+        script = self.data / "make-passwords.sh"
+        shutil.copyfile(text_path("make-passwords.sh"), script)
+        enter = [] if self.root is None else ["chroot", str(self.root)]
+        env = {"PATH": os.environ["PATH"], **passwords}
+        argv = [*enter, "sh", str(self._inside(script)), str(self._inside(self.data / "passwords"))]
+        subprocess.run(argv, env=env, check=True, capture_output=True, timeout=30)
+        lines = (self.data / "passwords").read_text().splitlines()
+        assert not set(passwords.values()) & {line.partition(":")[2] for line in lines}, "hashed"
+        return [line.partition(":")[0] for line in lines]
+
+
+def text_path(name: str) -> Path:
+    return Path(__file__).resolve().parents[2] / DEPLOY / name
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Deployed]:
+    try:
+        yield from _in_root(trixie())
+    except NoGroundError as error:
+        program = shutil.which("mosquitto")
+        if program is None or shutil.which("mosquitto_passwd") is None:
+            pytest.skip(f"no mosquitto: it is not installed, and {error}")
+        with tempfile.TemporaryDirectory() as folder:
+            yield from _running(Deployed(Path(program), Path(folder), Path(folder) / "log", free_port()))
+
+
+def _in_root(root: Trixie) -> Iterator[Deployed]:
+    user = root.user("mosquitto")
+    with root.folder(user) as folder:
+        program = Path("/usr/sbin/mosquitto")
+        yield from _running(Deployed(program, folder, folder / "log", free_port(), user=user, root=root.root))
+
+
+def _running(broker: Deployed) -> Iterator[Deployed]:
+    shutil.copyfile(text_path("acl"), broker.data / "acl")
+    broker.make_passwords(MQTT_GATEWAY_PASSWORD="for-gateway", MQTT_SIMULATOR_PASSWORD="for-simulator")
+    add_device(broker, "press-1", "for-press-1")
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
+
+
+def add_device(broker: Deployed, name: str, password: str) -> None:
+    """As docs/mqtt.md says."""
+    enter = [] if broker.root is None else ["chroot", str(broker.root)]
+    passwords = str(broker._inside(broker.data / "passwords"))
+    subprocess.run([*enter, "mosquitto_passwd", "-b", passwords, name, password], check=True, timeout=30)
+
+
+def client(broker: Deployed, user: str | None, password: str | None) -> aiomqtt.Client:
+    version = aiomqtt.ProtocolVersion.V5
+    return aiomqtt.Client("127.0.0.1", broker.port, username=user, password=password, protocol=version, timeout=SECS)
+
+
+@asynccontextmanager
+async def gateway(broker: Deployed, *, session_expiry_secs: int) -> AsyncIterator[asyncio.Queue[Message]]:
+    """The gateway's own connection, which acknowledges as things come.
+
+    Only one session may last: mosquitto gives every member of a shared subscription its part, present or not.
+    """
+    came: asyncio.Queue[Message] = asyncio.Queue()
+
+    def take(message: Message) -> None:
+        came.put_nowait(message)
+        message.ack()
+
+    address = Address("127.0.0.1", broker.port, "gateway", "for-gateway")
+    link = Link(
+        address,
+        take,
+        client_id="gateway",
+        receive_max=Mqtt().receive_max,
+        session_expiry_secs=session_expiry_secs,
+    )
+    await link.open(SUBSCRIPTION)
+    try:
+        yield came
+    finally:
+        await link.farewell()
+
+
+async def publish(device: aiomqtt.Client, topic: str, payload: str) -> None:
+    await device.publish(topic, payload, qos=1)
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [(None, None), ("press-1", "for-press-2"), ("press-2", "for-press-1"), ("gateway", "")]
+)
+async def test_nobody_comes_in_without_a_password(broker: Deployed, user: str | None, password: str | None) -> None:
+    with pytest.raises(aiomqtt.MqttError, match=r"[Nn]ot authori[sz]ed|[Bb]ad user"):
+        async with client(broker, user, password):
+            pass
+
+
+async def test_the_gateway_with_another_password_says_why_it_cannot_connect(broker: Deployed) -> None:
+    address = Address("127.0.0.1", broker.port, "gateway", "for-press-1")
+    link = Link(address, lambda _: None, client_id="wrong", receive_max=1, session_expiry_secs=0)
+    with pytest.raises(LinkError, match="connect"):
+        await link.open(SUBSCRIPTION)
+
+
+async def test_a_device_publishes_as_itself_and_as_nobody_else(broker: Deployed) -> None:
+    async with gateway(broker, session_expiry_secs=0) as came, client(broker, "press-1", "for-press-1") as press:
+        await publish(press, "devices/press-2/readings", "forged")
+        await publish(press, "devices/press-1/readings", "own")
+        message = await asyncio.wait_for(came.get(), SECS)
+        assert (message.topic, message.payload) == ("devices/press-1/readings", b"own")
+
+
+async def test_a_device_hears_its_own_receipts_and_no_readings(broker: Deployed) -> None:
+    async with AsyncExitStack() as stack:
+        press = await stack.enter_async_context(client(broker, "press-1", "for-press-1"))
+        simulator = await stack.enter_async_context(client(broker, "simulator", "for-simulator"))
+        answers = await stack.enter_async_context(client(broker, "gateway", "for-gateway"))
+        for topic in ("devices/+/receipts", "devices/+/readings"):
+            await press.subscribe(topic, qos=1)
+        await publish(simulator, "devices/press-1/readings", "heard by the gateway alone")
+        await publish(answers, "devices/press-2/receipts", "of another")
+        await publish(answers, "devices/press-1/receipts", "own")
+        message = await asyncio.wait_for(anext(aiter(press.messages)), SECS)
+        assert (str(message.topic), message.payload) == ("devices/press-1/receipts", b"own")
+
+
+async def test_what_comes_while_the_gateway_is_away_outlives_a_restart_of_the_broker(broker: Deployed) -> None:
+    async with gateway(broker, session_expiry_secs=3600) as came:
+        assert came.empty()
+    async with client(broker, "simulator", "for-simulator") as simulator:
+        for first in range(0, QUEUED, 10):
+            await asyncio.gather(*[publish(simulator, "devices/d1/readings", str(i)) for i in range(first, first + 10)])
+    broker.restart()
+    async with gateway(broker, session_expiry_secs=3600) as came:
+        found = {int((await asyncio.wait_for(came.get(), SECS)).payload) for _ in range(QUEUED)}
+    assert found == set(range(QUEUED))
+
+
+def test_new_passwords_leave_the_devices_alone(broker: Deployed) -> None:
+    before = (broker.data / "passwords").read_text()
+    users = broker.make_passwords(MQTT_GATEWAY_PASSWORD="for-gateway", MQTT_SIMULATOR_PASSWORD="for-simulator")
+    assert users == ["gateway", "simulator", "press-1"]
+    assert before.splitlines()[-1] in (broker.data / "passwords").read_text().splitlines()
+    assert not (broker.data / "passwords.new").exists()
+
+
+def test_the_packets_are_as_large_as_the_gateway_takes() -> None:
+    (size,) = [
+        line.split()[1] for line in text_of(f"{DEPLOY}/mosquitto.conf").splitlines() if "max_packet_size " in line
+    ]
+    assert Mqtt().max_payload_bytes < int(size) < 2 * Mqtt().max_payload_bytes

@@ -1,0 +1,56 @@
+"""A gateway of two workers with scripted parts, to be started and killed as a real process.
+
+`python -m tests.integration.worker_script PORT WORKERS FOLDER`: a worker refuses to start while FOLDER/refuse exists,
+and a body `slow` is answered half a second after FOLDER/taken was made.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.errors import StartError
+from gateway.model import Receipt
+from gateway.settings import Http, Settings
+from gateway.web.context import Context, Health
+from gateway.workers import serve
+from tests.integration.web_server import CLEAN, FixedClock, ScriptedAuthenticator, ScriptedLive
+
+FOLDER_ENV = "WORKER_SCRIPT_FOLDER"
+REFUSES = "the store is not there"
+
+
+class SlowIntake:
+    async def take(self, body: bytes, **_: object) -> Receipt:
+        if body == b"slow":
+            (Path(os.environ[FOLDER_ENV]) / "taken").touch()
+            await asyncio.sleep(0.5)
+        return CLEAN
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context]:
+    if (Path(os.environ[FOLDER_ENV]) / "refuse").exists():
+        raise StartError(REFUSES)
+
+    async def health() -> Health:
+        return Health(ready=True, parts={"process": {"pid": os.getpid()}})
+
+    yield Context(
+        settings,
+        worker=worker,
+        intake=SlowIntake(),
+        authenticator=ScriptedAuthenticator(),
+        live=ScriptedLive(),
+        health=health,
+        clock=FixedClock(),
+    )
+
+
+if __name__ == "__main__":
+    port, workers, folder = sys.argv[1:]
+    os.environ[FOLDER_ENV] = folder
+    http = Http(port=int(port), workers=int(workers), drain_secs=0.2, grace_secs=5)
+    serve(Settings(http=http), open_runtime)

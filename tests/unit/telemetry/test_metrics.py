@@ -1,0 +1,90 @@
+"""Counting, alone and merged over processes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from gateway.model import Refusal
+from gateway.telemetry import MULTIPROC_ENV, events, metrics
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_a_commit_is_counted_in_rows_and_readings() -> None:
+    names = (
+        "gateway_commits_total",
+        "gateway_messages_stored_total",
+        "gateway_readings_stored_total",
+        "gateway_readings_duplicate_total",
+        "gateway_readings_conflict_total",
+        "gateway_commit_seconds_count",
+        "gateway_commit_rows_sum",
+    )
+    before = [value(name) for name in names]
+    events.committed(10, 50, secs=0.01, duplicates=3, conflicts=2)
+    assert [value(n) - b for n, b in zip(names, before, strict=True)] == [1, 10, 50, 3, 2, 1, 10]
+
+
+def test_refusals_count_their_readings_by_code() -> None:
+    before = (
+        value("gateway_readings_refused_total", code="too_old"),
+        value("gateway_readings_refused_total", code="bad_value"),
+    )
+    events.refused(
+        [
+            Refusal(0, "/0", "too_old", "m", readings=5),
+            Refusal(1, "/1", "too_old", "m", readings=2),
+            Refusal(2, "/2/values/t", "bad_value", "m"),
+        ]
+    )
+    assert value("gateway_readings_refused_total", code="too_old") - before[0] == 7
+    assert value("gateway_readings_refused_total", code="bad_value") - before[1] == 1
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, "2xx"), (207, "2xx"), (304, "3xx"), (422, "4xx"), (503, "5xx")])
+def test_replies_count_by_status_class(status: int, kind: str) -> None:
+    before = value("gateway_http_requests_total", route="r", status=kind)
+    events.http_answered("r", status)
+    assert value("gateway_http_requests_total", route="r", status=kind) == before + 1
+
+
+def test_every_name_is_ours_and_says_its_unit() -> None:
+    families = [family for family in REGISTRY.collect() if family.name.startswith("gateway_")]
+    assert len(families) > 20
+    unit = re.compile(r"_(seconds|bytes|rows|readings|messages)")
+    for family in families:
+        assert family.documentation.endswith(".")
+        if family.type == "histogram":
+            assert unit.search(family.name), family.name
+
+
+COUNT = """
+from gateway.telemetry import events, metrics
+events.received("http", 5)
+events.queue_changed(7, 70)
+"""
+SHOW = "from gateway.telemetry import metrics; print(metrics.exposition().decode())"
+
+
+def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
+    environ = {**os.environ, MULTIPROC_ENV: str(tmp_path)}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", COUNT], env=environ, check=True, timeout=60)
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOW], env=environ, check=True, timeout=60, capture_output=True, text=True
+    ).stdout
+    assert 'gateway_readings_received_total{source="http"} 10.0' in shown
+    assert "gateway_queue_rows 14.0" in shown
+
+
+def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MULTIPROC_ENV, raising=False)
+    events.received("mqtt", 3)
+    assert b'gateway_readings_received_total{source="mqtt"}' in metrics.exposition()
