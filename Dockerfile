@@ -4,15 +4,15 @@
 ARG PYTHON=3.13.14-slim-bookworm
 
 FROM python:${PYTHON} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/var/cache/pip
 WORKDIR /src
 RUN python -m venv /opt/gateway
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY gateway gateway
 COPY simulator simulator
 COPY sql sql
-# Every dependency has a wheel for x86-64 and ARM64: no compiler, here or in the final image.
-RUN --mount=type=cache,target=/root/.cache/pip \
+# Every dependency comes as a wheel: no compiler, here or in the final image.
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/gateway/bin/pip install --constraint constraints.txt --prefer-binary '.[simulator]' \
  && /opt/gateway/bin/pip uninstall --yes pip
 COPY deploy/healthcheck.py /opt/gateway/healthcheck.py

@@ -40,8 +40,7 @@ ADVICE: dict[Reason, str] = {
     "or declare the metric as int ('gateway metric declare-int') if it fits int64",
     Reason.BAD_TEXT: "the text holds a NUL or a lone surrogate, which PostgreSQL cannot store; remove it",
     Reason.TEXT_TOO_LONG: f"the text is {{value}} bytes of UTF-8; limit {MAX_TEXT_BYTES}; shorten it",
-    Reason.SERIES_LIMIT: "this would be a new series beyond the limit of {limit} {value}; "
-    "the known ones still work",
+    Reason.SERIES_LIMIT: "this would be a new series beyond the limit of {limit} {value}; the known ones still work",
     Reason.TYPE_CONFLICT: "the metric is {limit} on this device, this value is {value}; "
     "send one kind, or set devices.kind_change=keep",
     Reason.CONFLICT: "other values are stored for this device, metrics and time, and were kept; "
@@ -87,7 +86,7 @@ def _shown(value: object) -> str:
 
 
 def _sayable(path: str) -> str:
-    """Cut a pointer before the first key that UTF-8 cannot say (a lone surrogate) or that is too long to repeat."""
+    """Cut a pointer before the first key that UTF-8 cannot say or that is too long to repeat."""
     if len(path) <= MAX_TOKEN and path.isascii():
         return path
     tokens = path.split("/")
@@ -99,6 +98,7 @@ def _printable(name: str | None) -> str | None:
 
 
 def _clean(text: str) -> str:
+    """Replace what UTF-8 cannot say: lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -133,3 +133,36 @@ class LayoutTable(Protocol):
     """Layout numbers → layouts, as a batch refers to them."""
 
     table: list[Layout]
+
+
+class Spooled(NamedTuple):
+    """A batch that waits on disk."""
+
+    id: int
+    batch: Batch
+
+
+class Spool(Protocol):
+    """Where batches wait while the sink cannot be reached. Names, not ids: it means the same to any gateway."""
+
+    async def append(self, batches: Sequence[Batch]) -> None:
+        """Return when all of them are on disk (fsync). Raises SpoolFull (nothing of them is kept), SpoolFault."""
+        ...
+
+    async def oldest(self, max_rows: int) -> list[Spooled]:
+        """Return the oldest batches, at least one if there is any, else as many as hold `max_rows` messages."""
+        ...
+
+    async def remove(self, ids: Sequence[int]) -> None:
+        """Forget batches that are stored now."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Messages that wait."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, counted against spool.max_bytes."""
+        ...

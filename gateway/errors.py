@@ -13,6 +13,7 @@
     ├── Unavailable          503  the same call may succeed later (`retry_after` seconds)
     │   ├── Overloaded            a bounded queue is full
     │   ├── SinkUnavailable       the database cannot be reached
+    │   ├── SpoolFull, SpoolFault the database is away, and the spool is full or cannot be written
     │   ├── StateUnavailable      Redis cannot be reached
     │   └── Draining              this process is stopping
     ├── SinkFault            500  the database refuses everything: a standing fault for the operator
@@ -133,6 +134,18 @@ class Draining(Unavailable):
     """This gateway is stopping; another one takes over."""
 
     code = "draining"
+
+
+class SpoolFull(Unavailable):
+    """The database cannot be reached and the spool is full."""
+
+    code = "spool_full"
+
+
+class SpoolFault(Unavailable):
+    """The database cannot be reached and the spool cannot be written."""
+
+    code = "spool_fault"
 
 
 class SinkFault(GatewayError):

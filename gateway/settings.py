@@ -106,6 +106,15 @@ class Queue(Branch, frozen=True):
     commit_rows: Annotated[Count, Meta(description="Messages one COMMIT takes at most.")] = 20_000
 
 
+class Spool(Branch, frozen=True):
+    """The disk that readings wait on while the database is away."""
+
+    dir: Annotated[str, Meta(description="Folder, one file for each worker; must survive a restart.")] = "spool"
+    max_bytes: Annotated[
+        Count, Meta(description="Bytes a worker may spool; beyond it readings are answered 503, never dropped.")
+    ] = 2**30
+
+
 class Auth(Branch, frozen=True):
     """Credentials."""
 
@@ -167,6 +176,7 @@ class Settings(Branch, frozen=True):
     redis: Redis = Redis()
     mqtt: Mqtt = Mqtt()
     queue: Queue = Queue()
+    spool: Spool = Spool()
     auth: Auth = Auth()
     devices: Devices = Devices()
     clock: Clock = Clock()

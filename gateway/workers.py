@@ -36,9 +36,11 @@ if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the 
 
 BIND_SECS = 5.0
 """How long a taken port is tried: the workers of a killed predecessor may still be finishing."""
-START_TICKS = 1200
-"""How long workers may take to open their parts, in Sanic's tenths of a second."""
+START_SECS = 120.0
+"""How long workers may take to open their parts."""
 PR_SET_PDEATHSIG = 1
+STOP, CANNOT_START = "__TERMINATE__", "__TERMINATE_EARLY__"
+"""Sanic's messages to the main process."""
 
 
 def serve(settings: Settings, open_runtime: "OpenRuntime") -> None:
@@ -96,6 +98,8 @@ def make_worker_app(settings: Settings, open_runtime: "OpenRuntime") -> "App":
 
     _die_with_main()
     os.setpgid(0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until Sanic takes them over, when the parts are open
+        signal.signal(number, _leave)
     _configure_logs(settings)
     app = create_app(settings, open_runtime)
     app.register_listener(_ignore_signals, "before_server_stop")
@@ -105,12 +109,10 @@ def make_worker_app(settings: Settings, open_runtime: "OpenRuntime") -> "App":
 def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.socket, metrics: Path) -> None:
     from sanic import Sanic  # noqa: PLC0415
     from sanic.worker.loader import AppLoader  # noqa: PLC0415
-    from sanic.worker.manager import WorkerManager  # noqa: PLC0415
 
     from gateway.web.app import BACKLOG, create_app  # noqa: PLC0415
 
     _configure_logs(settings)
-    WorkerManager.THRESHOLD = START_TICKS
     app = create_app(settings, open_runtime)
     app.register_listener(_release_sigterm, "main_process_start")
     app.register_listener(partial(_take_over, settings), "main_process_ready")
@@ -132,8 +134,15 @@ def _leave(_number: int, _frame: object) -> None:
 
 
 def _take_over(settings: Settings, app: "App") -> None:
-    """Start the watchdog, and replace Sanic's last resort, which kills process groups: that of our caller among them."""
+    """Start the watchdog, and mend three ways of Sanic's.
+
+    Its last resort kills process groups, that of our caller among them; while workers start it is deaf to signals; and
+    its signal handler talks to the helper process, perhaps amid a talk with it that the signal has interrupted.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, partial(_on_signal, app.manager, []))
     app.manager.kill = partial(_kill, app.manager)  # type: ignore[method-assign]
+    app.manager.wait_for_ack = partial(_await_workers, app.manager)  # type: ignore[method-assign]
     helpers = [child.pid for child in multiprocessing.active_children()]
     kwargs = {
         "state": app.manager.worker_state,
@@ -145,15 +154,41 @@ def _take_over(settings: Settings, app: "App") -> None:
     app.manager.manage("Watchdog", watch, kwargs)
 
 
+def _on_signal(manager: "WorkerManager", before: list[int], number: int, _frame: object) -> None:
+    """Have the main loop stop all in order; the second time, kill them where they stand."""
+    if not before:
+        manager.monitor_publisher.send(STOP)
+    else:
+        _kill_processes(manager)
+    before.append(number)
+
+
+def _await_workers(manager: "WorkerManager") -> None:
+    """Return when all workers have opened their parts, or were told to stop; kill all if one of them cannot."""
+    deadline = time.monotonic() + START_SECS
+    while not manager._all_workers_ack():  # type: ignore[no-untyped-call]  # noqa: SLF001
+        message = manager.monitor_subscriber.recv() if manager.monitor_subscriber.poll(0.1) else ""
+        if message == STOP:  # the loop after this one sees to it
+            manager.monitor_publisher.send(STOP)
+            return
+        if message == CANNOT_START or time.monotonic() > deadline:
+            _kill(manager)
+
+
 def _kill(manager: "WorkerManager") -> NoReturn:
     from sanic.exceptions import ServerKilled  # noqa: PLC0415
     from sanic.worker.constants import ProcessState  # noqa: PLC0415
 
     for process in manager.processes:
         process.set_state(ProcessState.TERMINATED, force=True)  # or Sanic waits ten seconds for it
+    _kill_processes(manager)
+    raise ServerKilled
+
+
+def _kill_processes(manager: "WorkerManager") -> None:
+    for process in manager.processes:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-    raise ServerKilled
 
 
 def _remove(metrics: Path, _app: "App") -> None:

@@ -37,7 +37,6 @@ class Load(ABC):
         self.pace: Final = pace
         self.latencies: Final = Latencies()
         self.lateness: Final = Latencies()
-        self.errors: Counter[str] = Counter()
         self._encoder = encoder
         self._clock = clock
         self._give_up = give_up
@@ -46,6 +45,11 @@ class Load(ABC):
     @abstractmethod
     def in_flight(self) -> int:
         """Posts on the way."""
+
+    @property
+    @abstractmethod
+    def errors(self) -> Counter[str]:
+        """Attempts that came to nothing, and were or will be made again, by reason."""
 
     @abstractmethod
     async def run(self) -> None:
@@ -89,12 +93,18 @@ class HttpLoad(Load):
         self._senders = senders
         self._random = random
         self._busy = 0
+        self._errors: Counter[str] = Counter()
         self._path = "/v1/readings" + ("?errors=all" if ledger.lane.readings > _LISTED_ERRORS else "")
 
     @property
     def in_flight(self) -> int:
         """Posts on the way."""
         return self._busy
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Attempts that came to nothing."""
+        return self._errors
 
     async def run(self) -> None:
         """Send the whole lane, as `Load.run` says."""
@@ -120,7 +130,7 @@ class HttpLoad(Load):
             if answer.meaning is not Meaning.AGAIN:
                 self._write(turn, answer)
                 return
-            self.errors[answer.reason] += 1
+            self._errors[answer.reason] += 1
             pause = max(retry_after, delay * self._random.uniform(0.5, 1.5))
             if self._clock() + pause > deadline:
                 return
@@ -181,12 +191,16 @@ class MqttLoad(Load):
         """Posts on the way."""
         return len(self._due)
 
+    @property
+    def errors(self) -> Counter[str]:
+        """Connections lost."""
+        return +Counter(connection_lost=sum(publisher.losses for publisher in self._publishers))
+
     async def run(self) -> None:
         """Send the whole lane, as `Load.run` says."""
         async with asyncio.TaskGroup() as group:
             for i, publisher in enumerate(self._publishers):
                 group.create_task(self._send_all(publisher), name=f"mqtt.sender[{i}]")
-        self.errors["connection_lost"] += sum(publisher.reconnects for publisher in self._publishers)
 
     async def _send_all(self, publisher: MqttPublisher) -> None:
         claims, started = 0, self._clock()

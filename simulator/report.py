@@ -54,7 +54,7 @@ class LaneReport:
             refused=ledger.refused,
             refused_by_code=dict(ledger.codes),
             acknowledged_posts_by_durability=dict(ledger.durability),
-            errors=dict(+load.errors),
+            errors=dict(load.errors),
             faults=dict(ledger.faults),
             latency=load.latencies.summary(),
             lateness=load.lateness.summary(),
@@ -193,10 +193,10 @@ class Report:
             return Text(f"NOT VERIFIED to the end: {self.verdict.unfinished}", style="bold red")
         if not self.verdict.stored_checked:
             return Text("no fault found, but the database was not looked at", style="bold yellow")
-        proved = "every acknowledged reading is stored exactly once, with its value"
+        proved = "every acknowledged reading is stored once and unaltered"
         if self.verdict.states_unchecked:
-            return Text(f"{proved}; states were not checked", style="bold yellow")
-        return Text(f"{proved}, and every state is the newest", style="bold green")
+            return Text(f"{proved}; states unchecked", style="bold yellow")
+        return Text(f"{proved}; states are right", style="bold green")
 
 
 def _add_counts(table: Table, name: str, counts: list[int], *, bad: bool) -> None:

@@ -1,5 +1,6 @@
 """`contracts.LiveState` on Redis or Valkey: one script call per batch, one round trip per read."""
 
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
 from gateway import settings
 from gateway.contracts import Newest
@@ -44,7 +45,7 @@ class RedisState:
                     for device in devices:
                         pipeline.hgetall(self._prefix + device.encode())
                     hashes = await pipeline.execute()
-        return [[packing.unpack(field, packed) for field, packed in fields.items()] for fields in hashes]
+            return [[packing.unpack(field, packed) for field, packed in fields.items()] for fields in hashes]
 
     async def ping(self) -> None:
         """Raise StateUnavailable if the server does not answer."""
@@ -67,7 +68,7 @@ async def open_state(branch: settings.Redis, *, site: str) -> AsyncIterator[Redi
         branch.url,
         socket_timeout=branch.timeout_secs,
         socket_connect_timeout=branch.timeout_secs,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),  # a time-out must not count twice
         client_name="device-gateway",
     )
     try:
@@ -80,5 +81,5 @@ async def open_state(branch: settings.Redis, *, site: str) -> AsyncIterator[Redi
 async def _translated() -> AsyncIterator[None]:
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as exc:
+    except (RedisError, OSError, TimeoutError, struct.error, UnicodeDecodeError) as exc:  # the last two: not our bytes
         raise StateUnavailable from exc

@@ -3,7 +3,8 @@
 from gateway.testing.clock import ManualClock
 from gateway.testing.credentials import MemoryCredentials
 from gateway.testing.deadletters import MemoryDeadLetters
+from gateway.testing.directory import MemoryDirectory
 from gateway.testing.sink import MemorySink
 from gateway.testing.state import MemoryState
 
-__all__ = ["ManualClock", "MemoryCredentials", "MemoryDeadLetters", "MemorySink", "MemoryState"]
+__all__ = ["ManualClock", "MemoryCredentials", "MemoryDeadLetters", "MemoryDirectory", "MemorySink", "MemoryState"]

@@ -26,6 +26,8 @@ from gateway.timescale.queries import query
 
 RACES = 5
 """How often the slow way starts again because another gateway committed the same key in between."""
+DROP_SECS = 2.0
+"""Longest wait for the server to give up a command."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -188,7 +190,7 @@ class Writer:
             try:
                 yield connection
             except BaseException:
-                connection.terminate()
+                await _drop(connection)
                 raise
             if not connection.is_closed():
                 self._idle.append(connection)
@@ -218,6 +220,14 @@ class Writer:
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
+
+
+async def _drop(connection: Direct) -> None:
+    """Close a connection in doubt; the server is asked to give up what it still does there, for its locks."""
+    try:
+        await connection.close(timeout=DROP_SECS)
+    except DATABASE_ERRORS:
+        connection.terminate()
 
 
 async def _repeats(connection: Direct, parts: Sequence[Sorted]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

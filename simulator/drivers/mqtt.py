@@ -122,7 +122,8 @@ class MqttPublisher:
         self._room = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._empty: asyncio.Future[None] | None = None
-        self.reconnects = 0
+        self.losses = 0
+        """Connections that ended by themselves."""
 
     @property
     def in_flight(self) -> int:
@@ -198,6 +199,7 @@ class MqttPublisher:
     def _lost(self, link: _Link) -> None:
         if link is self._link:
             self._link = None
+            self.losses += 1
             self._update_room()
 
     def _update_room(self) -> None:
@@ -253,11 +255,9 @@ class MqttPublisher:
             await asyncio.sleep(delay * self._random.uniform(0.5, 1.5))
             delay = min(delay * 2, _MAX_DELAY)
             try:
-                link = await self._connect()
+                return await self._connect()
             except Unreachable:
                 continue
-            self.reconnects += 1
-            return link
 
     async def _watch(self, link: _Link) -> None:
         """Return when the connection has ended; end it when the broker has been silent for too long."""

@@ -1,4 +1,4 @@
-"""The real gateway and the real simulator as processes, as an operator starts them. Waits for conditions, never for time."""
+"""The real gateway and the real simulator as processes, as an operator starts them."""
 
 import json
 import os
@@ -65,6 +65,11 @@ class Gateway:
             os.kill(pid, signal.SIGKILL)
         self.process.wait(STOP_SECS)
 
+    def workers(self) -> list[int]:
+        """The processes that serve, by the name Sanic gives them."""
+        assert self.process is not None
+        return [pid for pid in descendants(self.process.pid) if _is_worker(pid)]
+
     def terminate(self) -> int:
         """SIGTERM; return the exit code."""
         assert self.process is not None
@@ -117,6 +122,13 @@ def wait_for(condition: Callable[[], bool], what: Callable[[], str], *, secs: fl
     while not condition():
         assert time.monotonic() < deadline, f"not within {secs} s: {what()}"
         time.sleep(0.05)
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"SANIC_WORKER_NAME=Sanic-Server-" in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
 
 
 def descendants(pid: int) -> list[int]:

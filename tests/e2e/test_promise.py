@@ -1,5 +1,7 @@
 """The promise, from outside: whatever was acknowledged is stored exactly once, with its value, and shown."""
 
+import os
+import signal
 from typing import Any
 
 import httpx
@@ -12,7 +14,7 @@ LOAD = ("--devices", "200", "--rate", "20000", "--batch", "50", "--mixed-kinds",
 
 
 def kept(report: dict[str, Any]) -> None:
-    """Check the verdict: nothing acknowledged is lost, doubled, altered or wrongly shown, and all of it was looked at."""
+    """Check the verdict: nothing acknowledged is lost, doubled, altered or wrongly shown; all was looked at."""
     verdict = report["verdict"]
     assert verdict["stored_checked"]
     assert verdict["states_unchecked"] in (None, "")
@@ -71,8 +73,11 @@ def test_sigterm_under_load_drains_and_exits_0(serve: Serve, run: Run) -> None:
 
 def test_two_workers_share_the_load_and_one_that_is_killed_comes_back(serve: Serve, run: Run) -> None:
     gateway = serve(GATEWAY_HTTP__WORKERS="2")
-    simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "6")
+    simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "8")
     until_it_flows(gateway)
+    first, second = gateway.workers()
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: len(set(gateway.workers()) - {first, second}) == 1, lambda: "a new worker", secs=30)
     code, report, output = simulator.finish()
     assert code == 0, output
     kept(report)

@@ -29,6 +29,7 @@ class Group:
         self.mark = uuid.uuid4().hex
         self.port = port or free_port()
         self.errors = folder / "stderr"
+        self.client = httpx.Client(headers={"Connection": "close"}, timeout=5, trust_env=False, verify=False)
         self.base = f"http://127.0.0.1:{self.port}"
         metrics = folder / "metrics"
         metrics.mkdir(exist_ok=True)
@@ -56,7 +57,7 @@ class Group:
     def get(self, path: str) -> httpx.Response | None:
         """One answer on a fresh connection, or None."""
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(self.base + path, timeout=5, trust_env=False)
+            return self.client.get(self.base + path)
         return None
 
     def workers(self) -> dict[str, int]:
@@ -80,6 +81,7 @@ class Group:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.main.wait(10)
+        self.client.close()
 
 
 def free_port() -> int:
@@ -179,6 +181,20 @@ def test_workers_that_cannot_start_end_the_command_with_the_reason(tmp_path: Pat
         group.wait_gone()
         assert REFUSES in group.errors.read_text()
         assert not (tmp_path / "metrics").exists()
+    finally:
+        group.end()
+
+
+def test_a_signal_ends_workers_that_are_still_starting(tmp_path: Path) -> None:
+    (tmp_path / "hang").touch()
+    group = Group(tmp_path)
+    try:
+        for name in WORKERS:
+            until((tmp_path / f"hangs {name}").exists, "the workers are starting", group)
+        group.main.send_signal(signal.SIGTERM)
+        assert group.main.wait(20) == 0
+        group.wait_gone()
+        assert "Traceback" not in group.errors.read_text()
     finally:
         group.end()
 

@@ -1,7 +1,7 @@
 """A gateway of two workers with scripted parts, to be started and killed as a real process.
 
 `python -m tests.integration.worker_script PORT WORKERS FOLDER`: a worker refuses to start while FOLDER/refuse exists,
-and a body `slow` is answered half a second after FOLDER/taken was made.
+waits for ever while FOLDER/hang exists, and a body `slow` is answered half a second after FOLDER/taken was made.
 """
 
 import asyncio
@@ -34,6 +34,9 @@ class SlowIntake:
 async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context]:
     if (Path(os.environ[FOLDER_ENV]) / "refuse").exists():
         raise StartError(REFUSES)
+    if (Path(os.environ[FOLDER_ENV]) / "hang").exists():
+        (Path(os.environ[FOLDER_ENV]) / f"hangs {worker}").touch()
+        await asyncio.Event().wait()
 
     async def health() -> Health:
         return Health(ready=True, parts={"process": {"pid": os.getpid()}})

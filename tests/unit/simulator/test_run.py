@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gateway.local.postgres import PostgresServer
+from gateway.timescale.migrations import migrate
 from simulator.errors import Unreachable
 from simulator.live import Watcher
 from simulator.load import Load, parse_retry_after
 from simulator.options import LoadOptions, RunOptions, Target, VerdictOptions
 from simulator.report import Report
 from simulator.run import Run
+from tests.ground import postgres
 from tests.ground.databases import Database
+from tests.ground.postgres import PLAIN_TUNING
 from tests.unit.simulator import fake_broker, fake_gateway
 from tests.unit.simulator.cases import ManualClock, now_ms
 from tests.unit.simulator.fake_broker import FakeBroker
@@ -188,19 +192,38 @@ async def test_a_gateway_gone_when_the_states_are_asked_for_is_exit_2_but_the_re
     assert "did not answer for the state" in report.verdict.unfinished
 
 
+@pytest.fixture
+async def own_server() -> AsyncIterator[PostgresServer]:
+    with postgres.plain(PLAIN_TUNING) as server:
+        yield server
+
+
 async def test_a_database_restarted_during_the_run_is_connected_to_anew(
-    gateway: FakeGateway, plain_db: Database
+    gateway: FakeGateway, own_server: PostgresServer
 ) -> None:
+    await migrate(own_server.url(), chunk_hours=24)
     given = options(gateway, seconds=0.1)
-    given = dataclasses.replace(given, verdict=VerdictOptions(database=plain_db.url))
-    gateway.database = plain_db.url
+    given = dataclasses.replace(given, verdict=VerdictOptions(database=own_server.url()))
+    gateway.database = own_server.url()
     run = Run(given, given.load.scenario(now_ms=now_ms()))
-    away = plain_db.url.replace("/run", "/nowhere")
-    object.__setattr__(given.verdict, "settle", 0.0)
-    report = await run.execute(idle, on_sent=lambda: object.__setattr__(given.verdict, "database", away))
+    report = await run.execute(idle, on_sent=own_server.restart)
+    assert report.failures == []
+    assert report.exit_code == 0
+    assert report.lanes[0].acknowledged > 0
+
+
+async def test_a_database_gone_for_good_is_exit_2_but_the_report_is_kept(
+    gateway: FakeGateway, own_server: PostgresServer
+) -> None:
+    await migrate(own_server.url(), chunk_hours=24)
+    given = options(gateway, seconds=0.1)
+    given = dataclasses.replace(given, verdict=VerdictOptions(database=own_server.url(), settle=0.1))
+    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    report = await run.execute(idle, on_sent=own_server.stop)
     assert report.exit_code == 2
     assert report.verdict is not None
-    assert "does not answer" in report.verdict.unfinished
+    assert "The database does not answer" in report.verdict.unfinished
+    assert report.lanes[0].acknowledged == len(gateway.readings)
 
 
 async def test_stopped_early_it_is_judged_as_far_as_it_came(gateway: FakeGateway) -> None:
@@ -252,7 +275,7 @@ async def test_a_screen_holds_the_report(
     assert len(lines) <= 24
     assert max(len(line) for line in lines) <= 80
     assert any(line.split() == ["stored", "12,345,678", "12,345,678", "24,691,356"] for line in lines)
-    assert "every acknowledged reading is stored exactly once" in lines[-1]
+    assert lines[-1] == "every acknowledged reading is stored once and unaltered; states are right"
 
 
 async def test_a_line_every_five_seconds_where_there_is_no_terminal(

@@ -1,0 +1,249 @@
+"""The writer against what real databases do: rows refused, connections cut, other gateways in between."""
+
+import asyncio
+import json
+import math
+from typing import Any, ClassVar
+
+import pytest
+
+from gateway import wire
+from gateway.errors import SinkUnavailable
+from gateway.timescale.pool import Direct
+from gateway.timescale.queries import query
+from tests.batches import NOON, SECOND, Message, Said, said
+from tests.ground.databases import Database
+from tests.integration.writing import SOON, CountingWriter, Gateway, execute, fetch, open_gateway
+
+DAY = 86_400 * SECOND
+COUNT = "select count(*) from messages"
+REFUSE = """
+create function refuse() returns trigger language plpgsql as $$
+begin
+    if new.values[1] = 666 then raise exception 'not this one' using errcode = '{state}'; end if;
+    return new;
+end $$;
+create trigger refuse before insert on messages for each row execute function refuse();
+"""
+SLEEP = """
+create function sleep() returns trigger language plpgsql as $$
+begin
+    if new.values[1] = 30 then perform pg_sleep(new.values[1]); end if;
+    return new;
+end $$;
+create trigger sleep before insert on messages for each row execute function sleep();
+"""
+SLEEPER = "select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+
+
+@pytest.mark.parametrize("state", ["22023", "23514"])
+@pytest.mark.parametrize("bad", [[0], [511], [100, 101], [7, 300, 400]], ids=str)
+async def test_refused_rows_are_found_in_few_tries(database: Database, bad: list[int], state: str) -> None:
+    await execute(database.url, REFUSE.format(state=state))
+    messages: list[Message] = [(f"d{i % 5}", i * SECOND, {"a": 666.0 if i in bad else i + 0.5}) for i in range(512)]
+    async with open_gateway(database.url) as gateway:
+        written = await gateway.write(messages[:200], messages[200:])
+        tries = gateway.writer.copies
+    assert tries <= 1 + 2 * len(bad) * math.log2(len(messages))
+    assert [list(outcome.rejected) for outcome in written.outcomes] == [
+        [(i, f"{state}: not this one") for i in bad if i < 200],
+        [(i - 200, f"{state}: not this one") for i in bad if i >= 200],
+    ]
+    assert sum(outcome.stored for outcome in written.outcomes) == 512 - len(bad)
+    assert await fetch(database.url, COUNT) == [(512 - len(bad),)]
+
+
+async def test_refused_rows_among_stored_ones_are_found_too(database: Database) -> None:
+    def say(i: int) -> Message:
+        return ("d", i * SECOND, {"a": 666.0 if i == 21 else i + 0.5})
+
+    async with open_gateway(database.url) as gateway:
+        await gateway.write([say(i) for i in range(0, 64, 2)])
+        await execute(database.url, REFUSE.format(state="22023"))
+        written = await gateway.write([say(i) for i in range(64)])
+    assert said(written) == [Said(63, 32, [], [21])]
+    assert await fetch(database.url, COUNT) == [(63,)]
+
+
+async def test_a_dead_letter_posted_again_is_stored_as_it_was_meant(database: Database) -> None:
+    await execute(database.url, "alter table messages add check (time < '2000-01-01') not valid")
+    values: dict[str, Any] = {"on": False, "a": 0.1, "n": 2**53 + 1, "t": "ü\n"}
+    async with open_gateway(database.url) as gateway:
+        gateway.layouts.declare_ints(["n"])
+        written = await gateway.write([("d", 123_456, values)])
+        assert said(written) == [Said(0, 0, [], [0])]
+        await execute(database.url, "alter table messages drop constraint messages_time_check")
+        (letter,) = gateway.letters.letters
+        decoded = wire.decode(letter.payload, None, gateway.layouts, device=None, received_us=NOON, max_readings=100)
+        assert not decoded.refusals
+        await gateway.writer.write([decoded.batch])
+        assert said(await gateway.write([("d", 123_456, values)])) == [Said(4, 4)]
+
+
+async def test_letters_that_cannot_be_kept_make_the_write_fail_and_the_next_try_keeps_them(database: Database) -> None:
+    await execute(database.url, REFUSE.format(state="23514"))
+    messages: list[Message] = [("d", 0, {"a": 0.5}), ("d", 1, {"a": 666.0})]
+    async with open_gateway(database.url) as gateway:
+        gateway.letters.away = True
+        with pytest.raises(SinkUnavailable):
+            await gateway.write(messages)
+        gateway.letters.away = False
+        assert said(await gateway.write(messages)) == [Said(1, 1, [], [1])]
+        assert len(gateway.letters.letters) == 1
+
+
+async def test_a_connection_cut_during_the_copy_leaves_nothing_half(database: Database) -> None:
+    await execute(database.url, SLEEP)
+    messages: list[Message] = [("d", i * DAY, {"a": i + 0.0}) for i in range(60)]
+    async with open_gateway(database.url) as gateway:
+        writing = asyncio.create_task(gateway.write(messages))
+        await _cut_sleeper(database.url)
+        with pytest.raises(SinkUnavailable):
+            await asyncio.wait_for(writing, SOON)
+        assert await fetch(database.url, COUNT) == [(0,)]
+        await execute(database.url, "drop trigger sleep on messages")
+        assert said(await gateway.write(messages)) == [Said(60)]
+
+
+async def test_a_connection_cut_on_the_slow_way_leaves_nothing_half(database: Database) -> None:
+    messages: list[Message] = [("d", i * DAY, {"a": i + 0.0}) for i in range(60)]
+    async with open_gateway(database.url) as gateway:
+        await gateway.write(messages[:1])
+        await execute(database.url, SLEEP)
+        writing = asyncio.create_task(gateway.write(messages))
+        await _cut_sleeper(database.url)
+        with pytest.raises(SinkUnavailable):
+            await asyncio.wait_for(writing, SOON)
+        assert await fetch(database.url, COUNT) == [(1,)]
+        await execute(database.url, "drop trigger sleep on messages")
+        assert said(await gateway.write(messages)) == [Said(60, 1)]
+
+
+async def _cut_sleeper(url: str) -> None:
+    async with asyncio.timeout(SOON):
+        while not (sleepers := await fetch(url, SLEEPER)):  # noqa: ASYNC110 - it is the server that sleeps
+            await asyncio.sleep(0.01)
+    await fetch(url, "select pg_terminate_backend($1)", sleepers[0][0])
+
+
+async def test_a_connection_cut_while_idle_is_not_used_again(database: Database) -> None:
+    async with open_gateway(database.url) as gateway:
+        await gateway.write([("d", 0, {"a": 0.5})])
+        (idle,) = gateway.writer._idle
+        await fetch(database.url, "select pg_terminate_backend($1)", idle.get_server_pid())
+        async with asyncio.timeout(SOON):
+            while not idle.is_closed():  # noqa: ASYNC110 - the server closes it
+                await asyncio.sleep(0.01)
+        assert said(await gateway.write([("d", 1, {"a": 0.5})])) == [Said(1)]
+
+
+async def test_a_write_given_up_leaves_nothing_and_no_connection_in_doubt(database: Database) -> None:
+    await execute(database.url, SLEEP)
+    async with open_gateway(database.url) as gateway:
+        writing = asyncio.create_task(gateway.write([("d", 0, {"a": 30.0})]))
+        async with asyncio.timeout(SOON):
+            while not await fetch(database.url, SLEEPER):  # noqa: ASYNC110 - it is the server that sleeps
+                await asyncio.sleep(0.01)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert gateway.writer._idle == []
+        assert said(await gateway.write([("d", 1, {"a": 0.5})])) == [Said(1)]
+    assert await fetch(database.url, COUNT) == [(1,)]
+
+
+async def test_a_database_that_is_not_there_is_unavailable() -> None:
+    async with open_gateway("postgresql://127.0.0.1:1/none") as gateway:
+        with pytest.raises(SinkUnavailable):
+            await gateway.write([("d", 0, {"a": 0.5})])
+
+
+class Raced(CountingWriter):
+    """Lets another gateway commit a message each time it is about to insert what it has looked at."""
+
+    rivals: ClassVar[list[tuple[Gateway, Message]]] = []
+
+    async def _insert_staged(self, connection: Direct, fresh: int, conflicts: int) -> bool:
+        if self.rivals:
+            rival, message = self.rivals.pop(0)
+            await rival.write([message])
+        return await super()._insert_staged(connection, fresh, conflicts)
+
+
+async def test_keys_that_appear_between_look_and_insert_are_seen(database: Database) -> None:
+    messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(4)]
+    async with open_gateway(database.url) as rival, open_gateway(database.url, writer_type=Raced) as gateway:
+        await rival.write(messages[:1])
+        Raced.rivals[:] = [(rival, messages[1]), (rival, ("d", 2, {"a": 9.5}))]
+        assert said(await gateway.write(messages)) == [Said(3, 2, [2])]
+    assert await fetch(database.url, COUNT) == [(4,)]
+
+
+async def test_overwriting_what_appears_between_look_and_insert(database: Database) -> None:
+    messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(4)]
+    async with (
+        open_gateway(database.url) as rival,
+        open_gateway(database.url, writer_type=Raced, overwrite=True) as gateway,
+    ):
+        await rival.write(messages[:1])
+        Raced.rivals[:] = [(rival, messages[1]), (rival, ("d", 2, {"a": 9.5}))]
+        assert said(await gateway.write(messages)) == [Said(4, 2)]
+    values = await fetch(database.url, "select values[1] from messages order by time")
+    assert values == [(0.5,), (1.5,), (2.5,), (3.5,)]
+
+
+async def test_a_race_without_end_is_given_up_with_nothing_stored(database: Database) -> None:
+    messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(20)]
+    async with open_gateway(database.url) as rival, open_gateway(database.url, writer_type=Raced) as gateway:
+        await rival.write(messages[:1])
+        Raced.rivals[:] = [(rival, message) for message in messages[1:7]]
+        with pytest.raises(SinkUnavailable, match="elsewhere"):
+            await gateway.write(messages)
+        assert await fetch(database.url, COUNT) == [(6,)]
+        Raced.rivals[:] = []
+        assert said(await gateway.write(messages)) == [Said(20, 6)]
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_only_chunks_within_the_bounds_are_looked_at(timescale_db: Database, mode: str) -> None:
+    async with open_gateway(timescale_db.url) as gateway:
+        await gateway.write([("d", i * DAY, {"a": 0.5}) for i in range(12)])
+        async with gateway.writer._connection() as connection:
+            await connection.execute(f"set plan_cache_mode = {mode}")
+            async with connection.transaction():
+                await connection.execute(
+                    "insert into stage select 0, time, device_id, shape_id, values, ints, texts from messages"
+                    " order by time limit 1"
+                )
+                first = await connection.fetchval("select min(time) from messages")
+                plan = await connection.fetchval(
+                    "explain (analyze, format json) " + query("staged_repeats"), first, first
+                )
+    scanned = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if "_hyper_" in node.get("Relation Name", "")]
+    assert sum(node["Actual Loops"] > 0 for node in scanned) == 1
+
+
+def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in _nodes(child))]
+
+
+async def test_two_gateways_meet_the_same_strangers_at_once(database: Database) -> None:
+    """Devices, metrics and shapes nobody knew, from many tasks of two processes: one id each, every pair noted."""
+
+    def say(turn: int) -> list[Message]:
+        return [
+            (f"new{i % 20}", (turn * 100 + i) * SECOND, {f"m{(i + k) % 9}": 0.5 for k in range(1 + i % 3)} | {"t": "x"})
+            for i in range(60)
+        ]
+
+    async with open_gateway(database.url) as one, open_gateway(database.url) as other:
+        written = await asyncio.gather(*(gateway.write(say(turn)) for turn in range(4) for gateway in (one, other)))
+        assert sum(o.stored - o.duplicates for w in written for o in w.outcomes) == 4 * sum(len(m[2]) for m in say(0))
+        assert one.dictionary.devices == other.dictionary.devices
+        assert len(one.dictionary.devices) == 20
+    assert await fetch(database.url, "select count(*), count(distinct name) from devices") == [(20, 20)]
+    assert await fetch(database.url, "select count(*) from metrics") == [(10,)]
+    shapes = {frozenset(values) for _, _, values in say(0)}
+    assert await fetch(database.url, "select count(*) from shapes") == [(len(shapes),)]
+    missing = "select distinct device_id, shape_id from messages except select device_id, shape_id from device_shapes"
+    assert await fetch(database.url, missing) == []

@@ -1,0 +1,72 @@
+"""In: a database. Out: gateways that write to it, and looks behind them. Never a fake."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from gateway import settings
+from gateway.contracts import Written
+from gateway.layouts import Layouts
+from gateway.testing import MemoryDeadLetters
+from gateway.timescale.dictionary import Dictionary
+from gateway.timescale.pool import Direct, Pool, open_pool
+from gateway.timescale.writer import Writer
+from tests.batches import Message, batch
+
+SOON = 20.0
+"""Seconds that anything on a local server takes at most."""
+
+
+class CountingWriter(Writer):
+    """Counts the COPYs it sends."""
+
+    copies = 0
+
+    async def _copy(self, connection: Direct, table: str, columns: Sequence[str], data: bytes) -> None:
+        self.copies += 1
+        await super()._copy(connection, table, columns, data)
+
+
+class Gateway(NamedTuple):
+    """What one gateway process has: its own caches and connections."""
+
+    writer: CountingWriter
+    layouts: Layouts
+    dictionary: Dictionary
+    letters: MemoryDeadLetters
+    pool: Pool
+
+    async def write(self, *group: list[Message], atomic: bool = False) -> Written:
+        return await self.writer.write([batch(self.layouts, *messages) for messages in group], atomic=atomic)
+
+
+@asynccontextmanager
+async def open_gateway(
+    url: str, *, overwrite: bool = False, writer_type: type[CountingWriter] = CountingWriter
+) -> AsyncIterator[Gateway]:
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_pool(url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON)
+        )
+        layouts, dictionary, letters = Layouts(), Dictionary(pool), MemoryDeadLetters()
+        writer = writer_type(settings.Database(url=url), dictionary, layouts, letters, overwrite=overwrite)
+        stack.push_async_callback(writer.close)
+        yield Gateway(writer, layouts, dictionary, letters, pool)
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def fetch(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement, *values)]
+    finally:
+        await connection.close()

@@ -1,0 +1,92 @@
+"""The committer where the state machine does not look: stopping against its will, and what a slot may not wait for."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from gateway import settings
+from gateway.errors import Draining
+from gateway.layouts import Layouts
+from gateway.model import Block
+from gateway.pipeline.committer import Committer
+from gateway.testing import MemorySink
+from tests.batches import batch
+
+SOON = 5.0
+
+
+async def _no_state(blocks: Sequence[Block]) -> None:
+    pass
+
+
+async def _turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_slot_does_not_wait_for_the_state() -> None:
+    layouts = Layouts()
+    sink, gate = MemorySink(layouts), asyncio.Event()
+
+    async def publish(blocks: Sequence[Block]) -> None:
+        await gate.wait()
+
+    async with Committer(sink, publish, limits=settings.Queue(), slots=1) as committer:
+        tickets = []
+        for i in range(3):
+            tickets.append(committer.submit(batch(layouts, ("d", i, {"a": 0.5}))))
+            await _turns()
+        assert sink.writes == 3
+        assert not any(ticket.done() for ticket in tickets)
+        assert committer.in_hand == 3
+        gate.set()
+        outcomes = await asyncio.wait_for(asyncio.gather(*tickets), SOON)
+    assert [outcome.stored for outcome in outcomes] == [1, 1, 1]
+    assert committer.in_hand == 0
+
+
+async def test_what_gathers_during_a_commit_is_committed_together() -> None:
+    layouts = Layouts()
+    sink = MemorySink(layouts)
+    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+        sink.hold()
+        tickets = [committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))]
+        await _turns()
+        tickets += [committer.submit(batch(layouts, ("d", i, {"a": 0.5}))) for i in range(1, 50)]
+        sink.release()
+        await asyncio.wait_for(asyncio.gather(*tickets), SOON)
+    assert sink.writes == 2
+
+
+async def test_stopping_cancelled_answers_everyone() -> None:
+    """The process is being killed: whoever waits must hear that nothing may be taken for stored."""
+    layouts = Layouts()
+    sink = MemorySink(layouts)
+    committer = Committer(sink, _no_state, limits=settings.Queue(commit_rows=1), slots=2)
+    await committer.__aenter__()
+    sink.hold()
+    tickets = [committer.submit(batch(layouts, ("d", i, {"a": 0.5}))) for i in range(5)]
+    await _turns()
+    stopping = asyncio.create_task(committer.__aexit__())
+    await _turns()
+    assert not stopping.done()
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    results = await asyncio.wait_for(asyncio.gather(*tickets, return_exceptions=True), SOON)
+    assert [type(result) for result in results] == [Draining] * 5
+    assert (committer.in_hand, committer.batcher.rows, sink.messages) == (0, 0, {})
+
+
+async def test_a_sender_that_gives_up_during_its_commit_harms_nobody() -> None:
+    layouts = Layouts()
+    sink = MemorySink(layouts)
+    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+        sink.hold()
+        given_up, patient = (committer.submit(batch(layouts, (name, 0, {"a": 0.5}))) for name in "ab")
+        await _turns()
+        given_up.cancel()
+        sink.release()
+        assert (await asyncio.wait_for(patient, SOON)).stored == 1
+    assert {key.device for key in sink.messages} == {"a", "b"}
