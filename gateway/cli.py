@@ -1,7 +1,9 @@
 """The `gateway` command. Exit codes: 0 done, 1 it did not work (one sentence on stderr says why), 2 wrong usage."""
 
 import asyncio
+import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,7 @@ Config = Annotated[Path | None, Parameter(help="Settings file; default $GATEWAY_
 app = App(
     name="gateway",
     help="Takes in device readings over HTTP and MQTT, and answers when they are committed to TimescaleDB.",
+    version=lambda: version("device-ingestion-gateway"),
 )
 app.command(device_app)
 app.command(key_app)
@@ -129,6 +132,8 @@ def main() -> None:
         prefix = "cannot start" if isinstance(exc, StartError) else "failed"
         print(f"gateway: {prefix}: {exc.message}", file=sys.stderr)
         raise SystemExit(1) from None
+    except BrokenPipeError:  # as in "gateway settings | head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

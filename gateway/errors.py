@@ -16,7 +16,7 @@
     │   ├── SpoolFull, SpoolFault the database is away, and the spool is full or cannot be written
     │   ├── StateUnavailable      Redis cannot be reached
     │   └── Draining              this process is stopping
-    ├── SinkFault            500  the database refuses everything: a standing fault for the operator
+    ├── SinkFault            503  the database refuses everything: a standing fault for the operator
     └── StartError           the process cannot start: settings, migrations, ports, local stack
 
 Status, code and whether a retry can help are attributes; nobody asks with isinstance chains.

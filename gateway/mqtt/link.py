@@ -79,6 +79,7 @@ class Link(aiomqtt.Client):
         self.session_resumed = False
         self._why = "the connection broke"
         self._deliver = deliver
+        self._paused = False
         self._unacknowledged = bytearray()
         self._unsent_replies = 0
         self._max_packet: int | None = None
@@ -129,6 +130,21 @@ class Link(aiomqtt.Client):
         """End the connection without DISCONNECT. What was not acknowledged comes again on the next one."""
         self.alive = False
         self._loop.call_soon(self._close)  # not here: paho may be in the middle of a callback, under its lock
+
+    def pause(self) -> None:
+        """Read no more: TCP holds the broker back. Longer than twice the keepalive costs the connection."""
+        self._paused = True
+        sock = self._client.socket()
+        if sock is not None:
+            self._loop.remove_reader(sock.fileno())
+
+    def resume(self) -> None:
+        """Read again."""
+        self._paused = False
+        sock = self._client.socket()
+        if sock is not None:
+            self._loop.add_reader(sock.fileno(), self._read)
+            self._loop.call_soon(self._read)  # what is already here will not be announced
 
     def _close(self) -> None:
         self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
@@ -267,6 +283,8 @@ class Link(aiomqtt.Client):
     def _read(self) -> None:
         try:
             for _ in range(PACKETS_PER_WAKE):
+                if self._paused:
+                    return
                 seen = self._read_count
                 self._client.loop_read()
                 if seen == self._read_count and not self._holds_more():

@@ -61,10 +61,15 @@ class Session:
             attempt = 0 if loop.time() - began >= STEADY_SECS else attempt + 1
             await self._rest(attempt)
 
-    def drop(self) -> None:
-        """End the present connection; a new one follows, on which the broker repeats what is unacknowledged."""
+    def pause(self) -> None:
+        """Read no more from the present connection."""
         if self._link is not None:
-            self._link.drop()
+            self._link.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._link is not None:
+            self._link.resume()
 
     async def close(self) -> None:
         """Send the acknowledgements given so far and disconnect; the broker keeps the session. `run` then returns."""

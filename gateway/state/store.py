@@ -9,7 +9,8 @@ from typing import Any
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import ConnectionError as RedisGone
+from redis.exceptions import RedisError
 
 from gateway import settings
 from gateway.contracts import Newest
@@ -68,7 +69,7 @@ async def open_state(branch: settings.Redis, *, site: str) -> AsyncIterator[Redi
         branch.url,
         socket_timeout=branch.timeout_secs,
         socket_connect_timeout=branch.timeout_secs,
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),  # a time-out must not count twice
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisGone,)),  # a time-out must not count twice
         client_name="device-gateway",
     )
     try:

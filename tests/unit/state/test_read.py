@@ -1,0 +1,98 @@
+"""What dashboards see: the newest of each metric over all shapes and kinds, and who is known at all."""
+
+from typing import NamedTuple
+
+import pytest
+
+from gateway.errors import StateUnavailable
+from gateway.layouts import Layouts
+from gateway.state.read import DeviceState, LiveReader
+from gateway.testing import MemoryDirectory, MemorySink, MemoryState
+from tests.batches import NOON, Message, batch
+
+
+class Place(NamedTuple):
+    reader: LiveReader
+    state: MemoryState
+    directory: MemoryDirectory
+    sink: MemorySink
+    layouts: Layouts
+
+    async def report(self, *messages: Message) -> None:
+        written = await self.sink.write([batch(self.layouts, *messages)])
+        await self.state.apply(written.newest)
+
+    async def shown(self, device: str) -> dict[str, tuple[object, int, str]]:
+        found = await self.reader.device(device)
+        assert found is not None
+        assert (found.device, found.source) == (device, "redis")
+        return {name: (each.value, each.time_us - NOON, each.kind.value) for name, each in found.metrics.items()}
+
+
+@pytest.fixture
+def place() -> Place:
+    layouts = Layouts()
+    state, directory, sink = MemoryState(), MemoryDirectory(), MemorySink(layouts)
+    return Place(LiveReader(state, sink, directory), state, directory, sink, layouts)
+
+
+async def test_each_metric_is_shown_with_its_newest_value_and_time(place: Place) -> None:
+    await place.report(("d", 5, {"a": 1.5, "b": 2.5}), ("d", 9, {"a": 3.5}), ("d", 7, {"b": 0.5, "c": 1.5}))
+    assert await place.shown("d") == {"a": (3.5, 9, "double"), "b": (0.5, 7, "double"), "c": (1.5, 7, "double")}
+
+
+async def test_every_kind_is_shown_as_it_was_said(place: Place) -> None:
+    await place.report(("d", 0, {"on": True, "off": False, "n": 2**63 - 1, "t": "ü", "a": -0.5}))
+    found = await place.shown("d")
+    assert found == {
+        "on": (True, 0, "bool"),
+        "off": (False, 0, "bool"),
+        "n": (2**63 - 1, 0, "int"),
+        "t": ("ü", 0, "text"),
+        "a": (-0.5, 0, "double"),
+    }
+    assert found["on"][0] is True
+
+
+async def test_of_two_kinds_the_newer_is_shown(place: Place) -> None:
+    await place.report(("d", 0, {"a": 21.5}), ("d", 1, {"a": "ERR"}))
+    assert await place.shown("d") == {"a": ("ERR", 1, "text")}
+    await place.report(("d", 2, {"a": 22.5}))
+    assert await place.shown("d") == {"a": (22.5, 2, "double")}
+
+
+async def test_at_the_same_time_the_older_shape_wins(place: Place) -> None:
+    await place.report(("d", 0, {"a": 1.5, "b": 1.5}))
+    await place.report(("d", 0, {"a": 2.5}))
+    assert (await place.shown("d"))["a"] == (1.5, 0, "double")
+
+
+async def test_many_are_given_in_the_order_asked(place: Place) -> None:
+    await place.report(*((f"d{i}", i, {"a": i + 0.5}) for i in range(5)))
+    found = await place.reader.devices(["d3", "nobody", "d0", "d3"])
+    assert [each and each.device for each in found] == ["d3", None, "d0", "d3"]
+    assert await place.reader.devices([]) == []
+
+
+async def test_a_registered_device_without_readings_is_empty_and_a_stranger_is_none(place: Place) -> None:
+    place.directory.add("quiet")
+    assert await place.reader.devices(["quiet", "stranger"]) == [DeviceState("quiet", {}, "redis"), None]
+
+
+async def test_devices_with_a_state_are_not_looked_up(place: Place) -> None:
+    await place.report(("d", 0, {"a": 0.5}))
+    await place.reader.devices(["d"])
+    assert place.directory.looked_up == []
+
+
+async def test_a_shape_nobody_knows_is_left_out(place: Place) -> None:
+    """A state that was written from a database restored to an earlier day."""
+    await place.report(("d", 0, {"a": 0.5}), ("d", 1, {"b": 0.5}))
+    place.sink._shape_ids = dict(list(place.sink._shape_ids.items())[:1])
+    assert set(await place.shown("d")) == {"a"}
+
+
+async def test_a_state_that_is_away_is_said_so(place: Place) -> None:
+    place.state.away = True
+    with pytest.raises(StateUnavailable):
+        await place.reader.device("d")
