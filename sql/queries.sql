@@ -201,10 +201,39 @@ create temp table if not exists stage (
     n int4, time timestamptz, device_id int4, shape_id int4, values float8[], ints int8[], texts text[]
 ) on commit delete rows;
 
--- name: staged_repeats
--- Staged rows whose key is stored already: with the same values, and with others. $1 and $2 bound the times for chunk exclusion.
-select coalesce(array_agg(s.n) filter (where m.same), '{}') as duplicates,
-       coalesce(array_agg(s.n) filter (where not m.same), '{}') as conflicts
+-- name: insert_staged
+-- Gives the staged rows that were not inserted: their key is stored already, or was committed elsewhere meanwhile.
+with fresh as (
+    insert into messages (time, device_id, shape_id, values, ints, texts)
+    select time, device_id, shape_id, values, ints, texts from stage order by n
+    on conflict (device_id, shape_id, time) do nothing
+    returning device_id, shape_id, time
+)
+select coalesce(array_agg(s.n), '{}')
+from stage s
+where not exists (
+    select from fresh f where f.device_id = s.device_id and f.shape_id = s.shape_id and f.time = s.time
+);
+
+-- name: upsert_staged
+-- The same for "overwrite": gives the staged rows that say what is stored already.
+with fresh as (
+    insert into messages as m (time, device_id, shape_id, values, ints, texts)
+    select time, device_id, shape_id, values, ints, texts from stage order by n
+    on conflict (device_id, shape_id, time) do update
+        set values = excluded.values, ints = excluded.ints, texts = excluded.texts
+        where (m.values, m.ints, m.texts) is distinct from (excluded.values, excluded.ints, excluded.texts)
+    returning device_id, shape_id, time
+)
+select coalesce(array_agg(s.n), '{}')
+from stage s
+where not exists (
+    select from fresh f where f.device_id = s.device_id and f.shape_id = s.shape_id and f.time = s.time
+);
+
+-- name: staged_duplicates
+-- Of the staged rows $3, those that are stored with the same values. $1 and $2 bound the times for chunk exclusion.
+select coalesce(array_agg(s.n), '{}')
 from stage s
 cross join lateral (
     select o.values is not distinct from s.values
@@ -214,19 +243,8 @@ cross join lateral (
     where o.device_id = s.device_id and o.shape_id = s.shape_id and o.time = s.time
       and o.time between $1 and $2
     limit 1
-) m;
-
--- name: insert_staged
-insert into messages (time, device_id, shape_id, values, ints, texts)
-select time, device_id, shape_id, values, ints, texts from stage order by n
-on conflict (device_id, shape_id, time) do nothing;
-
--- name: upsert_staged
-insert into messages as m (time, device_id, shape_id, values, ints, texts)
-select time, device_id, shape_id, values, ints, texts from stage order by n
-on conflict (device_id, shape_id, time) do update
-    set values = excluded.values, ints = excluded.ints, texts = excluded.texts
-    where (m.values, m.ints, m.texts) is distinct from (excluded.values, excluded.ints, excluded.texts);
+) m
+where s.n = any ($3::int4[]) and m.same;
 
 -- Dead letters
 

@@ -5,8 +5,9 @@
                   ↑     └ not now ──┐                   │
                   └── wait, jitter ─┘
 
-What waits for the database stays unacknowledged, so the broker's window (Receive Maximum) is the back-pressure. When a
-connection is gone its messages are dropped here, because the broker sends them again. QoS 0 has neither.
+What waits for the database stays unacknowledged, so the broker's window (Receive Maximum) is the back-pressure; one that
+sends more is held back by not reading. When a connection is gone its messages are dropped here, because the broker sends
+them again. QoS 0 has neither: what does not fit is dropped and counted.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from gateway.settings import Mqtt
 from gateway.telemetry import events, mqtt_events
 
 MAX_HELD_BYTES = 64 * 2**20
-"""Payload bytes in hand, for each QoS; one message more is taken, whatever its size."""
+"""Payload bytes in hand, for each QoS; the message that passes it is still taken, whatever its size."""
 RETRY_BASE_SECS = 1.0
 RETRY_CAP_SECS = 5.0
 UNWIND_SECS = 0.5
@@ -67,6 +68,7 @@ class Consumer:
         self._arrivals = 0
         self._dropped = 0
         self._reporting = False
+        self._paused = False
         self._stopping = False
         self._runner: asyncio.Task[None] | None = None
 
@@ -106,25 +108,25 @@ class Consumer:
     def _arrived(self, message: Message) -> None:
         self._arrivals += 1
         self._report_soon()
-        in_hand = len(self._hand) if message.qos else len(self._loose)
-        if self._stopping or in_hand >= self._max_messages or self._held_bytes[message.qos] >= MAX_HELD_BYTES:
-            self._turn_away(message)
+        if self._stopping or (message.qos == 0 and self._is_full(0)):
+            self._dropped += message.qos == 0  # QoS 1 comes again
             return
-        self._held_bytes[message.qos] += len(message.payload)
         item = _Item(message)
         if message.qos:
             self._hand.append(item)
         else:
             self._loose.add(item)
+        self._held_bytes[message.qos] += len(message.payload)
         item.task = asyncio.create_task(self._process(item), name="mqtt.message")
         self._tasks.add(item.task)
+        if message.qos and self._is_full(1) and not self._paused:
+            self._paused = True
+            mqtt_events.paused(len(self._hand), self._held_bytes[1])
+            self._session.pause()
 
-    def _turn_away(self, message: Message) -> None:
-        if message.qos == 0:
-            self._dropped += 1
-        elif not self._stopping:
-            mqtt_events.window_exceeded(len(self._hand), self._held_bytes[1])
-            self._session.drop()
+    def _is_full(self, qos: int) -> bool:
+        held = len(self._hand) if qos else len(self._loose)
+        return held >= self._max_messages or self._held_bytes[qos] >= MAX_HELD_BYTES
 
     async def _process(self, item: _Item) -> None:
         message = item.message
@@ -174,6 +176,9 @@ class Consumer:
             message = hand.popleft().message
             self._held_bytes[1] -= len(message.payload)
             message.ack()
+        if self._paused and 2 * len(hand) <= self._max_messages and 2 * self._held_bytes[1] <= MAX_HELD_BYTES:
+            self._paused = False
+            self._session.resume()
 
     def _drop_unacknowledged(self) -> None:
         """Forget what came on a connection that is gone. QoS 0 goes on: nobody sends it again."""
@@ -182,6 +187,7 @@ class Consumer:
                 item.task.cancel()
         self._hand.clear()
         self._held_bytes[1] = 0
+        self._paused = False
         self._report_soon()
 
     def _report_soon(self) -> None:
@@ -219,7 +225,7 @@ def build(
     topics = parse_topic(settings.topic, share=settings.share)
     session = Session(settings, topics.subscription, client_id=client_id, rng=rng)
     judge = Judge(topics, door, encode=encode, max_payload_bytes=settings.max_payload_bytes)
-    # Twice the window: after a resume, brokers were seen to send up to twice of it.
+    # Twice the window: mosquitto 2.0.11 (Debian 12) sends more than it may, others after a resume.
     return Consumer(session, judge, dead_letters, max_messages=2 * settings.receive_max, rng=rng)
 
 

@@ -38,12 +38,12 @@ def taken(messages: int, *, in_hand: int) -> None:
     metrics.mqtt_in_hand.set(in_hand)
 
 
-def window_exceeded(messages: int, size: int) -> None:
-    """Say that the broker sent more than it may; the connection is dropped and nothing is acknowledged."""
+def paused(messages: int, size: int) -> None:
+    """Say that as much is in hand as can be held, and the broker sends on: it is read again when half is stored."""
     events.say(
-        "error",
-        "mqtt_window_exceeded",
-        "MQTT broker sent more than can be held; dropping the connection.",
+        "warning",
+        "mqtt_paused",
+        "MQTT messages come faster than they are stored, beyond the window; not reading for now.",
         messages=messages,
         bytes=size,
         setting="mqtt.receive_max",

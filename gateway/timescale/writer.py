@@ -1,7 +1,7 @@
 """Groups of batches → committed rows: one binary COPY and one COMMIT where nothing stands in the way.
 
-A key that is stored already (23505) sends the group the slow way: COPY to a temporary table, compare with what is
-stored, INSERT the rest. A row that the database refuses for its data is found by halving and put into the dead letters.
+A key that is stored already (23505) sends the group the slow way: COPY to a temporary table, INSERT what is new, compare
+the rest with what is stored. A row that the database refuses for its data is found by halving and put into the dead letters.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -14,18 +14,16 @@ from numpy.typing import NDArray
 
 from gateway import settings
 from gateway.contracts import DeadLetters, LayoutTable, Written
-from gateway.errors import Reason, SinkUnavailable
+from gateway.errors import Reason
 from gateway.model import Batch, Block, Outcome
 from gateway.telemetry import events
 from gateway.timescale import copy_format
-from gateway.timescale.assemble import CONFLICT, DUPLICATE, REJECTED, STORED, Group, Sorted, newest
+from gateway.timescale.assemble import CONFLICT, DUPLICATE, REJECTED, Group, Sorted, newest
 from gateway.timescale.deadletters import to_letters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.pool import DATABASE_ERRORS, Direct, classify, connect, translated
 from gateway.timescale.queries import query
 
-RACES = 5
-"""How often the slow way starts again because another gateway committed the same key in between."""
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,40 +132,24 @@ class Writer:
         return Written(line.outcomes(), newest(_stored(line, parts)))
 
     async def _stage(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
-        """Insert what is new; give each row whose key is stored already its verdict."""
+        """Insert what is new, or else give it its verdict. Looks after inserting: no other gateway can come between."""
         await self._copy_to_stage(connection, parts)
-        count = sum([len(part.messages) for part in parts])
-        for _ in range(RACES):
-            duplicates, conflicts = await _repeats(connection, parts)
-            if await self._insert_staged(connection, count - len(duplicates), len(conflicts)):
-                line.verdicts[duplicates] = DUPLICATE
-                line.verdicts[conflicts] = CONFLICT if not self._overwrite else STORED
-                return
-        raise SinkUnavailable("the same keys are being written elsewhere; try again")
+        kept: list[int] = await connection.fetchval(query("upsert_staged" if self._overwrite else "insert_staged"))
+        messages = _messages(parts)
+        line.verdicts[messages[kept]] = DUPLICATE if self._overwrite else CONFLICT
+        if kept and not self._overwrite:
+            line.verdicts[messages[await _unchanged(connection, parts, kept)]] = DUPLICATE
 
     async def _settle(self, connection: Direct, line: Group) -> None:
         """Give messages that repeat a refused one of their group a verdict of their own."""
         contested = line.settle()
         if not contested:
             return
+        messages = _messages(contested)
         async with connection.transaction():
             await self._copy_to_stage(connection, contested)
-            duplicates, _ = await _repeats(connection, contested)
-        line.verdicts[duplicates] = DUPLICATE
-
-    async def _insert_staged(self, connection: Direct, fresh: int, conflicts: int) -> bool:
-        """Insert; False (and nothing inserted) if a key appeared since it was looked for."""
-        expected = fresh if self._overwrite else fresh - conflicts
-        if not expected:
-            return True
-        savepoint = connection.transaction()
-        await savepoint.start()
-        done = await connection.execute(query("upsert_staged" if self._overwrite else "insert_staged"))
-        if int(done.rpartition(" ")[2]) == expected:
-            await savepoint.commit()
-            return True
-        await savepoint.rollback()
-        return False
+            same = await _unchanged(connection, contested, list(range(len(messages))))
+        line.verdicts[messages[same]] = DUPLICATE
 
     async def _copy_to_stage(self, connection: Direct, parts: list[Sorted]) -> None:
         data = copy_format.encode(_blocks(parts), numbered=True)
@@ -230,13 +212,16 @@ async def _drop(connection: Direct) -> None:
         connection.terminate()
 
 
-async def _repeats(connection: Direct, parts: Sequence[Sorted]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the staged messages whose key is stored already: with the same values, and with others."""
-    messages = np.concatenate([part.messages for part in parts])
+async def _unchanged(connection: Direct, parts: Sequence[Sorted], staged: list[int]) -> list[int]:
+    """Return which of these staged rows are stored with the same values."""
     times = np.concatenate([part.block.times for part in parts])
-    found = await connection.fetchrow(query("staged_repeats"), _moment(int(times.min())), _moment(int(times.max())))
-    assert found is not None  # noqa: S101 - aggregates always give a row
-    return messages[found["duplicates"]], messages[found["conflicts"]]
+    bounds = _moment(int(times.min())), _moment(int(times.max()))
+    same: list[int] = await connection.fetchval(query("staged_duplicates"), *bounds, staged)
+    return same
+
+
+def _messages(parts: Sequence[Sorted]) -> NDArray[np.intp]:
+    return np.concatenate([part.messages for part in parts])
 
 
 def _moment(us: int) -> datetime:

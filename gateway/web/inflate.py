@@ -26,9 +26,7 @@ def inflate(data: bytes, *, encoding: str, limit: int) -> bytes:
         case "deflate":
             return _inflate(data, ZLIB if _is_zlib(data) else RAW, limit)
         case other:
-            raise UnsupportedMedia(
-                f"content encoding {other[:60]!r} is not read here; send gzip, deflate or none", encoding=other[:60]
-            )
+            raise UnsupportedMedia(f"content encoding {other[:60]!a} is not read here; send gzip, deflate or none")
 
 
 def _inflate(data: bytes, wbits: int, limit: int) -> bytes:

@@ -29,13 +29,13 @@ def require_json(request: Request) -> None:
     """Raise UnsupportedMedia unless the body is application/json, or says nothing about itself."""
     media = request.headers.getone("content-type", JSON)
     if media != JSON and media.partition(";")[0].strip().lower() != JSON:
-        raise UnsupportedMedia(f"media type {shown(media)} is not read here; send {JSON}", media=media[:SHOWN])
+        raise UnsupportedMedia(f"media type {shown(media)} is not read here; send {JSON}", media=shown(media))
 
 
 def refuse_unknown(given: Mapping[str, str], *, known: str) -> None:
     """Raise BadRequest for query parameters that nothing has asked for."""
     for name in given:
-        raise BadRequest(f"there is no parameter {shown(name)}; known here: {known}", parameter=name[:SHOWN])
+        raise BadRequest(f"there is no parameter {shown(name)}; known here: {known}", parameter=shown(name))
 
 
 def shown(text: str) -> str:

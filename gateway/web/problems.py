@@ -4,6 +4,7 @@ The stable part for clients is `code`. A mistake of ours becomes a bare 500 whos
 """
 
 import asyncio
+import json
 import math
 from http import HTTPStatus
 from random import Random
@@ -119,7 +120,10 @@ def _document(problem: Problem, request_id: str, retry_after: float | None) -> b
         "code": problem.code,
         "request_id": request_id,
     }
-    return orjson.dumps(document, default=str)
+    try:
+        return orjson.dumps(document, default=str)
+    except TypeError:  # header bytes outside ASCII reach us as lone surrogates, which no JSON may hold
+        return json.dumps(document, default=str, ensure_ascii=False).encode(errors="replace")
 
 
 def _headers(problem: Problem, retry_after: float | None) -> dict[str, str]:

@@ -51,7 +51,7 @@ def is_storable(text: str) -> bool:
 def _judge_text(name: str, value: str) -> Metric | Flaw:
     if is_storable(value):
         return Metric(name, Kind.TEXT)
-    size = len(value.encode("utf-8", "surrogatepass"))
+    size = len(value.encode("utf-8", "replace"))
     return Flaw(Reason.TEXT_TOO_LONG, value=size) if size > MAX_TEXT_BYTES else Flaw(Reason.BAD_TEXT)
 
 

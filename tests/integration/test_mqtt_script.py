@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from gateway.errors import Overloaded
+from gateway.mqtt import consumer
 from gateway.settings import Mqtt
 from tests.mqtt_ground.parts import CLEAN, Gate, Letters, ScriptedIntake, consumer_of, failing, running, until
 from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet, scripted_broker
@@ -140,18 +141,55 @@ async def test_it_comes_back_when_hung_up_on_right_after_connecting(broker: Scri
         assert broker.connects == 4
 
 
-async def test_a_broker_that_ignores_the_window_is_dropped(broker: ScriptedBroker) -> None:
+async def test_a_broker_that_ignores_the_window_is_held_back(broker: ScriptedBroker) -> None:
+    gate = Gate()
+    intake = ScriptedIntake(gate)
+    mids = list(range(1, 501))
+    async with running(settings(broker, receive_max=5), intake):
+        peer = broker.peers[0]
+        for mid in mids:
+            peer.send(TOPIC, b"%d" % mid, mid=mid)
+        await until(lambda: len(intake.begun) == 10)
+        peer.send(TOPIC, b"last", mid=501)
+        await asyncio.sleep(0.05)  # nothing to wait for: it must not read on
+        assert len(intake.begun) == 10
+        for mid in mids[:5]:
+            gate.open(b"%d" % mid)
+        await until(lambda: len(intake.begun) == 15, "reading again when half is stored")
+        gate.open_all()
+        await until(lambda: peer.acks == [*mids, 501])
+    assert broker.connects == 1
+
+
+async def test_large_messages_are_bounded_by_their_bytes(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_HELD_BYTES", 250_000)
+    gate = Gate()
+    intake = ScriptedIntake(gate)
+    bodies = [bytes((number,)) * 100_000 for number in range(20)]
+    async with running(settings(broker), intake):
+        peer = broker.peers[0]
+        for mid, body in enumerate(bodies, start=1):
+            peer.send(TOPIC, body, mid=mid)
+        await until(lambda: intake.begun == bodies[:3])
+        await asyncio.sleep(0.05)  # nothing to wait for: it must not read on
+        assert len(intake.begun) == 3
+        gate.open_all()
+        await until(lambda: peer.acks == list(range(1, 21)))
+    assert intake.begun == bodies
+
+
+async def test_a_pause_does_not_outlive_its_connection(broker: ScriptedBroker) -> None:
     gate = Gate()
     intake = ScriptedIntake(gate)
     async with running(settings(broker, receive_max=5), intake):
-        first = broker.peers[0]
-        for mid in range(1, 12):  # 2 x 5 may be in hand, the 11th may not
-            first.send(TOPIC, b"%d" % mid, mid=mid)
-        await until(lambda: len(broker.peers) == 2, "a new connection")
-        await until(lambda: first.gone)
-        assert first.acks == []
-        assert len(intake.begun) == 10
+        for mid in range(1, 30):
+            broker.peers[0].send(TOPIC, b"%d" % mid, mid=mid)
+        await until(lambda: len(intake.begun) == 10)
+        broker.peers[0].writer.transport.abort()
         gate.open_all()
+        await until(lambda: len(broker.peers) == 2)
         broker.peers[1].send(TOPIC, b"again", mid=1)
         await until(lambda: broker.peers[1].acks == [1])
 

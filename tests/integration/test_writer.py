@@ -3,18 +3,22 @@
 import asyncio
 import json
 import math
-from typing import Any, ClassVar
+from typing import Any
 
+import asyncpg
 import pytest
 
 from gateway import wire
 from gateway.errors import SinkUnavailable
-from gateway.timescale.pool import Direct
 from gateway.timescale.queries import query
 from tests.batches import NOON, SECOND, Message, Said, said
 from tests.ground.databases import Database
-from tests.integration.writing import SOON, CountingWriter, Gateway, execute, fetch, open_gateway
+from tests.integration.writing import SOON, execute, fetch, open_gateway
 
+RIVAL = """
+insert into messages (time, device_id, shape_id, values)
+select time + interval '1 microsecond', device_id, shape_id, array[$1::float8] from messages
+"""
 DAY = 86_400 * SECOND
 COUNT = "select count(*) from messages"
 REFUSE = """
@@ -158,50 +162,41 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
             await gateway.write([("d", 0, {"a": 0.5})])
 
 
-class Raced(CountingWriter):
-    """Lets another gateway commit a message each time it is about to insert what it has looked at."""
-
-    rivals: ClassVar[list[tuple[Gateway, Message]]] = []
-
-    async def _insert_staged(self, connection: Direct, fresh: int, conflicts: int) -> bool:
-        if self.rivals:
-            rival, message = self.rivals.pop(0)
-            await rival.write([message])
-        return await super()._insert_staged(connection, fresh, conflicts)
-
-
-async def test_keys_that_appear_between_look_and_insert_are_seen(database: Database) -> None:
-    messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(4)]
-    async with open_gateway(database.url) as rival, open_gateway(database.url, writer_type=Raced) as gateway:
-        await rival.write(messages[:1])
-        Raced.rivals[:] = [(rival, messages[1]), (rival, ("d", 2, {"a": 9.5}))]
-        assert said(await gateway.write(messages)) == [Said(3, 2, [2])]
-    assert await fetch(database.url, COUNT) == [(4,)]
-
-
-async def test_overwriting_what_appears_between_look_and_insert(database: Database) -> None:
-    messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(4)]
-    async with (
-        open_gateway(database.url) as rival,
-        open_gateway(database.url, writer_type=Raced, overwrite=True) as gateway,
-    ):
-        await rival.write(messages[:1])
-        Raced.rivals[:] = [(rival, messages[1]), (rival, ("d", 2, {"a": 9.5}))]
-        assert said(await gateway.write(messages)) == [Said(4, 2)]
-    values = await fetch(database.url, "select values[1] from messages order by time")
-    assert values == [(0.5,), (1.5,), (2.5,), (3.5,)]
+@pytest.mark.parametrize("overwrite", [False, True], ids=["keep_first", "overwrite"])
+@pytest.mark.parametrize(
+    ("value", "ends", "kept_first", "overwritten"),
+    [
+        (1.5, "commit", Said(3, 2), Said(3, 2)),
+        (9.5, "commit", Said(2, 1, [1]), Said(3, 1)),
+        (9.5, "rollback", Said(3, 1), Said(3, 1)),
+    ],
+)
+async def test_a_key_that_another_gateway_is_just_writing(
+    database: Database, overwrite: bool, value: float, ends: str, kept_first: Said, overwritten: Said
+) -> None:
+    """The rival has inserted the key and not committed when ours comes to it."""
+    messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(3)]
+    async with open_gateway(database.url, overwrite=overwrite) as gateway:
+        await gateway.write(messages[:1])
+        rival = await asyncpg.connect(database.url)
+        transaction = rival.transaction()
+        await transaction.start()
+        await rival.execute(RIVAL, value)
+        writing = asyncio.create_task(gateway.write(messages))
+        await _until_waiting(database.url)
+        await (transaction.commit() if ends == "commit" else transaction.rollback())
+        await rival.close()
+        written = await asyncio.wait_for(writing, SOON)
+    assert said(written) == [overwritten if overwrite else kept_first]
+    stored = [0.5, 9.5 if ends == "commit" and value != 1.5 and not overwrite else 1.5, 2.5]
+    assert await fetch(database.url, "select values[1] from messages order by time") == [(each,) for each in stored]
 
 
-async def test_a_race_without_end_is_given_up_with_nothing_stored(database: Database) -> None:
-    messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(20)]
-    async with open_gateway(database.url) as rival, open_gateway(database.url, writer_type=Raced) as gateway:
-        await rival.write(messages[:1])
-        Raced.rivals[:] = [(rival, message) for message in messages[1:7]]
-        with pytest.raises(SinkUnavailable, match="elsewhere"):
-            await gateway.write(messages)
-        assert await fetch(database.url, COUNT) == [(6,)]
-        Raced.rivals[:] = []
-        assert said(await gateway.write(messages)) == [Said(20, 6)]
+async def _until_waiting(url: str) -> None:
+    waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(SOON):
+        while not await fetch(url, waiting):  # noqa: ASYNC110 - it is the server's lock
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -217,7 +212,7 @@ async def test_only_chunks_within_the_bounds_are_looked_at(timescale_db: Databas
                 )
                 first = await connection.fetchval("select min(time) from messages")
                 plan = await connection.fetchval(
-                    "explain (analyze, format json) " + query("staged_repeats"), first, first
+                    "explain (analyze, format json) " + query("staged_duplicates"), first, first, [0]
                 )
     scanned = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if "_hyper_" in node.get("Relation Name", "")]
     assert sum(node["Actual Loops"] > 0 for node in scanned) == 1

@@ -43,15 +43,13 @@ class Gateway(NamedTuple):
 
 
 @asynccontextmanager
-async def open_gateway(
-    url: str, *, overwrite: bool = False, writer_type: type[CountingWriter] = CountingWriter
-) -> AsyncIterator[Gateway]:
+async def open_gateway(url: str, *, overwrite: bool = False) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             open_pool(url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON)
         )
         layouts, dictionary, letters = Layouts(), Dictionary(pool), MemoryDeadLetters()
-        writer = writer_type(settings.Database(url=url), dictionary, layouts, letters, overwrite=overwrite)
+        writer = CountingWriter(settings.Database(url=url), dictionary, layouts, letters, overwrite=overwrite)
         stack.push_async_callback(writer.close)
         yield Gateway(writer, layouts, dictionary, letters, pool)
 

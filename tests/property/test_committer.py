@@ -87,22 +87,18 @@ class Committing(RuleBasedStateMachine):
         value = "x" * 900 if wide else "x"
         messages: list[Message] = [(f"d{len(self.sent)}", i, {"t": value}) for i in range(rows)]
         made = batch(self.layouts, *messages)
+        self.loop.run_until_complete(self._submit(made, atomic=atomic))
+
+    async def _submit(self, made: Batch, *, atomic: bool) -> None:
         queue = self.committer.batcher
-        fits = queue.rows + rows <= LIMITS.max_rows and queue.size + made.size <= LIMITS.max_bytes
+        fits = queue.rows + len(made) <= LIMITS.max_rows and queue.size + made.size <= LIMITS.max_bytes
         if fits or not len(queue):
-            self.sent.append(Sent(made, self._submit(made, atomic=atomic), atomic))
+            self.sent.append(Sent(made, self.committer.submit(made, atomic=atomic), atomic))
             return
         with pytest.raises(Overloaded) as caught:
-            self._submit(made, atomic=atomic)
+            self.committer.submit(made, atomic=atomic)
         assert caught.value.retry_after
         assert caught.value.details["limit"] in {"queue.max_rows", "queue.max_bytes"}
-
-    def _submit(self, made: Batch, *, atomic: bool) -> "asyncio.Future[Outcome]":
-        async def send() -> list[asyncio.Future[Outcome]]:
-            return [self.committer.submit(made, atomic=atomic)]
-
-        (ticket,) = self.loop.run_until_complete(send())
-        return ticket
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())

@@ -145,6 +145,10 @@ MANY_MILLIS = st.lists(st.integers(5 * 10**9, 5 * 10**12 - 1), min_size=SMALL + 
 
 @many
 @given(st.lists(NUMBERS | st.none(), max_size=SMALL + 4) | MANY_MILLIS, st.integers(0, 2**51))
+@example([5 * 10**12] + [5 * 10**9] * SMALL, 0)
+@example([5 * 10**12 - 1] + [5 * 10**9] * SMALL, 0)
+@example([5 * 10**9 - 1] + [5 * 10**9] * SMALL, 0)
+@example([-0.0, 0, None], 7)
 def test_a_column_is_its_timestamps_one_by_one(stamps: list[int | float | None], received_us: int) -> None:
     expected = [received_us + i if ts is None else to_us(ts) for i, ts in enumerate(stamps)]
     assert column(stamps, received_us).tolist() == expected

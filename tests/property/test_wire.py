@@ -15,7 +15,7 @@ from gateway.model import MAX_EXACT, Decoded, Outcome, Refusal
 from gateway.wire import careful, native
 from gateway.wire.timestamps import MAX_US, to_us
 from gateway.wire.verdicts import is_storable
-from tests.property.bodies import bodies, hostile, items, mutated, plain_bodies
+from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
 from tests.unit.wire.decoded import RECEIVED_US, Message, resolve, to_messages
 
 DECLARED = ("count",)
@@ -67,8 +67,12 @@ def test_any_bytes_become_readings_refusals_or_a_clean_no(body: bytes, device: s
 @example(body=b'{"device": "d", "ts": 1732277000123456789, "values": {"t": 1}}', device=None)
 @example(body=b'{"device": "d", "values": {"t": 9007199254740993}}', device=None)
 @example(body=b'{"device": "d", "values": {"t": -9007199254740993, "s": ""}}', device=None)
+@example(body=dump({"device": "d", "ts": list(range(40)), "values": {"t": [2**53 + 1, *range(39)]}}), device=None)
+@example(body=dump({"device": "d", "ts": list(range(40)), "values": {"t": [-(2**53) - 1, *range(39)]}}), device=None)
 @example(body=b'{"device": "d", "device": "e", "values": {"t": 1, "t": true, "t": "x"}}', device=None)
 @example(body=b"[]", device=None)
+@example(body=b'[{"readings": []}, {"readings": [{"values": {"t": 1}}]}]', device="d1")
+@example(body=b'[{"ts": [], "values": {"t": []}}, {"ts": [1], "values": {"t": [1]}}]', device="d1")
 def test_what_is_read_whole_is_read_the_same_item_by_item(body: bytes, device: str | None) -> None:
     whole, single = make_layouts(), make_layouts()
     batch = native.decode(body, whole, device=device, received_us=RECEIVED_US)

@@ -8,8 +8,8 @@ import pytest
 from gateway import settings
 from gateway.advice import refuse
 from gateway.errors import Reason
-from gateway.model import Decoded, Outcome, Principal, Refusal, Role
-from gateway.receipts import late_refusals, to_json, to_receipt
+from gateway.model import Outcome, Principal, Refusal, Role
+from gateway.receipts import late_refusals
 from tests.unit.admission.door import ADMIN, NOW, SEC, Door, said
 
 GOOD = said("d1", t=1)
@@ -29,6 +29,10 @@ class Case(NamedTuple):
 
 
 NAMELESS: dict[str, Any] = {"ts": NOW, "values": {"t": 1, "h": 2}}
+CONFLICT = (
+    "other values are stored for this device, metrics and time, and were kept; "
+    "use another time, or set devices.conflict=overwrite"
+)
 NOTHING_TO_SAY = "leave the metric out when there is nothing to say"
 
 CASES = [
@@ -229,15 +233,7 @@ async def test_refusals_that_the_database_gives() -> None:
     answer = await door.post([GOOD, said("d1", t=1, h=2), said("d1", t=3)])
     outcome = Outcome(stored=1, conflicts=[1], rejected=[(2, "value out of range for type smallint: '70000'")])
     assert late_refusals(answer.batch, outcome, door.layouts.table) == [
-        Refusal(
-            1,
-            "/1",
-            "conflict",
-            "other values are stored for this device, metrics and time, and were kept; "
-            "use another time, or set devices.conflict=overwrite",
-            device="d1",
-            readings=2,
-        ),
+        Refusal(1, "/1", "conflict", CONFLICT, device="d1", readings=2),
         Refusal(
             2,
             "/2",
@@ -302,41 +298,3 @@ def test_a_refusal_stays_short_and_can_be_sent_whatever_was_posted(value: object
 )
 def test_a_pointer_ends_before_a_key_that_cannot_be_repeated(path: str, kept: str) -> None:
     assert refuse(Reason.BAD_VALUE, 7, path).path == kept
-
-
-# --- the receipt ---
-
-
-async def test_a_receipt_adds_up_in_readings() -> None:
-    door = Door()
-    door.directory.add("d1")
-    posted = [said(t=1), said(t=1, h=2), said(t=None), said("d9", t=1, h=2), said(t=1, h=2, x=3), said(t=4, h=None)]
-    answer = await door.post(posted)
-    outcome = Outcome(stored=2, duplicates=1, conflicts=[1], rejected=[(2, "no")])
-    decoded = Decoded(answer.batch, answer.refusals)
-    refusals = answer.refusals + late_refusals(answer.batch, outcome, door.layouts.table)
-    receipt = to_receipt(decoded, outcome, refusals, door.layouts.table, max_errors=3)
-    assert (receipt.accepted, receipt.duplicates, receipt.conflicts, receipt.refused) == (2, 1, 2, 7)
-    assert receipt.accepted + receipt.conflicts + receipt.refused == 11 == answer.received
-    assert [error.code for error in receipt.errors] == ["bad_value", "bad_value", "unknown_device"]
-    assert receipt.errors_truncated
-    assert receipt.status == 207
-
-
-async def test_a_receipt_in_json_leaves_out_what_says_nothing() -> None:
-    door = Door()
-    door.directory.add("d1")
-    answer = await door.post([said(t=1), 5])
-    decoded = Decoded(answer.batch, answer.refusals)
-    receipt = to_receipt(decoded, Outcome(stored=1), answer.refusals, door.layouts.table, max_errors=100)
-    assert msgspec.json.decode(to_json(receipt)) == {
-        "accepted": 1,
-        "duplicates": 0,
-        "conflicts": 0,
-        "refused": 1,
-        "durability": "db",
-        "errors": [
-            {"index": 1, "path": "/1", "code": "bad_item", "message": answer.refusals[0].message},
-        ],
-        "errors_truncated": False,
-    }

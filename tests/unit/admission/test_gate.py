@@ -80,10 +80,17 @@ async def test_a_device_disabled_meanwhile_is_refused_once_forgotten(door: Door)
 
 
 async def test_a_metric_declared_int_meanwhile_is_a_new_kind(door: Door) -> None:
-    assert (await door.post(said(count=7))).messages[0].values == {"count": ("double", 7.0)}
+    posted = [said(count=7), said(count=7, on=True)]
+    before = await door.post(posted[0]), await door.post(posted[1])
     door.layouts.declare_ints(["count"])
     door.gate.forget()
-    assert (await door.post(said(count=7))).messages[0].values == {"count": ("int", 7)}
+    after = await door.post(posted[0]), await door.post(posted[1])
+    assert [answer.messages[0].values["count"] for answer in (*before, *after)] == [
+        ("double", 7.0),
+        ("double", 7.0),
+        ("int", 7),
+        ("int", 7),
+    ]
 
 
 async def test_memory_is_bounded_and_learns_anew(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,6 +239,7 @@ async def test_a_timestamp_ahead(door: Door, ahead_us: int, codes: list[str], *,
     answer = await door.post([said(t=1, ts=NOW + ahead_us), said(t=2)])
     assert answer.codes == codes
     assert [m.time_us for m in answer.messages] == [NOW + ahead_us, NOW][len(codes) :]
+    assert all("is 301 s ahead" in refusal.message for refusal in answer.refusals)
 
 
 @pytest.mark.parametrize(("age_us", "codes"), [(10 * DAY - 1, []), (10 * DAY, []), (10 * DAY + 1, ["too_old"])])

@@ -68,7 +68,8 @@ async def test_at_the_same_time_the_older_shape_wins(place: Place) -> None:
 
 
 async def test_many_are_given_in_the_order_asked(place: Place) -> None:
-    await place.report(*((f"d{i}", i, {"a": i + 0.5}) for i in range(5)))
+    messages: list[Message] = [(f"d{i}", i, {"a": i + 0.5}) for i in range(5)]
+    await place.report(*messages)
     found = await place.reader.devices(["d3", "nobody", "d0", "d3"])
     assert [each and each.device for each in found] == ["d3", None, "d0", "d3"]
     assert await place.reader.devices([]) == []

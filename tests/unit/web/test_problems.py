@@ -84,6 +84,11 @@ def test_details_never_replace_the_standard_members() -> None:
     assert got.problem["request_id"] == "test-1"
 
 
+def test_bytes_that_are_no_text_can_be_shown() -> None:
+    got = answer(errors.UnsupportedMedia("media type \udc80", media="\udc80"))
+    assert (got.status, got.problem["media"]) == (415, "?")
+
+
 def test_retry_after_varies_by_thirty_per_cent_and_the_header_is_whole_seconds() -> None:
     waits = set()
     for seed in range(200):

@@ -1,0 +1,249 @@
+"""Batches → disk while the database is away, and back, oldest first. An append that returned survives any kill.
+
+    append ─ encode ─▶ waiting ─▶ writer: all that waits in one transaction, one fsync ─▶ tickets
+                                   └ one thread a file; appends during a transaction join the next one
+
+`open_spool` opens this worker's file, `adopt` those that dead workers left. A record that cannot be read is set aside,
+counted and told; it never stops the others. Formats: `spool_codec` (records), `spool_file` (the file).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
+
+from gateway import settings
+from gateway.contracts import Clock, Spooled
+from gateway.errors import SpoolFault, SpoolFull
+from gateway.layouts import Layouts
+from gateway.model import Batch
+from gateway.pipeline.spool_claims import Claim, claim_left, claim_own
+from gateway.pipeline.spool_codec import DamagedRecord, Record, decode, encode
+from gateway.pipeline.spool_file import SpoolFile, Stored
+from gateway.telemetry import spool_events
+
+DISK_SECS = 30.0
+"""Longest wait for the disk; past it the caller is told, and what it appended may be there all the same."""
+GROUP_BYTES = 16 * 2**20
+"""Bytes one transaction takes at most, unless a single append has more."""
+DECODE_TURN = 64
+"""Records decoded before others get their turn on the loop."""
+
+T = TypeVar("T")
+
+
+class Appending(NamedTuple):
+    """An append that waits for its fsync."""
+
+    records: Sequence[Record]
+    size: int
+    ticket: "asyncio.Future[bool]"
+    """Resolves to whether there was room."""
+
+
+class SqliteSpool:
+    """`contracts.Spool` on one file, for one event loop. `async with` closes it."""
+
+    def __init__(self, claim: Claim, layouts: Layouts, *, clock: Clock, max_bytes: int) -> None:
+        self._claim = claim
+        self._layouts = layouts
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._file = SpoolFile(claim.path, max_bytes=max_bytes)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"spool[{self.name}]")
+        self._waiting: deque[Appending] = deque()
+        self._waiting_bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._claim.path.name
+
+    @property
+    def rows(self) -> int:
+        """Messages that wait."""
+        return self._file.totals.messages
+
+    @property
+    def readings(self) -> int:
+        """Readings that wait."""
+        return self._file.totals.readings
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, counted against spool.max_bytes: the pages in use, not the WAL."""
+        return self._file.totals.size
+
+    @property
+    def damaged(self) -> int:
+        """Records that were set aside."""
+        return self._file.totals.damaged
+
+    @property
+    def oldest_us(self) -> int | None:
+        """When the oldest batch was appended (µs since 1970 UTC); None if nothing waits."""
+        return self._file.totals.oldest_us
+
+    async def open(self) -> None:
+        """Learn what the file holds. Raises SpoolFault; every later call opens the file if this did not."""
+        await self._in_thread(self._file.open)
+        totals = self._file.totals
+        spool_events.opened(self.name, messages=totals.messages, damaged=totals.damaged)
+
+    async def append(self, batches: Sequence[Batch]) -> None:
+        """Return when all of them are on disk (fsync). Raises SpoolFull (nothing of them is kept), SpoolFault."""
+        if not batches:
+            return
+        records = [encode(batch, self._layouts) for batch in batches]
+        size = sum([len(record.content) for record in records])
+        if self.size + self._waiting_bytes + size > self._max_bytes:
+            raise self._full()
+        ticket: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Appending(records, size, ticket))
+        self._waiting_bytes += size
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write(), name=f"spool.writer[{self.name}]")
+        if not await self._answer(ticket):
+            raise self._full()
+        spool_events.appended(sum([r.messages for r in records]), sum([r.readings for r in records]))
+
+    async def oldest(self, max_rows: int) -> list[Spooled]:
+        """Return the oldest batches, at least one if there is any, else as many as hold `max_rows` messages.
+
+        Fewer if they are large (`spool_file.READ_BYTES`). Raises SpoolFault.
+        """
+        while self._file.totals.records or not self._file.is_open:
+            stored = await self._in_thread(self._file.read, max_rows)
+            batches = await self._decode(stored)
+            if batches or not stored:
+                return batches
+        return []
+
+    async def remove(self, ids: Sequence[int]) -> None:
+        """Forget batches that are stored now. Raises SpoolFault: they come again."""
+        await self._in_thread(self._file.remove, ids)
+
+    async def close(self) -> None:
+        """Write what waits, close the file, give up the right to it. Waits DISK_SECS at most; never raises."""
+        if self._writer:
+            await asyncio.wait([self._writer], timeout=DISK_SECS)
+        try:
+            await self._in_thread(self._file.close)
+        except SpoolFault as exc:
+            spool_events.fault(self.name, exc.message)
+        finally:
+            self._thread.shutdown(wait=False)
+            self._claim.release()
+
+    async def delete_if_empty(self) -> bool:
+        """Delete the file, and close this spool, if nothing waits and nothing was set aside. Raises SpoolFault."""
+        totals = self._file.totals
+        if not self._file.is_open or totals.records or totals.damaged:
+            return False
+        await self._in_thread(self._file.delete)
+        self._thread.shutdown(wait=False)
+        self._claim.release_deleted()
+        return True
+
+    async def _write(self) -> None:
+        """Write groups of what waits until nothing waits."""
+        while self._waiting:
+            group = self._take()
+            try:
+                records = [each.records for each in group]
+                verdicts = await self._in_thread(self._file.append, records, self._clock.now_us())
+            except Exception as exc:  # noqa: BLE001 - whoever waits is told, whatever it was
+                self._fail(group, exc)
+            else:
+                for each, kept in zip(group, verdicts, strict=True):
+                    if not each.ticket.done():
+                        each.ticket.set_result(kept)
+            finally:
+                self._waiting_bytes -= sum([each.size for each in group])
+
+    def _take(self) -> list[Appending]:
+        group = [self._waiting.popleft()]
+        size = group[0].size
+        while self._waiting and size + self._waiting[0].size <= GROUP_BYTES:
+            group.append(self._waiting.popleft())
+            size += group[-1].size
+        return group
+
+    def _fail(self, group: list[Appending], exc: Exception) -> None:
+        if not isinstance(exc, SpoolFault):
+            spool_events.failed(self.name, exc)
+        message = exc.message if isinstance(exc, SpoolFault) else ""
+        for each in group:
+            if not each.ticket.done():
+                each.ticket.set_exception(SpoolFault(message))
+
+    async def _answer(self, ticket: "asyncio.Future[bool]") -> bool:
+        try:
+            async with asyncio.timeout(DISK_SECS):
+                return await ticket
+        except TimeoutError as exc:
+            raise SpoolFault(f"the spool's disk does not answer within {DISK_SECS:.0f} s") from exc
+
+    async def _decode(self, stored: Sequence[Stored]) -> list[Spooled]:
+        batches = []
+        for i, (number, content) in enumerate(stored, 1):
+            try:
+                batches.append(Spooled(number, decode(content, self._layouts)))
+            except DamagedRecord as exc:
+                await self._in_thread(self._file.set_aside, number, str(exc))
+                spool_events.record_damaged(self.name, number, str(exc))
+            if not i % DECODE_TURN:
+                await asyncio.sleep(0)
+        return batches
+
+    def _full(self) -> SpoolFull:
+        spool_events.full(self._max_bytes)
+        return SpoolFull(
+            f"the database cannot be reached and the spool holds all it may (spool.max_bytes = {self._max_bytes})",
+            limit="spool.max_bytes",
+        )
+
+    async def _in_thread(self, call: "Callable[..., T]", *args: object) -> T:
+        """Run a call of the file in its thread. Raises SpoolFault."""
+        work = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        try:
+            async with asyncio.timeout(DISK_SECS):
+                return await work
+        except TimeoutError as exc:
+            raise SpoolFault(f"the spool's disk does not answer within {DISK_SECS:.0f} s") from exc
+
+
+async def open_spool(limits: settings.Spool, worker: str, *, layouts: Layouts, clock: Clock) -> SqliteSpool:
+    """Return the spool of this worker. Raises StartError if the folder cannot be used.
+
+    A file that cannot be opened is no reason not to start: it is told, and every call tries again.
+    """
+    claim = claim_own(Path(limits.dir), worker)
+    spool = SqliteSpool(claim, layouts, clock=clock, max_bytes=limits.max_bytes)
+    try:
+        await spool.open()
+    except SpoolFault as exc:
+        spool_events.fault(spool.name, exc.message)
+    return spool
+
+
+async def adopt(limits: settings.Spool, *, layouts: Layouts, clock: Clock) -> list[SqliteSpool]:
+    """Return what workers that are gone left behind, to be drained; empty files are deleted. Raises StartError.
+
+    Call it after `open_spool`, and again once such a spool is drained: `delete_if_empty`.
+    """
+    adopted = []
+    for claim in claim_left(Path(limits.dir)):
+        spool = SqliteSpool(claim, layouts, clock=clock, max_bytes=limits.max_bytes)
+        spool_events.adopted(spool.name)
+        adopted.append(spool)
+    return adopted

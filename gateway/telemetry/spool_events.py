@@ -1,0 +1,82 @@
+"""The happenings of the spool, one function each, as in `events`: it counts, and says what a person should know."""
+
+from prometheus_client import Counter, Gauge
+
+from gateway.telemetry import events
+from gateway.telemetry.metrics import Bound
+
+spool_rows = Gauge("gateway_spool_rows", "Messages that wait on disk.", multiprocess_mode="livesum")
+spool_bytes = Gauge("gateway_spool_bytes", "Bytes of the spool in use.", multiprocess_mode="livesum")
+spooled_readings = Counter("gateway_readings_spooled", "Readings acknowledged from the spool.")
+drained_readings = Counter("gateway_readings_drained", "Readings moved from the spool to the database.")
+damaged_records = Counter("gateway_spool_damaged_records", "Batches in the spool that cannot be read; they are kept.")
+refusals = Bound(Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]))
+
+
+def opened(file: str, *, messages: int, damaged: int) -> None:
+    """Say that a file of the spool is in use, if there is something in it."""
+    if messages or damaged:
+        sentence = "Spool holds readings of an earlier run; they go to the database first."
+        events.say("warning", "spool_opened", sentence, file=file, messages=messages, damaged=damaged, apart=file)
+
+
+def adopted(file: str) -> None:
+    """Say that a file whose worker is gone is taken over."""
+    events.say("info", "spool_adopted", "Spool file of another worker taken over.", file=file, apart=file)
+
+
+def appended(messages: int, readings: int) -> None:
+    """Count what is on disk now; the first line in a second tells that the database is away."""
+    spooled_readings.inc(readings)
+    events.say("warning", "spooled", "Readings go to the spool.", messages=messages)
+
+
+def full(limit: int) -> None:
+    """Count and say that the spool takes no more: readings are refused, none is dropped."""
+    refusals[("full",)].inc()
+    events.say("error", "spool_full", "Spool is full; refusing readings.", setting="spool.max_bytes", limit=limit)
+
+
+def fault(file: str, error: str) -> None:
+    """Count and say that the disk of the spool fails."""
+    refusals[("fault",)].inc()
+    events.say("error", "spool_fault", "Spool cannot be used.", file=file, error=error, apart=file)
+
+
+def failed(file: str, exc: BaseException) -> None:
+    """Say that the spool or what empties it met a mistake of ours."""
+    events.say("error", "spool_failed", "Spool failed.", file=file, exc_info=exc, apart=file)
+
+
+def record_damaged(file: str, record: int, why: str) -> None:
+    """Count and say that a record cannot be read; it lies in the table `damaged` of the file."""
+    damaged_records.inc()
+    events.say("error", "spool_damaged", "Record of the spool is damaged; set aside.", file=file, record=record, why=why)
+
+
+def file_damaged(file: str, *, kept: str, saved: int) -> None:
+    """Say that a file was damaged: what could be read of it is in a new one, the old one is kept under another name."""
+    sentence = "Spool file is damaged; saved what can be read."
+    events.say("error", "spool_file_damaged", sentence, file=file, kept=kept, saved_records=saved, apart=file)
+
+
+def backlog(rows: int, size: int) -> None:
+    """Set what waits on disk: messages, and bytes."""
+    spool_rows.set(rows)
+    spool_bytes.set(size)
+
+
+def drained(readings: int) -> None:
+    """Count readings that the database has now."""
+    drained_readings.inc(readings)
+
+
+def emptied(secs: float) -> None:
+    """Say that nothing waits any more, and how long emptying took."""
+    events.say("info", "spool_empty", "Spool is empty.", secs=round(secs, 3))
+
+
+def drain_failed(kind: str, error: str, *, retry_secs: float) -> None:
+    """Say that the spool cannot be emptied now; `kind` is database, disk or mistake. All stays where it is."""
+    sentence = "Spool cannot be emptied; trying again."
+    events.say("warning", "drain_failed", sentence, kind=kind, error=error, retry_secs=round(retry_secs, 3), apart=kind)

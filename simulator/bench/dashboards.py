@@ -1,0 +1,62 @@
+"""State reads at a steady rate beside a load: requests in, times and faults out. An open loop: it does not wait.
+
+The times count from when a read was due, so a gateway that stalls cannot hide it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from simulator.bench.gateway import Gateway
+from simulator.bench.tally import Tally, judge_state
+from simulator.bench.window import Window
+from simulator.drivers.http import HttpConnection
+from simulator.errors import ConnectionLost
+from simulator.pacing import Pace
+
+_CONNECTIONS = 8
+_ANSWER_S = 10.0
+_PATIENCE_S = 1.0
+"""Seconds after which a read that could not be sent is left out."""
+
+
+class Dashboards:
+    """Readers of single states, round-robin over the requests."""
+
+    def __init__(self, gateway: Gateway, requests: Sequence[bytes], *, rate: int) -> None:
+        """`rate` in reads/s."""
+        self.tally = Tally(judge_state, items=1)
+        self._gateway = gateway
+        self._requests = requests
+        self._rate = rate
+        self._connections: list[HttpConnection] = []
+
+    async def open(self) -> None:
+        """Connect. Raises Unreachable."""
+        for _ in range(_CONNECTIONS):
+            self._connections.append(await self._gateway.connect(HttpConnection))
+
+    def close(self) -> None:
+        """Close the connections."""
+        for connection in self._connections:
+            connection.close()
+
+    async def run(self, window: Window) -> None:
+        """Read until the window is closed."""
+        posts = max(1, int(self._rate * window.seconds))
+        pace = Pace(self._rate, posts, patience=_PATIENCE_S, clock=window.clock)
+        async with asyncio.TaskGroup() as group:
+            for i, connection in enumerate(self._connections):
+                group.create_task(self._read(connection, pace, window), name=f"bench.dashboard[{i}]")
+        if pace.unsent:
+            self.tally.faults["unsent"] += pace.unsent
+
+    async def _read(self, connection: HttpConnection, pace: Pace, window: Window) -> None:
+        while window.is_open and (turn := pace.claim()) is not None:
+            await pace.arrival(turn)
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    response = await connection.request(self._requests[turn.number % len(self._requests)])
+            except (ConnectionLost, TimeoutError):
+                self.tally.faults["connection_lost"] += 1
+                return
+            self.tally.take(response.status, response.body, window.clock() - turn.due)

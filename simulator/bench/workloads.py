@@ -1,0 +1,101 @@
+"""What is measured: the workloads by name. Pure data.
+
+All but the dashboards of W6 are closed loops: each connection sends its next request when the last one is answered.
+That measures capacity; latency under a load that does not wait is what `simulator run` measures.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from simulator.errors import UsageError
+
+Door = Literal["http", "mqtt", "state", "states"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What a post holds: `messages` of each of `per_post` devices out of `devices`, with `metrics` numbers each.
+
+    Flat posts spell each reading out as an item of its own, and each is stored as a row of its own.
+    """
+
+    devices: int
+    per_post: int
+    messages: int
+    metrics: int
+    flat: bool = False
+
+    @property
+    def readings(self) -> int:
+        """Readings in a post."""
+        return self.per_post * self.messages * self.metrics
+
+    @property
+    def width(self) -> int:
+        """Values in a row of the database."""
+        return 1 if self.flat else self.metrics
+
+    @property
+    def series(self) -> int:
+        """Different (device, shape) among the rows."""
+        return self.devices * self.metrics // self.width
+
+    @property
+    def templates(self) -> int:
+        """Posts until every device has spoken."""
+        return self.devices // self.per_post
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One way to use a gateway. `repeats`: only what is stored already; `dashboards`: state reads/s beside it."""
+
+    name: str
+    title: str
+    form: Form
+    door: Door = "http"
+    connections: int
+    repeats: bool = False
+    dashboards: int = 0
+
+    @property
+    def ingests(self) -> bool:
+        """Whether it sends readings."""
+        return self.door in {"http", "mqtt"}
+
+    @property
+    def items(self) -> int:
+        """What an answer counts for: readings of a post, devices of a question for states."""
+        return self.form.readings if self.ingests else self.form.devices if self.door == "states" else 1
+
+
+_ONE = Form(devices=1_000, per_post=1, messages=1, metrics=5)
+_RUN = Form(devices=1_000, per_post=1, messages=20, metrics=5)
+_BULK = Form(devices=1_000, per_post=100, messages=1, metrics=10)
+_FLAT = Form(devices=1_000, per_post=100, messages=1, metrics=10, flat=True)
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload(name="W1", title="1 message × 5, 64 conn", form=_ONE, connections=64),
+        Workload(name="W2", title="20 messages × 5, 64 c", form=_RUN, connections=64),
+        Workload(name="W3", title="100 dev × 10, 16 conn", form=_BULK, connections=16),
+        Workload(name="W3f", title="1,000 flat, 16 conn", form=_FLAT, connections=16),
+        Workload(name="W4", title="MQTT 1 × 5, 50 clients", form=_ONE, connections=50, door="mqtt"),
+        Workload(name="W4b", title="MQTT 20 × 5, 50 clients", form=_RUN, connections=50, door="mqtt"),
+        Workload(name="W5", title="1 state, 16 conn", form=_BULK, connections=16, door="state"),
+        Workload(name="W5k", title="1,000 states, 2 conn", form=_BULK, connections=2, door="states"),
+        Workload(name="W6", title="W3 + 2,000 states/s", form=_BULK, connections=16, dashboards=2_000),
+        Workload(name="W7", title="W3, all duplicates", form=_BULK, connections=16, repeats=True),
+    )
+}
+ALL = ",".join(WORKLOADS)
+
+
+def pick(names: str) -> tuple[Workload, ...]:
+    """Return the workloads named, with commas between them, in their usual order. Raises UsageError."""
+    wanted = {name.strip() for name in names.split(",")} - {""}
+    unknown = sorted(wanted - WORKLOADS.keys())
+    if unknown or not wanted:
+        raise UsageError(f"--workloads takes names out of {ALL}; {', '.join(unknown) or 'nothing'} is not among them.")
+    return tuple(workload for name, workload in WORKLOADS.items() if name in wanted)
