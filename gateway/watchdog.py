@@ -12,9 +12,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.settings import Log
+from gateway.telemetry import MULTIPROC_ENV
 
 POLL_SECS = 0.3
 FIRST_GAP_SECS, LONGEST_GAP_SECS, CALM_SECS = 2.0, 30.0, 60.0
@@ -65,6 +67,7 @@ def watch(
         time.sleep(POLL_SECS)
         if os.getppid() != main:
             _end_orphans(list(workers.values()), helpers)
+            forget_metrics(Path(os.environ[MULTIPROC_ENV]))
             return
         try:
             snapshot = {name: dict(facts) for name, facts in state.items()}
@@ -74,6 +77,14 @@ def watch(
         for name in _dead(snapshot):
             if patience.is_over(name, time.monotonic()):
                 _start_again(name, workers[name], publisher)
+
+
+def forget_metrics(folder: Path) -> None:
+    """Remove the metrics of processes that are gone, and the folder unless somebody else keeps things there."""
+    for stale in folder.glob("*.db"):
+        stale.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _servers(snapshot: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

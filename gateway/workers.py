@@ -13,7 +13,6 @@ import ctypes
 import errno
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway.errors import StartError
 from gateway.settings import Http, Settings
 from gateway.telemetry import MULTIPROC_ENV
-from gateway.watchdog import watch
+from gateway.watchdog import forget_metrics, watch
 
 if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the metrics must be known before
     from sanic.worker.manager import WorkerManager
@@ -192,7 +191,7 @@ def _kill_processes(manager: "WorkerManager") -> None:
 
 
 def _remove(metrics: Path, _app: "App") -> None:
-    shutil.rmtree(metrics, ignore_errors=True)
+    forget_metrics(metrics)
 
 
 def _die_with_main() -> None:

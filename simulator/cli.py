@@ -25,6 +25,7 @@ app.command(
     "    simulator run --database postgresql://localhost/gateway --json out.json",
 )
 app.command("simulator.demo:demo", name="demo")
+app.command("simulator.bench.command:bench", name="bench")
 
 
 def main() -> None:

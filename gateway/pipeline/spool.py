@@ -3,14 +3,15 @@
     append ─ encode ─▶ waiting ─▶ writer: all that waits in one transaction, one fsync ─▶ tickets
                                    └ one thread a file; appends during a transaction join the next one
 
-`open_spool` opens this worker's file, `adopt` those that dead workers left. A record that cannot be read is set aside,
+`open_spools` opens this worker's file and those that dead workers left. A record that cannot be read is set aside,
 counted and told; it never stops the others. Formats: `spool_codec` (records), `spool_file` (the file).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
@@ -28,6 +29,8 @@ DISK_SECS = 30.0
 """Longest wait for the disk; past it the caller is told, and what it appended may be there all the same."""
 GROUP_BYTES = 16 * 2**20
 """Bytes one transaction takes at most, unless a single append has more."""
+WAITING_BYTES = 64 * 2**20
+"""Bytes that wait for the disk at most."""
 DECODE_TURN = 64
 """Records decoded before others get their turn on the loop."""
 
@@ -44,10 +47,15 @@ class Appending(NamedTuple):
 
 
 class SqliteSpool:
-    """`contracts.Spool` on one file, for one event loop. `async with` closes it."""
+    """`contracts.Spool` on one file, for one event loop. `async with` opens and closes it.
 
-    def __init__(self, claim: Claim, layouts: Layouts, *, clock: Clock, max_bytes: int) -> None:
+    A file that cannot be opened is no reason not to start: it is told, and every call tries again. When `adopted` the
+    file is deleted at the end if nothing is left in it.
+    """
+
+    def __init__(self, claim: Claim, layouts: Layouts, *, clock: Clock, max_bytes: int, adopted: bool = False) -> None:
         self._claim = claim
+        self._adopted = adopted
         self._layouts = layouts
         self._clock = clock
         self._max_bytes = max_bytes
@@ -58,10 +66,25 @@ class SqliteSpool:
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._in_thread(self._file.open)
+        except SpoolFault as exc:
+            spool_events.fault(self.name, exc.message)
+        spool_events.opened(self.name, messages=self.rows, damaged=self.damaged, adopted=self._adopted)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        """Write what waits, close the file, give up the right to it. Waits for the disk DISK_SECS at most."""
+        if self._writer:
+            await asyncio.wait([self._writer], timeout=DISK_SECS)
+        deletes = self._adopted and self.is_empty
+        try:
+            await self._in_thread(self._file.delete if deletes else self._file.close)
+        except SpoolFault as exc:
+            spool_events.fault(self.name, exc.message)
+        finally:
+            self._thread.shutdown(wait=False)
+            self._claim.release(deleted=deletes)
 
     @property
     def name(self) -> str:
@@ -93,11 +116,11 @@ class SqliteSpool:
         """When the oldest batch was appended (µs since 1970 UTC); None if nothing waits."""
         return self._file.totals.oldest_us
 
-    async def open(self) -> None:
-        """Learn what the file holds. Raises SpoolFault; every later call opens the file if this did not."""
-        await self._in_thread(self._file.open)
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file was opened and holds nothing, set aside or not."""
         totals = self._file.totals
-        spool_events.opened(self.name, messages=totals.messages, damaged=totals.damaged)
+        return self._file.is_open and not totals.records and not totals.damaged
 
     async def append(self, batches: Sequence[Batch]) -> None:
         """Return when all of them are on disk (fsync). Raises SpoolFull (nothing of them is kept), SpoolFault."""
@@ -107,6 +130,8 @@ class SqliteSpool:
         size = sum([len(record.content) for record in records])
         if self.size + self._waiting_bytes + size > self._max_bytes:
             raise self._full()
+        if self._waiting and self._waiting_bytes + size > WAITING_BYTES:
+            raise SpoolFault("the spool's disk is slower than what comes in; send less, or use a faster disk")
         ticket: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(Appending(records, size, ticket))
         self._waiting_bytes += size
@@ -131,28 +156,6 @@ class SqliteSpool:
     async def remove(self, ids: Sequence[int]) -> None:
         """Forget batches that are stored now. Raises SpoolFault: they come again."""
         await self._in_thread(self._file.remove, ids)
-
-    async def close(self) -> None:
-        """Write what waits, close the file, give up the right to it. Waits DISK_SECS at most; never raises."""
-        if self._writer:
-            await asyncio.wait([self._writer], timeout=DISK_SECS)
-        try:
-            await self._in_thread(self._file.close)
-        except SpoolFault as exc:
-            spool_events.fault(self.name, exc.message)
-        finally:
-            self._thread.shutdown(wait=False)
-            self._claim.release()
-
-    async def delete_if_empty(self) -> bool:
-        """Delete the file, and close this spool, if nothing waits and nothing was set aside. Raises SpoolFault."""
-        totals = self._file.totals
-        if not self._file.is_open or totals.records or totals.damaged:
-            return False
-        await self._in_thread(self._file.delete)
-        self._thread.shutdown(wait=False)
-        self._claim.release_deleted()
-        return True
 
     async def _write(self) -> None:
         """Write groups of what waits until nothing waits."""
@@ -201,6 +204,10 @@ class SqliteSpool:
             except DamagedRecord as exc:
                 await self._in_thread(self._file.set_aside, number, str(exc))
                 spool_events.record_damaged(self.name, number, str(exc))
+            except SpoolFault:
+                if not batches:
+                    raise
+                break
             if not i % DECODE_TURN:
                 await asyncio.sleep(0)
         return batches
@@ -222,28 +229,29 @@ class SqliteSpool:
             raise SpoolFault(f"the spool's disk does not answer within {DISK_SECS:.0f} s") from exc
 
 
-async def open_spool(limits: settings.Spool, worker: str, *, layouts: Layouts, clock: Clock) -> SqliteSpool:
-    """Return the spool of this worker. Raises StartError if the folder cannot be used.
+class Spools(NamedTuple):
+    """The spool files of one worker."""
 
-    A file that cannot be opened is no reason not to start: it is told, and every call tries again.
-    """
-    claim = claim_own(Path(limits.dir), worker)
-    spool = SqliteSpool(claim, layouts, clock=clock, max_bytes=limits.max_bytes)
-    try:
-        await spool.open()
-    except SpoolFault as exc:
-        spool_events.fault(spool.name, exc.message)
-    return spool
+    own: SqliteSpool
+    """Where it appends."""
+    left: list[SqliteSpool]
+    """What workers that are gone left behind, oldest first: to be drained, never appended to."""
 
 
-async def adopt(limits: settings.Spool, *, layouts: Layouts, clock: Clock) -> list[SqliteSpool]:
-    """Return what workers that are gone left behind, to be drained; empty files are deleted. Raises StartError.
-
-    Call it after `open_spool`, and again once such a spool is drained: `delete_if_empty`.
-    """
-    adopted = []
-    for claim in claim_left(Path(limits.dir)):
+@asynccontextmanager
+async def open_spools(limits: settings.Spool, worker: str, *, layouts: Layouts, clock: Clock) -> AsyncIterator[Spools]:
+    """Open the spool of this worker and take over what others left. Raises StartError if the folder cannot be used."""
+    folder = Path(limits.dir)
+    async with AsyncExitStack() as stack:
+        claim = claim_own(folder, worker)
         spool = SqliteSpool(claim, layouts, clock=clock, max_bytes=limits.max_bytes)
-        spool_events.adopted(spool.name)
-        adopted.append(spool)
-    return adopted
+        own = await stack.enter_async_context(spool)
+        left = []
+        for claim in claim_left(folder):
+            spool = SqliteSpool(claim, layouts, clock=clock, max_bytes=limits.max_bytes, adopted=True)
+            left.append(await stack.enter_async_context(spool))
+        yield Spools(own, sorted(left, key=_age))
+
+
+def _age(spool: SqliteSpool) -> int:
+    return spool.oldest_us or 0

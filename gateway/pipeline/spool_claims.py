@@ -20,13 +20,10 @@ class Claim:
         """The spool file, which need not exist."""
         self._lock = lock
 
-    def release(self) -> None:
-        """Give up the right; a file that is there can be adopted from now on."""
-        os.close(self._lock)
-
-    def release_deleted(self) -> None:
-        """Give up the right to a file that was deleted."""
-        _lock_path(self.path).unlink(missing_ok=True)
+    def release(self, *, deleted: bool = False) -> None:
+        """Give up the right. The file, unless it was deleted, can be adopted from now on."""
+        if deleted:
+            _lock_path(self.path).unlink(missing_ok=True)
         os.close(self._lock)
 
 
@@ -34,22 +31,19 @@ def claim_own(folder: Path, worker: str) -> Claim:
     """Claim the file of a worker, making the folder if need be. Raises StartError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for n in count():
-            taken = _claim(folder / (f"{worker}-{n}.db" if n else f"{worker}.db"))
-            if taken:
-                return taken
+        names = (f"{worker}-{n}.db" if n else f"{worker}.db" for n in count())
+        return next(claim for name in names if (claim := _claim(folder / name)))
     except OSError as exc:
         raise StartError(
             f"cannot use the spool folder {str(folder)!r}: {exc}; set spool.dir to a folder this user may write"
         ) from exc
-    raise AssertionError("unreachable: numbers do not end")
 
 
 def claim_left(folder: Path) -> list[Claim]:
-    """Claim the files whose owners are gone, oldest first. Raises StartError."""
+    """Claim the files whose owners are gone. Raises StartError."""
     try:
-        left = {path.with_name(path.name.removesuffix(".new")) for path in folder.glob("*.db*") if _is_spool(path)}
-        claims = [_claim(path) for path in sorted(left, key=_age)]
+        left = {path.name.removesuffix(".new") for path in folder.iterdir() if path.name.endswith((".db", ".db.new"))}
+        claims = [_claim(folder / name) for name in sorted(left)]
     except OSError as exc:
         raise StartError(f"cannot look into the spool folder {str(folder)!r}: {exc}") from exc
     return [claim for claim in claims if claim]
@@ -75,16 +69,5 @@ def _is_current(path: Path, lock: int) -> bool:
         return False
 
 
-def _is_spool(path: Path) -> bool:
-    return path.name.endswith((".db", ".db.new"))
-
-
 def _lock_path(path: Path) -> Path:
     return path.with_suffix(".lock")
-
-
-def _age(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

@@ -1,7 +1,7 @@
 """Records ↔ one SQLite file. Synchronous, for one thread; never looks into a record.
 
-    records  (id, appended_us, messages, readings, content)      what waits, oldest = lowest id; ids are never used again
-    damaged  (the same, why)                                     what could not be read: kept for people, never deleted
+    records  (id, appended_us, messages, readings, content)   what waits; oldest = lowest id; no id is used twice
+    damaged  (the same, why)                                  what could not be read: kept for people, never deleted
 
 A write is one transaction: WAL with synchronous=FULL, so its one fsync has happened when `append` returns, and of a
 transaction that a crash cut short nothing is left. Any failure closes the file, and the next call opens it anew. A file
@@ -32,20 +32,21 @@ SHRINK_BYTES = 16 * 2**20
 
 _INSERT = "insert into records (appended_us, messages, readings, content) values (?, ?, ?, ?)"
 _TOTALS = """
-select records, messages, readings, damaged, (select appended_us from records order by id limit 1) from totals
+select messages, readings, records, damaged, (select appended_us from records order by id limit 1) from totals
 """
 
 
 class Totals(NamedTuple):
-    """What a file holds; `size` is the bytes of the pages in use."""
+    """What a file holds."""
 
-    records: int = 0
     messages: int = 0
     readings: int = 0
+    records: int = 0
     damaged: int = 0
     oldest_us: int | None = None
     """When the oldest record was appended; microseconds since 1970 UTC."""
     size: int = 0
+    """Bytes of the pages in use."""
 
 
 class Stored(NamedTuple):
@@ -83,8 +84,7 @@ class SpoolFile:
         """
         self._check_disk(sum(len(record.content) for records in calls for record in records))
         with self._transaction() as connection:
-            verdicts = [self._append(connection, records, now_us) for records in calls]
-        return verdicts
+            return [self._append(connection, records, now_us) for records in calls]
 
     def read(self, max_messages: int) -> list[Stored]:
         """Return the oldest records: at least one if there is any, else up to `max_messages` and READ_BYTES."""
@@ -123,10 +123,11 @@ class SpoolFile:
                 connection.close()
 
     def delete(self) -> None:
-        """Close the file and delete it. Raises OSError."""
+        """Close the file and delete it, if the disk lets it. Never raises."""
         self.close()
-        for suffix in ("-wal", "-shm", ""):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        with suppress(OSError):
+            for suffix in ("-wal", "-shm", ""):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -134,7 +135,7 @@ class SpoolFile:
             connection = self._connection or self._open()
             connection.execute("begin immediate")
             yield connection
-            totals = Totals(*connection.execute(_TOTALS).fetchone(), _size(connection))
+            totals = Totals._make((*connection.execute(_TOTALS).fetchone(), _size(connection)))
             connection.execute("commit")
             self.totals = totals
         except (sqlite3.Error, OSError) as exc:

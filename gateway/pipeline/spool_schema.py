@@ -27,7 +27,7 @@ pragma secure_delete = off;
 pragma temp_store = memory;
 """
 
-_SCHEMA = f"""
+_SCHEMA = """
 begin immediate;
 create table records (
     id integer primary key autoincrement,
@@ -50,8 +50,6 @@ end;
 create trigger noticed after insert on damaged begin
     update totals set damaged = damaged + 1;
 end;
-pragma user_version = {FORMAT};
-commit;
 """
 
 
@@ -64,7 +62,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.executescript(_PRAGMAS)
         (found,) = connection.execute("pragma user_version").fetchone()
         if not found:
-            connection.executescript(_SCHEMA)
+            connection.executescript(f"{_SCHEMA} pragma user_version = {FORMAT}; commit;")
             sync_folder(path.parent)
         elif found != FORMAT:
             raise OSError(f"its format is {found}, this gateway knows {FORMAT}")

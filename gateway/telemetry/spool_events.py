@@ -13,16 +13,20 @@ damaged_records = Counter("gateway_spool_damaged_records", "Batches in the spool
 refusals = Bound(Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]))
 
 
-def opened(file: str, *, messages: int, damaged: int) -> None:
-    """Say that a file of the spool is in use, if there is something in it."""
+def opened(file: str, *, messages: int, damaged: int, adopted: bool) -> None:
+    """Say what is in a file of the spool, if there is anything; adopted is one whose own worker is gone."""
     if messages or damaged:
-        sentence = "Spool holds readings of an earlier run; they go to the database first."
-        events.say("warning", "spool_opened", sentence, file=file, messages=messages, damaged=damaged, apart=file)
-
-
-def adopted(file: str) -> None:
-    """Say that a file whose worker is gone is taken over."""
-    events.say("info", "spool_adopted", "Spool file of another worker taken over.", file=file, apart=file)
+        sentence = "Spool holds readings of an earlier run; they go to the database."
+        events.say(
+            "warning",
+            "spool_opened",
+            sentence,
+            file=file,
+            messages=messages,
+            damaged=damaged,
+            adopted=adopted,
+            apart=file,
+        )
 
 
 def appended(messages: int, readings: int) -> None:
@@ -51,7 +55,8 @@ def failed(file: str, exc: BaseException) -> None:
 def record_damaged(file: str, record: int, why: str) -> None:
     """Count and say that a record cannot be read; it lies in the table `damaged` of the file."""
     damaged_records.inc()
-    events.say("error", "spool_damaged", "Record of the spool is damaged; set aside.", file=file, record=record, why=why)
+    sentence = "Record of the spool is damaged; set aside."
+    events.say("error", "spool_damaged", sentence, file=file, record=record, why=why)
 
 
 def file_damaged(file: str, *, kept: str, saved: int) -> None:
@@ -76,7 +81,6 @@ def emptied(secs: float) -> None:
     events.say("info", "spool_empty", "Spool is empty.", secs=round(secs, 3))
 
 
-def drain_failed(kind: str, error: str, *, retry_secs: float) -> None:
+def drain_failed(kind: str, error: str) -> None:
     """Say that the spool cannot be emptied now; `kind` is database, disk or mistake. All stays where it is."""
-    sentence = "Spool cannot be emptied; trying again."
-    events.say("warning", "drain_failed", sentence, kind=kind, error=error, retry_secs=round(retry_secs, 3), apart=kind)
+    events.say("warning", "drain_failed", "Spool cannot be emptied; trying again.", kind=kind, error=error, apart=kind)

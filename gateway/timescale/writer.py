@@ -1,7 +1,7 @@
 """Groups of batches → committed rows: one binary COPY and one COMMIT where nothing stands in the way.
 
-A key that is stored already (23505) sends the group the slow way: COPY to a temporary table, INSERT what is new, compare
-the rest with what is stored. A row that the database refuses for its data is found by halving and put into the dead letters.
+A key that is stored already (23505) sends the group the slow way: COPY to a temporary table, INSERT what is new, and
+compare the rest with what is stored. Rows that the database refuses are found by halving and put into the dead letters.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -23,8 +23,8 @@ _DIGITS = 13
 _SUFFIX = 2
 MAX_MESSAGES = 10**_SUFFIX
 
-Head = Callable[[str, int], bytes]
-"""(device, length of the body) → what comes before the body on the wire."""
+Head = Callable[[int], bytes]
+"""Length of the body → what comes before the body on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +92,16 @@ def _to_template(form: Form, devices: list[str], *, head: Head | None) -> Templa
     items = [item for device in devices for item in _items(form, device if head else None, random)]
     body = orjson.dumps(items[0] if form.per_post == 1 and not form.flat else items)
     if head is not None:
-        body = head(devices[0], len(body)) + body
+        body = head(len(body)) + body
     stamp = b"1" * (_DIGITS if form.messages == 1 else _DIGITS - _SUFFIX)
     return Template(f"devices/{devices[0]}/readings".encode(), tuple(body.split(stamp)))
 
 
 def _items(form: Form, device: str | None, random: Random) -> Iterator[dict[str, Any]]:
     named = {} if device is None else {"device": device}
-    messages = [{"ts": _mark(i, form), "values": _values(form, random)} for i in range(form.messages)]
+    messages: list[dict[str, Any]] = [
+        {"ts": _mark(i, form), "values": _values(form, random)} for i in range(form.messages)
+    ]
     if form.flat:
         for message in messages:
             for metric, value in message["values"].items():

@@ -74,9 +74,7 @@ def resident_bytes(processes: Mapping[int, Process], pids: Iterable[int]) -> int
 def listeners(port: int, proc: Path = PROC) -> frozenset[int]:
     """Return the topmost processes that hold a socket listening on this TCP port; none if we may not see them."""
     inodes = {
-        f"socket:[{inode}]"
-        for table in ("tcp", "tcp6")
-        for inode in parse_listening(_read(proc / "net" / table), port)
+        f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in parse_listening(_read(proc / "net" / table), port)
     }
     holders = {int(path.parent.parent.name) for path in proc.glob("[0-9]*/fd/*") if _link(path) in inodes}
     processes = snapshot(proc)

@@ -112,7 +112,7 @@ class Publishing:
                 await asyncio.gather(watcher, return_exceptions=True)
             await self._see_the_end(readings)
             self.elapsed = self._clock() - began
-        lost = sum(publisher.reconnects for publisher in self._publishers)
+        lost = sum(publisher.losses for publisher in self._publishers)
         if lost:
             self.tally.faults["connection_lost"] += lost
 

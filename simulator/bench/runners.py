@@ -1,9 +1,10 @@
-"""How each kind of workload is driven: posts and an open window in, a tally out. Knows the doors, measures nothing else."""
+"""How each kind of workload is driven: a workload and a window in, a tally out. Never looks behind the doors."""
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 
 import orjson
@@ -44,10 +45,9 @@ class Runner(ABC):
         """`prefix` begins the names of its devices; their first messages are of `start_ms`."""
         self.workload = workload
         self.names = device_names(prefix, workload.form)
-        templates = to_templates(workload.form, prefix=prefix, head=None if workload.door == "mqtt" else self._head)
-        self.posts = Posts(
-            templates, form=workload.form, start_ms=start_ms, cycle=_CYCLE if workload.repeats else None
-        )
+        head = None if workload.door == "mqtt" else partial(gateway.head, "/v1/readings")
+        templates = to_templates(workload.form, prefix=prefix, head=head)
+        self.posts = Posts(templates, form=workload.form, start_ms=start_ms, cycle=_CYCLE if workload.repeats else None)
         self.gateway = gateway
         self.clock = clock
 
@@ -58,9 +58,6 @@ class Runner(ABC):
     @abstractmethod
     async def run(self, window: Window) -> Outcome:
         """Open the window once all is connected, and send until it is closed. Raises Unreachable."""
-
-    def _head(self, _device: str, length: int) -> bytes:
-        return self.gateway.head("/v1/readings", length)
 
     async def _post(self, posts: Iterator[tuple[bytes, bytes]], tally: Tally, *, patience: float) -> float:
         requests = (data for _, data in posts)

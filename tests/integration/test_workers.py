@@ -160,6 +160,7 @@ def test_nothing_outlives_a_killed_main_process(group: Group) -> None:
     group.main.kill()
     group.wait_gone()
     assert group.errors.read_text().count("worker_stopped") == 2
+    assert not (group.folder / "metrics").exists()
 
 
 def test_a_worker_that_cannot_start_again_is_tried_until_it_can(group: Group) -> None:
@@ -194,7 +195,6 @@ def test_a_signal_ends_workers_that_are_still_starting(tmp_path: Path) -> None:
         group.main.send_signal(signal.SIGTERM)
         assert group.main.wait(20) == 0
         group.wait_gone()
-        assert "Traceback" not in group.errors.read_text()
     finally:
         group.end()
 

@@ -164,15 +164,16 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
 
 @pytest.mark.parametrize("overwrite", [False, True], ids=["keep_first", "overwrite"])
 @pytest.mark.parametrize(
-    ("value", "ends", "kept_first", "overwritten"),
+    ("value", "ends", "outcomes"),
     [
-        (1.5, "commit", Said(3, 2), Said(3, 2)),
-        (9.5, "commit", Said(2, 1, [1]), Said(3, 1)),
-        (9.5, "rollback", Said(3, 1), Said(3, 1)),
+        (1.5, "commit", (Said(3, 2), Said(3, 2))),
+        (9.5, "commit", (Said(2, 1, [1]), Said(3, 1))),
+        (9.5, "rollback", (Said(3, 1), Said(3, 1))),
     ],
+    ids=["same", "other", "gone"],
 )
 async def test_a_key_that_another_gateway_is_just_writing(
-    database: Database, overwrite: bool, value: float, ends: str, kept_first: Said, overwritten: Said
+    database: Database, overwrite: bool, value: float, ends: str, outcomes: tuple[Said, Said]
 ) -> None:
     """The rival has inserted the key and not committed when ours comes to it."""
     messages: list[Message] = [("d", i, {"a": i + 0.5}) for i in range(3)]
@@ -187,7 +188,7 @@ async def test_a_key_that_another_gateway_is_just_writing(
         await (transaction.commit() if ends == "commit" else transaction.rollback())
         await rival.close()
         written = await asyncio.wait_for(writing, SOON)
-    assert said(written) == [overwritten if overwrite else kept_first]
+    assert said(written) == [outcomes[overwrite]]
     stored = [0.5, 9.5 if ends == "commit" and value != 1.5 and not overwrite else 1.5, 2.5]
     assert await fetch(database.url, "select values[1] from messages order by time") == [(each,) for each in stored]
 

@@ -52,7 +52,7 @@ async def test_a_dropped_link_neither_delivers_nor_acknowledges() -> None:
     seen: list[Message] = []
     one = link(seen.append)
     one.drop()
-    one._hand_over(Message(one, "t", b"", qos=1, mid=1))
+    one._hand_over(b"t", b"", qos=1, mid=1, properties=None)
     one.ack(1)
     one.reply("t", b"x", None)
     assert seen == []

@@ -1,0 +1,189 @@
+"""Spooled batches → the database, oldest first, while live traffic goes first. Forgets a batch only once it is stored.
+
+A round: read a group ─ store ─ bury what the database did not take ─ remove. A crash anywhere repeats the round, which
+the keys of the messages absorb. A failure leaves everything where it is and waits, longer each time, unless kicked.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from random import Random
+from typing import NamedTuple, Protocol, Self
+
+from gateway.contracts import Spool
+from gateway.errors import GatewayError, SpoolFault
+from gateway.model import Batch, Outcome
+from gateway.telemetry import spool_events
+
+FIRST_RETRY_SECS = 0.1
+LONGEST_RETRY_SECS = 30.0
+IDLE_SECS = 1.0
+"""How often an empty spool is looked at."""
+SMALL_ROWS = 2000
+"""Messages a round takes while live traffic waits."""
+GIVEN_WAY = 3.0
+"""Times the duration of a round that live traffic, if it waits, gets before the next round."""
+LONGEST_WAY_SECS = 0.5
+TICK_SECS = 0.01
+"""How often live traffic is looked at meanwhile."""
+
+Store = Callable[[Sequence[Batch]], Awaitable[list[Outcome]]]
+"""Returns after COMMIT, with an outcome for each batch. Raises Unavailable, SinkFault; returns or raises in time."""
+Bury = Callable[[Batch, Outcome], Awaitable[None]]
+"""Keeps the conflicts and rejected messages of a batch for people: their device was told that they are accepted."""
+
+
+class Backlog(Spool, Protocol):
+    """A spool that knows its age."""
+
+    @property
+    def oldest_us(self) -> int | None:
+        """When the oldest batch was appended (µs since 1970 UTC); None if nothing waits."""
+        ...
+
+
+class Waiting(NamedTuple):
+    """What waits on disk, for /readyz."""
+
+    rows: int
+    size: int
+    """Bytes."""
+    oldest_us: int | None
+    """When the oldest batch was appended; microseconds since 1970 UTC."""
+    error: str
+    """Why the spool is not being emptied; empty if it is, or need not be."""
+
+
+class Drainer:
+    """Owns the task that empties the spools, one after the other. `async with` starts and stops it."""
+
+    def __init__(
+        self,
+        spools: Sequence[Backlog],
+        store: Store,
+        *,
+        bury: Bury,
+        busy: Callable[[], bool],
+        rng: Random,
+        max_rows: int,
+    ) -> None:
+        """`busy` says whether live messages wait; `max_rows` is the most a round takes."""
+        self._spools = spools
+        self._store = store
+        self._bury = bury
+        self._busy = busy
+        self._rng = rng
+        self._max_rows = max_rows
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stored: dict[Backlog, list[int]] = {}
+        """Batches that are stored and could not be removed yet."""
+        self._failures = 0
+        self._error = ""
+        self._busy_since: float | None = None
+        """Loop time of the first round since the spools were last empty."""
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._drain(), name="spool.drainer")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop at once: what a round has not removed comes again."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def kick(self) -> None:
+        """Begin a round now: the database is back. (Not for every append: those are seen within IDLE_SECS.)"""
+        self._failures = 0
+        self._wake.set()
+
+    def waiting(self) -> Waiting:
+        """Return what waits."""
+        ages = [each.oldest_us for each in self._spools if each.oldest_us is not None]
+        rows, size = sum(each.rows for each in self._spools), sum(each.size for each in self._spools)
+        return Waiting(rows, size, min(ages, default=None), self._error)
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            drained = await self._try()
+            waiting = self.waiting()
+            spool_events.backlog(waiting.rows, waiting.size)
+            if drained:
+                await self._give_way(loop.time() - started)
+            else:
+                await self._rest(self._pause())
+
+    async def _try(self) -> bool:
+        """Do a round with the first spool that has anything; say whether there was one."""
+        kind = error = ""
+        for spool in self._spools:
+            try:
+                if await self._round(spool):
+                    self._failures, self._error = 0, error
+                    return True
+            except SpoolFault as exc:  # another file may be in order
+                kind, error = "disk", exc.message
+            except GatewayError as exc:
+                kind, error = "database", exc.message
+                break
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours must not leave readings on disk for good
+                spool_events.failed("drainer", exc)
+                kind, error = "mistake", repr(exc)
+                break
+        self._note(kind, error)
+        return False
+
+    async def _round(self, spool: Backlog) -> bool:
+        if ids := self._stored.get(spool):
+            await self._forget(spool, ids)
+        group = await spool.oldest(min(SMALL_ROWS, self._max_rows) if self._busy() else self._max_rows)
+        if not group:
+            return False
+        if self._busy_since is None:
+            self._busy_since = asyncio.get_running_loop().time()
+        batches = [each.batch for each in group]
+        for batch, outcome in zip(batches, await self._store(batches), strict=True):
+            if outcome.conflicts or outcome.rejected:
+                await self._bury(batch, outcome)
+        spool_events.drained(sum([batch.readings for batch in batches]))
+        await self._forget(spool, [each.id for each in group])
+        return True
+
+    async def _forget(self, spool: Backlog, ids: list[int]) -> None:
+        self._stored[spool] = ids
+        await spool.remove(ids)
+        del self._stored[spool]
+
+    def _note(self, kind: str, error: str) -> None:
+        """Remember how a try without a round ended: with an error, or with nothing left to do."""
+        self._error = error
+        if error:
+            self._failures += 1
+            spool_events.drain_failed(kind, error)
+        elif self._busy_since is not None:
+            spool_events.emptied(asyncio.get_running_loop().time() - self._busy_since)
+            self._busy_since = None
+
+    def _pause(self) -> float:
+        """Return the seconds to rest: after failures up to FIRST_RETRY_SECS, doubled each time (full jitter)."""
+        if not self._error:
+            return IDLE_SECS
+        doublings = min(self._failures - 1, 30)
+        return self._rng.uniform(0.0, min(LONGEST_RETRY_SECS, FIRST_RETRY_SECS * 2**doublings))
+
+    async def _give_way(self, round_secs: float) -> None:
+        """Let live traffic go first while it waits, for a bounded time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(GIVEN_WAY * round_secs, LONGEST_WAY_SECS)
+        await asyncio.sleep(0)
+        while self._busy() and loop.time() < until:
+            await asyncio.sleep(TICK_SECS)
+
+    async def _rest(self, secs: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(secs):
+                await self._wake.wait()
+        self._wake.clear()
