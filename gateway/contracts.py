@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.model import Batch, Block, Layout, Metric, Outcome, Principal, Shape
+from gateway.model import Batch, Block, Metric, Outcome, Principal, Shape
 
 
 class Clock(Protocol):
@@ -127,12 +127,6 @@ class DeadLetters(Protocol):
     async def put(self, letters: Sequence[DeadLetter]) -> None:
         """Return after COMMIT. Raises SinkUnavailable."""
         ...
-
-
-class LayoutTable(Protocol):
-    """Layout numbers → layouts, as a batch refers to them."""
-
-    table: list[Layout]
 
 
 class Spooled(NamedTuple):

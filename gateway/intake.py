@@ -53,8 +53,8 @@ class Intake:
         if batch.readings and not (atomic and refusals):
             outcome = await self._committer.submit(batch, atomic=atomic)
         if outcome.conflicts or outcome.rejected:
-            refusals = refusals + receipts.late_refusals(batch, outcome, self._layouts.table)
-        receipt = receipts.to_receipt(decoded, outcome, refusals, self._layouts.table, max_errors=max_errors)
+            refusals = refusals + receipts.late_refusals(batch, outcome)
+        receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=max_errors)
         events.received(source, receipt.accepted + receipt.conflicts + receipt.refused)
         if refusals:
             events.refused(refusals)

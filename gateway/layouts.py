@@ -11,6 +11,8 @@ from gateway.model import MAX_NAME, Kind, Layout, Metric, Shape
 
 MAX_LAYOUTS = 65_536
 """Layouts one process knows."""
+MAX_WIDTH = 2_000_000
+"""Metrics in all of them together, about 200 bytes each."""
 MAX_ORDERS = 16
 """Orders of the same metrics kept apart; devices that shuffle their keys fall back to sorted ones."""
 
@@ -35,6 +37,19 @@ class Layouts:
         self._by_metrics: dict[tuple[Metric, ...], int] = {}
         self._orders: dict[Shape, int] = {}
         self._ints: frozenset[str] = frozenset()
+        self._width = 0
+        """Metrics over all layouts."""
+
+    def make_room(self) -> None:
+        """Begin a new table when this one is half full, so that whoever comes next finds room. Old batches keep theirs.
+
+        Names come in before anything is known of their sender's rights, hence a bound that heals by itself.
+        """
+        if len(self.table) * 2 >= MAX_LAYOUTS or self._width * 2 >= MAX_WIDTH:
+            self.table = []
+            self._width = 0
+            for known in (self.numbers, self.typed, self._by_metrics, self._orders):
+                known.clear()
 
     def declare_ints(self, names: Iterable[str]) -> None:
         """Set the metric names whose integers are stored exactly (kind `int`); known keys are looked at again."""
@@ -77,7 +92,9 @@ class Layouts:
         found = self._by_metrics.get(metrics)
         if found is not None:
             return found
-        if not metrics or len(self.table) >= MAX_LAYOUTS or len(set(metrics)) < len(metrics):
+        if not metrics or len(self.table) >= MAX_LAYOUTS or self._width + len(metrics) > MAX_WIDTH:
+            return None
+        if len(set(metrics)) < len(metrics):
             return None
         if not all(METRIC_NAME.fullmatch(metric.name) for metric in metrics):
             return None
@@ -88,6 +105,7 @@ class Layouts:
         self._orders[layout.shape] = orders + 1
         self._by_metrics[metrics] = layout.number
         self.table.append(layout)
+        self._width += layout.width
         return layout.number
 
 
@@ -96,4 +114,9 @@ def to_layout(number: int, metrics: tuple[Metric, ...]) -> Layout:
     groups = [tuple(i for i, m in enumerate(metrics) if m.kind in kinds) for kinds in COLUMNS]
     doubles, ints, texts = groups
     shape = Shape(*(tuple(sorted(metrics[i] for i in group)) for group in groups))
-    return Layout(number, metrics, doubles, ints, texts, shape)
+    stored = (_order(metrics, doubles), _order(metrics, ints), _order(metrics, texts))
+    return Layout(number, metrics, doubles, ints, texts, shape, stored)
+
+
+def _order(metrics: tuple[Metric, ...], group: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(group)), key=lambda i: metrics[group[i]]))

@@ -64,6 +64,8 @@ class Layout(msgspec.Struct, frozen=True, eq=False):
     ints: tuple[int, ...]
     texts: tuple[int, ...]
     shape: Shape
+    stored: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    """For each of the three columns, the positions of the posted values in the order they are stored in."""
 
     @property
     def width(self) -> int:
@@ -82,14 +84,16 @@ class Origins(Protocol):
 class Batch:
     """Messages as columns. Built by `wire`, trimmed by `admission`, read-only afterwards."""
 
-    __slots__ = ("devices", "doubles", "ints", "layouts", "origins", "readings", "texts", "times")
+    __slots__ = ("devices", "doubles", "ints", "layouts", "origins", "readings", "table", "texts", "times")
 
-    def __init__(self, origins: Origins) -> None:
+    def __init__(self, origins: Origins, table: Sequence[Layout]) -> None:
+        self.table = table
+        """Layout numbers → layouts; the batch keeps it, since the gateway begins a new one when it is full."""
         self.devices: list[str] = []
         self.times = array("q")
         """Microseconds since 1970 UTC."""
         self.layouts = array("i")
-        """Numbers of `Layouts`."""
+        """Positions in `table`."""
         self.doubles = array("d")
         self.ints = array("q")
         self.texts: list[str] = []
@@ -109,11 +113,11 @@ class Batch:
         self.texts.extend([str(row[i]) for i in layout.texts])
         self.readings += len(row)
 
-    def rows(self, table: Sequence[Layout]) -> Iterator[list[Value]]:
+    def rows(self) -> Iterator[list[Value]]:
         """Yield the values of each message, one for each posted metric of its layout."""
         doubles, ints, texts = iter(self.doubles), iter(self.ints), iter(self.texts)
         for number in self.layouts:
-            layout = table[number]
+            layout = self.table[number]
             row: list[Value] = [0.0] * layout.width
             for positions, column in ((layout.doubles, doubles), (layout.ints, ints), (layout.texts, texts)):
                 for position in positions:
@@ -208,7 +212,7 @@ class Receipt(msgspec.Struct, frozen=True):
         """HTTP status: 200 all stored, 207 some (RFC 4918), 422 none."""
         if not self.errors:
             return 200
-        return 207 if self.accepted else 422
+        return 207 if self.accepted or self.conflicts else 422
 
 
 class Role(StrEnum):

@@ -1,12 +1,12 @@
 """What became of a batch → the receipt → JSON bytes: the same for HTTP and for MQTT response topics. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from gateway.advice import bare, refuse
 from gateway.errors import Reason
-from gateway.model import Batch, Decoded, Layout, Outcome, Receipt, Refusal
+from gateway.model import Batch, Decoded, Outcome, Receipt, Refusal
 
 _encode = msgspec.json.Encoder().encode
 
@@ -19,13 +19,11 @@ def to_json(receipt: Receipt) -> bytes:
     return _encode(receipt)
 
 
-def to_receipt(
-    decoded: Decoded, outcome: Outcome, refusals: list[Refusal], table: Sequence[Layout], *, max_errors: int
-) -> Receipt:
+def to_receipt(decoded: Decoded, outcome: Outcome, refusals: list[Refusal], *, max_errors: int) -> Receipt:
     """Form the receipt: whatever was received and is neither accepted nor a conflict counts as refused."""
     batch = decoded.batch
     received = batch.readings + sum([refusal.readings for refusal in decoded.refusals])
-    conflicts = _readings(outcome.conflicts, batch, table)
+    conflicts = _readings(outcome.conflicts, batch)
     return Receipt(
         outcome.stored,
         outcome.duplicates,
@@ -37,18 +35,18 @@ def to_receipt(
     )
 
 
-def late_refusals(batch: Batch, outcome: Outcome, table: Sequence[Layout]) -> list[Refusal]:
+def late_refusals(batch: Batch, outcome: Outcome) -> list[Refusal]:
     """Return a refusal for each message that turned out to be a conflict, or that the database rejected."""
     late = [(i, Reason.CONFLICT, "") for i in outcome.conflicts]
     late += [(i, Reason.REJECTED_BY_DATABASE, words) for i, words in outcome.rejected]
-    return [_late(batch, i, reason, words, table) for i, reason, words in late]
+    return [_late(batch, i, reason, words) for i, reason, words in late]
 
 
-def _late(batch: Batch, i: int, reason: Reason, words: str, table: Sequence[Layout]) -> Refusal:
+def _late(batch: Batch, i: int, reason: Reason, words: str) -> Refusal:
     index, path = batch.origins.locate(i, None)
-    width = table[batch.layouts[i]].width
+    width = batch.table[batch.layouts[i]].width
     return refuse(reason, index, path, device=batch.devices[i], readings=width, value=bare(words))
 
 
-def _readings(messages: Iterable[int], batch: Batch, table: Sequence[Layout]) -> int:
-    return sum(table[batch.layouts[i]].width for i in messages)
+def _readings(messages: Iterable[int], batch: Batch) -> int:
+    return sum(batch.table[batch.layouts[i]].width for i in messages)

@@ -65,7 +65,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         state = await stack.enter_async_context(open_state(settings.redis, site=await site(pool)))
         publisher = await stack.enter_async_context(Publisher(state, settings.redis))
         letters = TimescaleDeadLetters(pool)
-        writer = Writer(database, dictionary, layouts, letters, overwrite=settings.devices.conflict == "overwrite")
+        writer = Writer(database, dictionary, letters, overwrite=settings.devices.conflict == "overwrite")
         stack.push_async_callback(writer.close)
         committer = await stack.enter_async_context(
             Committer(writer, publisher.publish, limits=settings.queue, slots=database.writer_slots)

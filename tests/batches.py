@@ -26,7 +26,7 @@ class Anywhere:
 
 
 def batch(layouts: Layouts, *messages: Message) -> Batch:
-    made = Batch(Anywhere())
+    made = Batch(Anywhere(), layouts.table)
     for device, after, values in messages:
         number = layouts.define(tuple(Metric(name, KINDS[type(value)]) for name, value in values.items()))
         assert number is not None, values

@@ -36,11 +36,15 @@ class Gate:
         self._clock = clock
         self._retention = retention
         self._known: set[tuple[str, int]] = set()
+        self._table = layouts.table
+        """What the numbers in `_known` refer to."""
 
     def passes(self, principal: Principal, batch: Batch, now_us: int) -> bool:
         """Whether the whole batch may come in as it is, told from memory alone. False means: sift it."""
         if not batch.devices:
             return True
+        if batch.table is not self._table:
+            return False
         if not principal.writes_any and not all(map(principal.may_write, batch.devices)):
             return False
         if max(batch.times) > now_us + self._clock.max_ahead_secs * US:
@@ -61,7 +65,7 @@ class Gate:
             retention=self._retention,
         )
         sifted = sieve.sift(decoded, now_us)
-        self._remember(zip(sifted.batch.devices, sifted.batch.layouts, strict=True))
+        self._remember(sifted.batch)
         return sifted
 
     def forget(self) -> None:
@@ -78,7 +82,8 @@ class Gate:
         if any(card(name) is None for name in wanted):
             await self._directory.look_up(wanted)
 
-    def _remember(self, pairs: Iterable[tuple[str, int]]) -> None:
-        if len(self._known) > MAX_PAIRS:
+    def _remember(self, batch: Batch) -> None:
+        if batch.table is not self._table or len(self._known) > MAX_PAIRS:
             self._known.clear()
-        self._known.update(pairs)
+            self._table = self._layouts.table
+        self._known.update(zip(batch.devices, batch.layouts, strict=True))

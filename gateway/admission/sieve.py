@@ -56,9 +56,9 @@ class Sieve:
         self._refusals = list(decoded.refusals)
         self._source = source
         origins = Picked(source.origins)
-        out = Batch(origins)
-        for i, row in enumerate(source.rows(self._layouts.table)):
-            layout = self._layouts.table[source.layouts[i]]
+        out = Batch(origins, self._layouts.table)
+        for i, row in enumerate(source.rows()):
+            layout = source.table[source.layouts[i]]
             card = self._card(i, layout)
             time_us = None if card is None else self._time(i, layout, now_us)
             if card is None or time_us is None:
@@ -109,12 +109,12 @@ class Sieve:
     def _parts(self, i: int, card: Card, layout: Layout, row: list[Value]) -> Sequence[tuple[Layout, list[Value]]]:
         """Return the message, less what is refused; one message per metric where it would be a shape too many."""
         if layout.shape in card.shapes:
-            return [(layout, row)]
+            return self._whole(i, layout, row)
         good = {
             metric: value for metric, value in zip(layout.posted, row, strict=True) if self._may_report(i, card, metric)
         }
         if len(good) == layout.width and len(card.shapes) < self._devices.max_shapes:
-            return [(layout, row)]
+            return self._whole(i, layout, row)
         if not good:
             return []
         metrics = tuple(sorted(good))
@@ -123,6 +123,13 @@ class Sieve:
         else:
             groups = [(metric,) for metric in metrics]
         return [part for group in groups if (part := self._part(i, group, good)) is not None]
+
+    def _whole(self, i: int, layout: Layout, row: list[Value]) -> Sequence[tuple[Layout, list[Value]]]:
+        """Return the message as it is; in the table of today, should a new one have begun while we looked it up."""
+        if self._source.table is self._layouts.table:
+            return [(layout, row)]
+        part = self._part(i, tuple(sorted(layout.posted)), dict(zip(layout.posted, row, strict=True)))
+        return [] if part is None else [part]
 
     def _part(
         self, i: int, metrics: tuple[Metric, ...], values: dict[Metric, Value]

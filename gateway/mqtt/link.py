@@ -122,8 +122,6 @@ class Link(Pump):
 
     def ack(self, mid: int) -> None:
         """Acknowledge at the end of this turn of the loop: one write for all that became durable together."""
-        if not self.alive:
-            return
         if not self._unacknowledged:
             self._loop.call_soon(self._flush)
         self._unacknowledged += bytes((_PUBACK, 2, mid >> 8, mid & 0xFF))

@@ -94,7 +94,7 @@ class Drainer:
             await asyncio.wait([self._task])
 
     def kick(self) -> None:
-        """Begin a round now: the database is back. (Not for every append: those are seen within IDLE_SECS.)"""
+        """Begin a round now: the database is back. Not meant for every append: those are seen within IDLE_SECS."""
         self._failures = 0
         self._wake.set()
 
@@ -179,7 +179,7 @@ class Drainer:
         loop = asyncio.get_running_loop()
         until = loop.time() + min(GIVEN_WAY * round_secs, LONGEST_WAY_SECS)
         await asyncio.sleep(0)
-        while self._busy() and loop.time() < until:
+        while self._busy() and loop.time() < until:  # noqa: ASYNC110 - a queue that empties tells nobody
             await asyncio.sleep(TICK_SECS)
 
     async def _rest(self, secs: float) -> None:

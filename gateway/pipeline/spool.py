@@ -126,7 +126,7 @@ class SqliteSpool:
         """Return when all of them are on disk (fsync). Raises SpoolFull (nothing of them is kept), SpoolFault."""
         if not batches:
             return
-        records = [encode(batch, self._layouts) for batch in batches]
+        records = [encode(batch) for batch in batches]
         size = sum([len(record.content) for record in records])
         if self.size + self._waiting_bytes + size > self._max_bytes:
             raise self._full()
@@ -204,10 +204,6 @@ class SqliteSpool:
             except DamagedRecord as exc:
                 await self._in_thread(self._file.set_aside, number, str(exc))
                 spool_events.record_damaged(self.name, number, str(exc))
-            except SpoolFault:
-                if not batches:
-                    raise
-                break
             if not i % DECODE_TURN:
                 await asyncio.sleep(0)
         return batches

@@ -12,18 +12,13 @@ import sys
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Mapping
-from itertools import accumulate
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from gateway.contracts import LayoutTable
-from gateway.errors import SpoolFault
-from gateway.layouts import METRIC_NAME, Layouts
-from gateway.model import Batch, Layout, Metric
+from gateway.layouts import Layouts
+from gateway.model import Batch, Metric
 
 VERSION = 1
 HEAD = 5
@@ -66,25 +61,17 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     texts: list[str]
 
 
-class _Placed(NamedTuple):
-    """A layout of a record as this process knows it."""
-
-    layout: Layout
-    posted: tuple[Metric, ...]
-    """The order of the record's values, if it is not the layout's own; else empty."""
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Body).decode
 
 
-def encode(batch: Batch, layouts: LayoutTable) -> Record:
+def encode(batch: Batch) -> Record:
     """Return the record of a batch."""
     numbers = {number: i for i, number in enumerate(dict.fromkeys(batch.layouts))}
     names = {name: i for i, name in enumerate(dict.fromkeys(batch.devices))}
     rest = _encode(
         _Body(
-            [layouts.table[number].posted for number in numbers],
+            [batch.table[number].posted for number in numbers],
             list(names),
             _to_raw(array("I", map(names.__getitem__, batch.devices))),
             _to_raw(array("I", map(numbers.__getitem__, batch.layouts))),
@@ -100,27 +87,25 @@ def encode(batch: Batch, layouts: LayoutTable) -> Record:
 
 
 def decode(record: bytes, layouts: Layouts) -> Batch:
-    """Return the batch, after defining the layouts that are new here.
+    """Return the batch, with layouts of this process, or of its own where there is no room for them.
 
-    A layout whose order of metrics is one too many here comes back with its metrics sorted. Raises DamagedRecord, and
-    SpoolFault when this process can learn no further layout: the record is good, a restart reads it.
+    Raises DamagedRecord.
     """
     body = _parse(record)
-    placed = [_place(posted, layouts) for posted in body.layouts]
-    which = _from_raw(array("I"), body.which)
-    batch = Batch(Replayed())
+    layouts.make_room()
+    batch, numbers = _begin(body.layouts, layouts) or _begin(body.layouts, Layouts()) or (None, [])
+    if batch is None:
+        raise DamagedRecord("it holds a layout that cannot be")
     try:
         batch.devices = list(map(body.names.__getitem__, _from_raw(array("I"), body.devices)))
-        batch.layouts = array("i", [placed[i].layout.number for i in which])
+        batch.layouts = array("i", map(numbers.__getitem__, _from_raw(array("I"), body.which)))
     except IndexError:
         raise DamagedRecord("it refers to a name or layout it does not hold") from None
     batch.times = _from_raw(array("q"), body.times)
     batch.doubles = _from_raw(array("d"), body.doubles)
     batch.ints = _from_raw(array("q"), body.ints)
     batch.texts = body.texts
-    batch.readings = _check_lengths(batch, Counter(batch.layouts), layouts)
-    if any(each.posted for each in placed):
-        _reorder(batch, placed, which)
+    batch.readings = _count_readings(batch)
     return batch
 
 
@@ -135,23 +120,17 @@ def _parse(record: bytes) -> _Body:
         raise DamagedRecord(f"it cannot be parsed: {exc}") from exc
 
 
-def _place(posted: tuple[Metric, ...], layouts: Layouts) -> _Placed:
-    number = layouts.define(posted)
-    if number is not None:
-        return _Placed(layouts.table[number], ())
-    if not posted or len(set(posted)) < len(posted) or not all(METRIC_NAME.fullmatch(m.name) for m in posted):
-        raise DamagedRecord("it holds a layout that cannot be")
-    number = layouts.define(tuple(sorted(posted)))
-    if number is None:
-        raise SpoolFault("this gateway knows too many layouts to read the spool; restart it, nothing is lost")
-    return _Placed(layouts.table[number], posted)
+def _begin(posted: Sequence[tuple[Metric, ...]], layouts: Layouts) -> tuple[Batch, list[int]] | None:
+    """Return an empty batch and the numbers of its layouts, if all of them can be defined."""
+    numbers = [number for metrics in posted if (number := layouts.define(metrics)) is not None]
+    return (Batch(Replayed(), layouts.table), numbers) if len(numbers) == len(posted) else None
 
 
-def _check_lengths(batch: Batch, counts: Mapping[int, int], layouts: LayoutTable) -> int:
+def _count_readings(batch: Batch) -> int:
     """Return the readings of a batch, after finding that every message has its values."""
     doubles = ints = texts = 0
-    for number, messages in counts.items():
-        layout = layouts.table[number]
+    for number, messages in Counter(batch.layouts).items():
+        layout = batch.table[number]
         doubles += messages * len(layout.doubles)
         ints += messages * len(layout.ints)
         texts += messages * len(layout.texts)
@@ -159,32 +138,6 @@ def _check_lengths(batch: Batch, counts: Mapping[int, int], layouts: LayoutTable
     if expected != (len(batch.times), len(batch.layouts), len(batch.doubles), len(batch.ints), len(batch.texts)):
         raise DamagedRecord("its columns do not fit together")
     return doubles + ints + texts
-
-
-def _reorder(batch: Batch, placed: list[_Placed], which: "array[int]") -> None:
-    """Bring the values of messages whose layout came back sorted into its order. Rare, hence not the fast path."""
-    own = [each.posted or each.layout.posted for each in placed]
-    doubles, ints, texts = (
-        _sources([_turn(each, posted, column) for each, posted in zip(placed, own, strict=True)], which)
-        for column in range(3)
-    )
-    batch.doubles = array("d", np.asarray(batch.doubles)[doubles].tobytes())
-    batch.ints = array("q", np.asarray(batch.ints)[ints].tobytes())
-    batch.texts = [batch.texts[i] for i in texts.tolist()]
-
-
-def _turn(placed: _Placed, posted: tuple[Metric, ...], column: int) -> list[int]:
-    """Return where each value of the layout's column lies among the record's values of that column."""
-    layout = placed.layout
-    wanted = [layout.posted[i] for i in (layout.doubles, layout.ints, layout.texts)[column]]
-    place = {metric: i for i, metric in enumerate(metric for metric in posted if metric in wanted)}
-    return [place[metric] for metric in wanted]
-
-
-def _sources(turns: list[list[int]], which: "array[int]") -> NDArray[np.intp]:
-    """Return for each value of a column, message by message, where it comes from."""
-    starts = accumulate((len(turns[i]) for i in which), initial=0)
-    return np.array([start + i for start, n in zip(starts, which, strict=False) for i in turns[n]], np.intp)
 
 
 def _to_raw(column: "array[T]") -> bytes:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from gateway.contracts import DeadLetters, LayoutTable, Written
+from gateway.contracts import DeadLetters, Written
 from gateway.errors import GatewayError
 from gateway.model import Batch, Block, Metric, Outcome, Shape, Value
 from gateway.testing.deadletters import MemoryDeadLetters
@@ -87,10 +87,7 @@ class MemorySink:
     `failure` is set every write raises it; between `hold()` and `release()` writes wait.
     """
 
-    def __init__(
-        self, layouts: LayoutTable, *, overwrite: bool = False, dead_letters: DeadLetters | None = None
-    ) -> None:
-        self._layouts = layouts
+    def __init__(self, *, overwrite: bool = False, dead_letters: DeadLetters | None = None) -> None:
         self._overwrite = overwrite
         self._dead_letters = dead_letters or MemoryDeadLetters()
         self._open = asyncio.Event()
@@ -131,15 +128,14 @@ class MemorySink:
             self.messages = before
             return Written([tally.undone()], [])
         if tally.words:
-            await self._dead_letters.put(to_letters(group, tally.words, self._layouts.table))
+            await self._dead_letters.put(to_letters(group, tally.words))
         return Written(tally.outcomes(), self._newest(message for message in messages if message.key in tally.shown))
 
     def _unfold(self, group: Sequence[Batch]) -> list[Message]:
-        table = self._layouts.table
         messages = []
         for number, batch in enumerate(group):
-            for i, row in enumerate(batch.rows(table)):
-                layout = table[batch.layouts[i]]
+            for i, row in enumerate(batch.rows()):
+                layout = batch.table[batch.layouts[i]]
                 key = Key(batch.devices[i], layout.shape, batch.times[i])
                 messages.append(Message(number, i, key, dict(zip(layout.posted, row, strict=True))))
         return messages

@@ -1,7 +1,7 @@
 """A group of batches → blocks sorted by key, repeats folded, and what to tell each sender. Pure, vectorised."""
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import numpy as np
@@ -39,32 +39,33 @@ class Repeats(NamedTuple):
 class Group:
     """The messages of several batches in one line, and the verdict on each."""
 
-    def __init__(self, batches: Sequence[Batch], layouts: Sequence[Layout]) -> None:
+    def __init__(self, batches: Sequence[Batch]) -> None:
         self.batches = batches
         self.names = list(chain.from_iterable(batch.devices for batch in batches))
         self.times = np.frombuffer(b"".join([batch.times for batch in batches]), np.int64)
-        self.numbers = np.frombuffer(b"".join([batch.layouts for batch in batches]), np.int32)
         self.verdicts = np.zeros(len(self.names), np.int8)
         self.words: dict[int, str] = {}
         """What the database said of each rejected message."""
-        self._layouts = layouts
         self._doubles = np.frombuffer(b"".join([batch.doubles for batch in batches]), np.float64)
         self._ints = np.frombuffer(b"".join([batch.ints for batch in batches]), np.int64)
         self._texts = list(chain.from_iterable(batch.texts for batch in batches))
-        self.present: list[int] = np.unique(self.numbers).tolist()
+        numbers, table = _in_one_table(batches)
+        present = np.unique(numbers)
+        self.layouts: list[Layout] = [table[number] for number in present.tolist()]
         """The layouts that occur."""
-        self._codes = np.searchsorted(self.present, self.numbers)
-        self._widths = [_widths(layouts[n]) for n in self.present]
+        self._codes = np.searchsorted(present, numbers)
+        """For each message, the position of its layout in `layouts`."""
+        self._widths = [_widths(layout) for layout in self.layouts]
         self._starts = [self._offsets(column) for column in range(3)]
         self._repeats: list[Repeats] = []
 
-    def blocks(self, devices: NDArray[np.int32], shapes: Mapping[int, int], *, last_wins: bool) -> list[Sorted]:
+    def blocks(self, devices: NDArray[np.int32], shapes: Sequence[int], *, last_wins: bool) -> list[Sorted]:
         """Return the messages as one sorted block a width, each key once; repeats get their verdict here.
 
-        `devices` are the ids of `names`, `shapes` the ids by layout number. Of messages with one key the first is
+        `devices` are the ids of `names`, `shapes` the ids of `layouts`. Of messages with one key the first is
         kept, or with `last_wins` the last.
         """
-        shape_ids = np.array([shapes[n] for n in self.present], np.int32)[self._codes]
+        shape_ids = np.array(shapes, np.int32)[self._codes]
         keys = (devices.astype(np.int64) << 32) | shape_ids
         order = np.lexsort((self.times, keys))
         classes = sorted(set(self._widths))
@@ -140,7 +141,7 @@ class Group:
         starts = self._starts[column][rows]
         codes = self._codes[rows]
         present = np.unique(codes)
-        orders = np.array([_stored_order(self._layouts[self.present[c]])[column] for c in present.tolist()], np.intp)
+        orders = np.array([self.layouts[code].stored[column] for code in present.tolist()], np.intp)
         places: NDArray[np.intp] = starts[:, None] + orders[np.searchsorted(present, codes)]
         return places
 
@@ -192,17 +193,11 @@ def _widths(layout: Layout) -> tuple[int, int, int]:
     return len(layout.doubles), len(layout.ints), len(layout.texts)
 
 
-_orders: dict[Layout, tuple[list[int], list[int], list[int]]] = {}
-
-
-def _stored_order(layout: Layout) -> tuple[list[int], list[int], list[int]]:
-    """For each column, the positions of the posted values in the order they are stored in."""
-    found = _orders.get(layout)
-    if found is None:
-        doubles, ints, texts = (_sorted(layout, group) for group in (layout.doubles, layout.ints, layout.texts))
-        found = _orders[layout] = (doubles, ints, texts)
-    return found
-
-
-def _sorted(layout: Layout, group: Sequence[int]) -> list[int]:
-    return sorted(range(len(group)), key=lambda i: layout.posted[group[i]])
+def _in_one_table(batches: Sequence[Batch]) -> tuple[NDArray[np.int32], Sequence[Layout]]:
+    """Return the layout numbers of all messages, and the table they refer to: mostly the one all batches share."""
+    tables = {id(batch.table): batch.table for batch in batches}
+    if len(tables) <= 1:
+        return np.frombuffer(b"".join([batch.layouts for batch in batches]), np.int32), next(iter(tables.values()), ())
+    firsts = dict(zip(tables, accumulate(map(len, tables.values()), initial=0), strict=False))
+    moved = [np.frombuffer(batch.layouts, np.int32) + firsts[id(batch.table)] for batch in batches if batch.devices]
+    return np.concatenate(moved).astype(np.int32), list(chain.from_iterable(tables.values()))

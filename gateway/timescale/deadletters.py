@@ -38,14 +38,14 @@ class TimescaleDeadLetters:
             await connection.execute(query("insert_dead_letters"), *columns)
 
 
-def to_letters(group: Sequence[Batch], words: Mapping[int, str], table: Sequence[Layout]) -> list[DeadLetter]:
+def to_letters(group: Sequence[Batch], words: Mapping[int, str]) -> list[DeadLetter]:
     """Return a letter for each message that has `words`, by its place in the group; its payload can be posted again."""
     letters = []
     first = 0
     for batch in group:
-        for i, row in enumerate(batch.rows(table)):
+        for i, row in enumerate(batch.rows()):
             if first + i in words:
-                payload = _to_body(batch.devices[i], batch.times[i], table[batch.layouts[i]], row)
+                payload = _to_body(batch.devices[i], batch.times[i], batch.table[batch.layouts[i]], row)
                 code = Reason.REJECTED_BY_DATABASE
                 letters.append(DeadLetter("database", code, words[first + i], batch.devices[i], payload))
         first += len(batch)

@@ -4,7 +4,7 @@ The caches only grow: ids never change and rows are never deleted. Past their bo
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import asyncpg
 
@@ -16,6 +16,8 @@ MAX_DEVICES = 1_000_000
 """Device ids kept in memory, about 150 bytes each."""
 MAX_PAIRS = 2_000_000
 """(device, shape) pairs known to be in device_shapes, about 60 bytes each."""
+MAX_SHAPES = 200_000
+"""Shapes kept, and layouts whose shape is known."""
 LEARN_ROWS = 10_000
 """Names sent in one statement."""
 
@@ -26,7 +28,7 @@ class Dictionary:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self.devices: dict[str, int] = {}
-        self._by_layout: dict[int, int] = {}
+        self._by_layout: dict[Layout, int] = {}
         self._ids: dict[Shape, int] = {}
         self._shapes: dict[int, Shape] = {}
         self._pairs: set[int] = set()
@@ -42,15 +44,18 @@ class Dictionary:
         found = await self._learn_devices(sorted([name for name, known in ids.items() if known is None]))
         return [ids[name] or found[name] for name in names]
 
-    async def shape_ids(self, layouts: Iterable[Layout]) -> Mapping[int, int]:
-        """Return shape ids by layout number; shapes that do not exist are made. Raises SinkUnavailable, SinkFault."""
-        missing = [layout for layout in layouts if layout.number not in self._by_layout]
-        if missing:
-            async with self._learning:
-                await self._learn_shapes({layout.shape for layout in missing} - self._ids.keys())
-            for layout in missing:
-                self._by_layout[layout.number] = self._ids[layout.shape]
-        return self._by_layout
+    async def shape_ids(self, layouts: Sequence[Layout]) -> list[int]:
+        """Return the id of the shape of each layout; what does not exist is made. Raises SinkUnavailable, SinkFault."""
+        try:
+            return list(map(self._by_layout.__getitem__, layouts))
+        except KeyError:
+            pass
+        async with self._learning:
+            ids = await self._learn_shapes({layout.shape for layout in layouts})
+        if len(self._by_layout) > MAX_SHAPES:
+            self._by_layout.clear()
+        self._by_layout.update({layout: ids[layout.shape] for layout in layouts})
+        return [ids[layout.shape] for layout in layouts]
 
     async def note_pairs(self, pairs: Collection[int]) -> None:
         """Record which device reports which shape; a pair is device id << 32 | shape id."""
@@ -66,13 +71,15 @@ class Dictionary:
 
     async def shapes(self, ids: Collection[int]) -> Mapping[int, Shape]:
         """Return the shapes that exist, from the cache or in one round trip. Raises SinkUnavailable, SinkFault."""
-        missing = [shape_id for shape_id in set(ids) if shape_id not in self._shapes]
+        found = {shape_id: self._shapes[shape_id] for shape_id in ids if shape_id in self._shapes}
+        missing = [shape_id for shape_id in set(ids) if shape_id not in found]
         if missing:
             async with self._pool.connection() as connection:
                 rows = await connection.fetch(query("shapes_by_id"), missing)
             for row in rows:
-                self._remember(row["id"], _to_shape(row))
-        return {shape_id: self._shapes[shape_id] for shape_id in ids if shape_id in self._shapes}
+                found[row["id"]] = _to_shape(row)
+                self._remember(row["id"], found[row["id"]])
+        return found
 
     def remember_device(self, name: str, device_id: int) -> None:
         """Keep an id that somebody else has looked up."""
@@ -91,18 +98,25 @@ class Dictionary:
             self.remember_device(name, device_id)
         return found
 
-    async def _learn_shapes(self, missing: Collection[Shape]) -> None:
+    async def _learn_shapes(self, shapes: Collection[Shape]) -> dict[Shape, int]:
+        found = {shape: self._ids[shape] for shape in shapes if shape in self._ids}
+        missing = [shape for shape in shapes if shape not in found]
         if not missing:
-            return
+            return found
         metrics = sorted({metric for shape in missing for metric in shape.metrics})
         async with self._pool.connection() as connection:
             ids = await _metric_ids(connection, metrics)
             for shape in missing:
                 key = [[ids[m] for m in column] for column in (shape.doubles, shape.ints, shape.texts)]
                 await connection.execute(query("insert_shape"), *key)
-                self._remember(await connection.fetchval(query("shape_id"), *key), shape)
+                found[shape] = await connection.fetchval(query("shape_id"), *key)
+                self._remember(found[shape], shape)
+        return found
 
     def _remember(self, shape_id: int, shape: Shape) -> None:
+        if len(self._shapes) >= MAX_SHAPES:
+            self._ids.clear()
+            self._shapes.clear()
         self._ids[shape] = shape_id
         self._shapes[shape_id] = shape
 

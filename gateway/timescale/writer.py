@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway import settings
-from gateway.contracts import DeadLetters, LayoutTable, Written
+from gateway.contracts import DeadLetters, Written
 from gateway.errors import Reason
 from gateway.model import Batch, Block, Outcome
 from gateway.telemetry import events
@@ -40,26 +40,23 @@ class Writer:
         self,
         database: settings.Database,
         dictionary: Dictionary,
-        layouts: LayoutTable,
         dead_letters: DeadLetters,
         *,
         overwrite: bool,
     ) -> None:
         self._database = database
         self._dictionary = dictionary
-        self._layouts = layouts
         self._dead_letters = dead_letters
         self._overwrite = overwrite
         self._idle: list[Direct] = []
 
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
         """Return after COMMIT; see contracts.Sink."""
-        table = self._layouts.table
-        line = Group(group, table)
+        line = Group(group)
         if not line.names:
             return Written(line.outcomes(), [])
         devices = np.array(await self._dictionary.device_ids(line.names), np.int32)
-        shapes = await self._dictionary.shape_ids(table[number] for number in line.present)
+        shapes = await self._dictionary.shape_ids(line.layouts)
         parts = line.blocks(devices, shapes, last_wins=self._overwrite)
         for part in parts:
             await self._dictionary.note_pairs(_pairs(part.block))
@@ -69,7 +66,7 @@ class Writer:
             await self._store(connection, line, parts)
             await self._settle(connection, line)
         if line.words:
-            await self._dead_letters.put(to_letters(group, line.words, table))
+            await self._dead_letters.put(to_letters(group, line.words))
             events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(line.words))
         return Written(line.outcomes(), newest(_stored(line, parts)))
 

@@ -24,6 +24,7 @@ def decode(
     """Return the readings and refusals in a body. `device` is implied by the address, if it names one."""
     if media and media.partition(";")[0].strip().lower() not in ACCEPTED:
         raise UnsupportedMedia(f"media type {media[:100]!r} is not read here; send {', '.join(ACCEPTED)}")
+    layouts.make_room()
     batch = native.decode(body, layouts, device=device, received_us=received_us)
     if batch is None:
         return careful.decode(body, layouts, device=device, received_us=received_us, max_readings=max_readings)

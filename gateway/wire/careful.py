@@ -75,7 +75,7 @@ class _Reader:
         self._forms: list[Form] = []
         self._items = array("i")
         self._subs = array("i")
-        self.batch = Batch(Places(single=single, forms=self._forms, items=self._items, subs=self._subs))
+        self.batch = Batch(Places(single=single, forms=self._forms, items=self._items, subs=self._subs), layouts.table)
         self.refusals: list[Refusal] = []
 
     def read(self, index: int, item: Any) -> None:

@@ -130,7 +130,7 @@ def _columns(one: _Pass, items: Any, layouts: Layouts, *, device: str | None, re
     devices = None if rows is None else _devices(rows.devices, device)
     if rows is None or devices is None:
         return None
-    batch = Batch(Places(single=single, forms=one.form, items=rows.items, subs=rows.subs))
+    batch = Batch(Places(single=single, forms=one.form, items=rows.items, subs=rows.subs), layouts.table)
     batch.devices = devices
     try:
         batch.times = timestamps.column(rows.stamps, received_us)

@@ -111,9 +111,11 @@ class Report:
             if share is not None:
                 found.append(f"{name}: {what}: {share:.0%} of W3")
         if any(workload.door == "mqtt" for workload in results.workloads()):
-            found.append("W4: requests/s are messages committed; the times are the broker's PUBACK, not the COMMIT")
+            found.append(
+                "W4, W4b: requests/s are messages committed; the times are the broker's PUBACK, not the COMMIT"
+            )
         if any(not workload.ingests for workload in results.workloads()):
-            found.append("W5: a device's state counts as one reading; W5 counts devices, not metrics")
+            found.append("W5, W5k: readings/s are devices whose state was read, whatever number of metrics that holds")
         return found
 
 

@@ -61,8 +61,8 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 def _in_memory() -> Store:
     layouts, letters = Layouts(), MemoryDeadLetters()
-    sink = MemorySink(layouts, dead_letters=letters)
-    overwriting = MemorySink(layouts, dead_letters=letters, overwrite=True)
+    sink = MemorySink(dead_letters=letters)
+    overwriting = MemorySink(dead_letters=letters, overwrite=True)
     overwriting.messages, overwriting.rejects = sink.messages, sink.rejects
     overwriting._shape_ids = sink._shape_ids
 
@@ -84,7 +84,7 @@ async def _in_database(stack: AsyncExitStack, url: str) -> Store:
     pool = await stack.enter_async_context(open_pool(url, name="test", size=4, connect_timeout=10, command_timeout=20))
     layouts, letters, dictionary = Layouts(), MemoryDeadLetters(), Dictionary(pool)
     branch = settings.Database(url=url)
-    sinks = [Writer(branch, dictionary, layouts, letters, overwrite=overwrite) for overwrite in (False, True)]
+    sinks = [Writer(branch, dictionary, letters, overwrite=overwrite) for overwrite in (False, True)]
     for sink in sinks:
         stack.push_async_callback(sink.close)
 

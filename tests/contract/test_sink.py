@@ -178,7 +178,7 @@ async def test_of_concurrent_writers_with_other_values_one_wins_each_key(store: 
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_history_gives_what_the_model_gives(store: Store, seed: int, overwrite: bool) -> None:
     rng = random.Random(seed)
-    model = MemorySink(store.layouts, overwrite=overwrite)
+    model = MemorySink(overwrite=overwrite)
     sink = store.overwriting if overwrite else store.sink
     for _ in range(12):
         group = [batch(store.layouts, *_some(rng)) for _ in range(rng.randrange(4))]

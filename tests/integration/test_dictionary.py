@@ -58,20 +58,20 @@ async def test_layouts_of_one_shape_share_its_id_and_it_reads_back(pool: Pool) -
     ab, ba = _layout(layouts, "a", "b"), _layout(layouts, "b", "a")
     ints, texts = _layout(layouts, "a", "b", kind=Kind.INT), _layout(layouts, "a", kind=Kind.TEXT)
     found = await ids.shape_ids([ab, ba, ints, texts])
-    assert found[ab.number] == found[ba.number]
-    assert len({found[layout.number] for layout in (ab, ints, texts)}) == 3
-    fresh = await Dictionary(pool).shapes([*found.values(), 10**6])
-    assert fresh == {found[layout.number]: layout.shape for layout in (ab, ints, texts)}
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    fresh = await Dictionary(pool).shapes([*found, 10**6])
+    assert fresh == dict(zip(found, (layout.shape for layout in (ab, ba, ints, texts)), strict=True))
 
 
 async def test_known_ids_cost_no_round_trip(pool: Pool) -> None:
     layouts, ids = Layouts(), Dictionary(pool)
     layout = _layout(layouts, "a")
-    numbers, shape = await ids.device_ids(["d"]), (await ids.shape_ids([layout]))[layout.number]
+    numbers, shape = await ids.device_ids(["d"]), (await ids.shape_ids([layout]))[0]
     await ids.note_pairs([numbers[0] << 32 | shape])
     await pool.close(timeout=SOON)
     assert await ids.device_ids(["d", "d"]) == numbers * 2
-    assert (await ids.shape_ids([layout]))[layout.number] == shape
+    assert (await ids.shape_ids([layout]))[0] == shape
     assert await ids.shapes([shape]) == {shape: layout.shape}
     await ids.note_pairs([numbers[0] << 32 | shape])
 
@@ -80,7 +80,7 @@ async def test_pairs_are_noted_once_and_by_every_gateway(plain_db: Database, poo
     layouts = Layouts()
     gateways = [Dictionary(pool) for _ in range(4)]
     devices = await gateways[0].device_ids([f"d{i}" for i in range(20)])
-    (shape,) = (await gateways[0].shape_ids([_layout(layouts, "a")])).values()
+    (shape,) = await gateways[0].shape_ids([_layout(layouts, "a")])
     pairs = [device << 32 | shape for device in devices]
     await asyncio.gather(*(each.note_pairs(pairs[i:]) for i, each in enumerate(gateways)))
     noted = await fetch(plain_db.url, "select device_id, shape_id from device_shapes order by device_id")

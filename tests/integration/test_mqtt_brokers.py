@@ -340,7 +340,7 @@ async def _slowly(_body: bytes) -> Receipt:
 
 async def _publish_through(site: Site, bodies: list[bytes], acknowledged: set[bytes]) -> None:
     """Publish all, again and again where the broker went away, noting what it has acknowledged."""
-    deadline = time.monotonic() + DEADLINE_SECS
+    deadline = time.monotonic() + 3 * DEADLINE_SECS
     while len(acknowledged) < len(bodies):
         assert time.monotonic() < deadline
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -11,8 +12,21 @@ import pytest
 
 from gateway.errors import Overloaded
 from gateway.mqtt import consumer
+from gateway.mqtt.address import Address
+from gateway.mqtt.link import Link
 from gateway.settings import Mqtt
-from tests.mqtt_ground.parts import CLEAN, Gate, Letters, ScriptedIntake, consumer_of, failing, running, until
+from gateway.telemetry import mqtt_events
+from tests.mqtt_ground.parts import (
+    CLEAN,
+    DEADLINE_SECS,
+    Gate,
+    Letters,
+    ScriptedIntake,
+    consumer_of,
+    failing,
+    running,
+    until,
+)
 from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet, scripted_broker
 
 TOPIC = "devices/d1/readings"
@@ -92,10 +106,15 @@ async def test_an_ack_never_crosses_to_the_next_connection(broker: ScriptedBroke
         assert second.acks == []
         gate.open(b"new")
         await until(lambda: second.acks == [1])
+        assert intake.stored == [b"new"], "what came on the old connection was dropped with it"
 
 
 @pytest.mark.parametrize("code", [0x86, 0x87, 0x88])
-async def test_a_refused_connect_is_shown_and_tried_again(broker: ScriptedBroker, code: int) -> None:
+async def test_a_refused_connect_is_shown_once_and_tried_again(
+    broker: ScriptedBroker, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(mqtt_events, "unreachable", lambda _address, error: said.append(error))
     broker.connack = code
     consumer = consumer_of(settings(broker), ScriptedIntake())
     consumer.start()
@@ -105,6 +124,9 @@ async def test_a_refused_connect_is_shown_and_tried_again(broker: ScriptedBroker
         assert consumer.last_error is not None
         assert f"code:{code}" in consumer.last_error
         assert "p@ss" not in consumer.last_error
+        assert said == [consumer.last_error]
+        broker.connack = 0x97
+        await until(lambda: len(said) == 2, "another reason is said again")
         broker.connack = 0
         await until(lambda: consumer.connected)
         assert consumer.last_error is None
@@ -322,6 +344,24 @@ async def test_stop_is_bounded_when_the_broker_never_answers(broker: ScriptedBro
     async with asyncio.timeout(4):
         await consumer.stop(within_secs=0)
     broker.connack = 0
+    await until(lambda: not broker.open, "the connection is closed")
+
+
+async def test_a_connection_made_after_it_was_given_up_is_closed(broker: ScriptedBroker) -> None:
+    link = Link(Address("127.0.0.1", broker.port), lambda _: None, client_id="g", receive_max=5, session_expiry_secs=5)
+    may_connect, connect = threading.Event(), link._client_connect
+
+    def slow_network() -> None:
+        assert may_connect.wait(DEADLINE_SECS)
+        connect()
+
+    link._client_connect = slow_network  # type: ignore[method-assign]
+    opening = asyncio.create_task(link.open("a/+"), name="opening")
+    await asyncio.sleep(0)
+    opening.cancel()
+    link.drop()
+    may_connect.set()
+    await until(lambda: broker.accepted == 1)
     await until(lambda: not broker.open, "the connection is closed")
 
 

@@ -49,7 +49,7 @@ async def open_gateway(url: str, *, overwrite: bool = False) -> AsyncIterator[Ga
             open_pool(url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON)
         )
         layouts, dictionary, letters = Layouts(), Dictionary(pool), MemoryDeadLetters()
-        writer = CountingWriter(settings.Database(url=url), dictionary, layouts, letters, overwrite=overwrite)
+        writer = CountingWriter(settings.Database(url=url), dictionary, letters, overwrite=overwrite)
         stack.push_async_callback(writer.close)
         yield Gateway(writer, layouts, dictionary, letters, pool)
 

@@ -20,7 +20,8 @@ from gateway.mqtt.consumer import Consumer, build
 from gateway.settings import Mqtt
 
 CLEAN = Receipt(1, 0, 0, 0, "db", [], errors_truncated=False)
-DEADLINE_SECS = 20.0
+DEADLINE_SECS = 12.0
+"""Below the keepalive: a ping would wake a reader that has forgotten what it holds."""
 
 
 def receipt(*codes: str, accepted: int = 1) -> Receipt:

@@ -46,6 +46,7 @@ class ScriptedBroker:
         self.connack_properties = b""
         self.hang_ups = 0
         """Connections yet to be ended, by DISCONNECT, in the same breath as they are accepted."""
+        self.accepted = 0
         self.connects = 0
         self.peers: list[Peer] = []
         """Those that have subscribed."""
@@ -54,6 +55,7 @@ class ScriptedBroker:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(writer)
         self.open.add(writer)
+        self.accepted += 1
         try:
             while True:
                 kind, body = await _read_packet(reader)

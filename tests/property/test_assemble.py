@@ -59,9 +59,9 @@ DEVICES = {"d1": 30, "d2": 2, "d3": 2**31 - 1}
 def assemble(group: list[list[Message]], *, last_wins: bool = False) -> Assembled:
     layouts = Layouts()
     batches = [batch(layouts, *part) for part in group]
-    line = Group(batches, layouts.table)
+    line = Group(batches)
     numbers: dict[Shape, int] = {}
-    shapes = {number: numbers.setdefault(layouts.table[number].shape, 10**6 - len(numbers)) for number in line.present}
+    shapes = [numbers.setdefault(layout.shape, 10**6 - len(numbers)) for layout in line.layouts]
     ids = np.array([DEVICES[name] for name in line.names], np.int32)
     parts = line.blocks(ids, shapes, last_wins=last_wins)
     return Assembled(line, parts, [_row(message, numbers) for part in group for message in part])
@@ -221,7 +221,7 @@ def test_the_newest_is_the_last_of_each_device_and_shape(group: list[list[Messag
 def test_a_batch_gives_back_the_rows_it_was_given(given_messages: list[Message]) -> None:
     layouts = Layouts()
     made = batch(layouts, *given_messages)
-    assert [list(map(repr, row)) for row in made.rows(layouts.table)] == [
+    assert [list(map(repr, row)) for row in made.rows()] == [
         [repr(float(value)) if isinstance(value, bool) else repr(value) for value in values.values()]
         for _, _, values in given_messages
     ]

@@ -30,8 +30,8 @@ TURNS = 60
 class WatchedSink(MemorySink):
     """Notes what it is given."""
 
-    def __init__(self, layouts: Layouts) -> None:
-        super().__init__(layouts)
+    def __init__(self) -> None:
+        super().__init__()
         self.groups: list[list[Batch]] = []
         self.under_way = 0
 
@@ -65,7 +65,7 @@ class Committing(RuleBasedStateMachine):
         self.loop.run_until_complete(self._open())
 
     async def _open(self) -> None:
-        self.sink = WatchedSink(self.layouts)
+        self.sink = WatchedSink()
         self.committer = Committer(self.sink, self._publish, limits=LIMITS, slots=SLOTS)
         await self.committer.__aenter__()
 

@@ -57,7 +57,7 @@ def test_any_bytes_become_readings_refusals_or_a_clean_no(body: bytes, device: s
     check_refusals(body, decoded, layouts)
     received = decoded.batch.readings + sum(refusal.readings for refusal in decoded.refusals)
     assert received <= max_readings
-    receipt = receipts.to_receipt(decoded, Outcome(0), decoded.refusals, layouts.table, max_errors=100)
+    receipt = receipts.to_receipt(decoded, Outcome(0), decoded.refusals, max_errors=100)
     assert json.loads(receipts.to_json(receipt))["refused"] == received
 
 

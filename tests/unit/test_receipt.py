@@ -14,8 +14,8 @@ async def test_a_receipt_adds_up_in_readings() -> None:
     answer = await door.post(posted)
     outcome = Outcome(stored=2, duplicates=1, conflicts=[1], rejected=[(2, "no")])
     decoded = Decoded(answer.batch, answer.refusals)
-    refusals = answer.refusals + late_refusals(answer.batch, outcome, door.layouts.table)
-    receipt = to_receipt(decoded, outcome, refusals, door.layouts.table, max_errors=3)
+    refusals = answer.refusals + late_refusals(answer.batch, outcome)
+    receipt = to_receipt(decoded, outcome, refusals, max_errors=3)
     assert (receipt.accepted, receipt.duplicates, receipt.conflicts, receipt.refused) == (2, 1, 2, 7)
     assert receipt.accepted + receipt.conflicts + receipt.refused == 11 == answer.received
     assert [error.code for error in receipt.errors] == ["bad_value", "bad_value", "unknown_device"]
@@ -28,7 +28,7 @@ async def test_a_receipt_in_json_leaves_out_what_says_nothing() -> None:
     door.directory.add("d1")
     answer = await door.post([said(t=1), 5])
     decoded = Decoded(answer.batch, answer.refusals)
-    receipt = to_receipt(decoded, Outcome(stored=1), answer.refusals, door.layouts.table, max_errors=100)
+    receipt = to_receipt(decoded, Outcome(stored=1), answer.refusals, max_errors=100)
     assert msgspec.json.decode(to_json(receipt)) == {
         "accepted": 1,
         "duplicates": 0,

@@ -232,7 +232,7 @@ async def test_refusals_that_the_database_gives() -> None:
     door.directory.add("d1")
     answer = await door.post([GOOD, said("d1", t=1, h=2), said("d1", t=3)])
     outcome = Outcome(stored=1, conflicts=[1], rejected=[(2, "value out of range for type smallint: '70000'")])
-    assert late_refusals(answer.batch, outcome, door.layouts.table) == [
+    assert late_refusals(answer.batch, outcome) == [
         Refusal(1, "/1", "conflict", CONFLICT, device="d1", readings=2),
         Refusal(
             2,

@@ -27,7 +27,7 @@ async def _turns(count: int = 20) -> None:
 
 async def test_a_slot_does_not_wait_for_the_state() -> None:
     layouts = Layouts()
-    sink, gate = MemorySink(layouts), asyncio.Event()
+    sink, gate = MemorySink(), asyncio.Event()
 
     async def publish(blocks: Sequence[Block]) -> None:
         await gate.wait()
@@ -48,7 +48,7 @@ async def test_a_slot_does_not_wait_for_the_state() -> None:
 
 async def test_what_gathers_during_a_commit_is_committed_together() -> None:
     layouts = Layouts()
-    sink = MemorySink(layouts)
+    sink = MemorySink()
     async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
         sink.hold()
         tickets = [committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))]
@@ -62,7 +62,7 @@ async def test_what_gathers_during_a_commit_is_committed_together() -> None:
 async def test_stopping_cancelled_answers_everyone() -> None:
     """The process is being killed: whoever waits must hear that nothing may be taken for stored."""
     layouts = Layouts()
-    sink = MemorySink(layouts)
+    sink = MemorySink()
     committer = Committer(sink, _no_state, limits=settings.Queue(commit_rows=1), slots=2)
     await committer.__aenter__()
     sink.hold()
@@ -81,7 +81,7 @@ async def test_stopping_cancelled_answers_everyone() -> None:
 
 async def test_a_sender_that_gives_up_during_its_commit_harms_nobody() -> None:
     layouts = Layouts()
-    sink = MemorySink(layouts)
+    sink = MemorySink()
     async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
         sink.hold()
         given_up, patient = (committer.submit(batch(layouts, (name, 0, {"a": 0.5}))) for name in "ab")

@@ -32,7 +32,7 @@ class Place(NamedTuple):
 @pytest.fixture
 def place() -> Place:
     layouts = Layouts()
-    state, directory, sink = MemoryState(), MemoryDirectory(), MemorySink(layouts)
+    state, directory, sink = MemoryState(), MemoryDirectory(), MemorySink()
     return Place(LiveReader(state, sink, directory), state, directory, sink, layouts)
 
 

@@ -26,7 +26,7 @@ def to_messages(batch: Batch, layouts: Layouts) -> list[Message]:
             batch.devices,
             batch.times,
             [table[number].posted for number in batch.layouts],
-            batch.rows(table),
+            batch.rows(),
             strict=True,
         )
     ]
