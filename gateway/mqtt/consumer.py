@@ -5,9 +5,9 @@
                   ↑     └ not now ──┐                   │
                   └── wait, jitter ─┘
 
-What waits for the database stays unacknowledged, so the broker's window (Receive Maximum) is the back-pressure. A broker
-that goes beyond it is held back by not reading. When a connection is gone its messages are dropped here, as the broker
-sends them again. QoS 0 has neither: what does not fit is dropped and counted.
+What waits for the database stays unacknowledged, so the broker's window (Receive Maximum) is the back-pressure, and a
+broker that goes beyond it is held back by not reading. When a connection is gone its messages are dropped here, as the
+broker sends them again. QoS 0 has neither: what does not fit is dropped and counted.
 """
 
 import asyncio

@@ -17,6 +17,7 @@ from gateway.mqtt.topics import Topics
 from gateway.telemetry import mqtt_events
 
 TRUSTED = Principal(Role.INGEST)
+SOURCE = "mqtt"
 BAD_TOPIC = "bad_topic"
 INTERNAL = GatewayError.code
 MAX_DETAIL = 1000
@@ -26,7 +27,9 @@ MAX_DETAIL = 1000
 class Door(Protocol):
     """Where bodies go: `gateway.intake.Intake`, or a script in tests."""
 
-    async def take(self, body: bytes, *, principal: Principal, media: str | None, device: str | None) -> Receipt:
+    async def take(
+        self, body: bytes, *, principal: Principal, media: str | None, device: str | None, source: str
+    ) -> Receipt:
         """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
         ...
 
@@ -65,7 +68,9 @@ class Judge:
         if size > limit:
             return _unreadable(message, device, TooLarge.code, f"{size} bytes; limit {limit} (mqtt.max_payload_bytes)")
         try:
-            receipt = await self._door.take(message.payload, principal=TRUSTED, media=None, device=device)
+            receipt = await self._door.take(
+                message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE
+            )
         except GatewayError as exc:
             if exc.retry_after is not None:
                 raise
@@ -109,7 +114,7 @@ def _letter_of(message: Message, device: str, receipt: Receipt) -> DeadLetter | 
 
 def _letter(message: Message, device: str | None, code: str, detail: str) -> DeadLetter:
     name = None if device is None else _text(device)
-    return DeadLetter("mqtt", code, _text(detail), name, message.payload, _text(message.topic))
+    return DeadLetter(SOURCE, code, _text(detail), name, message.payload, _text(message.topic))
 
 
 def _text(text: str) -> str:

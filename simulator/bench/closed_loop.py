@@ -65,6 +65,7 @@ class Caller(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Be told that the connection has ended."""
         if self._waits:
+            self._waits = False
             self._tally.faults["connection_lost"] += 1
         self._finish()
 

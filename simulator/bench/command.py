@@ -71,9 +71,11 @@ def shown_command(arguments: list[str]) -> str:
     shown = ["simulator"]
     for before, argument in zip(["", *arguments], arguments, strict=False):
         name, equals, _ = argument.partition("=")
-        hidden = f"{name}=…" if equals and name in _SECRET else argument
-        shown.append("…" if before in _SECRET else hidden)
-    return shlex.join(shown).replace("'…'", "…")
+        if before in _SECRET:
+            shown.append("…")
+        else:
+            shown.append(f"{name}=…" if equals and name in _SECRET else shlex.quote(argument))
+    return " ".join(shown)
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from simulator.bench.results import CopyRound, LoadRound, Results, Spread
-from simulator.bench.sheets import NOT_TOLD, Sheet, extent, figure, middle
+from simulator.bench.sheets import NOT_TOLD, Sheet, extent, figure, middle, millis
 from simulator.bench.workloads import WORKLOADS, Workload
 from simulator.bench.yardstick import Setup
 
@@ -133,7 +133,7 @@ def _notes_on(workload: Workload, rounds: list[LoadRound]) -> list[str]:
     reads = [load.beside for load in rounds if load.beside is not None]
     if reads:
         rate = middle(read.rate for read in reads)
-        p50, p99 = middle((read.times.p50 for read in reads), 1), middle((read.times.p99 for read in reads), 1)
+        p50, p99 = millis(read.times.p50 for read in reads), millis(read.times.p99 for read in reads)
         wrong = sum(sum(read.faults.values()) for read in reads)
         found.append(f"{workload.name}: {rate} state reads/s, p50 {p50} ms, p99 {p99} ms, {wrong:,} failed or unsent")
     return found
@@ -166,9 +166,9 @@ def _speed_row(results: Results, workload: Workload) -> tuple[str, ...]:
         middle(load.rate for load in rounds),
         extent(Spread.of(load.rate for load in rounds)),
         middle(load.answers / load.elapsed for load in rounds),
-        middle((load.times.p50 for load in rounds), 1),
-        middle((load.times.p99 for load in rounds), 1),
-        middle((load.times.p999 for load in rounds), 1),
+        millis(load.times.p50 for load in rounds),
+        millis(load.times.p99 for load in rounds),
+        millis(load.times.p999 for load in rounds),
         NOT_TOLD if share is None else figure(share, 2),
     )
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from simulator.bench.results import Spread
 
 NOT_TOLD = "–"
-_MILLION, _HUNDRED_THOUSAND, _TEN_THOUSAND = 1e6, 1e5, 1e4
+_MILLION, _HUNDRED_THOUSAND, _TEN_THOUSAND, _HUNDRED = 1e6, 1e5, 1e4, 1e2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,12 @@ class Sheet:
 def figure(value: float | None, digits: int = 0) -> str:
     """`12345.6` → `12,346`."""
     return NOT_TOLD if value is None else f"{value:,.{digits}f}"
+
+
+def millis(values: Iterable[float]) -> str:
+    """Return the median of milliseconds: `12.3`, `1,234`."""
+    spread = Spread.of(values)
+    return NOT_TOLD if spread is None else figure(spread.median, 1 if spread.median < _HUNDRED else 0)
 
 
 def short(value: float) -> str:

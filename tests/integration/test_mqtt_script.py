@@ -14,6 +14,8 @@ from gateway.errors import Overloaded
 from gateway.mqtt import consumer
 from gateway.mqtt.address import Address
 from gateway.mqtt.link import Link
+from gateway.mqtt.message import Message
+from gateway.mqtt.session import Session
 from gateway.settings import Mqtt
 from gateway.telemetry import mqtt_events
 from tests.mqtt_ground.parts import (
@@ -205,15 +207,39 @@ async def test_large_messages_are_bounded_by_their_bytes(
 async def test_a_pause_does_not_outlive_its_connection(broker: ScriptedBroker) -> None:
     gate = Gate()
     intake = ScriptedIntake(gate)
-    async with running(settings(broker, receive_max=5), intake):
+    async with running(settings(broker, receive_max=5), intake) as consumer:
         for mid in range(1, 30):
             broker.peers[0].send(TOPIC, b"%d" % mid, mid=mid)
         await until(lambda: len(intake.begun) == 10)
         broker.peers[0].writer.transport.abort()
-        gate.open_all()
+        gate.open(b"1")  # the next write finds the connection gone
+        for mid in range(2, 6):
+            gate.open(b"%d" % mid)
         await until(lambda: len(broker.peers) == 2)
-        broker.peers[1].send(TOPIC, b"again", mid=1)
-        await until(lambda: broker.peers[1].acks == [1])
+        before = len(intake.begun)
+        for mid in range(1, 30):
+            broker.peers[1].send(TOPIC, b"again %d" % mid, mid=mid)
+        await until(lambda: len(intake.begun) == before + 10)
+        await asyncio.sleep(0.05)  # nothing to wait for: it must not read on
+        assert len(intake.begun) == before + 10, "the second connection is held back like the first"
+        gate.open_all()
+        await until(lambda: broker.peers[1].acks == list(range(1, 30)))
+        assert consumer._held_bytes == [0, 0]
+
+
+async def test_what_was_acknowledged_just_before_closing_is_sent(broker: ScriptedBroker) -> None:
+    seen: list[Message] = []
+    session = Session(settings(broker), "a/+", client_id="g", rng=Random(1))
+    run = asyncio.create_task(session.run(seen.append, on_lost=lambda: None), name="session")
+    await until(lambda: session.connected)
+    broker.peers[0].send(TOPIC, b"x", mid=77)
+    await until(lambda: len(seen) == 1)
+    seen[0].ack()
+    await session.close()
+    await run
+    await until(lambda: broker.peers[0].gone)
+    assert broker.peers[0].acks == [77]
+    assert broker.peers[0].said_goodbye
 
 
 async def test_qos_0_is_bounded_and_leaves_qos_1_alone(broker: ScriptedBroker) -> None:

@@ -52,8 +52,11 @@ class ScriptedIntake:
     devices: list[str | None] = field(default_factory=list)
     principals: set[Principal] = field(default_factory=set)
 
-    async def take(self, body: bytes, *, principal: Principal, media: str | None, device: str | None) -> Receipt:
+    async def take(
+        self, body: bytes, *, principal: Principal, media: str | None, device: str | None, source: str
+    ) -> Receipt:
         assert media is None
+        assert source == "mqtt"
         self.begun.append(body)
         self.devices.append(device)
         self.principals.add(principal)
