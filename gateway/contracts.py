@@ -1,4 +1,4 @@
-"""The joints where stages meet. Each has two implementations that pass one contract suite: the real one, and `testing`."""
+"""The joints where stages meet. Each has two implementations that pass one suite: the real one, and `testing`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol

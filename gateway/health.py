@@ -5,13 +5,18 @@ from collections.abc import Mapping
 
 from gateway.errors import GatewayError
 from gateway.mqtt.consumer import Consumer
+from gateway.pipeline.breaker import Breaker
 from gateway.pipeline.committer import Committer
+from gateway.pipeline.drainer import Drainer
+from gateway.settings import Spool
 from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState
 from gateway.timescale.installation import probe
 from gateway.timescale.pool import Pool
 from gateway.web.context import Health
 
+SPOOL_MARGIN_BYTES = 2**20
+"""A spool with less room than this takes no more traffic."""
 PROBE_SECS = 2.0
 """Longest wait for one part."""
 
@@ -26,10 +31,16 @@ class Monitor:
         pool: Pool,
         state: RedisState,
         *,
+        breaker: Breaker,
+        drainer: Drainer,
         committer: Committer,
         publisher: Publisher,
         consumer: Consumer | None,
+        spool: Spool,
     ) -> None:
+        self._breaker = breaker
+        self._drainer = drainer
+        self._spool = spool
         self._pool = pool
         self._state = state
         self._committer = committer
@@ -37,12 +48,27 @@ class Monitor:
         self._consumer = consumer
 
     async def health(self) -> Health:
-        """Ask all parts. Without the database no traffic must come; without Redis or MQTT the rest still works."""
+        """Ask all parts. Traffic may come as long as readings can be made durable: in the database, or in the spool."""
         database, redis = await asyncio.gather(self._database(), self._redis())
-        parts = {"database": database, "redis": redis, "mqtt": self._mqtt(), "queue": self._queue()}
-        return Health(bool(database["ok"]), parts)
+        spool = self._spooled()
+        parts = {
+            "database": database,
+            "redis": redis,
+            "mqtt": self._mqtt(),
+            "queue": self._queue(),
+            "spool": spool,
+        }
+        return Health(bool(database["ok"] or spool["ok"]), parts)
+
+    def _spooled(self) -> Part:
+        waiting = self._drainer.waiting()
+        room = self._spool.max_bytes - waiting.size
+        facts = {"rows": waiting.rows, "bytes": waiting.size, "max_bytes": self._spool.max_bytes}
+        return {"ok": room > SPOOL_MARGIN_BYTES, **facts, "error": waiting.error or None}
 
     async def _database(self) -> Part:
+        if self._breaker.is_open:
+            return {"ok": False, "error": self._breaker.error}
         try:
             async with asyncio.timeout(PROBE_SECS):
                 ground = await probe(self._pool)

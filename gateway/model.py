@@ -193,7 +193,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Messages whose key is stored with other values; the first was kept."""
     rejected: Sequence[tuple[int, str]] = ()
     """Messages that the database itself refused, with its words; they lie in the dead letters."""
-    durability: Literal["db"] = "db"
+    durability: Literal["db", "spool"] = "db"
+    """Committed, or fsynced on the gateway's disk while the database is away."""
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ Sinks open before sources and close after them: what was taken in can always be 
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from random import SystemRandom
 from typing import NamedTuple
@@ -14,21 +14,28 @@ from typing import NamedTuple
 from gateway import receipts
 from gateway.admission.auth import Authenticator
 from gateway.admission.gate import Gate
+from gateway.contracts import Clock
 from gateway.health import Monitor
 from gateway.intake import Intake
 from gateway.layouts import Layouts
 from gateway.mqtt import consumer as mqtt
+from gateway.pipeline.breaker import Breaker
 from gateway.pipeline.committer import Committer
+from gateway.pipeline.drainer import Drainer
+from gateway.pipeline.fallback import Fallback
+from gateway.pipeline.spool import open_spools
+from gateway.replay import Replay
 from gateway.settings import Settings
 from gateway.state.publisher import Publisher
 from gateway.state.read import LiveReader
-from gateway.state.store import open_state
+from gateway.state.store import RedisState, open_state
 from gateway.telemetry import events
 from gateway.timescale.credentials import StoredCredentials
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.directory import TimescaleDirectory
 from gateway.timescale.installation import site
+from gateway.timescale.migrations import migrate
 from gateway.timescale.pool import Pool, open_pool
 from gateway.timescale.revisions import follow
 from gateway.timescale.writer import Writer
@@ -37,9 +44,9 @@ from gateway.workers import worker_index
 
 MQTT_STOP_SECS = 10.0
 """Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
-
-
 FOLLOW_AGAIN_SECS = 0.5
+DRAIN_ROWS = 10_000
+"""Messages of the spool that one COMMIT takes at most."""
 
 
 class SystemClock:
@@ -50,65 +57,134 @@ class SystemClock:
         return time.time_ns() // 1000
 
 
+class _Registry(NamedTuple):
+    """What is known of devices, credentials and names, and who must hear when it changes."""
+
+    pool: Pool
+    clock: Clock
+    layouts: Layouts
+    dictionary: Dictionary
+    directory: TimescaleDirectory
+    authenticator: Authenticator
+    gate: Gate
+
+    def devices_changed(self, names: Collection[str] | None) -> None:
+        self.directory.forget(names)
+        self.gate.forget()
+
+    def ints_declared(self, names: Collection[str]) -> None:
+        self.layouts.declare_ints(names)
+        self.gate.forget()
+
+
+class _Storage(NamedTuple):
+    """Where readings go."""
+
+    state: RedisState
+    publisher: Publisher
+    letters: TimescaleDeadLetters
+    breaker: Breaker
+    committer: Committer
+    drainer: Drainer
+
+
 @asynccontextmanager
 async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context]:
     """Open everything one worker needs and close it in reverse. Raises GatewayError if a part cannot open."""
-    database = settings.database
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(_pool(settings, "gateway", size=database.read_pool))
-        clock, layouts, dictionary = SystemClock(), Layouts(), Dictionary(pool)
-        directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
-        authenticator = Authenticator(
-            StoredCredentials(pool, clock=clock), admin_key=settings.auth.admin_key, clock=clock
+        registry = await stack.enter_async_context(_open_registry(settings))
+        storage = await stack.enter_async_context(_open_storage(settings, worker, registry))
+        intake = Intake(
+            registry.gate,
+            storage.committer,
+            registry.layouts,
+            registry.clock,
+            max_readings=settings.http.max_readings,
         )
-        stack.push_async_callback(authenticator.close)
-        state = await stack.enter_async_context(open_state(settings.redis, site=await site(pool)))
-        publisher = await stack.enter_async_context(Publisher(state, settings.redis))
-        letters = TimescaleDeadLetters(pool)
-        writer = Writer(database, dictionary, letters, overwrite=settings.devices.conflict == "overwrite")
-        stack.push_async_callback(writer.close)
-        committer = await stack.enter_async_context(
-            Committer(writer, publisher.publish, limits=settings.queue, slots=database.writer_slots)
+        await stack.enter_async_context(_following(settings, registry))
+        consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.letters))
+        monitor = Monitor(
+            registry.pool,
+            storage.state,
+            breaker=storage.breaker,
+            drainer=storage.drainer,
+            committer=storage.committer,
+            publisher=storage.publisher,
+            consumer=consumer,
+            spool=settings.spool,
         )
-        gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
-        intake = Intake(gate, committer, layouts, clock, max_readings=settings.http.max_readings)
-        changes = _Changes(authenticator, directory, gate, layouts)
-        await stack.enter_async_context(_following(settings, changes))
-        consumer = await stack.enter_async_context(_consuming(settings, worker, intake, letters))
-        monitor = Monitor(pool, state, committer=committer, publisher=publisher, consumer=consumer)
         gc.freeze()  # what is open now stays: the collector need not look at it again
         yield Context(
             settings,
             worker=worker,
             intake=intake,
-            authenticator=authenticator,
-            live=LiveReader(state, dictionary, directory),
+            authenticator=registry.authenticator,
+            live=LiveReader(storage.state, registry.dictionary, registry.directory),
             health=monitor.health,
-            clock=clock,
+            clock=registry.clock,
         )
 
 
-class _Changes(NamedTuple):
-    """Who must hear of changes in the registry."""
-
-    authenticator: Authenticator
-    directory: TimescaleDirectory
-    gate: Gate
-    layouts: Layouts
-
-    def devices(self, names: Collection[str] | None) -> None:
-        self.directory.forget(names)
-        self.gate.forget()
-
-    def declared_ints(self, names: Collection[str]) -> None:
-        self.layouts.declare_ints(names)
-        self.gate.forget()
+@asynccontextmanager
+async def _open_registry(settings: Settings) -> AsyncIterator[_Registry]:
+    async with _pool(settings, "gateway", size=settings.database.read_pool) as pool:
+        clock, layouts, dictionary = SystemClock(), Layouts(), Dictionary(pool)
+        directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
+        credentials = StoredCredentials(pool, clock=clock)
+        authenticator = Authenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
+        gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
+        try:
+            yield _Registry(pool, clock, layouts, dictionary, directory, authenticator, gate)
+        finally:
+            await authenticator.close()
 
 
 @asynccontextmanager
-async def _following(settings: Settings, changes: _Changes) -> AsyncIterator[None]:
+async def _open_storage(settings: Settings, worker: str, registry: _Registry) -> AsyncIterator[_Storage]:
+    async with AsyncExitStack() as stack:
+        state = await stack.enter_async_context(open_state(settings.redis))
+        publisher = await stack.enter_async_context(Publisher(state, settings.redis))
+        letters = TimescaleDeadLetters(registry.pool)
+        overwrite = settings.devices.conflict == "overwrite"
+        writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)
+        stack.push_async_callback(writer.close)
+        spools = await stack.enter_async_context(
+            open_spools(settings.spool, worker, layouts=registry.layouts, clock=registry.clock)
+        )
+        breaker = await stack.enter_async_context(Breaker(_probe(settings, registry.pool, state), rng=SystemRandom()))
+        fallback = Fallback(writer, spools.own, breaker)
+        committer = await stack.enter_async_context(
+            Committer(fallback, publisher.publish, limits=settings.queue, slots=settings.database.writer_slots)
+        )
+        replay = Replay(fallback, publisher.publish, letters)
+        drainer = Drainer(
+            [spools.own, *spools.left],
+            replay.store,
+            bury=replay.bury,
+            busy=lambda: len(committer.batcher) > 0,
+            rng=SystemRandom(),
+            max_rows=DRAIN_ROWS,
+        )
+        await stack.enter_async_context(drainer)
+        breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
+        yield _Storage(state, publisher, letters, breaker, committer, drainer)
+
+
+def _probe(settings: Settings, pool: Pool, state: RedisState) -> Callable[[], Awaitable[None]]:
+    """Return what tells that the database is there and is ours: its schema up to date, its name known to the state."""
+    database = settings.database
+
+    async def probe() -> None:
+        await migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
+        state.belong_to(await site(pool))
+
+    return probe
+
+
+@asynccontextmanager
+async def _following(settings: Settings, registry: _Registry) -> AsyncIterator[None]:
     async with _pool(settings, "gateway-revisions", size=1) as pool:
-        follower = asyncio.create_task(_follow(pool, settings, changes), name="revisions.follow")
+        follower = asyncio.create_task(_follow(pool, settings, registry), name="revisions.follow")
         try:
             yield
         finally:
@@ -116,16 +192,16 @@ async def _following(settings: Settings, changes: _Changes) -> AsyncIterator[Non
             await asyncio.wait([follower])
 
 
-async def _follow(pool: Pool, settings: Settings, changes: _Changes) -> None:
+async def _follow(pool: Pool, settings: Settings, registry: _Registry) -> None:
     """Follow for ever: a mistake of ours must not let revoked tokens live on, so it begins anew and forgets all."""
     while True:
         try:
             await follow(
                 pool,
                 every_ms=settings.auth.refresh_ms,
-                on_credentials=changes.authenticator.forget,
-                on_devices=changes.devices,
-                on_declared_ints=changes.declared_ints,
+                on_credentials=registry.authenticator.forget,
+                on_devices=registry.devices_changed,
+                on_declared_ints=registry.ints_declared,
                 on_trouble=events.registry_trouble,
             )
         except Exception as exc:  # noqa: BLE001

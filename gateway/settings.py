@@ -56,7 +56,9 @@ class Database(Branch, frozen=True):
     writer_slots: Annotated[Count, Meta(description="Connections a worker commits on at once.")] = 2
     read_pool: Annotated[Count, Meta(description="Connections a worker reads on at most.")] = 4
     connect_timeout_secs: Annotated[Seconds, Meta(description="Longest wait for a connection.")] = 5.0
-    write_timeout_secs: Annotated[Seconds, Meta(description="Longest wait for one COMMIT.")] = 30.0
+    write_timeout_secs: Annotated[
+        Seconds, Meta(description="Longest wait for one COMMIT; then the spool takes over.")
+    ] = 10.0
     read_timeout_secs: Annotated[Seconds, Meta(description="Longest wait for one read.")] = 10.0
     chunk_hours: Annotated[
         Count, Meta(description="Hours a hypertable chunk spans (TimescaleDB; set when the table is made).")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from gateway import settings
 from gateway.admission.sieve import Sieve
 from gateway.contracts import Directory
+from gateway.errors import SinkUnavailable
 from gateway.layouts import DEVICE_NAME, Layouts
 from gateway.model import Batch, Decoded, Principal
 
@@ -77,10 +78,14 @@ class Gate:
         wanted = {name for name in set(names) if DEVICE_NAME.fullmatch(name) and principal.may_write(name)}
         card = self._directory.card
         strangers = {name for name in wanted if card(name) is None}
-        if strangers:
-            await self._directory.look_up(strangers)
-        if any(card(name) is None for name in wanted):
-            await self._directory.look_up(wanted)
+        try:
+            if strangers:
+                await self._directory.look_up(strangers)
+            if any(card(name) is None for name in wanted):
+                await self._directory.look_up(wanted)
+        except SinkUnavailable:
+            if self._devices.unknown != "auto":
+                raise  # whether the device is registered cannot be told now
 
     def _remember(self, batch: Batch) -> None:
         if batch.table is not self._table or len(self._known) > MAX_PAIRS:

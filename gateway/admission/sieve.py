@@ -73,6 +73,8 @@ class Sieve:
         """Return the device's card if it may write, else refuse the message."""
         name = self._source.devices[i]
         card = self._directory.card(name)
+        if card is None and self._devices.unknown == "auto":
+            card = Card(known=False)  # the database is away: taken in on faith, its limits are looked at again later
         objection = self._objection(name, card)
         if objection is None:
             return card

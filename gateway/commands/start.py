@@ -1,7 +1,10 @@
 """Settings in, a serving gateway out: the schema first, in the main process, so that what is wrong is said once."""
 
 import asyncio
+import sys
 
+from gateway.errors import SinkUnavailable
+from gateway.pipeline.fallback import reason
 from gateway.runtime import open_runtime
 from gateway.settings import Settings
 from gateway.timescale.migrations import migrate
@@ -11,7 +14,10 @@ from gateway.workers import serve
 def start(settings: Settings) -> None:
     """Bring the schema up to date, then serve until told to stop. Raises GatewayError if that cannot begin."""
     database = settings.database
-    asyncio.run(
-        migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
-    )
+    try:
+        asyncio.run(
+            migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
+        )
+    except SinkUnavailable as exc:  # readings are spooled until it is there; the workers migrate then
+        print(f"gateway: the database cannot be reached yet ({reason(exc)}); starting all the same.", file=sys.stderr)
     serve(settings, open_runtime)

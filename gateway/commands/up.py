@@ -47,7 +47,7 @@ def run_up(settings: Settings, *, data: Path, demo_devices: int) -> None:
         for note in stack.notes:
             print(note)
         key = admin_key(data / "admin.key", settings)
-        ours = localised(settings, stack, key=key.read_text().strip())
+        ours = localised(settings, stack, data, key=key.read_text().strip())
         if demo_devices:
             demo = _demo(ours, stack, key, devices=demo_devices, log=data / "log" / "demo.log")
             demo.start(lambda: True)
@@ -64,7 +64,7 @@ def run_up(settings: Settings, *, data: Path, demo_devices: int) -> None:
     print("Stopped.")
 
 
-def localised(settings: Settings, stack: LocalStack, *, key: str) -> Settings:
+def localised(settings: Settings, stack: LocalStack, data: Path, *, key: str) -> Settings:
     """Point the settings at the local stack; what only production needs is off, what was set otherwise stays."""
     unknown = settings.devices.unknown if to_env("devices.unknown") in os.environ else "auto"
     drain = settings.http.drain_secs if to_env("http.drain_secs") in os.environ else 0.0
@@ -76,6 +76,7 @@ def localised(settings: Settings, stack: LocalStack, *, key: str) -> Settings:
         # One gateway needs no shared subscription; the local broker (rumqttd) panics when a member of one is killed.
         mqtt=replace(settings.mqtt, url=stack.mqtt_url, share=""),
         auth=replace(settings.auth, admin_key=key),
+        spool=replace(settings.spool, dir=str(data / "spool")),
         devices=replace(settings.devices, unknown=unknown),
     )
 

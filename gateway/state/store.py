@@ -26,8 +26,18 @@ class RedisState:
 
     def __init__(self, client: "redis.Redis", *, site: str) -> None:
         self._client = client
-        self._prefix = f"gateway:{site}:".encode()
+        self._site = site
         self._script = client.register_script(SCRIPT)
+
+    @property
+    def _prefix(self) -> bytes:
+        if not self._site:
+            raise StateUnavailable("the database, whose state this is, has not been reached yet")
+        return f"gateway:{self._site}:".encode()
+
+    def belong_to(self, site: str) -> None:
+        """Say which database this is the state of, once that is known; until then nothing is read or written."""
+        self._site = site
 
     async def apply(self, blocks: Sequence[Block]) -> None:
         """Keep each message if it is not older than what is there. Raises StateUnavailable."""
@@ -63,7 +73,7 @@ class RedisState:
 
 
 @asynccontextmanager
-async def open_state(branch: settings.Redis, *, site: str) -> AsyncIterator[RedisState]:
+async def open_state(branch: settings.Redis, *, site: str = "") -> AsyncIterator[RedisState]:
     """Open the store; nothing is connected yet on return, so it opens while Redis is away."""
     client = redis.Redis.from_url(
         branch.url,

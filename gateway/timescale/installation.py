@@ -9,7 +9,7 @@ SITE_LENGTH = 8
 
 
 async def site(pool: Pool) -> str:
-    """Return the short name of this database, by which derived data is kept apart. Raises SinkUnavailable, SinkFault."""
+    """Return the short name of this database, which keeps derived data apart. Raises SinkUnavailable, SinkFault."""
     async with pool.connection() as connection:
         name = await connection.fetchval(query("installation"))
     if name is None:

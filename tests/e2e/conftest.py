@@ -32,6 +32,7 @@ def serve(
                 "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
                 "GATEWAY_DEVICES__UNKNOWN": "auto",
                 "GATEWAY_HTTP__DRAIN_SECS": "0.2",
+                "GATEWAY_SPOOL__DIR": str(tmp_path / "spool"),
             } | settings
             gateway = Gateway(environ, tmp_path / "gateway.log")
             stack.callback(gateway.close)

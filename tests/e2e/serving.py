@@ -36,6 +36,11 @@ class Gateway:
 
     def start(self) -> None:
         """Return when /readyz says 200 with every part in order."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "serve"],
@@ -43,7 +48,13 @@ class Gateway:
                 stdout=log,
                 stderr=log,
             )
-        self.wait_ready()
+
+    def is_alive(self) -> bool:
+        """Whether it answers at all."""
+        try:
+            return httpx.get(f"{self.url}/livez", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def wait_ready(self) -> None:
         wait_for(

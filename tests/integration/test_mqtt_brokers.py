@@ -190,16 +190,17 @@ async def test_stop_waits_for_what_is_in_hand_and_acknowledges_it(site: Site) ->
     consumer = consumer_of(site.settings(), intake)
     consumer.start()
     await until(lambda: consumer.connected)
-    bodies = numbered(20)
+    bodies = numbered(200)
     await site.publish(*bodies)
     await until(lambda: intake.begun == bodies)
     stopping = asyncio.create_task(consumer.stop(within_secs=DEADLINE_SECS), name="stopping")
-    await site.publish(b"while stopping")
+    later = [b"later %d" % number for number in range(100)]
+    await site.publish(*later)
     assert not stopping.done()
     gate.open_all()
     await stopping
     assert intake.stored == bodies
-    assert await comes_again(site) == [b"while stopping"]
+    assert await comes_again(site) == later
 
 
 async def test_stop_leaves_what_cannot_be_stored_to_the_broker(site: Site) -> None:

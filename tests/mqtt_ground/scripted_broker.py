@@ -5,6 +5,7 @@ in order.
 """
 
 import asyncio
+import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -34,6 +35,11 @@ class Peer:
         """End cleanly: DISCONNECT with reason 0 from the broker's side."""
         self.writer.write(GOODBYE)
         self.writer.close()
+
+    def reset(self) -> None:
+        """End with a reset (RST): the other side's next write fails."""
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
 
 class ScriptedBroker:

@@ -25,7 +25,7 @@ async def write(folder: str, worker: str, first: int) -> None:
         async def one(lane: int) -> None:
             for number in count(first + lane * SPREAD):
                 await spools.own.append([batch(Layouts(), (f"d{lane}", number, {"n": number}))])
-                print(number, flush=True)  # noqa: T201 - the pipe to the test
+                print("kept", number, flush=True)  # noqa: T201 - the pipe to the test
 
         await asyncio.gather(*(one(lane) for lane in range(WRITERS)))
 

@@ -1,10 +1,11 @@
 """The spool on disk against a list, with reopening between steps; and against SIGKILL in the middle of appends."""
 
 import asyncio
-import signal
+import re
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import AsyncExitStack
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.batches import Message, batch
 from tests.property.spool_writer import SPREAD, WRITERS
 from tests.spooled import messages_of, opened
 
+SOON = 30.0
 MAX_BYTES = 150_000
 MESSAGES: st.SearchStrategy[list[Message]] = st.lists(
     st.tuples(
@@ -75,7 +77,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(calls=st.lists(st.lists(MESSAGES, min_size=1, max_size=2), max_size=5))
     def append_at_once(self, calls: list[list[list[Message]]]) -> None:
-        async def together() -> list[None | BaseException]:
+        async def together() -> list[BaseException | None]:
             appends = [self.spool.append([batch(Layouts(), *m) for m in groups]) for groups in calls]
             return await asyncio.gather(*appends, return_exceptions=True)
 
@@ -87,7 +89,8 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(max_rows=st.integers(1, 3000))
     def look(self, max_rows: int) -> None:
         self.looked = self.runner.run(self.spool.oldest(max_rows))
-        expected, rows = [], 0
+        expected: list[list[Message]] = []
+        rows = 0
         for messages in self.model:
             rows += len(messages)
             if expected and rows > max_rows:
@@ -164,11 +167,15 @@ def number_of(one: Batch) -> int:
 
 
 def write_until_killed(folder: Path, first: int, *, lines: int) -> list[int]:
-    """Kill the writer after so many lines, in the middle of whatever it does; return all that it said."""
+    """Kill the writer after so many lines, in the middle of whatever it does; return all that it acknowledged."""
     command = [sys.executable, "-m", "tests.property.spool_writer", str(folder), "w", str(first)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as writer:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        watchdog = threading.Timer(SOON, writer.kill)
+        watchdog.start()
         assert writer.stdout
-        said = [next(writer.stdout) for _ in range(lines)]
-        writer.send_signal(signal.SIGKILL)
+        said = [line for _, line in zip(range(lines), writer.stdout, strict=False)]
+        writer.kill()
         said += writer.stdout.readlines()
-    return [int(line) for line in said if line.endswith("\n")]
+        watchdog.cancel()
+    assert len(said) >= lines, "it did not run"
+    return [int(line.removeprefix("kept ")) for line in said if re.fullmatch(r"kept \d+\n", line)]

@@ -1,0 +1,49 @@
+"""The database, or the disk while the database is away: a sink that keeps the promise either way.
+
+A batch goes to the spool when the database cannot be reached, hangs, or refuses every write (a standing fault, such
+as a full disk there). Had a part of it been committed before, the drainer's repeat is absorbed by its keys.
+"""
+
+from collections.abc import Sequence
+
+from gateway.contracts import Sink, Spool, Written
+from gateway.errors import GatewayError, SinkFault, SinkUnavailable
+from gateway.model import Batch, Outcome
+from gateway.pipeline.breaker import Breaker
+
+
+class Fallback:
+    """`contracts.Sink` over a sink and a spool."""
+
+    def __init__(self, sink: Sink, spool: Spool, breaker: Breaker) -> None:
+        self._sink = sink
+        self._spool = spool
+        self._breaker = breaker
+
+    async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
+        """Return after COMMIT, or after the fsync of the spool; see contracts.Sink. Raises SpoolFull, SpoolFault too.
+
+        An atomic batch needs the database, which alone can tell conflicts: without it, SinkUnavailable.
+        """
+        try:
+            return await self.store(group, atomic=atomic)
+        except (SinkUnavailable, SinkFault):
+            if atomic:
+                raise
+        await self._spool.append(group)
+        return Written([Outcome(batch.readings, durability="spool") for batch in group], [])
+
+    async def store(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
+        """Write to the database only. Raises SinkUnavailable at once while it is away, SinkFault."""
+        if self._breaker.is_open:
+            raise SinkUnavailable
+        try:
+            return await self._sink.write(group, atomic=atomic)
+        except (SinkUnavailable, SinkFault) as exc:
+            self._breaker.trip(reason(exc))
+            raise
+
+
+def reason(exc: GatewayError) -> str:
+    """Say what happened in the words of whoever noticed it first."""
+    return str(exc.__cause__ or "") or exc.message

@@ -1,0 +1,101 @@
+"""The database goes away and comes back: every reading is answered, spooled, and stored exactly once in the end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Run
+from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.e2e.test_promise import kept, until_it_flows
+from tests.ground.mosquitto import Limits, Mosquitto
+from tests.ground.postgres import DatabaseServer
+
+LOAD = ("--devices", "100", "--rate", "10000", "--batch", "50", "--seed", "3", "--transport", "mixed")
+
+
+@pytest.fixture
+def gateway(
+    own_timescale: DatabaseServer, valkey: str, start_mosquitto: Callable[[Limits], Mosquitto], tmp_path: Path
+) -> Iterator[Gateway]:
+    """A gateway, not started, on a database server that the test may stop."""
+    environ = {
+        "GATEWAY_DATABASE__URL": own_timescale.url(),
+        "GATEWAY_REDIS__URL": valkey,
+        "GATEWAY_MQTT__URL": start_mosquitto(Limits()).url,
+        "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
+        "GATEWAY_DEVICES__UNKNOWN": "auto",
+        "GATEWAY_SPOOL__DIR": str(tmp_path / "spool"),
+    }
+    with ExitStack() as stack:
+        made = Gateway(environ, tmp_path / "gateway.log")
+        stack.callback(made.close)
+        yield made
+
+
+def post(gateway: Gateway, value: float) -> httpx.Response:
+    body = {"device": "d1", "metric": "t", "value": value}
+    return httpx.post(
+        f"{gateway.url}/v1/readings", json=body, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20
+    )
+
+
+def part(gateway: Gateway, name: str) -> dict[str, Any]:
+    reply: dict[str, Any] = httpx.get(f"{gateway.url}/readyz", timeout=5).json()
+    found: dict[str, Any] = reply["parts"][name]
+    return found
+
+
+def until_drained(gateway: Gateway) -> None:
+    wait_for(lambda: part(gateway, "spool")["rows"] == 0, lambda: "the spool is drained", secs=60)
+
+
+def test_load_goes_on_while_the_database_is_away(gateway: Gateway, own_timescale: DatabaseServer, run: Run) -> None:
+    gateway.start()
+    simulator = run(gateway, *LOAD, "--seconds", "12", "--settle", "60")
+    until_it_flows(gateway)
+    own_timescale.kill()
+    wait_for(lambda: part(gateway, "spool")["rows"] > 500, lambda: "readings are spooled", secs=20)
+    ready = httpx.get(f"{gateway.url}/readyz", timeout=5)
+    assert ready.status_code == 200
+    assert not ready.json()["parts"]["database"]["ok"]
+    assert post(gateway, 1.5).json()["durability"] == "spool"
+    own_timescale.start()
+    until_drained(gateway)
+    code, report, output = simulator.finish()
+    assert code == 0, output
+    kept(report)
+
+
+def test_what_is_spooled_survives_kill_9_and_is_drained_by_the_next_gateway(
+    gateway: Gateway, own_timescale: DatabaseServer
+) -> None:
+    gateway.start()
+    own_timescale.kill()
+    assert [post(gateway, value).json()["durability"] for value in (1.0, 2.0, 3.0)] == ["spool"] * 3
+    gateway.kill()
+    own_timescale.start()
+    gateway.start()
+    until_drained(gateway)
+    wait_for(lambda: state(gateway) == 3.0, lambda: "the newest spooled value is shown", secs=20)
+
+
+def test_a_gateway_starts_and_accepts_with_the_database_down(gateway: Gateway, own_timescale: DatabaseServer) -> None:
+    own_timescale.kill()
+    gateway.launch()
+    wait_for(gateway.is_alive, lambda: gateway.log.read_text()[-2000:], secs=30)
+    reply = post(gateway, 4.5)
+    assert (reply.status_code, reply.json()["durability"]) == (200, "spool")
+    own_timescale.start()
+    gateway.wait_ready()
+    until_drained(gateway)
+    wait_for(lambda: state(gateway) == 4.5, lambda: "it is shown", secs=20)
+
+
+def state(gateway: Gateway) -> float | None:
+    reply = httpx.get(f"{gateway.url}/v1/devices/d1/state", headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=5)
+    metrics = reply.json().get("metrics", {})
+    return metrics["t"]["value"] if "t" in metrics else None
