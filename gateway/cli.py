@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gateway import settings as config
 from gateway.commands.registry import device_app, key_app, metric_app
+from gateway.commands.spool import spool_app
 from gateway.errors import GatewayError, StartError
 
 Config = Annotated[Path | None, Parameter(help="Settings file; default $GATEWAY_CONFIG, or ./gateway.toml if there.")]
@@ -26,6 +27,7 @@ app = App(
 app.command(device_app)
 app.command(key_app)
 app.command(metric_app)
+app.command(spool_app)
 
 
 @app.command

@@ -126,6 +126,13 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
 
 
 @asynccontextmanager
+async def open_drainer(settings: Settings) -> AsyncIterator[Drainer]:
+    """Open only what it takes to empty the spools that no running gateway owns."""
+    async with _open_registry(settings) as registry, _open_storage(settings, "drain", registry) as storage:
+        yield storage.drainer
+
+
+@asynccontextmanager
 async def _open_registry(settings: Settings) -> AsyncIterator[_Registry]:
     async with _pool(settings, "gateway", size=settings.database.read_pool) as pool:
         clock, layouts, dictionary = SystemClock(), Layouts(), Dictionary(pool)

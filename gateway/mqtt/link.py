@@ -105,8 +105,14 @@ class Link(Pump):
         return self._why
 
     async def farewell(self) -> None:
-        """Send what is acknowledged, then DISCONNECT; the broker keeps the session."""
+        """Send what is acknowledged, and DISCONNECT when the broker has read it; it keeps the session.
+
+        Closing at once would lose acknowledgements: bytes from the broker that nobody reads any more make TCP reset the
+        connection, and the broker may find that out before it comes to the rest of what we sent.
+        """
         self._flush()
+        self.resume()
+        await self.settled(ANSWER_SECS)
         self.alive = False
         self._client.disconnect()
         await asyncio.wait([self._disconnected], timeout=ANSWER_SECS)

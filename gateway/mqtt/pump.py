@@ -5,6 +5,7 @@ overridden here takes receiving from 30 to 9 µs a message. Whatever is not a pl
 """
 # ruff: noqa: SLF001 -- private in aiomqtt and paho, which are pinned below their next major version
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -33,6 +34,9 @@ class Pump(aiomqtt.Client):
         self._client.disable_logger()
         self._slow_publish = self._client._handle_publish
         self._client._handle_publish = self._fast_publish  # type: ignore[method-assign]
+        self._pong = self._client._handle_pingresp
+        self._client._handle_pingresp = self._ponged  # type: ignore[method-assign]
+        self._round_trip: asyncio.Future[None] = self._loop.create_future()
         self._receive = self._client._sock_recv
         self._client._sock_recv = self._buffered  # type: ignore[assignment,method-assign]
 
@@ -54,6 +58,18 @@ class Pump(aiomqtt.Client):
         if sock is not None:
             self._loop.add_reader(sock.fileno(), self._read)
             self._loop.call_soon(self._read)  # what is already here will not be announced
+
+    async def settled(self, timeout: float) -> None:
+        """Return when the broker has read all that was sent (a ping goes round), is gone, or after `timeout` seconds."""
+        self._client._send_pingreq()
+        await asyncio.wait(
+            [self._round_trip, self._disconnected], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+
+    def _ponged(self) -> MQTTErrorCode:
+        if not self._round_trip.done():
+            self._round_trip.set_result(None)
+        return self._pong()
 
     def drop(self) -> None:
         """End the connection without DISCONNECT."""
@@ -105,7 +121,8 @@ class Pump(aiomqtt.Client):
         except Exception as exc:  # noqa: BLE001 -- whatever a packet did to the parser, this connection is over
             mqtt_events.session_failed(exc)
             self.drop()
-        if self.alive and self._holds_more():
+            return
+        if self._holds_more():
             self._loop.call_soon(self._read)
 
     def _holds_more(self) -> bool:

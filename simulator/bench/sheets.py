@@ -32,7 +32,7 @@ class Sheet:
     def to_markdown(self) -> str:
         """Return it for a page."""
         rules = ["---" if i < self.words else "--:" for i in range(len(self.columns))]
-        heads = tuple(column.replace("\n", " ") for column in self.columns)
+        heads = tuple(column.replace("-\n", "").replace("\n", " ") for column in self.columns)
         lines = [f"| {' | '.join(cells)} |" for cells in (heads, rules, *self.rows)]
         return f"**{self.title}**\n\n" + "\n".join(lines) + "\n"
 

@@ -1,5 +1,8 @@
 """The database goes away and comes back: every reading is answered, spooled, and stored exactly once in the end."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -81,6 +84,31 @@ def test_what_is_spooled_survives_kill_9_and_is_drained_by_the_next_gateway(
     gateway.start()
     until_drained(gateway)
     wait_for(lambda: state(gateway) == 3.0, lambda: "the newest spooled value is shown", secs=20)
+
+
+def test_the_command_line_shows_the_spool_and_empties_it(gateway: Gateway, own_timescale: DatabaseServer) -> None:
+    gateway.start()
+    own_timescale.kill()
+    assert post(gateway, 1.0).json()["durability"] == "spool"
+    assert "1 messages, 1 readings" in spool(gateway, "status").stdout
+    gateway.kill()
+    refused = spool(gateway, "drain", "--give-up", "1")
+    assert refused.returncode == 1
+    assert "they stay in the spool" in refused.stderr
+    own_timescale.start()
+    assert spool(gateway, "drain").returncode == 0
+    assert "Nothing waits" in spool(gateway, "status").stdout
+
+
+def spool(gateway: Gateway, *command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "spool", *command],
+        env=os.environ | dict(gateway.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def test_a_gateway_starts_and_accepts_with_the_database_down(gateway: Gateway, own_timescale: DatabaseServer) -> None:

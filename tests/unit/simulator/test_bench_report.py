@@ -150,7 +150,8 @@ def test_markdown_has_the_tables_the_command_and_the_notes() -> None:
 
 
 def test_headings_of_two_lines_are_one_on_a_page() -> None:
-    assert Sheet("T", ("a\nb", "c"), [("1", "2")]).to_markdown() == "**T**\n\n| a b | c |\n| --- | --: |\n| 1 | 2 |\n"
+    sheet = Sheet("T", ("a\nb", "c-\nd"), [("1", "2")])
+    assert sheet.to_markdown() == "**T**\n\n| a b | cd |\n| --- | --: |\n| 1 | 2 |\n"
 
 
 @pytest.mark.parametrize(

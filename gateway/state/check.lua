@@ -1,0 +1,22 @@
+-- Say that this gateway lives, and how complete the state is.
+-- KEYS[1] marker, KEYS[2] the rebuild under way, KEYS[3] gateways by the time of their last call
+-- ARGV[1] this gateway; ARGV[2] milliseconds after which a silent one counts as dead
+-- Returns the server's run id, 1 if the state is complete, then what the rebuild has done and has to do (-1: none).
+local time = redis.call('TIME')
+local now, patience = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(ARGV[2])
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or 'unknown'
+local seen = redis.call('ZSCORE', KEYS[3], ARGV[1])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+if seen and now - seen > patience then
+    -- It was Redis that was away, or this gateway: nobody can be judged yet.
+    for _, gateway in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
+        redis.call('ZADD', KEYS[3], now, gateway)
+    end
+elseif seen and redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - patience) > 0 then
+    -- What a gateway that died had committed last may be missing here.
+    redis.call('DEL', KEYS[1], KEYS[2])
+end
+local rebuild = redis.call('HMGET', KEYS[2], 'done', 'total')
+-- A marker that another server wrote says nothing of what this one has got: it is a replica, or has loaded a file.
+local complete = redis.call('GET', KEYS[1]) == run
+return {run, complete and 1 or 0, tonumber(rebuild[1] or -1), tonumber(rebuild[2] or -1)}

@@ -1,0 +1,78 @@
+"""The books: readings taken in and what became of them, counted per source; and the sums, over all workers.
+
+Each reading is counted where it comes in and where it leaves, independently, so that a path which forgets one shows.
+"""
+
+from types import TracebackType
+from typing import Self
+
+from gateway.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
+from gateway.telemetry import events, metrics
+
+
+class InHand:
+    """The readings of one body from being decoded to being answered; without `settle` they leave as failed."""
+
+    __slots__ = ("_fate", "_queued", "_readings", "_source")
+
+    def __init__(self, source: str, readings: int) -> None:
+        self._source = source
+        self._readings = readings
+        self._fate: Fate | None = None
+        self._queued = metrics.readings_queued[(source,)]
+
+    def __enter__(self) -> Self:
+        metrics.readings_received[(self._source,)].inc(self._readings)
+        self._queued.inc(self._readings)
+        return self
+
+    def settle(self, fate: Fate) -> None:
+        """Say what became of them; counted at the end of the block."""
+        self._fate = fate
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for counters, readings in zip(metrics.FATES, self._fate or Fate(failed=self._readings), strict=True):
+            if readings:
+                counters[(self._source,)].inc(readings)
+        self._queued.dec(self._readings)
+
+
+def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected: int = 0) -> None:
+    """Count readings that left the spool: all of them, and how many of them are not newly stored."""
+    stored = readings - duplicates - conflicts - rejected
+    for label, count in zip(Drained.__struct_fields__, (stored, duplicates, conflicts, rejected), strict=True):
+        if count:
+            metrics.readings_drained[(label,)].inc(count)
+
+
+def read() -> Ledger:
+    """Return the books of all workers, exact whenever nothing is under way. Takes milliseconds: it reads their files."""
+    samples = metrics.samples()
+    sources = {source for (name, source) in samples if name == metrics.RECEIVED}
+    accounts = {source: _account(samples, source) for source in sources}
+    drained_name = metrics.name_of(metrics.readings_drained)
+    return to_ledger(accounts, Drained(*[samples.get((drained_name, f), 0) for f in Drained.__struct_fields__]))
+
+
+def closed(worker: str) -> None:
+    """Say the books as they are when a worker has closed its parts: the last worker's line is the whole run."""
+    events.say("info", "ledger", "Readings since the gateway started.", worker=worker, **_shown(read()), apart=worker)
+
+
+def stalled(secs: float) -> None:
+    """Say that readings come in and none becomes durable: an operator must look."""
+    sentence = "Readings come in and nothing is stored; not ready."
+    events.say("error", "stalled", sentence, secs=round(secs, 1))
+
+
+def unstalled() -> None:
+    """Say that readings are stored again, or that none came for a while."""
+    events.say("info", "unstalled", "Not stalled any more.")
+
+
+def _account(samples: dict[tuple[str, str], int], source: str) -> Account:
+    fate = Fate(*[samples.get((metrics.name_of(counters), source), 0) for counters in metrics.FATES])
+    queued = samples.get((metrics.QUEUED, source), 0)
+    return to_account(samples[metrics.RECEIVED, source], fate, queued=queued)
