@@ -126,7 +126,7 @@ def test_json_is_what_it_says(block: Block) -> None:
             check_reading(sample["states"]["d1"]["metrics"]["temperature"])
         case "health":
             assert set(sample) == {"status", "worker", "parts"}
-            assert set(sample["parts"]) == {"database", "redis", "mqtt", "queue"}
+            assert set(sample["parts"]) == {"database", "redis", "mqtt", "queue", "spool"}
         case _:
             pytest.fail(f"say after ```json what this is: {block}")
 

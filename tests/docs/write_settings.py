@@ -16,6 +16,7 @@ UNITS = {
     "_bytes": "bytes",
     "_hours": "h",
     ".days": "days",
+    "_days": "days",
     "_rows": "messages",
     "_max": "messages",
     "_readings": "readings",
