@@ -1,12 +1,13 @@
 # make up    the whole thing on this machine, without Docker     make check  linters, types, layers, docs
-# make test  every test, against real servers                    make clean  removes .venv and .local (the data!)
+# make test  every test, against real servers                    make chaos  ten minutes of faults under load
+# make bench figures of this machine beside raw COPY             make clean  removes .venv and .local (the data!)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: up test check clean install
+.PHONY: up test check bench chaos clean install
 
 up: $(STAMP)
 	@exec $(BIN)/gateway up --demo
@@ -20,6 +21,12 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/docs
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.ground.bench $(ARGS)
+
+chaos: $(STAMP)
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 install: $(STAMP)
 

@@ -85,8 +85,42 @@ class LiveState(Protocol):
         """Keep each message if it is not older than what is there; atomic per call. Raises StateUnavailable."""
         ...
 
+    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
+        """Keep each device's message if it is newer than what is there; atomic per call. Raises StateUnavailable."""
+        ...
+
     async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
-        """Return what is known of each device, in order, in one round trip. Raises StateUnavailable."""
+        """Return what is known of each device, in order, in one round trip.
+
+        Raises StateUnavailable, also while the state is not known to be complete.
+        """
+        ...
+
+
+class NewestPage(NamedTuple):
+    """A part of what the database holds."""
+
+    messages: list[tuple[str, Newest]]
+    """Device names and messages."""
+    looked_at: int
+    """Series (a shape of a device) in this page, with messages or without; 0 after the last page."""
+    last: tuple[int, int]
+    """Where the next page begins."""
+
+
+class NewestStored(Protocol):
+    """The newest message per device and shape, from the database: slower than the live state, and always right."""
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+        """Return what is stored of each device, in order, in one bounded query. Raises SinkUnavailable, SinkFault."""
+        ...
+
+    async def count(self) -> int:
+        """Return how many series there are. Raises SinkUnavailable, SinkFault."""
+        ...
+
+    async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
+        """Return the series that follow `after`, (0, 0) before the first. Raises SinkUnavailable, SinkFault."""
         ...
 
 

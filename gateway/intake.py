@@ -36,9 +36,11 @@ class Intake:
         atomic: bool = False,
         max_errors: int = 100,
         source: str = "http",
+        received_us: int | None = None,
     ) -> Receipt:
         """Return once every reading is committed or refused; with `atomic`, all of them or none.
 
+        `received_us` is what readings without a time get, by default now (µs since 1970 UTC).
         Raises BadPayload, TooLarge, UnsupportedMedia for the body as a whole; Unavailable and SinkFault when nothing
         may be taken for stored.
         """

@@ -182,6 +182,11 @@ class Decoded(NamedTuple):
     batch: Batch
     refusals: list[Refusal]
 
+    @property
+    def readings(self) -> int:
+        """Readings it held, good and bad."""
+        return self.batch.readings + sum([refusal.readings for refusal in self.refusals])
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a batch. Every number counts readings; messages are positions in the batch."""

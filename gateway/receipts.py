@@ -22,13 +22,12 @@ def to_json(receipt: Receipt) -> bytes:
 def to_receipt(decoded: Decoded, outcome: Outcome, refusals: list[Refusal], *, max_errors: int) -> Receipt:
     """Form the receipt: whatever was received and is neither accepted nor a conflict counts as refused."""
     batch = decoded.batch
-    received = batch.readings + sum([refusal.readings for refusal in decoded.refusals])
     conflicts = _readings(outcome.conflicts, batch)
     return Receipt(
         outcome.stored,
         outcome.duplicates,
         conflicts,
-        received - outcome.stored - conflicts,
+        decoded.readings - outcome.stored - conflicts,
         outcome.durability,
         refusals[:max_errors],
         len(refusals) > max_errors,

@@ -5,12 +5,13 @@ A reading without `ts` gets the time at which its letter was first refused, so t
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
 
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import BadRequest, GatewayError, NotFound
 from gateway.letters import Letter, Wanted
 from gateway.model import Principal, Receipt, Role
 from gateway.telemetry import events
@@ -102,14 +103,14 @@ class Redelivery:
         What was replayed until then is marked, and what is not marked meets duplicates.
         """
         until = self._monotonic() + BUDGET_SECS
-        replayed, failed = 0, []
+        replayed = 0
+        failed: list[Replayed] = []
         for letter_id in await self._box.open_ids(wanted, after=after, limit=limit):
-            result = await self.one(letter_id)
             after = letter_id
-            if result.replayed:
-                replayed += 1
-            else:
-                failed.append(_without_receipt(result))
+            with suppress(NotFound):  # removed since the ids were read
+                result = await self.one(letter_id)
+                replayed += result.replayed
+                failed += [] if result.replayed else [_without_receipt(result)]
             if self._monotonic() > until:
                 break
         remaining = await self._box.count_open(wanted, after=after)

@@ -162,6 +162,17 @@ class Retention(Branch, frozen=True):
     days: Annotated[Count, Meta(description="Readings older than this are refused.")] = 3650
 
 
+class DeadLetters(Branch, frozen=True):
+    """What was refused over MQTT or by the database, and is kept to look at and to replay."""
+
+    keep_days: Annotated[
+        int, Meta(ge=1, le=36_500, description="Dead letters are removed this long after they were last refused.")
+    ] = 30
+    max_bytes: Annotated[
+        Count, Meta(description="Bytes of dead letters in the database; beyond it the oldest are removed.")
+    ] = 2**30
+
+
 class Log(Branch, frozen=True):
     """Logs, as JSON lines on stderr."""
 
@@ -183,6 +194,7 @@ class Settings(Branch, frozen=True):
     devices: Devices = Devices()
     clock: Clock = Clock()
     retention: Retention = Retention()
+    dead_letters: DeadLetters = DeadLetters()
     log: Log = Log()
 
 

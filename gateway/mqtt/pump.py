@@ -36,7 +36,7 @@ class Pump(aiomqtt.Client):
         self._client._handle_publish = self._fast_publish  # type: ignore[method-assign]
         self._pong = self._client._handle_pingresp
         self._client._handle_pingresp = self._ponged  # type: ignore[method-assign]
-        self._round_trip: asyncio.Future[None] = self._loop.create_future()
+        self._round_trip: asyncio.Future[None] | None = None
         self._receive = self._client._sock_recv
         self._client._sock_recv = self._buffered  # type: ignore[assignment,method-assign]
 
@@ -61,13 +61,13 @@ class Pump(aiomqtt.Client):
 
     async def settled(self, timeout: float) -> None:
         """Return when the broker has read all that was sent (a ping goes round), is gone, or after `timeout` seconds."""
+        self._round_trip = self._loop.create_future()
         self._client._send_pingreq()
-        await asyncio.wait(
-            [self._round_trip, self._disconnected], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-        )
+        either = [self._round_trip, self._disconnected]
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     def _ponged(self) -> MQTTErrorCode:
-        if not self._round_trip.done():
+        if self._round_trip is not None and not self._round_trip.done():
             self._round_trip.set_result(None)
         return self._pong()
 

@@ -131,14 +131,8 @@ class Committer:
                 waiting.ticket.set_exception(copy)
 
     def _count(self, rows: int, outcomes: Sequence[Outcome], started: float) -> None:
-        duplicates = sum([outcome.duplicates for outcome in outcomes])
-        events.committed(
-            rows,
-            sum([outcome.stored for outcome in outcomes]) - duplicates,
-            secs=asyncio.get_running_loop().time() - started,
-            duplicates=duplicates,
-            conflicts=sum([len(outcome.conflicts) for outcome in outcomes]),
-        )
+        if all(outcome.durability == "db" for outcome in outcomes):
+            events.committed(rows, secs=asyncio.get_running_loop().time() - started)
 
 
 def _told(exc: BaseException) -> GatewayError:

@@ -34,6 +34,14 @@ def to_blob(block: Block) -> bytes:
     return b"".join([part for pair in zip(map(_named, block.names), pieces, strict=True) for part in pair])
 
 
+def pack(device: str, message: Newest) -> bytes:
+    """Return one message as newest_wins.lua takes it."""
+    head = HEAD.pack(message.time_us, len(message.doubles), len(message.ints), len(message.texts))
+    numbers = struct.pack(f">{len(message.doubles)}d{len(message.ints)}q", *message.doubles, *message.ints)
+    packed = b"".join([head, numbers, *[FIELD.pack(len(raw)) + raw for raw in map(str.encode, message.texts)]])
+    return _named(device) + FIELD.pack(message.shape_id) + FIELD.pack(len(packed)) + packed
+
+
 def unpack(field: bytes, packed: bytes) -> Newest:
     """Return the message of a field. Raises struct.error, UnicodeDecodeError if the bytes are not ours."""
     time, doubles, ints, texts = HEAD.unpack_from(packed)

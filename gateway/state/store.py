@@ -1,16 +1,22 @@
-"""`contracts.LiveState` on Redis or Valkey: one script call per batch, one round trip per read."""
+"""`contracts.LiveState` on Redis or Valkey: one script call per batch, one round trip per read.
 
+The marker says that the state is complete: it holds the run id of the server it was written on, so it says nothing on
+a replica that took over or after a restart, and is gone with the rest after a flush. Reads look at it every time.
+"""
+
+import secrets
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSlow
 
 from gateway import settings
 from gateway.contracts import Newest
@@ -18,7 +24,34 @@ from gateway.errors import StateUnavailable
 from gateway.model import Block
 from gateway.state import packing
 
-SCRIPT = (Path(__file__).parent / "newest_wins.lua").read_text()
+DEAD_MS = 5000
+"""A gateway silent for so long is taken for dead: what it committed last may be missing in the state."""
+GIVEN_UP_MS = 10_000
+"""A rebuild that makes no step for so long is taken for given up."""
+# '#' is in no device's name.
+MARKER, REBUILD, GATEWAYS = b"#complete", b"#rebuild", b"#gateways"
+NOT_REACHED = (RedisGone, RedisSlow, OSError, TimeoutError)
+NOT_OURS = (struct.error, UnicodeDecodeError)
+
+Step = Literal["begin", "go on", "finish", "leave"]
+
+
+class Progress(NamedTuple):
+    """How far a rebuild is."""
+
+    done: int
+    total: int
+    """Series (a shape of a device)."""
+
+
+class Condition(NamedTuple):
+    """How complete the state is."""
+
+    complete: bool
+    rebuild: Progress | None
+    """The one under way, by whichever gateway."""
+    server: bytes
+    """The server's run id."""
 
 
 class RedisState:
@@ -27,7 +60,12 @@ class RedisState:
     def __init__(self, client: "redis.Redis", *, site: str) -> None:
         self._client = client
         self._site = site
-        self._script = client.register_script(SCRIPT)
+        self._name = secrets.token_hex(8)
+        self._newest_wins = client.register_script(_script("newest_wins"))
+        self._check = client.register_script(_script("check"))
+        self._rebuild = client.register_script(_script("rebuild"))
+        self._server = b""
+        self._away = False
 
     @property
     def _prefix(self) -> bytes:
@@ -41,35 +79,91 @@ class RedisState:
 
     async def apply(self, blocks: Sequence[Block]) -> None:
         """Keep each message if it is not older than what is there. Raises StateUnavailable."""
-        blob = b"".join([packing.to_blob(block) for block in blocks])
-        if blob:
-            async with _translated():
-                await self._script(keys=[self._prefix], args=[blob])
+        await self._keep(b"".join([packing.to_blob(block) for block in blocks]), equal_wins=True)
+
+    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
+        """Keep each device's message if it is newer than what is there. Raises StateUnavailable."""
+        await self._keep(b"".join([packing.pack(device, message) for device, message in messages]), equal_wins=False)
 
     async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
-        """Return what is known of each device, in order. Raises StateUnavailable."""
-        async with _translated():
-            if len(devices) == 1:
-                hashes: list[dict[Any, Any]] = [await self._client.hgetall(self._prefix + devices[0].encode())]
-            else:
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for device in devices:
-                        pipeline.hgetall(self._prefix + device.encode())
-                    hashes = await pipeline.execute()
+        """Return what is known of each device, in order.
+
+        Raises StateUnavailable: at once after a call that failed, until another one succeeds; and while the state is
+        not known to be complete (see `check`).
+        """
+        if self._away:
+            raise StateUnavailable
+        prefix = self._prefix
+        async with self._asking(NOT_REACHED), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.get(prefix + MARKER)
+            for device in devices:
+                pipeline.hgetall(prefix + device.encode())
+            marker, *hashes = await pipeline.execute()
+            if not marker or marker != self._server:
+                raise StateUnavailable("the state is not complete; it is being rebuilt")
             return [[packing.unpack(field, packed) for field, packed in fields.items()] for fields in hashes]
+
+    async def check(self) -> Condition:
+        """Say that this gateway lives, and return how complete the state is. Raises StateUnavailable."""
+        prefix = self._prefix
+        keys = [prefix + MARKER, prefix + REBUILD, prefix + GATEWAYS]
+        async with self._asking():
+            server, complete, done, total = await self._check(keys=keys, args=[self._name, DEAD_MS])
+        self._server, self._away = server, False
+        return Condition(bool(complete), None if total < 0 else Progress(done, total), server)
+
+    async def step(self, step: Step, *, progress: Progress, server: bytes) -> bool:
+        """Take a step of a rebuild of this state; `server` is the run id when it began. Raises StateUnavailable.
+
+        `begin` fails, returning False, while there is another rebuild; every later step if the state may have lost
+        something since then. `finish` declares it complete.
+        """
+        prefix = self._prefix
+        args = [step, self._name, progress.done, progress.total, GIVEN_UP_MS, server]
+        async with self._asking():
+            return bool(await self._rebuild(keys=[prefix + MARKER, prefix + REBUILD], args=args))
+
+    async def doubt(self) -> None:
+        """Declare the state incomplete, and a rebuild under way worthless. Raises StateUnavailable."""
+        prefix = self._prefix
+        async with self._asking():
+            await self._client.delete(prefix + MARKER, prefix + REBUILD)
+
+    async def leave(self) -> None:
+        """Say that this gateway stops, and that nothing it committed is missing here. Raises StateUnavailable."""
+        prefix = self._prefix
+        async with self._asking():
+            await self._client.zrem(prefix + GATEWAYS, self._name)
 
     async def ping(self) -> None:
         """Raise StateUnavailable if the server does not answer."""
-        async with _translated():
+        async with self._asking():
             await self._client.ping()
 
     async def facts(self) -> dict[str, str]:
         """Say what the server is and what it does when its memory is full. Raises StateUnavailable."""
-        async with _translated():
+        async with self._asking():
             info = await self._client.info()
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version", "?")
         return {"server": f"{name} {version}", "policy": str(info.get("maxmemory_policy", "unknown"))}
+
+    async def _keep(self, blob: bytes, *, equal_wins: bool) -> None:
+        if not blob:
+            return
+        prefix = self._prefix
+        async with self._asking():
+            await self._newest_wins(keys=[prefix], args=[blob, int(equal_wins)])
+        self._away = False
+
+    @asynccontextmanager
+    async def _asking(self, away: tuple[type[Exception], ...] = (RedisError, *NOT_REACHED)) -> AsyncIterator[None]:
+        """Translate errors; one of `away` means that reads need not try."""
+        try:
+            yield
+        except (RedisError, *NOT_REACHED, *NOT_OURS) as exc:
+            self._away = self._away or isinstance(exc, away)
+            raise StateUnavailable from exc
 
 
 @asynccontextmanager
@@ -88,9 +182,5 @@ async def open_state(branch: settings.Redis, *, site: str = "") -> AsyncIterator
         await client.aclose()
 
 
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError, struct.error, UnicodeDecodeError) as exc:  # the last two: not our bytes
-        raise StateUnavailable from exc
+def _script(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.lua").read_text()

@@ -70,18 +70,13 @@ def worker_restarted(worker: str, pid: int) -> None:
 # -- taking in ---------------------------------------------------------------------------------------------------------
 
 
-def received(source: str, readings: int) -> None:
-    """Count the readings of a body, good and bad; `source` is http or mqtt."""
-    metrics.readings_received[(source,)].inc(readings)
-
-
 def refused(refusals: Iterable[Refusal]) -> None:
-    """Count refused readings by reason."""
+    """Count readings that were not taken, conflicts among them, by reason."""
     by_code: Counter[str] = Counter()
     for refusal in refusals:
         by_code[refusal.code] += refusal.readings
     for code, readings in by_code.items():
-        metrics.readings_refused[(code,)].inc(readings)
+        metrics.refusals[(code,)].inc(readings)
 
 
 def overloaded(limit: str) -> None:
@@ -96,6 +91,30 @@ def dead_lettered(source: str, code: str, *, count: int = 1) -> None:
     say("warning", "dead_lettered", "Kept as a dead letter.", source=source, code=code, count=count, apart=code)
 
 
+def letter_replayed() -> None:
+    """Count a dead letter whose replay was accepted whole."""
+    metrics.letters_replayed.inc()
+
+
+def letter_failed(letter_id: int, exc: BaseException) -> None:
+    """Say that the replay of a dead letter met a mistake of ours."""
+    say("error", "letter_failed", "Replaying a dead letter failed.", letter=letter_id, exc_info=exc)
+
+
+def letters_purged(limit: str, count: int) -> None:
+    """Count and say that dead letters were removed; `limit` is the setting that they were beyond."""
+    metrics.letters_purged[(limit,)].inc(count)
+    say("info", "letters_purged", "Removed dead letters.", limit=limit, count=count, apart=limit)
+
+
+def letter_purge_failed(exc: Exception) -> None:
+    """Say that dead letters could not be purged; what cannot be explained comes with its traceback."""
+    if isinstance(exc, GatewayError):
+        say("warning", "letter_purge_failed", "Cannot purge dead letters; trying again.", error=exc.message)
+    else:
+        say("error", "letter_purge_failed", "Purging dead letters failed; trying again.", exc_info=exc)
+
+
 # -- making durable ----------------------------------------------------------------------------------------------------
 
 
@@ -104,17 +123,12 @@ def acknowledged(secs: float) -> None:
     metrics.ingest_commit.observe(secs)
 
 
-def committed(messages: int, readings: int, *, secs: float, duplicates: int = 0, conflicts: int = 0) -> None:
-    """Count one COMMIT: newly stored messages and their readings, and the readings that were there already."""
+def committed(messages: int, *, secs: float) -> None:
+    """Count one COMMIT and the messages in it, those that were there already too."""
     metrics.commits.inc()
     metrics.commit_rows.observe(messages)
     metrics.commit_duration.observe(secs)
-    metrics.messages_stored.inc(messages)
-    metrics.readings_stored.inc(readings)
-    if duplicates:
-        metrics.readings_duplicate.inc(duplicates)
-    if conflicts:
-        metrics.readings_conflict.inc(conflicts)
+    metrics.messages_committed.inc(messages)
 
 
 def commit_failed(kind: str, error: str) -> None:

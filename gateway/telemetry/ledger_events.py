@@ -6,9 +6,13 @@ Each reading is counted where it comes in and where it leaves, independently, so
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from gateway.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
 from gateway.telemetry import events, metrics
 
+RECEIVED = metrics.readings_received.sample
+LEFT = metrics.readings_drained.sample
 
 class InHand:
     """The readings of one body from being decoded to being answered; without `settle` they leave as failed."""
@@ -50,15 +54,14 @@ def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected:
 def read() -> Ledger:
     """Return the books of all workers, exact whenever nothing is under way. Takes milliseconds: it reads their files."""
     samples = metrics.samples()
-    sources = {source for (name, source) in samples if name == metrics.RECEIVED}
-    accounts = {source: _account(samples, source) for source in sources}
-    drained_name = metrics.name_of(metrics.readings_drained)
-    return to_ledger(accounts, Drained(*[samples.get((drained_name, f), 0) for f in Drained.__struct_fields__]))
+    accounts = {source: _account(samples, source) for name, source in samples if name == RECEIVED}
+    return to_ledger(accounts, Drained(*[samples.get((LEFT, outcome), 0) for outcome in Drained.__struct_fields__]))
 
 
 def closed(worker: str) -> None:
     """Say the books as they are when a worker has closed its parts: the last worker's line is the whole run."""
-    events.say("info", "ledger", "Readings since the gateway started.", worker=worker, **_shown(read()), apart=worker)
+    books = msgspec.to_builtins(read())
+    events.say("info", "ledger", "Readings since the gateway started.", apart=worker, worker=worker, **books)
 
 
 def stalled(secs: float) -> None:
@@ -73,6 +76,6 @@ def unstalled() -> None:
 
 
 def _account(samples: dict[tuple[str, str], int], source: str) -> Account:
-    fate = Fate(*[samples.get((metrics.name_of(counters), source), 0) for counters in metrics.FATES])
-    queued = samples.get((metrics.QUEUED, source), 0)
-    return to_account(samples[metrics.RECEIVED, source], fate, queued=queued)
+    fate = Fate(*[samples.get((counters.sample, source), 0) for counters in metrics.FATES])
+    queued = samples.get((metrics.readings_queued.sample, source), 0)
+    return to_account(samples[RECEIVED, source], fate, queued=queued)

@@ -7,8 +7,6 @@ from gateway.telemetry.metrics import Bound
 
 spool_rows = Gauge("gateway_spool_rows", "Messages that wait on disk.", multiprocess_mode="livesum")
 spool_bytes = Gauge("gateway_spool_bytes", "Bytes of the spool in use.", multiprocess_mode="livesum")
-spooled_readings = Counter("gateway_readings_spooled", "Readings acknowledged from the spool.")
-drained_readings = Counter("gateway_readings_drained", "Readings moved from the spool to the database.")
 damaged_records = Counter("gateway_spool_damaged_records", "Batches in the spool that cannot be read; they are kept.")
 refusals = Bound(Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]))
 
@@ -30,9 +28,8 @@ def opened(file: str, *, messages: int, damaged: int, adopted: bool) -> None:
 
 
 def appended(messages: int, readings: int) -> None:
-    """Count what is on disk now; the first line in a second tells that the database is away."""
-    spooled_readings.inc(readings)
-    events.say("warning", "spooled", "Readings go to the spool.", messages=messages)
+    """Say that the database is away, and what is on disk instead; the books count it from the receipts."""
+    events.say("warning", "spooled", "Readings go to the spool.", messages=messages, readings=readings)
 
 
 def full(limit: int) -> None:
@@ -69,11 +66,6 @@ def backlog(rows: int, size: int) -> None:
     """Set what waits on disk: messages, and bytes."""
     spool_rows.set(rows)
     spool_bytes.set(size)
-
-
-def drained(readings: int) -> None:
-    """Count readings that the database has now."""
-    drained_readings.inc(readings)
 
 
 def emptied(secs: float) -> None:

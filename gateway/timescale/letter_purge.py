@@ -3,7 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-from gateway.errors import GatewayError
 from gateway.settings import DeadLetters
 from gateway.telemetry import events
 from gateway.timescale.pool import Connection, Pool
@@ -21,9 +20,7 @@ async def keep_within(pool: Pool, limits: DeadLetters, *, every_secs: float = EV
     while True:
         try:
             await purge(pool, limits)
-        except GatewayError as exc:
-            events.letter_purge_failed(exc)
-        except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end it: the table would grow for ever
+        except Exception as exc:  # noqa: BLE001 - not even a mistake of ours may end it: the table would only grow
             events.letter_purge_failed(exc)
         await asyncio.sleep(every_secs)
 
@@ -42,7 +39,7 @@ async def purge(pool: Pool, limits: DeadLetters) -> None:
 
 async def _purge_old(connection: Connection, age: timedelta) -> None:
     while letters := await connection.fetchval(query("purge_old_dead_letters"), age, AT_ONCE):
-        events.letters_purged("age", letters)
+        events.letters_purged("dead_letters.keep_days", letters)
 
 
 async def _purge_most(connection: Connection, max_bytes: int) -> None:
@@ -51,5 +48,5 @@ async def _purge_most(connection: Connection, max_bytes: int) -> None:
         row = await connection.fetchrow(query("purge_most_dead_letters"), excess, AT_ONCE)
         if row is None or not row["letters"]:
             return
-        events.letters_purged("bytes", row["letters"])
+        events.letters_purged("dead_letters.max_bytes", row["letters"])
         excess -= row["bytes"]

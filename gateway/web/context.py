@@ -10,7 +10,9 @@ import msgspec
 from sanic import Request
 
 from gateway.contracts import Clock
+from gateway.letters import Letter, Wanted
 from gateway.model import Kind, Principal, Receipt
+from gateway.redelivery import Redelivery
 from gateway.settings import Http, Settings
 from gateway.web.bodies import Bodies
 from gateway.web.request_ids import RequestIds
@@ -78,6 +80,18 @@ class LiveReader(Protocol):
         ...
 
 
+class Letters(Protocol):
+    """Where dead letters are read."""
+
+    async def page(self, wanted: Wanted, *, before: int | None = None, limit: int = 100) -> list[Letter]:
+        """Return letters, newest id first; large payloads are left out. Raises Unavailable, SinkFault."""
+        ...
+
+    async def find(self, letter_id: int) -> Letter:
+        """Return one letter with its payload. Raises NotFound, Unavailable, SinkFault."""
+        ...
+
+
 class Health(msgspec.Struct, frozen=True):
     """Whether this worker may take traffic, and how each part is."""
 
@@ -97,6 +111,8 @@ class Context:
         intake: Intake,
         authenticator: Authenticator,
         live: LiveReader,
+        letters: Letters,
+        redelivery: Redelivery,
         health: Callable[[], Awaitable[Health]],
         clock: Clock,
     ) -> None:
@@ -105,6 +121,8 @@ class Context:
         self.intake = intake
         self.authenticator = authenticator
         self.live = live
+        self.letters = letters
+        self.redelivery = redelivery
         self.health = health
         self.clock = clock
         self.bodies = Bodies(settings.http)

@@ -34,3 +34,9 @@ def require_reader(principal: Principal, device: str) -> None:
         raise Forbidden(
             f"this credential may not read device {device!r}; use a reader key or that device's token", device=device
         )
+
+
+def require_admin(principal: Principal) -> None:
+    """Raise Forbidden unless everything may be done."""
+    if principal.role is not Role.ADMIN:
+        raise Forbidden("only an admin key may do this")

@@ -1,0 +1,152 @@
+"""Keeps the state complete: looks every second, and rebuilds it from the database when something may be missing.
+
+Missing may be: all (flushed, another server), what a server that took over or restarted had not got yet, what
+publishers had to skip, and what a gateway committed just before it died. One gateway at a time rebuilds. Live traffic
+goes on meanwhile: a rebuild never replaces a message by one that is not newer, so the result is right in any order.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Self
+
+from gateway.contracts import NewestStored
+from gateway.errors import GatewayError, StateUnavailable
+from gateway.state.store import Condition, Progress, RedisState
+from gateway.telemetry import events
+
+CHECK_SECS = 1.0
+PAGE = 1000
+"""Series that one query and one script call of a rebuild take at most."""
+SLOW_SECS = 1.0
+"""A page that takes longer is followed by a smaller one."""
+STOP_SECS = 2.0
+"""Longest farewell to Redis."""
+
+
+class Keeper:
+    """Owns the completeness of a state. `async with` starts and stops it; enter it before what publishes."""
+
+    def __init__(self, state: RedisState, stored: NewestStored) -> None:
+        self._state = state
+        self._rebuilder = Rebuilder(state, stored)
+        self._gap = False
+        self._task: asyncio.Task[None] | None = None
+        self._rebuilding: asyncio.Task[None] | None = None
+        self.condition: Condition | None = None
+        """What was found last; None if the state could not be asked."""
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._watch(), name="state.keeper")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [task for task in (self._task, self._rebuilding) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        try:
+            async with asyncio.timeout(STOP_SECS):
+                await self._settle_gap()
+                await self._state.leave()
+        except (StateUnavailable, TimeoutError):
+            pass  # then the others miss this gateway, and do what is needed
+
+    def note_gap(self) -> None:
+        """Take note that stored messages have not been shown and will not be."""
+        self._gap = True
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except StateUnavailable:
+                self.condition = None
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end the watch
+                self.condition = None
+                events.state_keeper_failed(exc)
+            events.state_complete(self.condition is not None and self.condition.complete)
+            await asyncio.sleep(CHECK_SECS)
+
+    async def _look(self) -> None:
+        await self._settle_gap()
+        condition = self.condition = await self._state.check()
+        idle = self._rebuilding is None or self._rebuilding.done()
+        if idle and not condition.complete and condition.rebuild is None:
+            self._rebuilding = asyncio.create_task(self._try_rebuild(condition.server), name="state.rebuild")
+
+    async def _settle_gap(self) -> None:
+        if not self._gap:
+            return
+        self._gap = False  # first: what is skipped from now on is a new gap
+        try:
+            await self._state.doubt()
+        except BaseException:
+            self._gap = True
+            raise
+
+    async def _try_rebuild(self, server: bytes) -> None:
+        try:
+            await self._rebuilder.rebuild(server)
+        except GatewayError as exc:
+            events.state_rebuild_failed(f"{exc.message}: {exc.__cause__!r}")
+        except Exception as exc:  # noqa: BLE001 - it is tried again, and meanwhile reads come from the database
+            events.state_keeper_failed(exc)
+
+
+class Rebuilder:
+    """Fills a state from the database, at most half of the time, in pages that do not take long."""
+
+    def __init__(self, state: RedisState, stored: NewestStored) -> None:
+        self._state = state
+        self._stored = stored
+        self._size = PAGE
+
+    async def rebuild(self, server: bytes, *, on_progress: Callable[[Progress], None] = lambda _: None) -> bool:
+        """Return True once the state is complete; False if another one rebuilds, or this one has become worthless.
+
+        `server` is the run id that `check` gave. Raises StateUnavailable, SinkUnavailable, SinkFault.
+        """
+        now = asyncio.get_running_loop().time
+        progress, began = Progress(0, await self._stored.count()), now()
+        if not await self._state.step("begin", progress=progress, server=server):
+            return False
+        events.state_rebuild_began(progress.total)
+        try:
+            progress = await self._fill(progress, server, on_progress)
+            complete = await self._state.step("finish", progress=progress, server=server)
+        except BaseException:
+            await self._give_up(progress, server)
+            raise
+        events.state_rebuilt(progress.done, now() - began, complete=complete)
+        return complete
+
+    async def _fill(self, progress: Progress, server: bytes, on_progress: Callable[[Progress], None]) -> Progress:
+        now = asyncio.get_running_loop().time
+        after, looked_at = (0, 0), -1
+        while looked_at:
+            began = now()
+            looked_at, after = await self._copy(after)
+            progress = Progress(progress.done + looked_at, max(progress.total, progress.done + looked_at))
+            if not await self._state.step("go on", progress=progress, server=server):
+                break
+            on_progress(progress)
+            took = now() - began
+            self._size = max(1, self._size // 2) if took > SLOW_SECS else min(PAGE, 2 * self._size)
+            await asyncio.sleep(took)
+        return progress
+
+    async def _copy(self, after: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+        try:
+            page = await self._stored.page(after, size=self._size)
+        except GatewayError:
+            self._size = max(1, self._size // 2)  # for the next attempt: perhaps it was too much at once
+            raise
+        await self._state.restore(page.messages)
+        return page.looked_at, page.last
+
+    async def _give_up(self, progress: Progress, server: bytes) -> None:
+        """Let others begin at once; if Redis does not hear it they do so a little later."""
+        try:
+            await self._state.step("leave", progress=progress, server=server)
+        except StateUnavailable:
+            return

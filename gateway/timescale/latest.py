@@ -1,0 +1,47 @@
+"""Device names → the newest stored message of each shape, straight from `messages`. Only reads, for a bounded time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.contracts import Newest, NewestPage
+from gateway.timescale.pool import Pool
+from gateway.timescale.queries import query
+
+READ_SECS = 5.0
+"""Longest query: beyond it the server is told to stop, and the caller that the database cannot be reached."""
+
+
+class TimescaleNewest:
+    """`contracts.NewestStored`. Give it a pool of its own: dashboards must not take the connections of the ingest."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+        """Return what is stored of each device, in order. Raises SinkUnavailable, SinkFault."""
+        found: dict[str, list[Newest]] = {name: [] for name in devices}
+        for row in await self._fetch("newest_of_devices", list(found)):
+            found[row["name"]].append(_to_newest(row))
+        return [found[name] for name in devices]
+
+    async def count(self) -> int:
+        """Return how many series there are. Raises SinkUnavailable, SinkFault."""
+        ((count,),) = await self._fetch("count_series")
+        return int(count)
+
+    async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
+        """Return the series that follow `after`, by device and shape. Raises SinkUnavailable, SinkFault."""
+        rows = await self._fetch("newest_after", *after, size)
+        last = (rows[-1]["device_id"], rows[-1]["shape_id"]) if rows else after
+        messages = [(row["name"], _to_newest(row)) for row in rows if row["time_us"] is not None]
+        return NewestPage(messages, len(rows), last)
+
+    async def _fetch(self, name: str, *values: object) -> Sequence[Any]:
+        async with self._pool.connection() as connection:
+            rows: Sequence[Any] = await connection.fetch(query(name), *values, timeout=READ_SECS)
+        return rows
+
+
+def _to_newest(row: Any) -> Newest:
+    columns = (tuple(row[column] or ()) for column in ("values", "ints", "texts"))
+    return Newest(row["shape_id"], row["time_us"], *columns)

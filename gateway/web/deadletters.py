@@ -1,0 +1,80 @@
+"""Questions about dead letters in, JSON out; replays through the one door. For admins; decides nothing about a payload."""
+
+import orjson
+from sanic import HTTPResponse, Request
+
+from gateway.letters import MAX_ID, MAX_PAGE, Wanted, to_fields, to_number, to_wanted
+from gateway.redelivery import Replayed
+from gateway.web.context import Context, context_of
+from gateway.web.guards import identify, require_admin
+from gateway.web.parameters import refuse_unknown
+from gateway.web.replies import reply
+
+LIMIT = 100
+"""Letters of a page, unless the caller says otherwise."""
+FILTERS = "code, device, source, since"
+REFUSED_AGAIN = 422
+PRIVATE = {"cache-control": "no-store"}
+
+
+async def list_letters(request: Request) -> HTTPResponse:
+    """Answer with a page of letters, newest first, and with a cursor if there may be more."""
+    context = await _admitted(request)
+    given = _given(request)
+    replayed = given.pop("replayed", None)
+    cursor, limit = _cursor_and_limit(given)
+    wanted = _wanted(given, replayed, known=f"{FILTERS}, replayed, cursor, limit")
+    letters = await context.letters.page(wanted, before=cursor, limit=limit)
+    following = str(letters[-1].id) if len(letters) == limit else None
+    body = {"dead_letters": [to_fields(letter) for letter in letters], "cursor": following}
+    return reply(request, context, orjson.dumps(body), headers=PRIVATE)
+
+
+async def get_letter(request: Request, letter: int) -> HTTPResponse:
+    """Answer with one letter and its whole payload."""
+    context = await _admitted(request)
+    refuse_unknown(_given(request), known="none")
+    found = await context.letters.find(letter)
+    return reply(request, context, orjson.dumps(to_fields(found)), headers=PRIVATE)
+
+
+async def replay_letter(request: Request, letter: int) -> HTTPResponse:
+    """Take a letter's bytes in once more: 200 if all of it is safe now, 422 if something was refused again."""
+    context = await _admitted(request)
+    refuse_unknown(_given(request), known="none")
+    result = await context.redelivery.one(letter)
+    return reply(request, context, _encode(result), status=200 if result.replayed else REFUSED_AGAIN)
+
+
+async def replay_letters(request: Request, call: str) -> HTTPResponse:  # noqa: ARG001 - the path segment
+    """Replay a page of the letters that are open, oldest first, and say how many remain."""
+    context = await _admitted(request)
+    given = _given(request)
+    cursor, limit = _cursor_and_limit(given)
+    wanted = _wanted(given, None, known=f"{FILTERS}, cursor, limit")
+    run = await context.redelivery.some(wanted, after=cursor or 0, limit=limit)
+    return reply(request, context, _encode(run))
+
+
+async def _admitted(request: Request) -> Context:
+    context = context_of(request)
+    require_admin(await identify(request, context))
+    return context
+
+
+def _given(request: Request) -> dict[str, str]:
+    return {name: values[-1] for name, values in request.get_args(keep_blank_values=True).items()}
+
+
+def _cursor_and_limit(given: dict[str, str]) -> tuple[int | None, int]:
+    cursor, limit = given.pop("cursor", None), given.pop("limit", str(LIMIT))
+    return (
+        None if cursor is None else to_number(cursor, parameter="cursor"),
+        to_number(limit, parameter="limit", highest=MAX_PAGE),
+    )
+
+
+def _wanted(given: dict[str, str], replayed: str | None, *, known: str) -> Wanted:
+    filters = {name: given.pop(name, None) for name in ("code", "device", "source", "since")}
+    refuse_unknown(given, known=known)
+    return to_wanted(**filters, replayed=replayed)
