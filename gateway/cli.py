@@ -13,8 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import settings as config
+from gateway.commands.ask import DEFAULT_URL, KeyFile, Url
+from gateway.commands.dead_letters import dead_letters_app
 from gateway.commands.registry import device_app, key_app, metric_app
 from gateway.commands.spool import spool_app
+from gateway.commands.state import state_app
 from gateway.errors import GatewayError, StartError
 
 Config = Annotated[Path | None, Parameter(help="Settings file; default $GATEWAY_CONFIG, or ./gateway.toml if there.")]
@@ -27,6 +30,8 @@ app = App(
 app.command(device_app)
 app.command(key_app)
 app.command(metric_app)
+app.command(dead_letters_app)
+app.command(state_app)
 app.command(spool_app)
 
 
@@ -111,6 +116,26 @@ def settings(
         table.add_row(one.env, f"{one.value}{changed}", one.sentence)
     Console().print(table)
     print("* changed from its default. In gateway.toml, GATEWAY_HTTP__PORT is 'port' in the table [http].")
+
+
+@app.command
+def ledger(
+    *,
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False,
+) -> None:
+    """Show what became of every reading that a running gateway took in since it started, per source.
+
+    received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + unanswered
+
+    Examples:
+        gateway ledger
+        gateway ledger --url https://gateway.example.com --key-file admin.key --json
+    """
+    from gateway.commands.ledger import show  # noqa: PLC0415
+
+    show(url, key_file=key_file, json=json)
 
 
 @app.command

@@ -194,3 +194,28 @@ class Spool(Protocol):
     def size(self) -> int:
         """Bytes on disk, counted against spool.max_bytes."""
         ...
+
+
+class Kept(NamedTuple):
+    """The answer to a request, or with status 0 the claim of one that is still running."""
+
+    fingerprint: bytes
+    """32 bytes, of the whole request."""
+    status: int
+    body: bytes
+
+
+class Receipts(Protocol):
+    """Answers by idempotency key, for a while. A loss costs nothing but a repeated body that is taken in again."""
+
+    async def claim(self, key: str, fingerprint: bytes) -> Kept | None:
+        """Return what is kept, or None: the key is claimed now, and the caller goes on. Raises StateUnavailable."""
+        ...
+
+    async def keep(self, key: str, kept: Kept) -> None:
+        """Keep an answer in place of the claim. Raises StateUnavailable."""
+        ...
+
+    async def release(self, key: str) -> None:
+        """Give up a claim: nothing was answered that could be repeated. Raises StateUnavailable."""
+        ...

@@ -9,6 +9,8 @@
     │   ├── BodyTimeout      408  the body did not arrive in time
     │   ├── TooLarge         413  `limit` names the setting that was hit
     │   ├── UnsupportedMedia 415
+    │   ├── IdempotencyInProgress 409
+    │   ├── IdempotencyMismatch   422
     │   └── BadRequest       422  readable, but with a parameter that cannot be served
     ├── Unavailable          503  the same call may succeed later (`retry_after` seconds)
     │   ├── Overloaded            a bounded queue is full
@@ -92,6 +94,21 @@ class UnsupportedMedia(ClientError):
 
     status = 415
     code = "unsupported_media"
+
+
+class IdempotencyInProgress(ClientError):
+    """The first request with this Idempotency-Key is still running; ask again for its answer."""
+
+    status = 409
+    code = "idempotency_in_progress"
+    retry_after = 1.0
+
+
+class IdempotencyMismatch(ClientError):
+    """This Idempotency-Key was used for another request; use a new key for each body."""
+
+    status = 422
+    code = "idempotency_mismatch"
 
 
 class BadRequest(ClientError):

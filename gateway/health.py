@@ -1,14 +1,15 @@
 """Whether this worker may take traffic, part by part: what /readyz shows. Asks each part, waits a bounded time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.errors import GatewayError
 from gateway.mqtt.consumer import Consumer
 from gateway.pipeline.breaker import Breaker
 from gateway.pipeline.committer import Committer
 from gateway.pipeline.drainer import Drainer
-from gateway.settings import Spool
+from gateway.pipeline.stall import Stall
+from gateway.state.keeper import Keeper
 from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState
 from gateway.timescale.installation import probe
@@ -33,18 +34,22 @@ class Monitor:
         *,
         breaker: Breaker,
         drainer: Drainer,
+        stall: Stall,
         committer: Committer,
         publisher: Publisher,
+        keeper: Keeper,
         consumer: Consumer | None,
-        spool: Spool,
+        room: Callable[[], int],
     ) -> None:
         self._breaker = breaker
         self._drainer = drainer
-        self._spool = spool
+        self._stall = stall
+        self._room = room
         self._pool = pool
         self._state = state
         self._committer = committer
         self._publisher = publisher
+        self._keeper = keeper
         self._consumer = consumer
 
     async def health(self) -> Health:
@@ -58,12 +63,13 @@ class Monitor:
             "queue": self._queue(),
             "spool": spool,
         }
-        return Health(bool(database["ok"] or spool["ok"]), parts)
+        durable = bool(database["ok"] or spool["ok"])
+        return Health(durable and not self._stall.secs, parts)
 
     def _spooled(self) -> Part:
         waiting = self._drainer.waiting()
-        room = self._spool.max_bytes - waiting.size
-        facts = {"rows": waiting.rows, "bytes": waiting.size, "max_bytes": self._spool.max_bytes}
+        room = self._room()
+        facts = {"rows": waiting.rows, "bytes": waiting.size, "room_bytes": room}
         return {"ok": room > SPOOL_MARGIN_BYTES, **facts, "error": waiting.error or None}
 
     async def _database(self) -> Part:
@@ -77,12 +83,13 @@ class Monitor:
         return {"ok": True, "ground": ground.kind, "postgres": ground.postgres, "timescaledb": ground.timescale}
 
     async def _redis(self) -> Part:
+        facts = {"behind_rows": self._publisher.behind, **self._keeper.facts()}
         try:
             async with asyncio.timeout(PROBE_SECS):
                 await self._state.ping()
         except (GatewayError, TimeoutError) as exc:
-            return {"ok": False, "error": _said(exc), "behind_rows": self._publisher.behind}
-        return {"ok": self._publisher.healthy, "behind_rows": self._publisher.behind}
+            return {"ok": False, "error": _said(exc), **facts}
+        return {"ok": self._publisher.healthy and bool(facts["complete"]), **facts}
 
     def _mqtt(self) -> Part:
         if self._consumer is None:
@@ -92,7 +99,8 @@ class Monitor:
 
     def _queue(self) -> Part:
         batcher = self._committer.batcher
-        return {"ok": True, "rows": batcher.rows, "bytes": batcher.size, "in_hand_rows": self._committer.in_hand}
+        facts = {"rows": batcher.rows, "bytes": batcher.size, "in_hand_rows": self._committer.in_hand}
+        return {"ok": not self._stall.secs, **facts, "stalled_secs": round(self._stall.secs, 1)}
 
 
 def _said(exc: Exception) -> str:

@@ -5,13 +5,15 @@ body ─ decode ─▶ columns ─ admit ─▶ batch ─ submit ─▶ COMMIT �
          └── refusals ──────┴── refusals ───────────┴── duplicates, conflicts, rejected rows
 """
 
-from gateway import receipts, wire
+from gateway import ledger, receipts, wire
 from gateway.admission.gate import Gate
 from gateway.contracts import Clock
 from gateway.layouts import Layouts
-from gateway.model import Outcome, Principal, Receipt
+from gateway.model import Decoded, Outcome, Principal, Receipt, Refusal
 from gateway.pipeline.committer import Committer
+from gateway.pipeline.stall import Stall
 from gateway.telemetry import events
+from gateway.telemetry.ledger_events import InHand
 
 NOTHING = Outcome(0)
 
@@ -19,11 +21,14 @@ NOTHING = Outcome(0)
 class Intake:
     """Takes readings in. One per worker, shared by all doors."""
 
-    def __init__(self, gate: Gate, committer: Committer, layouts: Layouts, clock: Clock, *, max_readings: int) -> None:
+    def __init__(
+        self, gate: Gate, committer: Committer, layouts: Layouts, clock: Clock, *, stall: Stall, max_readings: int
+    ) -> None:
         self._gate = gate
         self._committer = committer
         self._layouts = layouts
         self._clock = clock
+        self._stall = stall
         self._max_readings = max_readings
 
     async def take(
@@ -40,24 +45,31 @@ class Intake:
     ) -> Receipt:
         """Return once every reading is committed or refused; with `atomic`, all of them or none.
 
-        `received_us` is what readings without a time get, by default now (µs since 1970 UTC).
+        `received_us` is when the body first came, for readings without a time of their own; default: now.
         Raises BadPayload, TooLarge, UnsupportedMedia for the body as a whole; Unavailable and SinkFault when nothing
         may be taken for stored.
         """
         now_us = self._clock.now_us()
-        decoded = wire.decode(
-            body, media, self._layouts, device=device, received_us=now_us, max_readings=self._max_readings
-        )
-        if not self._gate.passes(principal, decoded.batch, now_us):
-            decoded = await self._gate.sift(principal, decoded, now_us)
-        batch, refusals = decoded
-        outcome = NOTHING
-        if batch.readings and not (atomic and refusals):
-            outcome = await self._committer.submit(batch, atomic=atomic)
-        if outcome.conflicts or outcome.rejected:
-            refusals = refusals + receipts.late_refusals(batch, outcome)
-        receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=max_errors)
-        events.received(source, receipt.accepted + receipt.conflicts + receipt.refused)
+        received_us, limit = received_us or now_us, self._max_readings
+        decoded = wire.decode(body, media, self._layouts, device=device, received_us=received_us, max_readings=limit)
+        with InHand(source, decoded.readings) as hand:
+            if not self._gate.passes(principal, decoded.batch, now_us):
+                decoded = await self._gate.sift(principal, decoded, now_us)
+            outcome, refusals = await self._store(decoded, atomic=atomic)
+            receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=max_errors)
+            hand.settle(ledger.settle(receipt, refusals, answers=source != "mqtt", atomic=atomic))
         if refusals:
             events.refused(refusals)
         return receipt
+
+    async def _store(self, decoded: Decoded, *, atomic: bool) -> tuple[Outcome, list[Refusal]]:
+        """Return what became of the batch, and everything that was refused, early and late."""
+        batch, refusals = decoded
+        if not batch.readings or (atomic and refusals):
+            return NOTHING, refusals
+        self._stall.entered()
+        outcome = await self._committer.submit(batch, atomic=atomic)
+        self._stall.durable()
+        if outcome.conflicts or outcome.rejected:
+            refusals = refusals + receipts.late_refusals(batch, outcome)
+        return outcome, refusals

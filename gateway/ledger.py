@@ -1,6 +1,6 @@
-"""A receipt in, what became of its readings out, and the sums of that per source. Counts readings, never messages. Pure.
+"""Receipts in, what became of their readings and the sums per source out. Pure; counts readings, never messages.
 
-    received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + unanswered
+received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + unanswered
 """
 
 from collections.abc import Mapping, Sequence

@@ -107,9 +107,7 @@ def to_number(text: str, *, parameter: str, highest: int = MAX_ID) -> int:
     """Read a positive whole number, such as an id, a cursor or a limit. Raises BadRequest."""
     number = int(text) if _NUMBER.fullmatch(text) else 0
     if not 1 <= number <= highest:
-        raise BadRequest(
-            f"{parameter}={_shown(text)} is not a whole number from 1 to {highest}", parameter=parameter
-        )
+        raise BadRequest(f"{parameter}={_shown(text)} is not a whole number from 1 to {highest}", parameter=parameter)
     return number
 
 

@@ -5,7 +5,7 @@ the other in `doubles`, `ints` and `texts`, as many as its layout says. There is
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
@@ -112,6 +112,10 @@ class Batch:
         self.ints.extend([int(row[i]) for i in layout.ints])
         self.texts.extend([str(row[i]) for i in layout.texts])
         self.readings += len(row)
+
+    def readings_of(self, messages: Iterable[int]) -> int:
+        """Return how many readings the messages at these positions hold."""
+        return sum([self.table[self.layouts[i]].width for i in messages])
 
     def rows(self) -> Iterator[list[Value]]:
         """Yield the values of each message, one for each posted metric of its layout."""

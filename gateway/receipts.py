@@ -1,7 +1,5 @@
 """What became of a batch → the receipt → JSON bytes: the same for HTTP and for MQTT response topics. Pure."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from gateway.advice import bare, refuse
@@ -22,7 +20,7 @@ def to_json(receipt: Receipt) -> bytes:
 def to_receipt(decoded: Decoded, outcome: Outcome, refusals: list[Refusal], *, max_errors: int) -> Receipt:
     """Form the receipt: whatever was received and is neither accepted nor a conflict counts as refused."""
     batch = decoded.batch
-    conflicts = _readings(outcome.conflicts, batch)
+    conflicts = batch.readings_of(outcome.conflicts)
     return Receipt(
         outcome.stored,
         outcome.duplicates,
@@ -43,9 +41,4 @@ def late_refusals(batch: Batch, outcome: Outcome) -> list[Refusal]:
 
 def _late(batch: Batch, i: int, reason: Reason, words: str) -> Refusal:
     index, path = batch.origins.locate(i, None)
-    width = batch.table[batch.layouts[i]].width
-    return refuse(reason, index, path, device=batch.devices[i], readings=width, value=bare(words))
-
-
-def _readings(messages: Iterable[int], batch: Batch) -> int:
-    return sum(batch.table[batch.layouts[i]].width for i in messages)
+    return refuse(reason, index, path, device=batch.devices[i], readings=batch.readings_of([i]), value=bare(words))

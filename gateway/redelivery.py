@@ -1,4 +1,4 @@
-"""In: dead letters. Out: their original bytes once more through the one door, and what became of them. Never edits them.
+"""In: dead letters. Out: their bytes once more through the one door, and what became of them. Never edits a payload.
 
 A reading without `ts` gets the time at which its letter was first refused, so that a second replay meets duplicates.
 """
@@ -131,7 +131,9 @@ class Redelivery:
             return Replayed(id=letter.id, replayed=False, code=exc.code, detail=exc.message)
         except Exception as exc:  # noqa: BLE001 - it may be why the letter is here, and must not stop the others
             events.letter_failed(letter.id, exc)
-            return Replayed(id=letter.id, replayed=False, code=GatewayError.code, detail="a mistake of ours; see the log")
+            return Replayed(
+                id=letter.id, replayed=False, code=GatewayError.code, detail="a mistake of ours; see the log"
+            )
         if not receipt.errors:
             return Replayed(id=letter.id, replayed=True, receipt=receipt)
         first = receipt.errors[0]

@@ -23,11 +23,15 @@ from gateway.pipeline.breaker import Breaker
 from gateway.pipeline.committer import Committer
 from gateway.pipeline.drainer import Drainer
 from gateway.pipeline.fallback import Fallback
-from gateway.pipeline.spool import open_spools
+from gateway.pipeline.spool import SqliteSpool, open_spools
+from gateway.pipeline.stall import Stall, watching
+from gateway.redelivery import Redelivery
 from gateway.replay import Replay
 from gateway.settings import Settings
+from gateway.state.keeper import Keeper
 from gateway.state.publisher import Publisher
 from gateway.state.read import LiveReader
+from gateway.state.receipts import RedisReceipts, open_receipts
 from gateway.state.store import RedisState, open_state
 from gateway.telemetry import events
 from gateway.timescale.credentials import StoredCredentials
@@ -35,6 +39,9 @@ from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.directory import TimescaleDirectory
 from gateway.timescale.installation import site
+from gateway.timescale.latest import TimescaleNewest
+from gateway.timescale.letter_purge import purging
+from gateway.timescale.letterbox import LetterBox
 from gateway.timescale.migrations import migrate
 from gateway.timescale.pool import Pool, open_pool
 from gateway.timescale.revisions import follow
@@ -45,6 +52,8 @@ from gateway.workers import worker_index
 MQTT_STOP_SECS = 10.0
 """Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
 FOLLOW_AGAIN_SECS = 0.5
+STATE_POOL = 2
+"""Connections that rebuild the state and read it while Redis cannot; the ingest never waits for them."""
 DRAIN_ROWS = 10_000
 """Messages of the spool that one COMMIT takes at most."""
 
@@ -81,11 +90,15 @@ class _Storage(NamedTuple):
     """Where readings go."""
 
     state: RedisState
+    answers: RedisReceipts
+    stored: TimescaleNewest
+    keeper: Keeper
     publisher: Publisher
     letters: TimescaleDeadLetters
     breaker: Breaker
     committer: Committer
     drainer: Drainer
+    spool: SqliteSpool
 
 
 @asynccontextmanager
@@ -94,11 +107,14 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
     async with AsyncExitStack() as stack:
         registry = await stack.enter_async_context(_open_registry(settings))
         storage = await stack.enter_async_context(_open_storage(settings, worker, registry))
+        stall = Stall(time.monotonic)
+        await stack.enter_async_context(watching(stall))
         intake = Intake(
             registry.gate,
             storage.committer,
             registry.layouts,
             registry.clock,
+            stall=stall,
             max_readings=settings.http.max_readings,
         )
         await stack.enter_async_context(_following(settings, registry))
@@ -108,18 +124,26 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             storage.state,
             breaker=storage.breaker,
             drainer=storage.drainer,
+            stall=stall,
             committer=storage.committer,
             publisher=storage.publisher,
+            keeper=storage.keeper,
             consumer=consumer,
-            spool=settings.spool,
+            room=lambda: settings.spool.max_bytes - storage.spool.size,
         )
+        if not worker_index(worker):
+            await stack.enter_async_context(purging(registry.pool, settings.dead_letters))
+        letters = LetterBox(registry.pool)
         gc.freeze()  # what is open now stays: the collector need not look at it again
         yield Context(
             settings,
             worker=worker,
             intake=intake,
             authenticator=registry.authenticator,
-            live=LiveReader(storage.state, registry.dictionary, registry.directory),
+            live=LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored),
+            letters=letters,
+            redelivery=Redelivery(intake, letters),
+            receipts=storage.answers,
             health=monitor.health,
             clock=registry.clock,
         )
@@ -150,7 +174,9 @@ async def _open_registry(settings: Settings) -> AsyncIterator[_Registry]:
 async def _open_storage(settings: Settings, worker: str, registry: _Registry) -> AsyncIterator[_Storage]:
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(settings.redis))
-        publisher = await stack.enter_async_context(Publisher(state, settings.redis))
+        stored = TimescaleNewest(await stack.enter_async_context(_pool(settings, "gateway-state", size=STATE_POOL)))
+        keeper = await stack.enter_async_context(Keeper(state, stored))
+        publisher = await stack.enter_async_context(Publisher(state, settings.redis, on_skip=keeper.note_gap))
         letters = TimescaleDeadLetters(registry.pool)
         overwrite = settings.devices.conflict == "overwrite"
         writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)
@@ -158,14 +184,17 @@ async def _open_storage(settings: Settings, worker: str, registry: _Registry) ->
         spools = await stack.enter_async_context(
             open_spools(settings.spool, worker, layouts=registry.layouts, clock=registry.clock)
         )
-        breaker = await stack.enter_async_context(Breaker(_probe(settings, registry.pool, state), rng=SystemRandom()))
+        keep_secs = settings.http.idempotency_hours * 3600
+        answers = await stack.enter_async_context(open_receipts(settings.redis, keep_secs=keep_secs))
+        probe = _probe(settings, registry.pool, state, answers)
+        breaker = await stack.enter_async_context(Breaker(probe, rng=SystemRandom()))
         fallback = Fallback(writer, spools.own, breaker)
         committer = await stack.enter_async_context(
             Committer(fallback, publisher.publish, limits=settings.queue, slots=settings.database.writer_slots)
         )
         replay = Replay(fallback, publisher.publish, letters)
         drainer = Drainer(
-            [spools.own, *spools.left],
+            [*spools.left, spools.own],  # what others left is older
             replay.store,
             bury=replay.bury,
             busy=lambda: len(committer.batcher) > 0,
@@ -174,16 +203,18 @@ async def _open_storage(settings: Settings, worker: str, registry: _Registry) ->
         )
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
-        yield _Storage(state, publisher, letters, breaker, committer, drainer)
+        yield _Storage(state, answers, stored, keeper, publisher, letters, breaker, committer, drainer, spools.own)
 
 
-def _probe(settings: Settings, pool: Pool, state: RedisState) -> Callable[[], Awaitable[None]]:
-    """Return what tells that the database is there and is ours: its schema up to date, its name known to the state."""
+def _probe(settings: Settings, pool: Pool, state: RedisState, answers: RedisReceipts) -> Callable[[], Awaitable[None]]:
+    """Return what tells that the database is there and is ours: its schema up to date, its name known."""
     database = settings.database
 
     async def probe() -> None:
         await migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
-        state.belong_to(await site(pool))
+        name = await site(pool)
+        state.belong_to(name)
+        answers.belong_to(name)
 
     return probe
 

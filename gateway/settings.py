@@ -44,6 +44,9 @@ class Http(Branch, frozen=True):
         float, Meta(ge=0, description="Time between answering 503 on /readyz and closing the port, on SIGTERM.")
     ] = 1.0
     grace_secs: Annotated[Seconds, Meta(description="Longest wait for requests in hand on SIGTERM.")] = 25.0
+    idempotency_hours: Annotated[
+        Count, Meta(description="How long the answer to a request with an Idempotency-Key is kept, in Redis.")
+    ] = 24
     access_log: Annotated[bool, Meta(description="Log one line a request (triples its cost).")] = False
 
 

@@ -250,8 +250,8 @@ where s.n = any ($3::int4[]) and m.same;
 
 -- name: insert_dead_letters
 -- The same item again raises its count and opens it anew. No fingerprint may stand twice in one call.
-insert into dead_letters as kept (source, code, detail, device, topic, payload, fingerprint, count)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::int8[])
+insert into dead_letters as kept (source, code, detail, device, payload, topic, fingerprint, count)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::bytea[], $8::int8[])
 on conflict (fingerprint) do update
     set count = kept.count + excluded.count, last_at = now(), detail = excluded.detail, replayed_at = null;
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import settings
-from gateway.contracts import Spool
+from gateway.contracts import Clock, Spool
 from gateway.layouts import Layouts
 from gateway.model import Batch, Kind
 from gateway.pipeline.spool import Spools, open_spools
@@ -31,9 +31,11 @@ def names(count: int) -> list[str]:
 
 
 @asynccontextmanager
-async def opened(folder: Path, worker: str = "w", *, max_bytes: int = 2**30) -> AsyncIterator[Spools]:
+async def opened(
+    folder: Path, worker: str = "w", *, max_bytes: int = 2**30, clock: Clock | None = None
+) -> AsyncIterator[Spools]:
     limits = settings.Spool(dir=str(folder), max_bytes=max_bytes)
-    async with open_spools(limits, worker, layouts=Layouts(), clock=ManualClock()) as spools:
+    async with open_spools(limits, worker, layouts=Layouts(), clock=clock or ManualClock()) as spools:
         yield spools
 
 

@@ -11,6 +11,7 @@ from gateway.errors import BadRequest, GatewayError, SettingsError, SinkFault, S
 if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wait for
     from gateway.timescale.credentials import StoredCredentials
     from gateway.timescale.devices import DeclaredInts, Devices
+    from gateway.timescale.letterbox import LetterBox
 
 FAILED = 1
 USAGE = 2
@@ -25,6 +26,7 @@ class Registry(NamedTuple):
     devices: "Devices"
     credentials: "StoredCredentials"
     declared_ints: "DeclaredInts"
+    dead_letters: "LetterBox"
 
 
 def run(work: Callable[[Registry], Awaitable[Answer]], *, database: str | None) -> Answer:
@@ -35,10 +37,19 @@ def run(work: Callable[[Registry], Awaitable[Answer]], *, database: str | None) 
         _leave(exc)
 
 
+def spoken(call: Callable[[], Answer]) -> Answer:
+    """Return what `call` returns, and leave as `run` does: for work that needs no database."""
+    try:
+        return call()
+    except GatewayError as exc:
+        _leave(exc)
+
+
 async def _with_registry(work: Callable[[Registry], Awaitable[Answer]], database: str | None) -> Answer:
     from gateway.commands.here import settings_here  # noqa: PLC0415 -- see above
     from gateway.timescale.credentials import StoredCredentials  # noqa: PLC0415
     from gateway.timescale.devices import DeclaredInts, Devices  # noqa: PLC0415
+    from gateway.timescale.letterbox import LetterBox  # noqa: PLC0415
     from gateway.timescale.pool import open_pool  # noqa: PLC0415
 
     settings = settings_here().database
@@ -50,7 +61,7 @@ async def _with_registry(work: Callable[[Registry], Awaitable[Answer]], database
         command_timeout=_COMMAND_TIMEOUT_SECS,
     ) as pool:
         credentials = StoredCredentials(pool, clock=_WallClock())
-        return await work(Registry(Devices(pool), credentials, DeclaredInts(pool)))
+        return await work(Registry(Devices(pool), credentials, DeclaredInts(pool), LetterBox(pool)))
 
 
 class _WallClock:

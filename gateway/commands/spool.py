@@ -95,7 +95,7 @@ def _look(path: Path) -> Content:
             (messages, readings, damaged) = connection.execute(
                 "select messages, readings, damaged from totals"
             ).fetchone()
-            (oldest,) = connection.execute("select min(appended_us) from records").fetchone()
+            (oldest,) = connection.execute("select appended_us from records order by id limit 1").fetchone() or (None,)
         finally:
             connection.close()
     except sqlite3.Error as exc:

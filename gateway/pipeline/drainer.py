@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, Self
 from gateway.contracts import Spool
 from gateway.errors import GatewayError, SpoolFault
 from gateway.model import Batch, Outcome
-from gateway.telemetry import spool_events
+from gateway.telemetry import ledger_events, spool_events
 
 FIRST_RETRY_SECS = 0.1
 LONGEST_RETRY_SECS = 30.0
@@ -145,10 +145,12 @@ class Drainer:
         if self._busy_since is None:
             self._busy_since = asyncio.get_running_loop().time()
         batches = [each.batch for each in group]
-        for batch, outcome in zip(batches, await self._store(batches), strict=True):
+        stored = list(zip(batches, await self._store(batches), strict=True))
+        for batch, outcome in stored:
             if outcome.conflicts or outcome.rejected:
                 await self._bury(batch, outcome)
-        spool_events.drained(sum([batch.readings for batch in batches]))
+        for batch, outcome in stored:  # only now: a burial that fails repeats the round
+            _count(batch, outcome)
         await self._forget(spool, [each.id for each in group])
         return True
 
@@ -187,3 +189,12 @@ class Drainer:
             async with asyncio.timeout(secs):
                 await self._wake.wait()
         self._wake.clear()
+
+
+def _count(batch: Batch, outcome: Outcome) -> None:
+    ledger_events.drained(
+        batch.readings,
+        duplicates=outcome.duplicates,
+        conflicts=batch.readings_of(outcome.conflicts),
+        rejected=batch.readings_of([i for i, _ in outcome.rejected]),
+    )

@@ -15,6 +15,10 @@ from gateway.state.store import Condition, Progress, RedisState
 from gateway.telemetry import events
 
 CHECK_SECS = 1.0
+AWAY_SECS = 0.2
+"""The same while Redis cannot be asked."""
+AGAIN_SECS = 1.0
+"""Pause after a rebuild that failed."""
 PAGE = 1000
 """Series that one query and one script call of a rebuild take at most."""
 SLOW_SECS = 1.0
@@ -55,6 +59,13 @@ class Keeper:
         """Take note that stored messages have not been shown and will not be."""
         self._gap = True
 
+    def facts(self) -> dict[str, object]:
+        """Say for /readyz whether the state is complete, and how far a rebuild is, whichever gateway's it is."""
+        condition = self.condition
+        rebuild = condition.rebuild if condition else None
+        facts: dict[str, object] = {"complete": bool(condition and condition.complete), "rebuilding": bool(rebuild)}
+        return facts | (rebuild._asdict() if rebuild else {})
+
     async def _watch(self) -> None:
         while True:
             try:
@@ -65,7 +76,13 @@ class Keeper:
                 self.condition = None
                 events.state_keeper_failed(exc)
             events.state_complete(self.condition is not None and self.condition.complete)
-            await asyncio.sleep(CHECK_SECS)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        if self._rebuilding and not self._rebuilding.done():
+            await asyncio.wait([self._rebuilding], timeout=CHECK_SECS)
+        else:
+            await asyncio.sleep(CHECK_SECS if self.condition else AWAY_SECS)
 
     async def _look(self) -> None:
         await self._settle_gap()
@@ -89,8 +106,10 @@ class Keeper:
             await self._rebuilder.rebuild(server)
         except GatewayError as exc:
             events.state_rebuild_failed(f"{exc.message}: {exc.__cause__!r}")
+            await asyncio.sleep(AGAIN_SECS)
         except Exception as exc:  # noqa: BLE001 - it is tried again, and meanwhile reads come from the database
             events.state_keeper_failed(exc)
+            await asyncio.sleep(AGAIN_SECS)
 
 
 class Rebuilder:

@@ -2,13 +2,14 @@
 
 One script call at a time, in the order of the commits: of two messages of equal time the later one must win. Each call
 takes what has gathered during the one before. What Redis did not take is kept, bounded in rows and bytes, and tried
-again; what does not fit is dropped, oldest first, and counted as skipped: the database still has it.
+again; what does not fit is dropped, oldest first, and counted as skipped: the database still has it, and `on_skip`
+hears of it so that the state is rebuilt.
 """
 
 import asyncio
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 from gateway import settings
@@ -39,8 +40,9 @@ class Pending(NamedTuple):
 class Publisher:
     """Owns the way to Redis. `async with` starts and stops it."""
 
-    def __init__(self, state: LiveState, limits: settings.Redis) -> None:
+    def __init__(self, state: LiveState, limits: settings.Redis, *, on_skip: Callable[[], None] = lambda: None) -> None:
         self._state = state
+        self._on_skip = on_skip
         self._wait = limits.ack_wait_ms / 1000
         self._max_rows = limits.max_pending_rows
         self._waiting: deque[Pending] = deque()
@@ -67,7 +69,7 @@ class Publisher:
                 self._task.cancel()
                 await asyncio.wait([self._task])
         if self.behind:
-            events.state_skipped(rows=self.behind)
+            self._skip(self.behind)
 
     async def publish(self, blocks: Sequence[Block]) -> None:
         """Return when the state shows the blocks, or after the bounded wait, or at once while Redis is away."""
@@ -92,8 +94,12 @@ class Publisher:
         """Keep the bounds; the newest commit stays, however large."""
         while len(self._waiting) > 1 and (self.behind > self._max_rows or self._size > MAX_PENDING_BYTES):
             oldest = self._waiting.popleft()
-            events.state_skipped(rows=oldest.rows)
+            self._skip(oldest.rows)
             self._done_with(oldest, shown=False)
+
+    def _skip(self, rows: int) -> None:
+        events.state_skipped(rows=rows)
+        self._on_skip()
 
     async def _work(self) -> None:
         while True:
@@ -114,7 +120,7 @@ class Publisher:
             return False
         except Exception as exc:  # noqa: BLE001 - one block that cannot be packed must not end the state for good
             events.state_lost("".join(traceback.format_exception(exc)))
-            events.state_skipped(rows=sum([pending.rows for pending in self._calling]))
+            self._skip(sum([pending.rows for pending in self._calling]))
             self._finish(shown=False)
             return True
         events.state_applied(asyncio.get_running_loop().time() - started)

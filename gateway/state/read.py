@@ -1,10 +1,15 @@
-"""Device names → what dashboards see: the newest value of each metric. One Redis round trip a call."""
+"""Device names → what dashboards see: the newest value of each metric. One Redis round trip a call, or one query.
+
+Where Redis is away, slow or not complete the database answers, with the same values. Never asks both for one device.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.contracts import Directory, LiveState, Newest, ShapeBook
+from gateway.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
+from gateway.errors import StateUnavailable
 from gateway.model import Kind, Shape, Value
+from gateway.telemetry import events
 
 
 class Reading(NamedTuple):
@@ -26,34 +31,58 @@ class DeviceState(NamedTuple):
 class LiveReader:
     """Reads the live state."""
 
-    def __init__(self, state: LiveState, shapes: ShapeBook, directory: Directory) -> None:
+    def __init__(
+        self,
+        state: LiveState,
+        shapes: ShapeBook,
+        directory: Directory,
+        *,
+        stored: NewestStored,
+    ) -> None:
         self._state = state
         self._shapes = shapes
         self._directory = directory
+        self._stored = stored
 
     async def device(self, name: str) -> DeviceState | None:
-        """Return the device's state, or None if there is no such device. Raises StateUnavailable, SinkUnavailable."""
+        """Return the device's state, or None if there is no such device. Raises SinkUnavailable, SinkFault."""
         return (await self.devices([name]))[0]
 
     async def devices(self, names: Sequence[str]) -> list[DeviceState | None]:
-        """Return the states, in order, None where there is no such device. Raises StateUnavailable, SinkUnavailable."""
-        found = await self._state.read(names)
-        ids = {entry.shape_id for entries in found for entry in entries}
-        shapes = await self._shapes.shapes(ids)
-        silent = [name for name, entries in zip(names, found, strict=True) if not entries]
-        unknown = await self._unknown(silent)
+        """Return the states, in order, None where there is no such device. Raises SinkUnavailable, SinkFault."""
+        found: dict[str, list[Newest]] = {}
+        source = dict.fromkeys(names, "redis")
+        try:
+            found.update(zip(names, await self._state.read(names), strict=True))
+        except StateUnavailable:
+            await self._ask_database(names, found, source)
+        unknown, missing = await self._silent([name for name in names if not found[name]])
+        await self._ask_database([name for name in missing if source[name] == "redis"], found, source)
+        shapes = await self._shapes.shapes({entry.shape_id for entries in found.values() for entry in entries})
         return [
-            None if name in unknown else DeviceState(name, _merge(entries, shapes), "redis")
-            for name, entries in zip(names, found, strict=True)
+            None if name in unknown else DeviceState(name, _merge(found[name], shapes), source[name]) for name in names
         ]
 
-    async def _unknown(self, silent: Sequence[str]) -> set[str]:
-        """Return which of the devices without a state do not exist."""
+    async def _ask_database(
+        self,
+        names: Sequence[str],
+        found: dict[str, list[Newest]],
+        source: dict[str, str],
+    ) -> None:
+        if not names:
+            return
+        events.state_read_from_database(len(names))
+        found.update(zip(names, await self._stored.read(names), strict=True))
+        source.update(dict.fromkeys(names, "db"))
+
+    async def _silent(self, silent: Sequence[str]) -> tuple[set[str], list[str]]:
+        """Return which of the devices without a state do not exist, and which have reported: Redis has dropped them."""
         strangers = [name for name in silent if self._directory.card(name) is None]
         if strangers:
             await self._directory.look_up(strangers)
         cards = {name: self._directory.card(name) for name in silent}
-        return {name for name, card in cards.items() if card is None or not card.known}
+        unknown = {name for name, card in cards.items() if card is None or not card.known}
+        return unknown, [name for name, card in cards.items() if card and card.known and card.shapes]
 
 
 def _merge(entries: Sequence[Newest], shapes: Mapping[int, Shape]) -> dict[str, Reading]:

@@ -119,7 +119,7 @@ class RedisState:
         something since then. `finish` declares it complete.
         """
         prefix = self._prefix
-        args = [step, self._name, progress.done, progress.total, GIVEN_UP_MS, server]
+        args: list[bytes | str | int] = [step, self._name, progress.done, progress.total, GIVEN_UP_MS, server]
         async with self._asking():
             return bool(await self._rebuild(keys=[prefix + MARKER, prefix + REBUILD], args=args))
 

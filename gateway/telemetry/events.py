@@ -189,7 +189,40 @@ def state_back() -> None:
 def state_skipped(rows: int) -> None:
     """Count and say that newest messages were dropped while Redis was away."""
     metrics.state_skipped_rows.inc(rows)
-    say("warning", "state_skipped", "Newest state dropped while Redis is away; rebuild it later.", rows=rows)
+    say("warning", "state_skipped", "Newest state dropped while Redis is away; it will be rebuilt.", rows=rows)
+
+
+def state_complete(complete: bool) -> None:  # noqa: FBT001 - the value of a gauge
+    """Set whether the state store is known to hold all newest messages."""
+    metrics.state_complete.set(complete)
+
+
+def state_read_from_database(devices: int) -> None:
+    """Count devices whose state the database had to tell."""
+    metrics.state_db_reads.inc(devices)
+
+
+def state_rebuild_began(series: int) -> None:
+    """Say that the state is being filled from the database; a series is a shape of a device."""
+    say("warning", "state_rebuild", "State is not complete; rebuilding it from the database.", series=series)
+
+
+def state_rebuilt(series: int, secs: float, *, complete: bool) -> None:
+    """Count and say that a rebuild has ended; not complete: something was lost meanwhile, and it begins anew."""
+    metrics.state_rebuilds[("done" if complete else "repeated",)].inc()
+    sentence = "State rebuilt." if complete else "State lost something during its rebuild; beginning anew."
+    say("info" if complete else "warning", "state_rebuilt", sentence, series=series, secs=round(secs, 3))
+
+
+def state_rebuild_failed(error: str) -> None:
+    """Count and say that a rebuild could not go on; it is tried again."""
+    metrics.state_rebuilds[("failed",)].inc()
+    say("warning", "state_rebuild_failed", "State cannot be rebuilt now; trying again.", error=error)
+
+
+def state_keeper_failed(exc: BaseException) -> None:
+    """Say that keeping the state complete met a mistake of ours; it goes on."""
+    say("error", "state_keeper_failed", "Keeping the state complete failed.", exc_info=exc)
 
 
 def state_late() -> None:
@@ -208,6 +241,11 @@ def http_answered(route: str, status: int) -> None:
 def http_problem(code: str) -> None:
     """Count a problem by its code."""
     metrics.http_problems[(code,)].inc()
+
+
+def idempotency(outcome: str) -> None:
+    """Count a request with an Idempotency-Key: replayed, mismatch, in_progress, or unprotected (Redis was away)."""
+    metrics.idempotency[(outcome,)].inc()
 
 
 def http_failed(route: str, request_id: str, exc: BaseException) -> None:

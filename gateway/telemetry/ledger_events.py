@@ -14,6 +14,7 @@ from gateway.telemetry import events, metrics
 RECEIVED = metrics.readings_received.sample
 LEFT = metrics.readings_drained.sample
 
+
 class InHand:
     """The readings of one body from being decoded to being answered; without `settle` they leave as failed."""
 
@@ -52,7 +53,7 @@ def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected:
 
 
 def read() -> Ledger:
-    """Return the books of all workers, exact whenever nothing is under way. Takes milliseconds: it reads their files."""
+    """Return the books of all workers, exact whenever nothing is under way. Reads their files: milliseconds."""
     samples = metrics.samples()
     accounts = {source: _account(samples, source) for name, source in samples if name == RECEIVED}
     return to_ledger(accounts, Drained(*[samples.get((LEFT, outcome), 0) for outcome in Drained.__struct_fields__]))

@@ -27,13 +27,14 @@ class Bound(dict[tuple[str, ...], Child], Generic[Child]):
 
     def __init__(self, metric: Child) -> None:
         super().__init__()
-        self._metric = metric
+        self._metric: Child = metric
         (family,) = metric.describe()
         self.sample = f"{family.name}_total" if isinstance(metric, Counter) else family.name
         """The name under which its values appear in `samples`."""
 
     def __missing__(self, labels: tuple[str, ...]) -> Child:
-        child = self[labels] = self._metric.labels(*labels)
+        child: Child = self._metric.labels(*labels)
+        self[labels] = child
         return child
 
 
@@ -125,6 +126,15 @@ state_failures = Counter("gateway_state_failures", "Updates and reads of the new
 state_skipped_rows = Counter(
     "gateway_state_skipped_rows", "Newest messages dropped while Redis was away; a rebuild restores them."
 )
+state_complete = Gauge(
+    "gateway_state_complete",
+    "1 if the newest state is known to be complete in Redis, as the least sure worker sees it.",
+    multiprocess_mode="livemin",
+)
+state_rebuilds = Bound(
+    Counter("gateway_state_rebuilds", "Rebuilds of the newest state from the database, by result.", ["result"]),
+)
+state_db_reads = Counter("gateway_state_db_reads", "Devices whose newest state was read from the database.")
 state_late = Counter("gateway_state_late", "Acknowledgements that did not wait for the newest state.")
 
 # -- the doors ---------------------------------------------------------------------------------------------------------
@@ -134,6 +144,11 @@ http_requests = Bound(
 )
 http_problems = Bound(
     Counter("gateway_http_problems", "HTTP requests answered with a problem, by code.", ["code"]),
+)
+idempotency = Bound(
+    Counter(
+        "gateway_idempotency", "Requests with an Idempotency-Key that was not simply new, by outcome.", ["outcome"]
+    ),
 )
 mqtt_connected = Gauge(
     "gateway_mqtt_connected", "Connections to the MQTT broker that are up.", multiprocess_mode="livesum"

@@ -4,7 +4,18 @@ from gateway.testing.clock import ManualClock
 from gateway.testing.credentials import MemoryCredentials
 from gateway.testing.deadletters import MemoryDeadLetters
 from gateway.testing.directory import MemoryDirectory
+from gateway.testing.latest import MemoryNewest
 from gateway.testing.sink import MemorySink
+from gateway.testing.spool import MemorySpool
 from gateway.testing.state import MemoryState
 
-__all__ = ["ManualClock", "MemoryCredentials", "MemoryDeadLetters", "MemoryDirectory", "MemorySink", "MemoryState"]
+__all__ = [
+    "ManualClock",
+    "MemoryCredentials",
+    "MemoryDeadLetters",
+    "MemoryDirectory",
+    "MemoryNewest",
+    "MemorySink",
+    "MemorySpool",
+    "MemoryState",
+]

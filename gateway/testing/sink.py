@@ -113,6 +113,10 @@ class MemorySink:
         known = {shape_id: shape for shape, shape_id in self._shape_ids.items()}
         return {shape_id: known[shape_id] for shape_id in ids if shape_id in known}
 
+    def shape_id(self, shape: Shape) -> int:
+        """Return the number of a shape; one that is new gets the next."""
+        return _number(self._shape_ids, shape)
+
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
         """Store a group; see contracts.Sink."""
         await self._open.wait()
@@ -167,7 +171,7 @@ class MemorySink:
         return Block(
             [key.device],
             np.array([_number(self._device_ids, key.device)], np.int32),
-            np.array([_number(self._shape_ids, shape)], np.int32),
+            np.array([self.shape_id(shape)], np.int32),
             np.array([key.time_us], np.int64),
             np.array([doubles], np.float64),
             np.array([ints], np.int64).reshape(1, -1),

@@ -1,5 +1,7 @@
 """Dead letters → the database, committed before `put` returns; rejected messages → dead letters."""
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -23,17 +25,14 @@ class TimescaleDeadLetters:
         self._pool = pool
 
     async def put(self, letters: Sequence[DeadLetter]) -> None:
-        """Return after COMMIT. Raises SinkUnavailable, SinkFault."""
+        """Return after COMMIT; an item that is kept already is counted there. Raises SinkUnavailable, SinkFault."""
         if not letters:
             return
-        columns = (
-            [letter.source for letter in letters],
-            [letter.code for letter in letters],
-            [_storable(letter.detail)[:MAX_DETAIL] for letter in letters],
-            [letter.device and _storable(letter.device) for letter in letters],
-            [letter.topic and _storable(letter.topic) for letter in letters],
-            [letter.payload for letter in letters],
-        )
+        marked = [(_fingerprint(one), one) for one in map(_storable, letters)]
+        counts, kept = Counter(fingerprint for fingerprint, _ in marked), dict(marked)
+        # By fingerprint, so that two calls with the same letters wait for each other and never deadlock.
+        rows = [(*kept[fingerprint], fingerprint, counts[fingerprint]) for fingerprint in sorted(kept)]
+        columns = [list(column) for column in zip(*rows, strict=True)]
         async with self._pool.connection() as connection:
             await connection.execute(query("insert_dead_letters"), *columns)
 
@@ -62,5 +61,20 @@ def _to_body(device: str, time_us: int, layout: Layout, row: Sequence[Value]) ->
     return msgspec.json.encode({"device": device, "ts": time, "values": values})
 
 
-def _storable(text: str) -> str:
+def _fingerprint(letter: DeadLetter) -> bytes:
+    """Return what is the same for the same item refused for the same reason; the words of the reason may differ."""
+    parts = (letter.source, letter.code, letter.device, letter.topic, hashlib.sha256(letter.payload).digest())
+    return hashlib.sha256(msgspec.msgpack.encode(parts)).digest()
+
+
+def _storable(letter: DeadLetter) -> DeadLetter:
+    """Return the letter with words that PostgreSQL can store."""
+    return letter._replace(
+        detail=_text(letter.detail)[:MAX_DETAIL],
+        device=letter.device and _text(letter.device),
+        topic=letter.topic and _text(letter.topic),
+    )
+
+
+def _text(text: str) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "replace").decode()

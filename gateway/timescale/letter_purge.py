@@ -1,6 +1,8 @@
 """In: how long and how many bytes of dead letters are kept. Out: the table within both. Never touches readings."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from gateway.settings import DeadLetters
@@ -15,8 +17,19 @@ AT_ONCE = 1000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-async def keep_within(pool: Pool, limits: DeadLetters, *, every_secs: float = EVERY_SECS) -> None:
-    """Purge now and then every so many seconds, for ever. A purge that fails is said, and is due again next time."""
+@asynccontextmanager
+async def purging(pool: Pool, limits: DeadLetters, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
+    """Purge now and then every so many seconds, until the end of the block."""
+    task = asyncio.create_task(_keep_within(pool, limits, every_secs=every_secs), name="dead_letters.purge")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _keep_within(pool: Pool, limits: DeadLetters, *, every_secs: float) -> None:
+    """Purge for ever: one that fails is said, and is due again next time."""
     while True:
         try:
             await purge(pool, limits)

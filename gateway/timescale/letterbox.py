@@ -1,4 +1,4 @@
-"""In: questions about dead letters. Out: letters, ids, counts; marks and removals after COMMIT. Never changes a payload."""
+"""In: questions about dead letters. Out: letters and counts; marks and removals after COMMIT. Never edits a payload."""
 
 from gateway.errors import NotFound
 from gateway.letters import Letter, Wanted

@@ -9,8 +9,10 @@ from urllib.parse import unquote
 from sanic import Sanic
 from sanic.config import Config
 
+from gateway.letters import MAX_ID
 from gateway.settings import Settings
-from gateway.web import ingest, latest, ops
+from gateway.web import deadletters, ingest, latest, ops
+from gateway.web.ledger import get_ledger
 from gateway.web.lifetime import App, Lifetime, OpenRuntime
 from gateway.web.problems import Problems
 from gateway.web.requests import AnyRequest
@@ -62,6 +64,29 @@ def to_config(settings: Settings) -> Config:
     return config
 
 
+def to_letters_replay(segment: str) -> str:
+    """Return a path segment that is `dead-letters:replay`, likewise; ValueError for others."""
+    if unquote(segment) != "dead-letters:replay":
+        raise ValueError(segment)
+    return segment
+
+
+def to_letter_replay(segment: str) -> int:
+    """Return the id in a path segment such as `7:replay`; ValueError for others (no such route)."""
+    letter, _, call = unquote(segment).partition(":")
+    if call != "replay":
+        raise ValueError(segment)
+    return to_letter(letter)
+
+
+def to_letter(segment: str) -> int:
+    """Return the id of a dead letter; ValueError for what cannot be one (no such route)."""
+    letter = int(segment)
+    if not 1 <= letter <= MAX_ID:
+        raise ValueError(segment)
+    return letter
+
+
 def to_states_query(segment: str) -> str:
     """Return a path segment that is `states:query`, the colon encoded or not; ValueError for others (no such route)."""
     if unquote(segment) != "states:query":
@@ -82,5 +107,21 @@ def _add_routes(app: App) -> None:
         latest.query_states, "/v1/<call:states_query>", methods=["POST"], ignore_body=True, ctx_label="states_query"
     )
     app.add_route(latest.get_state, "/v1/devices/<device:str>/state", methods=["GET"], ctx_label="device_state")
+    _add_dead_letters(app)
+    app.add_route(get_ledger, "/v1/ledger", methods=["GET"], ctx_label="ledger")
     for path, handler in (("/livez", ops.livez), ("/readyz", ops.readyz), ("/metrics", ops.get_metrics)):
         app.add_route(handler, path, methods=["GET", "HEAD"], ctx_label=path.strip("/"))
+
+
+def _add_dead_letters(app: App) -> None:
+    app.router.register_pattern("letters_replay", to_letters_replay, r"^dead-letters(:|%3[Aa])replay$")
+    app.router.register_pattern("letter_replay", to_letter_replay, r"^[0-9]{1,19}(:|%3[Aa])replay$")
+    app.router.register_pattern("letter", to_letter, r"^[0-9]{1,19}$")
+    base = "/v1/dead-letters"
+    app.add_route(deadletters.list_letters, base, methods=["GET"], ctx_label="dead_letters")
+    app.add_route(deadletters.get_letter, f"{base}/<letter:letter>", methods=["GET"], ctx_label="dead_letter")
+    for path, handler, label in (
+        ("/v1/<call:letters_replay>", deadletters.replay_letters, "dead_letters_replay"),
+        (f"{base}/<letter:letter_replay>", deadletters.replay_letter, "dead_letter_replay"),
+    ):
+        app.add_route(handler, path, methods=["POST"], ignore_body=True, ctx_label=label)

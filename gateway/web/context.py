@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 from sanic import Request
 
-from gateway.contracts import Clock
+from gateway.contracts import Clock, Receipts
 from gateway.letters import Letter, Wanted
 from gateway.model import Kind, Principal, Receipt
 from gateway.redelivery import Redelivery
@@ -113,6 +113,7 @@ class Context:
         live: LiveReader,
         letters: Letters,
         redelivery: Redelivery,
+        receipts: Receipts,
         health: Callable[[], Awaitable[Health]],
         clock: Clock,
     ) -> None:
@@ -123,6 +124,7 @@ class Context:
         self.live = live
         self.letters = letters
         self.redelivery = redelivery
+        self.receipts = receipts
         self.health = health
         self.clock = clock
         self.bodies = Bodies(settings.http)

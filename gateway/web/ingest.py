@@ -1,11 +1,14 @@
 """POST bodies of readings in, receipts out. Knows HTTP only: what the bytes mean is `intake`'s business."""
 
+from functools import partial
+
 from sanic import HTTPResponse, Request
 
 from gateway.errors import BadRequest
 from gateway.receipts import to_json
 from gateway.web.context import context_of
 from gateway.web.guards import identify, require_writer
+from gateway.web.idempotency import key_of, take_once
 from gateway.web.parameters import device_name, refuse_unknown, require_json, shown
 from gateway.web.replies import reply
 
@@ -22,15 +25,21 @@ async def post_readings(request: Request, device: str | None = None) -> HTTPResp
     require_writer(principal, device)
     require_json(request)
     atomic, max_errors = _options(request) if request.query_string else (False, FEW_ERRORS)
+    key = key_of(request)
     with context.bodies.hold() as hold:
-        receipt = await context.intake.take(
-            await hold.read(request),
+        body = await hold.read(request)
+        take = partial(
+            context.intake.take,
+            body,
             principal=principal,
             media=None,
             device=device,
             atomic=atomic,
             max_errors=max_errors,
         )
+        if key is not None:
+            return await take_once(request, context, take, key=key, body=body)
+        receipt = await take()
     return reply(request, context, to_json(receipt), status=receipt.status)
 
 

@@ -15,7 +15,7 @@ from sanic.config import Config
 
 from gateway.errors import GatewayError
 from gateway.settings import Settings
-from gateway.telemetry import events
+from gateway.telemetry import events, ledger_events
 from gateway.web.context import Context
 
 OpenRuntime = Callable[[Settings, str], AbstractAsyncContextManager[Context]]
@@ -66,4 +66,5 @@ class Lifetime:
                 await self._parts.aclose()
         except TimeoutError:
             events.worker_stuck(self._worker, CLOSE_SECS)
+        ledger_events.closed(self._worker)
         events.worker_stopped(self._worker)

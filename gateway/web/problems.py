@@ -29,7 +29,7 @@ LINGER_SECS = 5.0
 JITTER = 0.3
 """Retry-After varies by this share, so that clients turned away together do not come back together."""
 UNAUTHORIZED, UNSUPPORTED, HEADERS_TOO_LARGE, INTERNAL = 401, 415, 431, 500
-RETRYABLE = (429, 503)
+RETRYABLE = (409, 429, 503)
 
 SANIC_CODES = {
     400: "bad_request",

@@ -24,7 +24,7 @@ class Proxy:
         self.target = target
         self.port = 0
         self.cuts = 0
-        """Lines cut so far."""
+        """Ends of lines cut so far; a line has two."""
         self._loop = asyncio.new_event_loop()
         self._lines: set[asyncio.StreamWriter] = set()
         self._left: int | None = None
@@ -107,8 +107,9 @@ class Proxy:
             self._cut()
 
     def _cut(self) -> None:
-        self.cuts += len(self._lines)
-        for writer in self._lines:
+        alive = [writer for writer in self._lines if not writer.transport.is_closing()]
+        self.cuts += len(alive)
+        for writer in alive:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
 

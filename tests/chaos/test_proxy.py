@@ -1,6 +1,7 @@
 """The proxy itself: it must cut where it is told and otherwise pass every byte on, or the campaign proves nothing."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -81,8 +82,6 @@ async def test_a_server_that_is_away_ends_the_connection() -> None:
         await server.wait_closed()
         with proxy(port) as made:
             reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
-            try:
+            with contextlib.suppress(ConnectionResetError):  # as good an end
                 assert await reader.read(1) == b""
-            except ConnectionResetError:
-                pass  # as good an end
             writer.close()

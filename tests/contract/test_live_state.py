@@ -16,6 +16,7 @@ from gateway.state.store import open_state
 from gateway.testing import MemoryState
 from tests.batches import NOON
 from tests.blocks import block, join
+from tests.completed import complete
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -25,6 +26,7 @@ async def state(request: pytest.FixtureRequest) -> AsyncIterator[LiveState]:
         return
     server: ValkeyServer = request.getfixturevalue("valkey_server")
     async with open_state(settings.Redis(url=server.url()), site=secrets.token_hex(4)) as store:
+        await complete(store)
         yield store
 
 
@@ -71,6 +73,20 @@ async def test_at_the_same_time_the_later_write_wins(state: LiveState) -> None:
     assert await _read(state, "d") == [Newest(1, NOON + 5, (2.5,), (), ())]
     await state.apply([block("d", 5, doubles=(3.5,)), block("d", 5, doubles=(4.5,))])
     assert await _read(state, "d") == [Newest(1, NOON + 5, (4.5,), (), ())]
+
+
+async def test_what_is_restored_never_replaces_what_is_as_new(state: LiveState) -> None:
+    await state.apply([block("d", 5, doubles=(1.5,))])
+    texts = ("", "ü\0")
+    kinds = Newest(2, NOON, (-0.5,), (-(2**63),), texts)
+    older, equal = (Newest(1, NOON + after, (9.5,), (), ()) for after in (4, 5))
+    await state.restore([("d", older), ("d", equal), ("d", kinds), ("e", kinds)])
+    assert await _read(state, "d") == [Newest(1, NOON + 5, (1.5,), (), ()), kinds]
+    assert await _read(state, "e") == [kinds]
+    newer = Newest(1, NOON + 6, (9.5,), (), ())
+    await state.restore([("d", newer), ("d", older)])
+    assert await _read(state, "d") == [newer, kinds]
+    await state.restore([])
 
 
 async def test_a_microsecond_decides(state: LiveState) -> None:

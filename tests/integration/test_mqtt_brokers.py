@@ -190,7 +190,7 @@ async def test_stop_waits_for_what_is_in_hand_and_acknowledges_it(site: Site) ->
     consumer = consumer_of(site.settings(), intake)
     consumer.start()
     await until(lambda: consumer.connected)
-    bodies = numbered(200)
+    bodies = numbered(80)
     await site.publish(*bodies)
     await until(lambda: intake.begun == bodies)
     stopping = asyncio.create_task(consumer.stop(within_secs=DEADLINE_SECS), name="stopping")

@@ -29,7 +29,7 @@ from tests.mqtt_ground.parts import (
     running,
     until,
 )
-from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet, scripted_broker
+from tests.mqtt_ground.scripted_broker import PINGRESP, ScriptedBroker, publish_packet, scripted_broker
 
 TOPIC = "devices/d1/readings"
 
@@ -359,6 +359,26 @@ async def test_stop_disconnects_cleanly_after_the_last_ack(broker: ScriptedBroke
     assert peer.said_goodbye
     assert intake.begun == [b"in hand"]
     assert not consumer.connected
+
+
+async def test_stop_hangs_up_only_when_the_broker_has_read_the_acks(broker: ScriptedBroker) -> None:
+    broker.answers_pings = False
+    intake = ScriptedIntake()
+    consumer = consumer_of(settings(broker), intake)
+    consumer.start()
+    await until(lambda: consumer.connected)
+    peer = broker.peers[0]
+    peer.send(TOPIC, b"x", mid=1)
+    await until(lambda: intake.stored == [b"x"])
+    stopping = asyncio.create_task(consumer.stop(within_secs=1), name="stopping")
+    await until(lambda: peer.pinged)
+    assert peer.acks == [1]
+    assert not peer.said_goodbye
+    assert not stopping.done()
+    peer.writer.write(PINGRESP)
+    await stopping
+    await until(lambda: peer.gone)
+    assert peer.said_goodbye
 
 
 async def test_stop_is_bounded_when_the_broker_never_answers(broker: ScriptedBroker) -> None:

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 import httpx
 from sanic import Sanic
 
-from gateway.errors import Unauthorized
+from gateway.errors import NotFound, Unauthorized
+from gateway.letters import Letter, Wanted
 from gateway.model import Kind, Principal, Receipt, Role
+from gateway.redelivery import Redelivery
 from gateway.settings import Http, Settings
+from gateway.testing.receipts import MemoryReceipts
 from gateway.web.app import create_app
 from gateway.web.context import Context, Health, Value
 
@@ -42,6 +45,8 @@ class ScriptedIntake:
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
+        self.replays: list[int | None] = []
+        """The times of receipt of what was replayed."""
         self.answer: Callable[[bytes], Awaitable[Receipt]] = self._clean
 
     async def take(
@@ -49,12 +54,15 @@ class ScriptedIntake:
         body: bytes,
         *,
         principal: Principal,
-        media: str | None,
+        media: str | None = None,
         device: str | None,
         atomic: bool = False,
         max_errors: int = 100,
+        source: str = "http",
+        received_us: int | None = None,
     ) -> Receipt:
         assert media is None
+        self.replays += [received_us] if source == "replay" else []
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
 
@@ -103,6 +111,25 @@ class ScriptedLive:
         return [self.known.get(name) for name in names]
 
 
+class NoLetters:
+    """A letterbox with nothing in it."""
+
+    async def page(self, _: Wanted, **__: object) -> list[Letter]:
+        return []
+
+    async def find(self, letter_id: int) -> Letter:
+        raise NotFound(f"there is no dead letter {letter_id}")
+
+    async def open_ids(self, _: Wanted, **__: object) -> list[int]:
+        return []
+
+    async def count_open(self, _: Wanted, **__: object) -> int:
+        return 0
+
+    async def mark_replayed(self, letter: Letter) -> None:
+        raise AssertionError(letter)
+
+
 class FixedClock:
     def now_us(self) -> int:
         return NOW_US
@@ -115,6 +142,7 @@ class Door:
         self.settings = settings
         self.intake = ScriptedIntake()
         self.live = ScriptedLive()
+        self.receipts = MemoryReceipts()
         self.health = Health(ready=True, parts={"database": {"ok": True}})
         self.asked: Callable[[], Awaitable[Health]] = self._health
         self.closed = False
@@ -131,6 +159,9 @@ class Door:
             intake=self.intake,
             authenticator=ScriptedAuthenticator(),
             live=self.live,
+            letters=NoLetters(),
+            redelivery=Redelivery(self.intake, NoLetters()),
+            receipts=self.receipts,
             health=self._answer_health,
             clock=FixedClock(),
         )

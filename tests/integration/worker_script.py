@@ -13,10 +13,12 @@ from pathlib import Path
 
 from gateway.errors import StartError
 from gateway.model import Receipt
+from gateway.redelivery import Redelivery
 from gateway.settings import Http, Settings
+from gateway.testing.receipts import MemoryReceipts
 from gateway.web.context import Context, Health
 from gateway.workers import serve
-from tests.integration.web_server import CLEAN, FixedClock, ScriptedAuthenticator, ScriptedLive
+from tests.integration.web_server import CLEAN, FixedClock, NoLetters, ScriptedAuthenticator, ScriptedLive
 
 FOLDER_ENV = "WORKER_SCRIPT_FOLDER"
 REFUSES = "the store is not there"
@@ -47,6 +49,9 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         intake=SlowIntake(),
         authenticator=ScriptedAuthenticator(),
         live=ScriptedLive(),
+        letters=NoLetters(),
+        redelivery=Redelivery(SlowIntake(), NoLetters()),
+        receipts=MemoryReceipts(),
         health=health,
         clock=FixedClock(),
     )

@@ -25,6 +25,7 @@ class Peer:
         self.filter = ""
         self.acks: list[int] = []
         self.published: list[bytes] = []
+        self.pinged = False
         self.said_goodbye = False
         self.gone = False
 
@@ -50,6 +51,7 @@ class ScriptedBroker:
         self.connack: int | None = 0
         self.suback: int | None = 1
         self.connack_properties = b""
+        self.answers_pings = True
         self.hang_ups = 0
         """Connections yet to be ended, by DISCONNECT, in the same breath as they are accepted."""
         self.accepted = 0
@@ -95,7 +97,9 @@ class ScriptedBroker:
         elif kind == PUBLISH:
             peer.published.append(body)
         elif kind == PINGREQ:
-            peer.writer.write(PINGRESP)
+            peer.pinged = True
+            if self.answers_pings:
+                peer.writer.write(PINGRESP)
         elif kind == DISCONNECT:
             peer.said_goodbye = True
 

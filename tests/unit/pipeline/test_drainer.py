@@ -79,6 +79,11 @@ def test_while_the_database_fails_waits_grow_and_nothing_is_lost(error: Exceptio
             await bench.until_empty()
             await asyncio.sleep(2)
             assert running.waiting().error == ""
+            bench.sink.failure = error
+            failures = len(bench.failed)
+            await bench.spools[0].append(many(1))
+            await asyncio.sleep(2)
+            assert len(bench.failed) - failures >= 3  # the waits begin anew
         assert bench.order == names(3)
 
     virtual(main)

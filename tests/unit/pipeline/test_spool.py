@@ -100,6 +100,19 @@ async def test_the_pages_themselves_are_what_may_not_pass_the_limit(folder: Path
     assert (folder / "w.db").stat().st_size <= limit
 
 
+async def test_pages_half_empty_count_as_a_whole(folder: Path) -> None:
+    async with opened(folder, max_bytes=600_000) as spools:
+        outcomes = await asyncio.gather(
+            spools.own.append([named("d0")]),
+            spools.own.append([named("x", 140) for _ in range(100)]),  # 4,600 bytes each: one on a page of 8,192
+            spools.own.append([named("d1")]),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [type(None), SpoolFull, type(None)]
+        assert await devices_in(spools.own) == names(2)
+        assert spools.own.size < 60_000
+
+
 async def test_a_drained_spool_gives_the_disk_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_file, "SHRINK_BYTES", 100_000)
     async with opened(folder) as spools:
@@ -156,7 +169,8 @@ async def test_a_mistake_of_ours_is_told_to_whoever_waits(folder: Path, monkeypa
         assert await devices_in(spools.own) == ["good"]
 
 
-async def test_closing_writes_what_waits(folder: Path) -> None:
+async def test_closing_writes_what_waits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "GROUP_BYTES", 1)
     async with opened(folder) as spools:
         appends = [asyncio.create_task(spools.own.append([one])) for one in many(10)]
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.model import Batch
 from gateway.pipeline.spool_claims import claim_left, claim_own
+from gateway.testing import ManualClock
 from tests.spooled import devices_in, execute, files, many, named, names, opened
 
 
@@ -32,6 +33,16 @@ async def test_what_dead_workers_left_is_taken_over(folder: Path) -> None:
         assert sorted(each.name for each in spools.left) == ["a.db", "b.db", "c.db"]
         found = {each.name: await devices_in(each) for each in spools.left}
     assert found == {"a.db": ["of-a"], "b.db": [], "c.db": ["of-c"]}
+
+
+async def test_what_was_left_longest_ago_comes_first(folder: Path) -> None:
+    clock = ManualClock()
+    async with opened(folder, "a", clock=clock) as first, opened(folder, "b", clock=clock) as second:
+        for spools in (second, first):
+            await spools.own.append([named("d")])
+            clock.advance(1)
+    async with opened(folder, "c") as spools:
+        assert [each.name for each in spools.left] == ["b.db", "a.db"]
 
 
 async def test_what_was_emptied_is_deleted_and_what_was_not_stays(folder: Path) -> None:

@@ -20,6 +20,10 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def get(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def garble(path: Path, page: int) -> None:
     """Overwrite a page (counted from 0) of a closed file."""
     with path.open("r+b") as file:
@@ -103,15 +107,20 @@ async def test_a_torn_write_ahead_log_costs_only_its_torn_end(folder: Path, tmp_
 async def test_a_salvage_cut_short_is_finished_or_undone(folder: Path, crash: str) -> None:
     async with opened(folder) as spools:
         await spools.own.append(many(3))
+    salvaged = get(folder / "w.db")
+    async with opened(folder) as spools:
+        await spools.own.append([named("stale")])
+        log = get(folder / "w.db-wal")
+    put(folder / "w.db", salvaged)
     fresh = folder / "w.db.new"
     if crash == "while it is made":
         fresh.write_bytes(b"half")
         put(folder / "w.db.new-wal", b"half")
     else:
-        fresh.write_bytes((folder / "w.db").read_bytes())
+        fresh.write_bytes(salvaged)
     if crash == "before it is renamed":
         (folder / "w.db").rename(folder / "w.db.damaged-1")
-        (folder / "w.db-wal").write_bytes(b"of the damaged one")
+        put(folder / "w.db-wal", log)
     async with opened(folder) as spools:
         assert await devices_in(spools.own) == names(3)
     assert not files(folder, "*.new*")

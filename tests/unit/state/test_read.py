@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.errors import StateUnavailable
+from gateway.errors import SinkUnavailable
 from gateway.layouts import Layouts
 from gateway.state.read import DeviceState, LiveReader
-from gateway.testing import MemoryDirectory, MemorySink, MemoryState
+from gateway.testing import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 from tests.batches import NOON, Message, batch
 
 
@@ -16,16 +16,17 @@ class Place(NamedTuple):
     state: MemoryState
     directory: MemoryDirectory
     sink: MemorySink
+    stored: MemoryNewest
     layouts: Layouts
 
     async def report(self, *messages: Message) -> None:
         written = await self.sink.write([batch(self.layouts, *messages)])
         await self.state.apply(written.newest)
 
-    async def shown(self, device: str) -> dict[str, tuple[object, int, str]]:
+    async def shown(self, device: str, *, source: str = "redis") -> dict[str, tuple[object, int, str]]:
         found = await self.reader.device(device)
         assert found is not None
-        assert (found.device, found.source) == (device, "redis")
+        assert (found.device, found.source) == (device, source)
         return {name: (each.value, each.time_us - NOON, each.kind.value) for name, each in found.metrics.items()}
 
 
@@ -33,7 +34,8 @@ class Place(NamedTuple):
 def place() -> Place:
     layouts = Layouts()
     state, directory, sink = MemoryState(), MemoryDirectory(), MemorySink()
-    return Place(LiveReader(state, sink, directory), state, directory, sink, layouts)
+    stored = MemoryNewest(sink)
+    return Place(LiveReader(state, sink, directory, stored=stored), state, directory, sink, stored, layouts)
 
 
 async def test_each_metric_is_shown_with_its_newest_value_and_time(place: Place) -> None:
@@ -93,7 +95,36 @@ async def test_a_shape_nobody_knows_is_left_out(place: Place) -> None:
     assert set(await place.shown("d")) == {"a"}
 
 
-async def test_a_state_that_is_away_is_said_so(place: Place) -> None:
-    place.state.away = True
-    with pytest.raises(StateUnavailable):
+@pytest.mark.parametrize("lost", ["away", "incomplete"])
+async def test_without_redis_the_database_gives_the_same_answers(place: Place, lost: str) -> None:
+    messages: list[Message] = [
+        ("d", 0, {"on": True, "n": 2**63 - 1, "t": "ü", "a": -0.5}),
+        ("d", 0, {"a": 2.5}),
+        ("d", 7, {"b": 1.5}),
+        ("d", 3, {"b": 0.5}),
+    ]
+    await place.report(*messages)
+    place.directory.add("quiet")
+    asked = ["d", "quiet", "stranger", "d"]
+    shown = await place.reader.devices(asked)
+    place.state.away, place.state.complete = lost == "away", lost == "away"
+    assert await place.reader.devices(asked) == [each and each._replace(source="db") for each in shown]
+    assert place.stored.reads == [asked]
+
+
+async def test_a_device_that_redis_has_dropped_comes_from_the_database(place: Place) -> None:
+    await place.report(("d", 0, {"a": 0.5}), ("e", 0, {"a": 1.5}))
+    place.directory.add("d", "quiet")
+    for key in place.sink.messages:
+        place.directory.report(key.device, key.shape)
+    place.state.forget("d")
+    assert await place.shown("d", source="db") == {"a": (0.5, 0, "double")}
+    sources = [each and each.source for each in await place.reader.devices(["e", "d", "quiet"])]
+    assert sources == ["redis", "db", "redis"]
+    assert place.stored.reads == [["d"], ["d"]]
+
+
+async def test_without_redis_and_database_there_is_no_answer(place: Place) -> None:
+    place.state.away, place.stored.failure = True, SinkUnavailable()
+    with pytest.raises(SinkUnavailable):
         await place.reader.device("d")

@@ -10,32 +10,29 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.model import Refusal
-from gateway.telemetry import MULTIPROC_ENV, events, metrics
+from gateway.telemetry import MULTIPROC_ENV, events, ledger_events, metrics
 
 
 def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def test_a_commit_is_counted_in_rows_and_readings() -> None:
+def test_a_commit_is_counted_in_rows() -> None:
     names = (
         "gateway_commits_total",
-        "gateway_messages_stored_total",
-        "gateway_readings_stored_total",
-        "gateway_readings_duplicate_total",
-        "gateway_readings_conflict_total",
+        "gateway_messages_committed_total",
         "gateway_commit_seconds_count",
         "gateway_commit_rows_sum",
     )
     before = [value(name) for name in names]
-    events.committed(10, 50, secs=0.01, duplicates=3, conflicts=2)
-    assert [value(n) - b for n, b in zip(names, before, strict=True)] == [1, 10, 50, 3, 2, 1, 10]
+    events.committed(10, secs=0.01)
+    assert [value(n) - b for n, b in zip(names, before, strict=True)] == [1, 10, 1, 10]
 
 
 def test_refusals_count_their_readings_by_code() -> None:
     before = (
-        value("gateway_readings_refused_total", code="too_old"),
-        value("gateway_readings_refused_total", code="bad_value"),
+        value("gateway_refusals_total", code="too_old"),
+        value("gateway_refusals_total", code="bad_value"),
     )
     events.refused(
         [
@@ -44,8 +41,8 @@ def test_refusals_count_their_readings_by_code() -> None:
             Refusal(2, "/2/values/t", "bad_value", "m"),
         ]
     )
-    assert value("gateway_readings_refused_total", code="too_old") - before[0] == 7
-    assert value("gateway_readings_refused_total", code="bad_value") - before[1] == 1
+    assert value("gateway_refusals_total", code="too_old") - before[0] == 7
+    assert value("gateway_refusals_total", code="bad_value") - before[1] == 1
 
 
 @pytest.mark.parametrize(("status", "kind"), [(200, "2xx"), (207, "2xx"), (304, "3xx"), (422, "4xx"), (503, "5xx")])
@@ -66,8 +63,9 @@ def test_every_name_is_ours_and_says_its_unit() -> None:
 
 
 COUNT = """
-from gateway.telemetry import events, metrics
-events.received("http", 5)
+from gateway.telemetry import events, ledger_events
+with ledger_events.InHand("http", 5):
+    pass
 events.queue_changed(7, 70)
 """
 SHOW = "from gateway.telemetry import metrics; print(metrics.exposition().decode())"
@@ -86,5 +84,6 @@ def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
 
 def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MULTIPROC_ENV, raising=False)
-    events.received("mqtt", 3)
+    with ledger_events.InHand("mqtt", 3):
+        assert b'gateway_readings_queued{source="mqtt"} 3.0' in metrics.exposition()
     assert b'gateway_readings_received_total{source="mqtt"}' in metrics.exposition()

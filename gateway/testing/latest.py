@@ -1,0 +1,53 @@
+"""In: a sink in memory. Out: the newest message per device and shape of what it holds. Never used by a gateway."""
+
+from collections.abc import Sequence
+
+from gateway.contracts import Newest, NewestPage
+from gateway.errors import GatewayError
+from gateway.model import Metric, Value
+from gateway.testing.sink import Key, MemorySink
+
+
+class MemoryNewest:
+    """`contracts.NewestStored` over a MemorySink. While `failure` is set every call raises it."""
+
+    def __init__(self, sink: MemorySink) -> None:
+        self._sink = sink
+        self.failure: GatewayError | None = None
+        self.reads: list[list[str]] = []
+        """The devices of each read."""
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+        """Return what is stored of each device, in order. Raises `failure`."""
+        self.reads.append(list(devices))
+        newest = self._newest()
+        return [[message for (name, _), message in newest.items() if name == device] for device in devices]
+
+    async def count(self) -> int:
+        """Return how many series there are. Raises `failure`."""
+        return len(self._newest())
+
+    async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
+        """Return the series that follow `after`. Raises `failure`."""
+        names = list(dict.fromkeys(key.device for key in self._sink.messages))
+        series = {(names.index(name) + 1, shape_id): name for name, shape_id in self._newest()}
+        page = [pair for pair in sorted(series) if pair > after][:size]
+        newest = self._newest()
+        messages = [(series[pair], newest[series[pair], pair[1]]) for pair in page]
+        return NewestPage(messages, len(page), page[-1] if page else after)
+
+    def _newest(self) -> dict[tuple[str, int], Newest]:
+        if self.failure is not None:
+            raise self.failure
+        found: dict[tuple[str, int], Newest] = {}
+        for key in sorted(self._sink.messages, key=lambda key: key.time_us):
+            entry = _to_newest(self._sink.shape_id(key.shape), key, self._sink.messages[key])
+            found[key.device, entry.shape_id] = entry
+        return found
+
+
+def _to_newest(shape_id: int, key: Key, values: dict[Metric, Value]) -> Newest:
+    doubles, ints, texts = (
+        tuple(values[metric] for metric in column) for column in (key.shape.doubles, key.shape.ints, key.shape.texts)
+    )
+    return Newest(shape_id, key.time_us, tuple(map(float, doubles)), tuple(map(int, ints)), tuple(map(str, texts)))

@@ -1,0 +1,156 @@
+"""In: servers, faults, a budget. Out: what became of every reading, and how long each recovery took. Never repairs.
+
+All rounds of a block happen within one run of the simulator, whose verdict is about all of them.
+"""
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import httpx
+
+from tests.chaos.faults import Fault
+from tests.chaos.scene import ASK_SECS, Flow, Ground, Scene, scene
+from tests.e2e.serving import Simulator, simulate, wait_for
+
+RECOVERY_SECS = 10.0
+"""What the gateway promises."""
+PATIENCE_SECS = 60.0
+"""Longest wait for a recovery before the block is given up."""
+DRAIN_SECS = 60.0
+SETTLE_SECS = 30
+BAD = ("lost", "duplicated", "wrong", "unexpected")
+
+
+@dataclass
+class Result:
+    """One block: seconds of each recovery, the simulator's counts, and what else went wrong."""
+
+    name: str
+    recoveries: list[float] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def worst(self) -> float:
+        """The longest recovery, in seconds."""
+        return max(self.recoveries, default=0.0)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there is nothing to complain about."""
+        return not self.troubles
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the simulator offers: readings a second over both doors, from so many devices."""
+
+    rate: int = 4_000
+    devices: int = 1_000
+
+    def options(self, seconds: float, *, seed: int) -> tuple[str, ...]:
+        """The command line for a run that goes on until it is told to stop, `seconds` at the latest."""
+        numbers = {
+            "rate": self.rate,
+            "devices": self.devices,
+            "batch": 20,
+            "seed": seed,
+            "seconds": seconds,
+            "give-up": 120,
+            "settle": SETTLE_SECS,
+        }
+        words = [word for name, number in numbers.items() for word in (f"--{name}", str(number))]
+        return (*words, "--transport", "mixed", "--mixed-kinds")
+
+
+def run_block(
+    ground: Ground, faults: Sequence[Fault], *, rounds: int, seconds: float, rng: Random, load: Load
+) -> Result:
+    """Strike with each fault in turn, `rounds` times or until `seconds` are over, and judge all of it together.
+
+    The faults of a block must want the same gateway. Each strikes once at least, however short the time.
+    """
+    first = faults[0]
+    assert {(fault.workers, fault.spool_bytes) for fault in faults} == {(first.workers, first.spool_bytes)}
+    result = Result("+".join(fault.name for fault in faults))
+    with scene(ground, workers=first.workers, spool_bytes=first.spool_bytes) as stage:
+        options = load.options(seconds + PATIENCE_SECS, seed=rng.randrange(1_000_000))
+        simulator = simulate(stage.gateway, ground.folder, *options)
+        try:
+            _strike_all(stage, faults, result, rounds=rounds, deadline=time.monotonic() + seconds, rng=rng)
+            _judge(simulator, result)
+        finally:
+            simulator.close()
+    return result
+
+
+def _strike_all(
+    stage: Scene, faults: Sequence[Fault], result: Result, *, rounds: int, deadline: float, rng: Random
+) -> None:
+    _until_flowing(stage, Flow())
+    for number in range(rounds * len(faults)):
+        if number >= len(faults) and time.monotonic() > deadline:
+            break
+        time.sleep(rng.uniform(0.1, 1.0))  # the moment must be a random one
+        fault = faults[number % len(faults)]
+        try:
+            struck = fault.strike(stage, rng)
+            _until_flowing(stage, _flow(stage))
+        except AssertionError as error:
+            result.troubles.append(f"round {number + 1}, {fault.name}: {error}")
+            return
+        took = time.monotonic() - struck
+        result.recoveries.append(took)
+        if took > RECOVERY_SECS:
+            result.troubles.append(f"round {number + 1}, {fault.name}: took {took:.1f} s to recover")
+    wait_for(stage.is_drained, lambda: "the spool is drained", secs=DRAIN_SECS)
+
+
+def _until_flowing(stage: Scene, since: Flow) -> None:
+    wait_for(lambda: stage.flows(since), lambda: _situation(stage, since), secs=PATIENCE_SECS)
+
+
+def _flow(stage: Scene) -> Flow:
+    """Return the counters now; zeros, which any progress exceeds, if the gateway is not there to ask."""
+    deadline = time.monotonic() + 2 * ASK_SECS
+    while time.monotonic() < deadline:
+        try:
+            return stage.flow()
+        except httpx.HTTPError:
+            continue
+    return Flow()
+
+
+def _situation(stage: Scene, since: Flow) -> str:
+    try:
+        ready = stage.asking.get("/readyz").text
+    except httpx.HTTPError as error:
+        ready = repr(error)
+    log = stage.gateway.log.read_text(errors="replace")[-3_000:]
+    return f"it flows again; since {since}, now {_flow(stage)}, /readyz {ready}; the end of its log:\n{log}"
+
+
+def _judge(simulator: Simulator, result: Result) -> None:
+    """Let the simulator stop sending and verify, and take over its verdict."""
+    simulator.process.send_signal(signal.SIGINT)
+    code, report, output = simulator.finish()
+    if not report or not report["verdict"]:
+        result.troubles.append(f"the simulator ended with {code} and no verdict:\n{output[-2_000:]}")
+        return
+    result.counts = _counts(report)
+    result.troubles += report["failures"]
+    verdict = report["verdict"]
+    result.troubles += [text for text in (verdict["unfinished"], verdict["states_unchecked"]) if text]
+    for problem in verdict["total"]["problems"][:5]:
+        result.troubles.append(" ".join(str(problem[key]) for key in ("trouble", "device", "metric", "detail")))
+
+
+def _counts(report: dict[str, Any]) -> dict[str, int]:
+    total = report["verdict"]["total"]
+    counts = {name: int(total[name]) for name in (*BAD, "state_wrong", "state_checked")}
+    counts["wrong"] += counts.pop("unexpected")
+    return counts | {"acknowledged": sum(int(lane["acknowledged"]) for lane in report["lanes"])}

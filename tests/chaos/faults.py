@@ -1,0 +1,188 @@
+"""Every fault: a scene and randomness in, the time from which recovery counts out. Never looks at what came of it."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import NamedTuple
+
+import asyncpg
+import redis
+
+from tests.chaos.scene import Scene, family
+
+Strike = Callable[[Scene, Random], float]
+"""Do it and undo it; return the time (monotonic) at which the last part of it was over, or of the kill."""
+
+ROOMY_BYTES = 2**30
+
+
+class Fault(NamedTuple):
+    """One way in which the field breaks things; `rounds` is how many of them a whole campaign is worth."""
+
+    name: str
+    strike: Strike
+    rounds: int = 10
+    workers: int = 1
+    spool_bytes: int = ROOMY_BYTES
+
+
+def gateway_killed(scene: Scene, _rng: Random) -> float:
+    """SIGKILL of every process of the gateway; a service manager starts it at once."""
+    killed = time.monotonic()
+    scene.gateway.kill()
+    scene.gateway.start()
+    return killed
+
+
+def gateway_rolled(scene: Scene, _rng: Random) -> float:
+    """SIGTERM and a new start; anything but exit code 0 is a fault of the gateway."""
+    code = scene.gateway.terminate()
+    assert code == 0, f"the gateway ended with {code} on SIGTERM"
+    ended = time.monotonic()
+    scene.gateway.start()
+    return ended
+
+
+def worker_killed(scene: Scene, rng: Random) -> float:
+    """SIGKILL of one worker; the gateway itself starts another."""
+    os.kill(rng.choice(scene.gateway.workers()), signal.SIGKILL)
+    return time.monotonic()
+
+
+def worker_frozen(scene: Scene, rng: Random) -> float:
+    with frozen([rng.choice(scene.gateway.workers())]):
+        time.sleep(3)
+    return time.monotonic()
+
+
+def database_killed(scene: Scene, rng: Random) -> float:
+    """SIGKILL of the server and all backends; back after up to two seconds, with crash recovery."""
+    scene.ground.postgres.kill()
+    time.sleep(rng.uniform(0, 2))
+    scene.ground.postgres.start()
+    return time.monotonic()
+
+
+def database_restarted(scene: Scene, _rng: Random) -> float:
+    """A fast shutdown, as of a package update."""
+    scene.ground.postgres.stop()
+    scene.ground.postgres.start()
+    return time.monotonic()
+
+
+def database_frozen(scene: Scene, _rng: Random) -> float:
+    """Connections stay open and nothing answers."""
+    with frozen(family(scene.ground.postgres)):
+        time.sleep(8)
+    return time.monotonic()
+
+
+def backends_ended(scene: Scene, rng: Random) -> float:
+    """pg_terminate_backend of everybody else, again and again for a second."""
+    asyncio.run(_end_backends(scene.ground.postgres.url(), rng))
+    return time.monotonic()
+
+
+def line_cut(scene: Scene, rng: Random) -> float:
+    """The lines to the database are cut at a random byte, within a message of the protocol, several times."""
+    for _ in range(3):
+        before, deadline = scene.line.cuts, time.monotonic() + 5
+        scene.line.cut_after(rng.randrange(1, 200_000))
+        while scene.line.cuts == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+    return time.monotonic()
+
+
+def line_stalled(scene: Scene, rng: Random) -> float:
+    """The lines to the database go silent at a random moment, as behind a firewall that forgot them."""
+    scene.line.stall()
+    time.sleep(rng.uniform(1, 4))
+    scene.line.flow()
+    return time.monotonic()
+
+
+def valkey_killed(scene: Scene, rng: Random) -> float:
+    """SIGKILL; back after up to two seconds, with nothing in it."""
+    valkey = scene.ground.valkey
+    valkey.kill()
+    (valkey.data / "dump.rdb").unlink(missing_ok=True)
+    time.sleep(rng.uniform(0, 2))
+    valkey.start()
+    return time.monotonic()
+
+
+def valkey_frozen(scene: Scene, _rng: Random) -> float:
+    with frozen(family(scene.ground.valkey)):
+        time.sleep(3)
+    return time.monotonic()
+
+
+def valkey_flushed(scene: Scene, _rng: Random) -> float:
+    """FLUSHALL: the server is well, and what it knew is gone."""
+    with redis.Redis.from_url(scene.ground.valkey.url()) as client:
+        client.flushall()
+    return time.monotonic()
+
+
+def broker_killed(scene: Scene, rng: Random) -> float:
+    """SIGKILL; back after up to a second with the sessions it last saved."""
+    scene.ground.broker.kill()
+    time.sleep(rng.uniform(0, 1))
+    scene.ground.broker.start()
+    return time.monotonic()
+
+
+def broker_frozen(scene: Scene, _rng: Random) -> float:
+    with frozen(family(scene.ground.broker)):
+        time.sleep(3)
+    return time.monotonic()
+
+
+FAULTS = (
+    Fault("gateway-kill", gateway_killed, rounds=20),
+    Fault("gateway-kill-2-workers", gateway_killed, rounds=8, workers=2),
+    Fault("gateway-roll", gateway_rolled, rounds=5, workers=2),
+    Fault("worker-kill", worker_killed, rounds=15, workers=2),
+    Fault("worker-freeze", worker_frozen, rounds=4, workers=2),
+    Fault("database-kill", database_killed, rounds=20),
+    Fault("database-restart", database_restarted, rounds=5),
+    Fault("database-freeze", database_frozen, rounds=2),
+    Fault("spool-full", database_killed, rounds=5, spool_bytes=2**16),
+    Fault("backend-storm", backends_ended, rounds=8),
+    Fault("line-cut", line_cut, rounds=10),
+    Fault("line-stall", line_stalled, rounds=4),
+    Fault("valkey-kill", valkey_killed, rounds=20),
+    Fault("valkey-freeze", valkey_frozen, rounds=3),
+    Fault("valkey-flush", valkey_flushed, rounds=10),
+    Fault("broker-kill", broker_killed, rounds=20),
+    Fault("broker-freeze", broker_frozen, rounds=3),
+)
+
+
+@contextmanager
+def frozen(processes: list[int]) -> Iterator[None]:
+    """SIGSTOP, the parent first so that it starts nobody meanwhile; SIGCONT on the way out."""
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def _end_backends(url: str, rng: Random) -> None:
+    connection = await asyncpg.connect(url, timeout=10, command_timeout=10)
+    try:
+        for _ in range(10):
+            await connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where backend_type = 'client backend' and pid <> pg_backend_pid()"
+            )
+            await asyncio.sleep(rng.uniform(0.01, 0.2))
+    finally:
+        await connection.close(timeout=10)

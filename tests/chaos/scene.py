@@ -1,0 +1,135 @@
+"""In: nothing. Out: real servers, a gateway on them through a proxy, and what it counts. Never breaks anything.
+
+The servers live as long as the campaign. Each block of rounds has a gateway and a simulator of its own.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+
+from gateway.local.launch import Child
+from gateway.local.valkey import ValkeyServer
+from tests.chaos.proxy import Proxy, proxy
+from tests.e2e.serving import ADMIN_KEY, Gateway, descendants
+from tests.ground import choose
+from tests.ground.mosquitto import Limits, Mosquitto
+from tests.ground.postgres import TIMESCALE_TUNING, DatabaseServer
+
+ASK_SECS = 1.0
+"""Longest wait for one look at the gateway: a frozen worker may have taken the connection."""
+VITAL = ("database", "redis", "mqtt")
+"""The parts of /readyz that must be in order again after a fault; the spool may still be draining."""
+
+
+class Flow(NamedTuple):
+    """Readings since the gateway started: stored in the database, and acknowledged at each door."""
+
+    stored: float = 0
+    http: float = 0
+    mqtt: float = 0
+
+    def has_moved(self, since: "Flow") -> bool:
+        """Whether all three went on; a counter that is below what it was belongs to a new process."""
+        return all(now > (was if now >= was else 0) for now, was in zip(self, since, strict=True))
+
+
+class Ground(NamedTuple):
+    """The servers of a campaign; all are our own, to be killed."""
+
+    postgres: DatabaseServer
+    valkey: ValkeyServer
+    broker: Mosquitto
+    folder: Path
+
+
+@dataclass
+class Scene:
+    """The servers, and one gateway on them."""
+
+    ground: Ground
+    line: Proxy
+    gateway: Gateway
+    asking: httpx.Client
+
+    def flow(self) -> Flow:
+        """Return what the gateway counts; raises httpx.HTTPError if it does not answer."""
+        found: dict[str, float] = {}
+        for line in self.asking.get("/metrics").text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name.startswith("gateway_readings_"):
+                found[name] = float(value)
+        received = 'gateway_readings_received_total{source="%s"}'
+        return Flow(
+            found.get("gateway_readings_stored_total", 0),
+            found.get(received % "http", 0),
+            found.get(received % "mqtt", 0),
+        )
+
+    def flows(self, since: Flow) -> bool:
+        """Whether both doors acknowledge, the database stores, and every vital part is in order."""
+        with suppress(httpx.HTTPError):
+            return self.flow().has_moved(since) and self.is_whole()
+        return False
+
+    def is_whole(self) -> bool:
+        """Whether the worker that answers says that every vital part is in order."""
+        parts = self.asking.get("/readyz").json()["parts"]
+        return all(parts[name]["ok"] for name in VITAL)
+
+    def is_drained(self) -> bool:
+        """Whether no worker has anything left in its spool."""
+        with suppress(httpx.HTTPError):
+            lines = self.asking.get("/metrics").text.splitlines()
+            return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("gateway_spool_rows")) == 0
+        return False
+
+
+def family(server: object) -> list[int]:
+    """The processes of a server of ours, the first one first."""
+    child = getattr(server, "_child", None)
+    assert isinstance(child, Child)
+    return [child.pid, *descendants(child.pid)]
+
+
+@contextmanager
+def ground(folder: Path) -> Iterator[Ground]:
+    """Start all three servers. Raises NoGroundError where they cannot be had."""
+    with ExitStack() as stack:
+        yield Ground(
+            stack.enter_context(choose.own_timescale(TIMESCALE_TUNING)),
+            stack.enter_context(choose.valkey()),
+            stack.enter_context(choose.mosquitto(Limits())),
+            folder,
+        )
+
+
+@contextmanager
+def scene(servers: Ground, *, workers: int, spool_bytes: int) -> Iterator[Scene]:
+    """Start a gateway that reaches the database through a proxy; its spool outlives it, as on a real disk."""
+    database = urlsplit(servers.postgres.url())
+    with ExitStack() as stack:
+        line = stack.enter_context(proxy(database.port or 5432))
+        account = database.netloc.rpartition("@")[0]
+        environ = {
+            "GATEWAY_DATABASE__URL": database._replace(netloc=f"{account}@127.0.0.1:{line.port}").geturl(),
+            "GATEWAY_REDIS__URL": servers.valkey.url(),
+            "GATEWAY_MQTT__URL": servers.broker.url,
+            "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
+            "GATEWAY_DEVICES__UNKNOWN": "auto",
+            "GATEWAY_HTTP__WORKERS": str(workers),
+            "GATEWAY_HTTP__DRAIN_SECS": "0.2",
+            "GATEWAY_SPOOL__DIR": os.fspath(servers.folder / "spool"),
+            "GATEWAY_SPOOL__MAX_BYTES": str(spool_bytes),
+        }
+        gateway = Gateway(environ, servers.folder / "gateway.log")
+        stack.callback(gateway.close)
+        gateway.start()
+        no_reuse = httpx.Limits(max_keepalive_connections=0)  # a kept connection would stay with one worker
+        asking = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=ASK_SECS, limits=no_reuse))
+        yield Scene(servers, line, gateway, asking)
