@@ -159,7 +159,7 @@ class DeadLetters(Protocol):
     """Where refused items are kept to look at."""
 
     async def put(self, letters: Sequence[DeadLetter]) -> None:
-        """Return after COMMIT. Raises SinkUnavailable."""
+        """Return after COMMIT. An item that is kept already may be counted instead. Raises SinkUnavailable."""
         ...
 
 

@@ -42,11 +42,11 @@ class Box(Protocol):
         """Return one letter with its payload. Raises NotFound."""
         ...
 
-    async def open_ids(self, wanted: Wanted, *, after: int, limit: int) -> list[int]:
+    async def open_ids(self, wanted: Wanted, /, *, after: int, limit: int) -> list[int]:
         """Return ids of letters that were not replayed, lowest first."""
         ...
 
-    async def count_open(self, wanted: Wanted, *, after: int) -> int:
+    async def count_open(self, wanted: Wanted, /, *, after: int) -> int:
         """Return how many letters beyond this id were not replayed."""
         ...
 
@@ -138,7 +138,11 @@ class Redelivery:
             return Replayed(id=letter.id, replayed=True, receipt=receipt)
         first = receipt.errors[0]
         return Replayed(
-            id=letter.id, replayed=False, code=first.code, detail=f"{first.path}: {first.message}", receipt=receipt
+            id=letter.id,
+            replayed=False,
+            code=first.code,
+            detail=f"{first.path} {first.message}".lstrip(),
+            receipt=receipt,
         )
 
     async def _take(self, letter: Letter) -> Receipt:

@@ -53,7 +53,7 @@ MQTT_STOP_SECS = 10.0
 """Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
 FOLLOW_AGAIN_SECS = 0.5
 STATE_POOL = 2
-"""Connections that rebuild the state and read it while Redis cannot; the ingest never waits for them."""
+"""Connections on which the state is read while Redis cannot tell it; no ingest and no rebuild waits for them."""
 DRAIN_ROWS = 10_000
 """Messages of the spool that one COMMIT takes at most."""
 
@@ -175,7 +175,8 @@ async def _open_storage(settings: Settings, worker: str, registry: _Registry) ->
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(settings.redis))
         stored = TimescaleNewest(await stack.enter_async_context(_pool(settings, "gateway-state", size=STATE_POOL)))
-        keeper = await stack.enter_async_context(Keeper(state, stored))
+        source = TimescaleNewest(await stack.enter_async_context(_pool(settings, "gateway-rebuild", size=1)))
+        keeper = await stack.enter_async_context(Keeper(state, source))
         publisher = await stack.enter_async_context(Publisher(state, settings.redis, on_skip=keeper.note_gap))
         letters = TimescaleDeadLetters(registry.pool)
         overwrite = settings.devices.conflict == "overwrite"

@@ -19,7 +19,7 @@ from gateway.settings import Log
 from gateway.telemetry import MULTIPROC_ENV
 
 POLL_SECS = 0.3
-FIRST_GAP_SECS, LONGEST_GAP_SECS, CALM_SECS = 2.0, 30.0, 60.0
+FIRST_GAP_SECS, LONGEST_GAP_SECS, CALM_SECS = 2.0, 5.0, 60.0
 ORPHAN_SECS = 90.0
 """Longest wait for the workers of a killed main process to stop."""
 GONE = ("FAILED", "COMPLETED")

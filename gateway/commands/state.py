@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # these bring the drivers, which "--help" must not wait for
 
 LOOK_SECS = 0.5
 
+Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
 Quiet = Annotated[bool, Parameter(name="--quiet", negative="", help="Do not show progress.")]
 
 state_app = App(
@@ -29,12 +31,12 @@ gateway state rebuild""",
 
 
 @state_app.command(name="rebuild")
-def rebuild_state(*, quiet: Quiet = False) -> None:
+def rebuild_state(*, config_file: Config = None, quiet: Quiet = False) -> None:
     """Fill the newest state from the database again, while gateways may go on; until then they read from there.
 
     Gateways do it by themselves when something may be missing.
     """
-    asyncio.run(_rebuild(settings_here(), quiet=quiet))
+    asyncio.run(_rebuild(settings_here(config_file), quiet=quiet))
 
 
 async def _rebuild(settings: Settings, *, quiet: bool) -> None:

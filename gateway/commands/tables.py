@@ -42,7 +42,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 def print_note(sentence: str) -> None:
     """Say something that is not part of the answer, on stderr."""
-    sys.stderr.write(sentence + "\n")
+    sys.stderr.write(_printable(sentence) + "\n")
 
 
 def _to_text(value: object) -> str:
@@ -54,4 +54,9 @@ def _to_text(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%SZ}"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items()) or "-"
-    return str(value)
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Return text that cannot steer the terminal, whatever a device or a client put into it."""
+    return "".join([char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text])

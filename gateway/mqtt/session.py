@@ -17,7 +17,7 @@ from gateway.settings import Mqtt
 from gateway.telemetry import mqtt_events
 
 BACKOFF_BASE_SECS = 0.5
-BACKOFF_CAP_SECS = 30.0
+BACKOFF_CAP_SECS = 5.0
 STEADY_SECS = 10.0
 """A connection that lasted this long was a good one: the next wait starts small again."""
 

@@ -18,5 +18,5 @@ elseif seen and redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - patience) 
 end
 local rebuild = redis.call('HMGET', KEYS[2], 'done', 'total')
 -- A marker that another server wrote says nothing of what this one has got: it is a replica, or has loaded a file.
-local complete = redis.call('EXISTS', KEYS[1]) == 1
+local complete = redis.call('GET', KEYS[1]) == run
 return {run, complete and 1 or 0, tonumber(rebuild[1] or -1), tonumber(rebuild[2] or -1)}

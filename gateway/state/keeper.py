@@ -7,7 +7,7 @@ goes on meanwhile: a rebuild never replaces a message by one that is not newer, 
 
 import asyncio
 from collections.abc import Callable
-from typing import Self
+from typing import Literal, Self
 
 from gateway.contracts import NewestStored
 from gateway.errors import GatewayError, StateUnavailable
@@ -23,8 +23,13 @@ PAGE = 1000
 """Series that one query and one script call of a rebuild take at most."""
 SLOW_SECS = 1.0
 """A page that takes longer is followed by a smaller one."""
+REST_SECS = 1.0
+"""Longest rest between two pages."""
 STOP_SECS = 2.0
 """Longest farewell to Redis."""
+
+Result = Literal["done", "repeated", "elsewhere"]
+"""Complete; something was lost meanwhile, so it did not count; another one rebuilds."""
 
 
 class Keeper:
@@ -103,13 +108,27 @@ class Keeper:
 
     async def _try_rebuild(self, server: bytes) -> None:
         try:
-            await self._rebuilder.rebuild(server)
+            await self._rebuild(server)
         except GatewayError as exc:
             events.state_rebuild_failed(f"{exc.message}: {exc.__cause__!r}")
             await asyncio.sleep(AGAIN_SECS)
         except Exception as exc:  # noqa: BLE001 - it is tried again, and meanwhile reads come from the database
             events.state_keeper_failed(exc)
             await asyncio.sleep(AGAIN_SECS)
+
+    async def _rebuild(self, server: bytes) -> None:
+        now = asyncio.get_running_loop().time
+        began, progress = now(), Progress(0, 0)
+
+        def note(reached: Progress) -> None:
+            nonlocal progress
+            progress = reached
+            if not reached.done:
+                events.state_rebuild_began(reached.total)
+
+        result = await self._rebuilder.rebuild(server, on_progress=note)
+        if result != "elsewhere":
+            events.state_rebuilt(progress.done, now() - began, complete=result == "done")
 
 
 class Rebuilder:
@@ -120,24 +139,23 @@ class Rebuilder:
         self._stored = stored
         self._size = PAGE
 
-    async def rebuild(self, server: bytes, *, on_progress: Callable[[Progress], None] = lambda _: None) -> bool:
-        """Return True once the state is complete; False if another one rebuilds, or this one has become worthless.
+    async def rebuild(self, server: bytes, *, on_progress: Callable[[Progress], None]) -> Result:
+        """Return when the state is complete or this rebuild has become worthless.
 
-        `server` is the run id that `check` gave. Raises StateUnavailable, SinkUnavailable, SinkFault.
+        `server` is the run id that `check` gave. `on_progress` hears of the beginning, 0 done, and of each page.
+        Raises StateUnavailable, SinkUnavailable, SinkFault.
         """
-        now = asyncio.get_running_loop().time
-        progress, began = Progress(0, await self._stored.count()), now()
+        progress = Progress(0, await self._stored.count())
         if not await self._state.step("begin", progress=progress, server=server):
-            return False
-        events.state_rebuild_began(progress.total)
+            return "elsewhere"
+        on_progress(progress)
         try:
             progress = await self._fill(progress, server, on_progress)
             complete = await self._state.step("finish", progress=progress, server=server)
         except BaseException:
             await self._give_up(progress, server)
             raise
-        events.state_rebuilt(progress.done, now() - began, complete=complete)
-        return complete
+        return "done" if complete else "repeated"
 
     async def _fill(self, progress: Progress, server: bytes, on_progress: Callable[[Progress], None]) -> Progress:
         now = asyncio.get_running_loop().time
@@ -148,10 +166,11 @@ class Rebuilder:
             progress = Progress(progress.done + looked_at, max(progress.total, progress.done + looked_at))
             if not await self._state.step("go on", progress=progress, server=server):
                 break
-            on_progress(progress)
+            if looked_at:
+                on_progress(progress)
             took = now() - began
             self._size = max(1, self._size // 2) if took > SLOW_SECS else min(PAGE, 2 * self._size)
-            await asyncio.sleep(took)
+            await asyncio.sleep(min(took, REST_SECS))
         return progress
 
     async def _copy(self, after: tuple[int, int]) -> tuple[int, tuple[int, int]]:

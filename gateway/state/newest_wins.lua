@@ -9,8 +9,13 @@ while pos <= stop do
     local device, field, packed
     device, field, packed, pos = struct.unpack('>Bc0c4I4c0', blob, pos)
     local key = prefix .. device
-    local current = redis.call('HGET', key, field)
-    local there, given = current and struct.unpack('>d', current), struct.unpack('>d', packed)
+    local current = redis.pcall('HGET', key, field)
+    if type(current) == 'table' then -- WRONGTYPE: somebody else's key under our prefix would be in the way for ever
+        redis.call('DEL', key)
+        current = false
+    end
+    local there = current and #current >= 8 and struct.unpack('>d', current)
+    local given = struct.unpack('>d', packed)
     if (not there) or there < given or (later and there == given) then
         redis.call('HSET', key, field, packed)
         kept = kept + 1

@@ -26,8 +26,8 @@ from gateway.state import packing
 
 DEAD_MS = 5000
 """A gateway silent for so long is taken for dead: what it committed last may be missing in the state."""
-GIVEN_UP_MS = 10_000
-"""A rebuild that makes no step for so long is taken for given up."""
+GIVEN_UP_MS = 30_000
+"""A rebuild that makes no step for so long is taken for given up, if its gateway lives; else that decides."""
 # '#' is in no device's name.
 MARKER, REBUILD, GATEWAYS = b"#complete", b"#rebuild", b"#gateways"
 NOT_REACHED = (RedisGone, RedisSlow, OSError, TimeoutError)

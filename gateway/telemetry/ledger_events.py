@@ -3,6 +3,7 @@
 Each reading is counted where it comes in and where it leaves, independently, so that a path which forgets one shows.
 """
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -15,20 +16,56 @@ RECEIVED = metrics.readings_received.sample
 LEFT = metrics.readings_drained.sample
 
 
+class _Turn:
+    """What is counted in a turn of the event loop, written to the metrics at its end: a write takes a microsecond."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[int]] = {}
+        """Source → readings received, change of those queued, and for each fate those that met it."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where the end of the turn is awaited."""
+
+    def of(self, source: str) -> list[int]:
+        """Return the sums of a source, to add to at once."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            loop.call_soon(self.end)
+        sums = self._sums.get(source)
+        if sums is None:
+            sums = self._sums[source] = [0] * (2 + len(metrics.FATES))
+        return sums
+
+    def end(self) -> None:
+        """Write the sums."""
+        self._loop = None
+        sums, self._sums = self._sums, {}
+        for source, (received, queued, *fates) in sums.items():
+            label = (source,)
+            metrics.readings_received[label].inc(received)
+            metrics.readings_queued[label].inc(queued)
+            for counters, readings in zip(metrics.FATES, fates, strict=True):
+                if readings:
+                    counters[label].inc(readings)
+
+
+_turn = _Turn()
+
+
 class InHand:
     """The readings of one body from being decoded to being answered; without `settle` they leave as failed."""
 
-    __slots__ = ("_fate", "_queued", "_readings", "_source")
+    __slots__ = ("_fate", "_readings", "_source")
 
     def __init__(self, source: str, readings: int) -> None:
         self._source = source
         self._readings = readings
         self._fate: Fate | None = None
-        self._queued = metrics.readings_queued[(source,)]
 
     def __enter__(self) -> Self:
-        metrics.readings_received[(self._source,)].inc(self._readings)
-        self._queued.inc(self._readings)
+        sums = _turn.of(self._source)
+        sums[0] += self._readings
+        sums[1] += self._readings
         return self
 
     def settle(self, fate: Fate) -> None:
@@ -38,10 +75,10 @@ class InHand:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for counters, readings in zip(metrics.FATES, self._fate or Fate(failed=self._readings), strict=True):
-            if readings:
-                counters[(self._source,)].inc(readings)
-        self._queued.dec(self._readings)
+        sums = _turn.of(self._source)
+        sums[1] -= self._readings
+        for i, readings in enumerate(self._fate or Fate(failed=self._readings), 2):
+            sums[i] += readings
 
 
 def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected: int = 0) -> None:
@@ -54,6 +91,7 @@ def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected:
 
 def read() -> Ledger:
     """Return the books of all workers, exact whenever nothing is under way. Reads their files: milliseconds."""
+    _turn.end()
     samples = metrics.samples()
     accounts = {source: _account(samples, source) for name, source in samples if name == RECEIVED}
     return to_ledger(accounts, Drained(*[samples.get((LEFT, outcome), 0) for outcome in Drained.__struct_fields__]))

@@ -20,25 +20,25 @@ class TimescaleNewest:
     async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
         """Return what is stored of each device, in order. Raises SinkUnavailable, SinkFault."""
         found: dict[str, list[Newest]] = {name: [] for name in devices}
-        for row in await self._fetch("newest_of_devices", list(found)):
+        for row in await self._fetch(query("newest_of_devices"), list(found)):
             found[row["name"]].append(_to_newest(row))
         return [found[name] for name in devices]
 
     async def count(self) -> int:
         """Return how many series there are. Raises SinkUnavailable, SinkFault."""
-        ((count,),) = await self._fetch("count_series")
+        ((count,),) = await self._fetch(query("count_series"))
         return int(count)
 
     async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
         """Return the series that follow `after`, by device and shape. Raises SinkUnavailable, SinkFault."""
-        rows = await self._fetch("newest_after", *after, size)
+        rows = await self._fetch(query("newest_after"), *after, size)
         last = (rows[-1]["device_id"], rows[-1]["shape_id"]) if rows else after
         messages = [(row["name"], _to_newest(row)) for row in rows if row["time_us"] is not None]
         return NewestPage(messages, len(rows), last)
 
-    async def _fetch(self, name: str, *values: object) -> Sequence[Any]:
+    async def _fetch(self, statement: str, *values: object) -> Sequence[Any]:
         async with self._pool.connection() as connection:
-            rows: Sequence[Any] = await connection.fetch(query(name), *values, timeout=READ_SECS)
+            rows: Sequence[Any] = await connection.fetch(statement, *values, timeout=READ_SECS)
         return rows
 
 

@@ -83,7 +83,7 @@ class LiveReader(Protocol):
 class Letters(Protocol):
     """Where dead letters are read."""
 
-    async def page(self, wanted: Wanted, *, before: int | None = None, limit: int = 100) -> list[Letter]:
+    async def page(self, wanted: Wanted, /, *, before: int | None = None, limit: int = 100) -> list[Letter]:
         """Return letters, newest id first; large payloads are left out. Raises Unavailable, SinkFault."""
         ...
 

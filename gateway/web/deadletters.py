@@ -4,6 +4,7 @@ import msgspec
 import orjson
 from sanic import HTTPResponse, Request
 
+from gateway.errors import BadRequest
 from gateway.letters import MAX_PAGE, Wanted, to_fields, to_number, to_wanted
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_admin
@@ -43,6 +44,7 @@ async def get_letter(request: Request, letter: int) -> HTTPResponse:
 async def replay_letter(request: Request, letter: int) -> HTTPResponse:
     """Take a letter's bytes in once more: 200 if all of it is safe now, 422 if something was refused again."""
     context = await _admitted(request)
+    await _refuse_body(request, context)
     refuse_unknown(_given(request), known="none")
     result = await context.redelivery.one(letter)
     return reply(request, context, _encode(result), status=200 if result.replayed else REFUSED_AGAIN)
@@ -51,6 +53,7 @@ async def replay_letter(request: Request, letter: int) -> HTTPResponse:
 async def replay_letters(request: Request, call: str) -> HTTPResponse:  # noqa: ARG001 - the path segment
     """Replay a page of the letters that are open, oldest first, and say how many remain."""
     context = await _admitted(request)
+    await _refuse_body(request, context)
     given = _given(request)
     cursor, limit = _cursor_and_limit(given)
     wanted = _wanted(given, None, known=f"{FILTERS}, cursor, limit")
@@ -62,6 +65,13 @@ async def _admitted(request: Request) -> Context:
     context = context_of(request)
     require_admin(await identify(request, context))
     return context
+
+
+async def _refuse_body(request: Request, context: Context) -> None:
+    """Raise BadRequest for a body: filters in it would be passed over, and everything replayed."""
+    with context.bodies.hold() as hold:
+        if await hold.read(request):
+            raise BadRequest(f"this call has no body; filters are parameters of the address: {FILTERS}")
 
 
 def _given(request: Request) -> dict[str, str]:

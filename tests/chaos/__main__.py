@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -31,7 +32,7 @@ def main() -> int:
     console = Console(stderr=True)
     console.print(f"seed {options.seed}", highlight=False)
     try:
-        with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ground(Path(folder)) as servers:
+        with folder_of(options) as folder, ground(folder) as servers:
             results = list(campaign(servers, options, console))
     except (NoGroundError, LocalStackError) as error:
         console.print(str(error), markup=False)
@@ -42,6 +43,17 @@ def main() -> int:
     return 0 if all(result.is_good for result in results) else 1
 
 
+@contextmanager
+def folder_of(options: argparse.Namespace) -> Iterator[Path]:
+    """Where the log of the gateway and its spool are kept: for good if asked for, else as long as we run."""
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        yield options.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        yield Path(folder)
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     known = {fault.name: fault for fault in FAULTS}
@@ -50,6 +62,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--faults", nargs="+", choices=known, default=list(known), metavar="FAULT", help="only these")
     parser.add_argument("--rounds", type=int, help="rounds of each fault; default: as many as each fault is worth")
     parser.add_argument("--rate", type=int, default=Load.rate, help="readings offered a second")
+    parser.add_argument("--folder", type=Path, help="keep the gateway's log there")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="decides the moments")
     options = parser.parse_args()
     options.faults = [known[name] for name in options.faults]

@@ -13,11 +13,14 @@ import asyncpg
 import redis
 
 from tests.chaos.scene import Scene, family
+from tests.e2e.serving import wait_for
 
 Strike = Callable[[Scene, Random], float]
 """Do it and undo it; return the time (monotonic) at which the last part of it was over, or of the kill."""
 
-ROOMY_BYTES = 2**30
+ROOMY_BYTES, SMALL_BYTES = 2**30, 2**16
+FULL_SECS = 20.0
+SAVE_SECS = 10.0
 
 
 class Fault(NamedTuple):
@@ -63,6 +66,15 @@ def database_killed(scene: Scene, rng: Random) -> float:
     """SIGKILL of the server and all backends; back after up to two seconds, with crash recovery."""
     scene.ground.postgres.kill()
     time.sleep(rng.uniform(0, 2))
+    scene.ground.postgres.start()
+    return time.monotonic()
+
+
+def spool_filled(scene: Scene, _rng: Random) -> float:
+    """The database is away for longer than the spool has room; the doors must refuse and never drop."""
+    before = scene.spool_refusals()
+    scene.ground.postgres.kill()
+    wait_for(lambda: scene.spool_refusals() > before, lambda: "the spool is full", secs=FULL_SECS)
     scene.ground.postgres.start()
     return time.monotonic()
 
@@ -129,7 +141,13 @@ def valkey_flushed(scene: Scene, _rng: Random) -> float:
 
 
 def broker_killed(scene: Scene, rng: Random) -> float:
-    """SIGKILL; back after up to a second with the sessions it last saved."""
+    """SIGKILL within a second after it saved its sessions; back after up to a second.
+
+    A broker that dies before it ever saved the gateway's session has nobody to keep messages for; no gateway can help.
+    """
+    saved, since = scene.ground.broker.data / "mosquitto.db", time.time()
+    wait_for(lambda: saved.exists() and saved.stat().st_mtime > since, lambda: "the broker saves", secs=SAVE_SECS)
+    time.sleep(rng.uniform(0, 1))
     scene.ground.broker.kill()
     time.sleep(rng.uniform(0, 1))
     scene.ground.broker.start()
@@ -151,7 +169,7 @@ FAULTS = (
     Fault("database-kill", database_killed, rounds=20),
     Fault("database-restart", database_restarted, rounds=5),
     Fault("database-freeze", database_frozen, rounds=2),
-    Fault("spool-full", database_killed, rounds=5, spool_bytes=2**16),
+    Fault("spool-full", spool_filled, rounds=5, spool_bytes=SMALL_BYTES),
     Fault("backend-storm", backends_ended, rounds=8),
     Fault("line-cut", line_cut, rounds=10),
     Fault("line-stall", line_stalled, rounds=4),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -39,6 +40,17 @@ class Flow(NamedTuple):
         return all(now > (was if now >= was else 0) for now, was in zip(self, since, strict=True))
 
 
+class Restarted(Gateway):
+    """A gateway that is waited for only as far as a fault may reach."""
+
+    def is_ready(self) -> bool:
+        """Whether it may have traffic and every vital part is in order; a spool may be nearly full all the time."""
+        with suppress(httpx.HTTPError):
+            reply = httpx.get(f"{self.url}/readyz", timeout=ASK_SECS)
+            return reply.status_code == HTTPStatus.OK and _is_whole(reply)
+        return False
+
+
 class Ground(NamedTuple):
     """The servers of a campaign; all are our own, to be killed."""
 
@@ -59,35 +71,37 @@ class Scene:
 
     def flow(self) -> Flow:
         """Return what the gateway counts; raises httpx.HTTPError if it does not answer."""
-        found: dict[str, float] = {}
-        for line in self.asking.get("/metrics").text.splitlines():
-            name, _, value = line.rpartition(" ")
-            if name.startswith("gateway_readings_"):
-                found[name] = float(value)
         received = 'gateway_readings_received_total{source="%s"}'
-        return Flow(
-            found.get("gateway_readings_stored_total", 0),
-            found.get(received % "http", 0),
-            found.get(received % "mqtt", 0),
-        )
+        names = ("gateway_readings_stored_total", received % "http", received % "mqtt")
+        found = self._metrics("gateway_readings_")
+        return Flow(*(sum(found[each] for each in found if each.startswith(name)) for name in names))
 
     def flows(self, since: Flow) -> bool:
         """Whether both doors acknowledge, the database stores, and every vital part is in order."""
         with suppress(httpx.HTTPError):
-            return self.flow().has_moved(since) and self.is_whole()
+            return self.flow().has_moved(since) and _is_whole(self.asking.get("/readyz"))
         return False
-
-    def is_whole(self) -> bool:
-        """Whether the worker that answers says that every vital part is in order."""
-        parts = self.asking.get("/readyz").json()["parts"]
-        return all(parts[name]["ok"] for name in VITAL)
 
     def is_drained(self) -> bool:
         """Whether no worker has anything left in its spool."""
         with suppress(httpx.HTTPError):
-            lines = self.asking.get("/metrics").text.splitlines()
-            return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("gateway_spool_rows")) == 0
+            return sum(self._metrics("gateway_spool_rows").values()) == 0
         return False
+
+    def spool_refusals(self) -> float:
+        """How often the spool was full so far; raises httpx.HTTPError."""
+        return sum(self._metrics("gateway_spool_refusals_total").values())
+
+    def _metrics(self, prefix: str) -> dict[str, float]:
+        """Return the numbers whose name begins so, by name and labels."""
+        lines = self.asking.get("/metrics").raise_for_status().text.splitlines()
+        pairs = (line.rpartition(" ") for line in lines if line.startswith(prefix))
+        return {name: float(value) for name, _, value in pairs}
+
+
+def _is_whole(reply: httpx.Response) -> bool:
+    parts = reply.json()["parts"]
+    return all(parts[name]["ok"] for name in VITAL)
 
 
 def family(server: object) -> list[int]:
@@ -120,6 +134,7 @@ def scene(servers: Ground, *, workers: int, spool_bytes: int) -> Iterator[Scene]
             "GATEWAY_DATABASE__URL": database._replace(netloc=f"{account}@127.0.0.1:{line.port}").geturl(),
             "GATEWAY_REDIS__URL": servers.valkey.url(),
             "GATEWAY_MQTT__URL": servers.broker.url,
+            "GATEWAY_MQTT__SHARE": "",  # mosquitto 2.0 forgets shared subscriptions when it restarts
             "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
             "GATEWAY_DEVICES__UNKNOWN": "auto",
             "GATEWAY_HTTP__WORKERS": str(workers),
@@ -127,7 +142,7 @@ def scene(servers: Ground, *, workers: int, spool_bytes: int) -> Iterator[Scene]
             "GATEWAY_SPOOL__DIR": os.fspath(servers.folder / "spool"),
             "GATEWAY_SPOOL__MAX_BYTES": str(spool_bytes),
         }
-        gateway = Gateway(environ, servers.folder / "gateway.log")
+        gateway = Restarted(environ, servers.folder / "gateway.log")
         stack.callback(gateway.close)
         gateway.start()
         no_reuse = httpx.Limits(max_keepalive_connections=0)  # a kept connection would stay with one worker

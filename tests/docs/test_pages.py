@@ -4,6 +4,7 @@ import asyncio
 import re
 import shlex
 import tomllib
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 from gateway import wire
 from gateway.cli import app as gateway_app
 from gateway.layouts import Layouts
+from gateway.letters import Letter
 from gateway.model import Receipt
+from gateway.redelivery import Replayed, Run
 from gateway.settings import load
 from gateway.web.latest import parse_query
 from simulator.cli import app as simulator_app
@@ -101,7 +104,26 @@ def check_reading(reading: dict[str, Any]) -> None:
     assert isinstance(reading["age_ms"], int)
 
 
-@pytest.mark.parametrize("block", blocks("json"), ids=lambda block: f"{block.page}-{block.role}")
+def about_letters(block: Block) -> bool:
+    return block.role in {"letters", "replayed", "run"}
+
+
+@pytest.mark.parametrize("block", [*filter(about_letters, blocks("json"))], ids=lambda block: block.role)
+def test_json_about_dead_letters_is_what_it_says(block: Block) -> None:
+    sample = msgspec.json.decode(block.text)
+    if block.role == "letters":
+        [letter] = sample["dead_letters"]
+        assert set(sample) == {"dead_letters", "cursor"}
+        assert set(letter) == {*Letter.__struct_fields__, "encoding"}
+        msgspec.convert(letter | {"payload": b""}, Letter)
+        assert (letter["size"], letter["encoding"]) == (len(letter["payload"]), "utf-8")
+        assert decoded(block._replace(text=letter["payload"]), device=letter["device"])
+    else:
+        kind = Replayed if block.role == "replayed" else Run
+        assert msgspec.to_builtins(msgspec.convert(sample, kind)) == sample
+
+
+@pytest.mark.parametrize("block", [*filterfalse(about_letters, blocks("json"))], ids=lambda b: f"{b.page}-{b.role}")
 def test_json_is_what_it_says(block: Block) -> None:
     sample = msgspec.json.decode(block.text)
     match block.role:

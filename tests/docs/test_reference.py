@@ -10,6 +10,7 @@ import pytest
 from sanic import Sanic
 
 import gateway
+from gateway.commands.ask import KEY_ENV
 from gateway.errors import GatewayError, Reason
 from gateway.mqtt.judge import BAD_TOPIC
 from gateway.settings import CONFIG_ENV, ENV_PREFIX, Settings, describe
@@ -20,10 +21,17 @@ from gateway.web.problems import SANIC_CODES
 from tests.docs import write_settings
 from tests.docs.pages import ROOT, text_of, words
 
-PLACES = {"{device}": "d1"}
-_PATH = re.compile(r"(?:(GET|POST) )?(/(?:v1/[\w/{}:]+|livez|readyz|metrics))(?:\?[\w=,&]+)?")
+PLACES = {"{device}": "d1", "{id}": "7"}
+_PATH = re.compile(r"(?:(GET|POST) )?(/(?:v1/[\w/{}:-]+|livez|readyz|metrics))(?:\?[\w=,&]+)?")
 _CODE = re.compile(r"^\| `([a-z_]+)` \|", re.MULTILINE)
 _METRIC = re.compile(r"^\| `(gateway_\w+)` \| ([^|]*)\|", re.MULTILINE)
+
+
+def filled_in(path: str) -> str:
+    """A documented path as somebody would call it."""
+    for place, example in PLACES.items():
+        path = path.replace(place, example)
+    return path
 
 
 def codes_below(heading: str) -> list[str]:
@@ -70,7 +78,7 @@ def test_every_setting_is_on_its_page_as_the_code_has_it() -> None:
 
 def test_every_setting_named_anywhere_exists() -> None:
     rows = list(describe(Settings()))
-    paths, envs = {row.path for row in rows}, {row.env for row in rows} | {CONFIG_ENV}
+    paths, envs = {row.path for row in rows}, {row.env for row in rows} | {CONFIG_ENV, KEY_ENV}
     branches = {path.partition(".")[0] for path in paths}
     for page, word in words():
         name = word.partition("=")[0]
@@ -128,7 +136,7 @@ def test_every_metric_named_anywhere_exists() -> None:
 
 def test_every_path_named_anywhere_is_a_route(app: App) -> None:
     for method, path in documented_paths():
-        filled = path.replace("{device}", "d1")
+        filled = filled_in(path)
         tried = [method] if method else ["GET", "POST"]
         assert any(_is_routed(app, filled, one) for one in tried), f"{method or ''} {path}"
 
@@ -139,9 +147,7 @@ def test_every_route_is_in_the_api(app: App) -> None:
         for match in map(_PATH.fullmatch, re.findall(r"`([^`]+)`", text_of("docs/http-api.md")))
         if match
     }
-    labels = {
-        app.router.get(path.replace("{device}", "d1"), method, None)[0].ctx.label for method, path in api if method
-    }
+    labels = {app.router.get(filled_in(path), method, None)[0].ctx.label for method, path in api if method}
     assert labels == {route.ctx.label for route in app.router.routes}
 
 

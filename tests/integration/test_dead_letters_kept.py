@@ -10,7 +10,7 @@ from gateway.contracts import DeadLetter
 from gateway.errors import NotFound
 from gateway.letters import Letter, Wanted
 from gateway.settings import DeadLetters
-from gateway.telemetry import metrics
+from gateway.telemetry import events, metrics
 from gateway.timescale import letterbox
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.letter_purge import LOCK_KEY, purge, purging
@@ -46,7 +46,7 @@ async def kept(pool: Pool, wanted: Wanted = Wanted()) -> list[Letter]:  # noqa: 
 
 
 def purged(setting: str) -> float:
-    return metrics.letters_purged[(f"dead_letters.{setting}",)]._value.get()
+    return float(metrics.letters_purged[(f"dead_letters.{setting}",)]._value.get())
 
 
 async def test_the_same_item_again_is_counted(pool: Pool) -> None:
@@ -213,13 +213,17 @@ async def test_the_lock_is_given_back(database: Database, pool: Pool) -> None:
     assert await fetch(database.url, "select pg_try_advisory_lock($1)", LOCK_KEY) == [(True,)]
 
 
-async def test_purging_outlives_a_database_that_fails(database: Database, pool: Pool) -> None:
+async def test_purging_outlives_a_database_that_fails(
+    database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, removed = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(events, "letter_purge_failed", lambda _: failed.set())
+    monkeypatch.setattr(events, "letters_purged", lambda *_: removed.set())
     await execute(database.url, "alter table dead_letters rename to hidden")
-    async with purging(pool, DeadLetters(max_bytes=1), every_secs=0.02):
-        await asyncio.sleep(0.1)
+    async with asyncio.timeout(SOON), purging(pool, DeadLetters(max_bytes=1), every_secs=0.02):
+        await failed.wait()
         await execute(database.url, "alter table hidden rename to dead_letters")
         await put(pool, letter())
-        async with asyncio.timeout(SOON):
-            while await kept(pool):
-                await asyncio.sleep(0.02)
+        await removed.wait()
+    assert await kept(pool) == []
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "dead_letters.purge"]

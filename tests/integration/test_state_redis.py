@@ -137,6 +137,17 @@ async def test_a_device_is_one_hash_with_a_field_a_shape(valkey: str) -> None:
         assert sorted(await client.hkeys("gateway:site:d")) == [b"\0\0\0\1", b"\0\0\0\2"]
 
 
+@pytest.mark.parametrize("held", ["text", "short"])
+async def test_what_is_not_ours_is_not_in_the_way_for_ever(valkey: str, held: str) -> None:
+    async with open_state(_limits(valkey), site="test") as state, redis.asyncio.from_url(valkey) as client:
+        if held == "text":
+            await client.set("gateway:test:d", "x")
+        else:
+            await client.hset("gateway:test:d", b"\0\0\0\1", "x")
+        await state.apply([block("d", 1, doubles=(0.5,)), block("e", 1, doubles=(0.5,))])
+        assert await _shown(state, "d", "e") == [[1], [1]]
+
+
 @pytest.mark.parametrize("held", ["text", "field"])
 async def test_what_is_not_ours_is_told_from_an_empty_state(valkey: str, held: str) -> None:
     async with open_state(_limits(valkey), site="test") as state, redis.asyncio.from_url(valkey) as client:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.model import Refusal
-from gateway.telemetry import MULTIPROC_ENV, events, ledger_events, metrics
+from gateway.telemetry import MULTIPROC_ENV, events, metrics
 
 
 def value(name: str, **labels: str) -> float:
@@ -63,9 +63,8 @@ def test_every_name_is_ours_and_says_its_unit() -> None:
 
 
 COUNT = """
-from gateway.telemetry import events, ledger_events
-with ledger_events.InHand("http", 5):
-    pass
+from gateway.telemetry import events, metrics
+metrics.readings_received[("http",)].inc(5)
 events.queue_changed(7, 70)
 """
 SHOW = "from gateway.telemetry import metrics; print(metrics.exposition().decode())"
@@ -84,6 +83,5 @@ def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
 
 def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MULTIPROC_ENV, raising=False)
-    with ledger_events.InHand("mqtt", 3):
-        assert b'gateway_readings_queued{source="mqtt"} 3.0' in metrics.exposition()
+    metrics.readings_received[("mqtt",)].inc(3)
     assert b'gateway_readings_received_total{source="mqtt"}' in metrics.exposition()

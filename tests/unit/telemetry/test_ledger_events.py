@@ -1,0 +1,101 @@
+"""The books: counted where readings come in and where they leave, and merged over processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from gateway.layouts import Layouts
+from gateway.ledger import Account, Drained, Fate, Ledger
+from gateway.model import Batch, Outcome
+from gateway.pipeline.drainer import Drainer
+from gateway.telemetry import MULTIPROC_ENV, ledger_events
+from gateway.testing.spool import MemorySpool
+from tests.batches import Message, batch
+
+
+async def test_what_is_in_hand_is_queued_and_then_what_it_was_settled_as() -> None:
+    with ledger_events.InHand("settled", 10) as hand:
+        account = ledger_events.read().sources["settled"]
+        assert (account.received, account.queued, account.unanswered) == (10, 10, 0)
+        hand.settle(Fate(4, 3, refused=2, dead_lettered=1))
+    account = ledger_events.read().sources["settled"]
+    assert account == Account(10, 4, 3, 0, 2, 1, 0, 0, queued=0, unanswered=0)
+
+
+@pytest.mark.parametrize("exc", [RuntimeError(), KeyboardInterrupt()])
+async def test_what_is_not_settled_has_failed(exc: BaseException) -> None:
+    source = type(exc).__name__
+    with pytest.raises(type(exc)), ledger_events.InHand(source, 10):
+        raise exc
+    account = ledger_events.read().sources[source]
+    assert (account.failed, account.queued, account.unanswered) == (10, 0, 0)
+
+
+async def test_a_drained_batch_is_counted_by_what_became_of_it() -> None:
+    layouts, spool, before = Layouts(), MemorySpool(), ledger_events.read().drained
+    messages: list[Message] = [("d", i, {"a": 1.5, "b": 2.5}) for i in range(6)]
+    await spool.append([batch(layouts, *messages)])
+
+    async def store(_: object) -> list[Outcome]:
+        return [Outcome(8, duplicates=4, conflicts=[1], rejected=[(5, "no")])]
+
+    async def bury(_: Batch, __: Outcome) -> None:
+        return
+
+    drainer = Drainer([spool], store, bury=bury, busy=lambda: False, rng=Random(1), max_rows=10)
+    assert await drainer._round(spool)
+    now = ledger_events.read().drained
+    change = [new - old for new, old in zip(*map(msgspec.structs.astuple, (now, before)), strict=True)]
+    assert Drained(*change) == Drained(stored=4, duplicates=4, conflicts=2, dead_lettered=2)
+
+
+SETTLE = """
+import asyncio
+from gateway.ledger import Fate
+from gateway.telemetry import ledger_events
+
+async def main():
+    with ledger_events.InHand("http", 5) as hand:
+        hand.settle(Fate(5))
+    await asyncio.sleep(0)
+
+asyncio.run(main())
+"""
+DIE = """
+import asyncio
+import os
+from gateway.telemetry import ledger_events
+
+async def main():
+    with ledger_events.InHand("http", 7):
+        await asyncio.sleep(0)
+        os._exit(0)
+
+asyncio.run(main())
+"""
+READ = """
+import sys
+import msgspec
+from prometheus_client.multiprocess import mark_process_dead
+from gateway.telemetry import ledger_events
+mark_process_dead(int(sys.argv[1]))
+print(msgspec.json.encode(ledger_events.read()).decode())
+"""
+
+
+def test_the_books_are_of_all_processes_and_show_what_a_killed_one_had_in_hand(tmp_path: Path) -> None:
+    environ = {**os.environ, MULTIPROC_ENV: str(tmp_path)}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", SETTLE], env=environ, check=True, timeout=60)
+    with subprocess.Popen([sys.executable, "-c", DIE], env=environ) as dead:
+        assert dead.wait(60) == 0
+    got = subprocess.run(
+        [sys.executable, "-c", READ, str(dead.pid)], env=environ, check=True, timeout=60, capture_output=True
+    )
+    account = msgspec.json.decode(got.stdout, type=Ledger).sources["http"]
+    assert account == Account(17, 10, 0, 0, 0, 0, 0, 0, queued=0, unanswered=7)

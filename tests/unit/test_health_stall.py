@@ -1,0 +1,57 @@
+"""/readyz while the pipeline stands still: not ready, though the database and the spool seem well."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway import health
+from gateway.health import Monitor
+from gateway.pipeline.drainer import Waiting
+from gateway.pipeline.stall import STALL_SECS, Stall
+
+
+class Time:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def _nothing(*_: object) -> None:
+    return
+
+
+def monitor(stall: Stall) -> Monitor:
+    parts: dict[str, Any] = {
+        "breaker": SimpleNamespace(is_open=False),
+        "drainer": SimpleNamespace(waiting=lambda: Waiting(0, 0, None, "")),
+        "committer": SimpleNamespace(batcher=SimpleNamespace(rows=7, size=70), in_hand=3),
+        "publisher": SimpleNamespace(behind=0, healthy=True),
+        "keeper": SimpleNamespace(facts=lambda: {"complete": True}),
+        "consumer": None,
+        "room": lambda: 2**30,
+    }
+    state: Any = SimpleNamespace(ping=_nothing)
+    pool: Any = None
+    return Monitor(pool, state, stall=stall, **parts)
+
+
+async def test_a_stall_is_not_ready_until_something_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def well(_: object) -> SimpleNamespace:
+        return SimpleNamespace(kind="postgresql", postgres="17", timescale=None)
+
+    monkeypatch.setattr(health, "probe", well)
+    time = Time()
+    stall = Stall(time)
+    watched = monitor(stall)
+    stall.entered()
+    assert (await watched.health()).ready
+    time.now = STALL_SECS
+    stalled = await watched.health()
+    assert not stalled.ready
+    assert (stalled.parts["queue"]["ok"], stalled.parts["queue"]["stalled_secs"]) == (False, STALL_SECS)
+    assert stalled.parts["database"]["ok"]
+    assert stalled.parts["spool"]["ok"]
+    stall.durable()
+    assert (await watched.health()).ready
