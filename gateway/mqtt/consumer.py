@@ -65,6 +65,8 @@ class Consumer:
         """QoS 0."""
         self._held_bytes = [0, 0]
         self._tasks: set[asyncio.Task[None]] = set()
+        self._disowned: set[asyncio.Task[None]] = set()
+        """Of QoS 1 messages whose connection is gone."""
         self._arrivals = 0
         self._dropped = 0
         self._reporting = False
@@ -84,9 +86,7 @@ class Consumer:
 
     def start(self) -> None:
         """Begin to connect; returns at once, whether or not there is a broker."""
-        self._runner = asyncio.create_task(
-            self._session.run(self._arrived, on_lost=self._drop_unacknowledged), name="mqtt.session"
-        )
+        self._runner = asyncio.create_task(self._session.run(self._arrived, on_lost=self._disown), name="mqtt.session")
 
     async def stop(self, *, within_secs: float) -> None:
         """Take nothing more, wait for what is in hand, acknowledge it, disconnect. The broker keeps the session.
@@ -180,11 +180,16 @@ class Consumer:
             self._paused = False
             self._session.resume()
 
-    def _drop_unacknowledged(self) -> None:
-        """Forget what came on a connection that is gone. QoS 0 goes on: nobody sends it again."""
-        for item in self._hand:
-            if item.task is not None:
-                item.task.cancel()
+    def _disown(self) -> None:
+        """Let what came on a connection that is gone be stored all the same, but acknowledge it no more.
+
+        A broker that was killed may have forgotten it, though it told the publisher that the message is safe. If it has
+        not, the message comes again and is absorbed. What still waits when the next connection goes is given up, so
+        that there are never more than two windows in memory.
+        """
+        for task in self._disowned:
+            task.cancel()
+        self._disowned = {item.task for item in self._hand if item.task in self._tasks}
         self._hand.clear()
         self._held_bytes[1] = 0
         self._paused = False

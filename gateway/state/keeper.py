@@ -26,7 +26,7 @@ SLOW_SECS = 1.0
 REST_SECS = 1.0
 """Longest rest between two pages."""
 STOP_SECS = 2.0
-"""Longest farewell to Redis."""
+"""Longest wait for what is under way, and longest farewell to Redis."""
 
 Result = Literal["done", "repeated", "elsewhere"]
 """Complete; something was lost meanwhile, so it did not count; another one rebuilds."""
@@ -52,7 +52,7 @@ class Keeper:
         tasks = [task for task in (self._task, self._rebuilding) if task]
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.wait(tasks, timeout=STOP_SECS)  # a database that hangs holds its query back
         try:
             async with asyncio.timeout(STOP_SECS):
                 await self._settle_gap()

@@ -39,6 +39,7 @@ def say(level: str, event: str, sentence: str, *, apart: str = "", **keys: objec
 
 def worker_ready(worker: str) -> None:
     """Say that a worker has opened its parts and is about to serve."""
+    metrics.begin_at_zero()
     say("info", "worker_ready", "Worker ready.", worker=worker)
 
 

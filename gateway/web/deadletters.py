@@ -1,7 +1,6 @@
 """Questions about dead letters in, JSON out; replays through the one door. For admins; never looks into a payload."""
 
 import msgspec
-import orjson
 from sanic import HTTPResponse, Request
 
 from gateway.errors import BadRequest
@@ -30,7 +29,7 @@ async def list_letters(request: Request) -> HTTPResponse:
     letters = await context.letters.page(wanted, before=cursor, limit=limit)
     following = str(letters[-1].id) if len(letters) == limit else None
     body = {"dead_letters": [to_fields(letter) for letter in letters], "cursor": following}
-    return reply(request, context, orjson.dumps(body), headers=PRIVATE)
+    return reply(request, context, _encode(body), headers=PRIVATE)
 
 
 async def get_letter(request: Request, letter: int) -> HTTPResponse:
@@ -38,7 +37,7 @@ async def get_letter(request: Request, letter: int) -> HTTPResponse:
     context = await _admitted(request)
     refuse_unknown(_given(request), known="none")
     found = await context.letters.find(letter)
-    return reply(request, context, orjson.dumps(to_fields(found)), headers=PRIVATE)
+    return reply(request, context, _encode(to_fields(found)), headers=PRIVATE)
 
 
 async def replay_letter(request: Request, letter: int) -> HTTPResponse:

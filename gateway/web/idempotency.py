@@ -20,6 +20,8 @@ from gateway.web.replies import reply
 HEADER, REPLAYED = "idempotency-key", "idempotency-replayed"
 MAX_KEY = 255
 """Characters."""
+MAX_KEPT_BYTES = 64 * 1024
+"""Of a receipt: Redis must not fill up with long lists of refusals. A repeat of that body is judged anew."""
 
 Take = Callable[[], Awaitable[Receipt]]
 
@@ -62,7 +64,10 @@ async def _first(context: Context, name: str, fingerprint: bytes, take: Take) ->
         raise
     kept = Kept(fingerprint, receipt.status, to_json(receipt))
     with suppress(StateUnavailable):
-        await context.receipts.keep(name, kept)
+        if len(kept.body) <= MAX_KEPT_BYTES:
+            await context.receipts.keep(name, kept)
+        else:
+            await context.receipts.release(name)
     return kept
 
 

@@ -1,6 +1,7 @@
 """The calls for dead letters over a real server, on a real letterbox; what replays is scripted."""
 
 import base64
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -75,6 +76,7 @@ async def test_a_list_shows_the_newest_first(door: Door) -> None:
     newest, middle, oldest = got.json()["dead_letters"]
     assert got.json()["cursor"] is None
     assert oldest["first_at"] == oldest["last_at"]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", oldest["first_at"])
     assert {name: value for name, value in oldest.items() if not name.endswith("_at") and name != "id"} == {
         "source": "mqtt",
         "code": "unknown_device",

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from gateway.errors import BadPayload, GatewayError, Overloaded, SinkUnavailable
 from gateway.model import Receipt, Refusal
+from gateway.web.idempotency import MAX_KEPT_BYTES
 from tests.integration.web_server import CLEAN, Door, head, serving
 
 BODY = b'{"device":"d1","metric":"t","value":1.5}'
@@ -90,6 +91,19 @@ async def test_a_problem_is_not_kept(door: Door, problem: Exception) -> None:
     door.intake.answer = door.intake._clean
     again = await door.client.post("/v1/readings", content=BODY, headers=KEY)
     assert (again.status_code, again.headers.get("idempotency-replayed")) == (200, None)
+
+
+async def test_a_very_long_receipt_is_not_kept(door: Door) -> None:
+    long = Refusal(0, "/0", "too_old", "m" * MAX_KEPT_BYTES)
+
+    async def answer(_: bytes) -> Receipt:
+        return Receipt(0, 0, 0, 1, "db", [long], errors_truncated=False)
+
+    door.intake.answer = answer
+    for _ in range(2):
+        got = await door.client.post("/v1/readings", content=BODY, headers=KEY)
+        assert (got.status_code, got.headers.get("idempotency-replayed")) == (422, None)
+    assert (len(door.intake.taken), door.receipts.kept) == (2, {})
 
 
 async def test_keys_belong_to_their_credential(door: Door) -> None:

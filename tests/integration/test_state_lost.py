@@ -1,0 +1,199 @@
+"""The state in Valkey becomes complete again whatever was lost, while traffic flows and several gateways watch it."""
+
+import asyncio
+import random
+
+import numpy as np
+import pytest
+import redis.asyncio
+
+from gateway import settings
+from gateway.errors import StateUnavailable
+from gateway.local.valkey import ValkeyServer
+from gateway.model import Block
+from gateway.state import store
+from gateway.state.store import open_state
+from tests.ground.databases import Database
+from tests.integration.live_gateways import DEVICES, SOON, Live, living, quicken, random_messages, same, traffic, until
+from tests.integration.test_state_redis import paused, pid_of
+from tests.integration.writing import open_gateway
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    quicken(monkeypatch)
+
+
+async def test_a_new_state_is_filled_from_the_database(timescale_db: Database, valkey: str) -> None:
+    async with open_gateway(timescale_db.url) as before:
+        await before.write(random_messages(random.Random(1), range(500)))
+    async with living(timescale_db.url, valkey) as one:
+        await one.whole()
+        assert await same(one)
+        assert one.keeper.facts() == {"complete": True, "rebuilding": False}
+
+
+async def test_while_valkey_is_stopped_the_database_gives_the_same_answers(
+    timescale_db: Database, own_valkey: ValkeyServer
+) -> None:
+    async with living(timescale_db.url, own_valkey.url()) as one:
+        await one.report(
+            *random_messages(random.Random(2), range(300)), ("d0", 1000, {"on": True, "n": 2**60, "t": "ü"})
+        )
+        await one.whole()
+        shown = await one.reader.devices([*DEVICES, "nobody"])
+        assert {each.source for each in shown if each} == {"redis"}
+        own_valkey.stop()
+        stored = await one.reader.devices([*DEVICES, "nobody"])
+        assert {each.source for each in stored if each} == {"db"}
+        assert [each and each._replace(source="") for each in stored] == [
+            each and each._replace(source="") for each in shown
+        ]
+        await one.report(("d0", 2000, {"on": False}))
+        found = await one.reader.device("d0")
+        assert found is not None
+        assert found.metrics["on"].value is False
+        await until(lambda: _says(one, complete=False))
+        own_valkey.start()
+        await until(lambda: same(one))
+
+
+async def _says(one: Live, *, complete: bool) -> bool:
+    return one.keeper.facts()["complete"] is complete
+
+
+async def test_a_flush_under_traffic_of_two_gateways_heals(timescale_db: Database, valkey: str) -> None:
+    async with living(timescale_db.url, valkey) as one, living(timescale_db.url, valkey) as two:
+        async with redis.asyncio.from_url(valkey) as client, traffic(one, two):
+            for _ in range(4):
+                await one.whole()
+                await client.flushall()
+                with pytest.raises(StateUnavailable):  # at once: nobody sees a device without its values
+                    await two.state.read(["d0"])
+            await one.whole()
+        await until(lambda: same(one))
+        assert await same(two)
+
+
+async def test_what_flows_during_a_rebuild_wins_over_it(timescale_db: Database, valkey: str) -> None:
+    """The rebuild has read a page; before it writes, newer messages and other values for the same time come in."""
+    async with living(timescale_db.url, valkey) as one:
+        await one.report(("d0", 5, {"m0": 1.5}), ("d1", 5, {"m0": 1.5}))
+        page = await one.stored.page((0, 0), size=10)
+        await one.report(("d0", 6, {"m0": 2.5}))
+        await one.state.apply([_changed(block) for block in (await one.gateway.write([("d1", 5, {"m0": 1.5})])).newest])
+        await one.state.restore(page.messages)
+        await one.whole()
+        assert [[entry.doubles for entry in entries] for entries in await one.state.read(["d0", "d1"])] == [
+            [(2.5,)],
+            [(9.5,)],
+        ]
+
+
+def _changed(block: Block) -> Block:
+    return Block(block.names, block.devices, block.shapes, block.times, np.array([[9.5]]), block.ints, block.texts)
+
+
+async def test_a_hung_valkey_costs_an_acknowledgement_its_bound_once_and_reads_one_time_out(
+    timescale_db: Database, own_valkey: ValkeyServer
+) -> None:
+    async with living(timescale_db.url, own_valkey.url()) as one:
+        await one.report(*random_messages(random.Random(3), range(100)))
+        await one.whole()
+        with paused(await pid_of(own_valkey.url())):
+            async with asyncio.timeout(SOON):
+                for i in range(100):
+                    await one.report(("d0", 10_000 + i, {"m0": float(i)}))
+                sources = [await one.reader.device("d0") for _ in range(50)]
+            assert {each.source for each in sources if each} == {"db"}
+            assert sources[-1] is not None
+            assert sources[-1].metrics["m0"].value == 99.0
+        await until(lambda: same(one))
+
+
+async def test_a_restart_on_an_older_file_heals(timescale_db: Database, own_valkey: ValkeyServer) -> None:
+    """The marker comes back with the file, but is another server's."""
+    async with living(timescale_db.url, own_valkey.url()) as one:
+        await one.report(*random_messages(random.Random(4), range(200)))
+        await one.whole()
+        async with redis.asyncio.from_url(own_valkey.url()) as client:
+            await client.save()
+        await one.report(*random_messages(random.Random(5), range(200, 400)))
+        own_valkey.kill()
+        own_valkey.start()
+        await until(lambda: same(one))
+
+
+async def test_what_was_skipped_is_rebuilt(timescale_db: Database, own_valkey: ValkeyServer) -> None:
+    async with living(timescale_db.url, own_valkey.url(), max_rows=10) as one:
+        await one.whole()
+        with paused(await pid_of(own_valkey.url())):
+            for start in range(0, 1000, 50):
+                await one.report(*random_messages(random.Random(start), range(start, start + 50)))
+            assert one.publisher.behind <= 50
+        await until(lambda: same(one))
+
+
+async def test_what_a_gateway_committed_before_it_died_is_found(
+    timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies between its COMMIT and its update of the state: nobody else has seen the message."""
+    monkeypatch.setattr(store, "DEAD_MS", 300)
+    async with living(timescale_db.url, valkey) as one:
+        await one.report(("d0", 1, {"m0": 0.5}))
+        async with (
+            open_gateway(timescale_db.url) as doomed,
+            open_state(settings.Redis(url=valkey), site="test") as other,
+        ):
+            await one.whole()
+            await other.check()
+            await doomed.write([("d0", 2, {"m0": 1.5})])
+        await until(lambda: same(one))
+        assert [entry.doubles for entry in (await one.state.read(["d0"]))[0]] == [(1.5,)]
+
+
+async def test_a_gateway_that_stops_in_order_is_not_missed(
+    timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with living(timescale_db.url, valkey) as one:
+        async with living(timescale_db.url, valkey) as two:
+            await two.report(("d0", 1, {"m0": 0.5}))
+            await two.whole()
+        async with redis.asyncio.from_url(valkey) as client:
+            assert await client.zcard("gateway:test:#gateways") == 1
+        await one.whole()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_after_any_shuffle_over_two_gateways_with_losses_the_newest_is_shown(
+    timescale_db: Database, valkey: str, seed: int
+) -> None:
+    """20,000 messages in a random order; during the first half the state loses everything a few times."""
+    rng = random.Random(seed)
+    messages = random_messages(rng, range(20_000))
+    rng.shuffle(messages)
+    parts = [messages[i : i + 400] for i in range(0, len(messages), 400)]
+    flushes = set(rng.sample(range(len(parts) // 2), 5))
+    async with (
+        living(timescale_db.url, valkey) as one,
+        living(timescale_db.url, valkey) as two,
+        redis.asyncio.from_url(valkey) as client,
+    ):
+
+        async def send(gateway: Live, numbers: range) -> None:
+            for number in numbers:
+                await gateway.report(*parts[number])
+                if number in flushes:
+                    await client.flushall()
+
+        await asyncio.gather(send(one, range(0, len(parts), 2)), send(two, range(1, len(parts), 2)))
+        await until(lambda: same(one))
+        assert await same(two)
+        newest: dict[tuple[str, str], int] = {}
+        for device, t, values in messages:
+            (metric,) = values
+            newest[device, metric] = max(t, newest.get((device, metric), 0))
+        shown = await one.reader.devices(DEVICES)
+        assert {
+            (each.device, metric): reading.value for each in shown if each for metric, reading in each.metrics.items()
+        } == {key: t + 0.5 for key, t in newest.items()}
