@@ -1,6 +1,6 @@
 """An Idempotency-Key and what to do in, the first answer to it out, as often as asked. Never the only protection.
 
-The readings' own keys absorb a repeat anyway: without Redis, or after a claim has run out, a body is simply taken again.
+The readings' own keys absorb a repeat anyway: without Redis, or after a claim has run out, a body is taken again.
 """
 
 import hashlib

@@ -39,7 +39,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 2
-    Console().print(table(results))
+    Console(width=100).print(table(results))
     return 0 if all(result.is_good for result in results) else 1
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import redis
 
 from tests.chaos.scene import Scene, family
 from tests.e2e.serving import wait_for
+from tests.ground.docker import ContainerServer
 
 Strike = Callable[[Scene, Random], float]
 """Do it and undo it; return the time (monotonic) at which the last part of it was over, or of the kill."""
@@ -21,6 +23,7 @@ Strike = Callable[[Scene, Random], float]
 ROOMY_BYTES, SMALL_BYTES = 2**30, 2**16
 FULL_SECS = 20.0
 SAVE_SECS = 10.0
+DOCKER_SECS = 30.0
 
 
 class Fault(NamedTuple):
@@ -88,7 +91,8 @@ def database_restarted(scene: Scene, _rng: Random) -> float:
 
 def database_frozen(scene: Scene, _rng: Random) -> float:
     """Connections stay open and nothing answers."""
-    with frozen(family(scene.ground.postgres)):
+    server = scene.ground.postgres
+    with paused(server) if isinstance(server, ContainerServer) else frozen(family(server)):
         time.sleep(8)
     return time.monotonic()
 
@@ -191,6 +195,16 @@ def frozen(processes: list[int]) -> Iterator[None]:
     finally:
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def paused(server: ContainerServer) -> Iterator[None]:
+    """The same for a container, whose processes are not ours to signal."""
+    subprocess.run(["docker", "pause", server.name], check=True, capture_output=True, timeout=DOCKER_SECS)
+    try:
+        yield
+    finally:
+        subprocess.run(["docker", "unpause", server.name], check=True, capture_output=True, timeout=DOCKER_SECS)
 
 
 async def _end_backends(url: str, rng: Random) -> None:
