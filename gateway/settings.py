@@ -89,8 +89,8 @@ class Mqtt(Branch, frozen=True):
         "devices/{device}/readings"
     )
     share: Annotated[
-        str, Meta(description="Shared subscription group of several gateways; empty = a plain subscription.")
-    ] = "gateway"
+        str, Meta(description="Shared subscription group of several gateways; empty = one gateway consumes all.")
+    ] = ""
     client_id: Annotated[str, Meta(description="Stable session name; must differ between gateways.")] = "device-gateway"
     receive_max: Annotated[
         int, Meta(ge=1, le=65535, description="Messages the broker may send before they are acknowledged.")

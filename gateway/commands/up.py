@@ -73,7 +73,7 @@ def localised(settings: Settings, stack: LocalStack, data: Path, *, key: str) ->
         http=replace(settings.http, drain_secs=drain),
         database=replace(settings.database, url=stack.database_url),
         redis=replace(settings.redis, url=stack.redis_url),
-        # One gateway needs no shared subscription; the local broker (rumqttd) panics when a member of one is killed.
+        # Never shared here: the local broker (rumqttd) panics when a member of a shared subscription is killed.
         mqtt=replace(settings.mqtt, url=stack.mqtt_url, share=""),
         auth=replace(settings.auth, admin_key=key),
         spool=replace(settings.spool, dir=str(data / "spool")),

@@ -134,7 +134,6 @@ def scene(servers: Ground, *, workers: int, spool_bytes: int) -> Iterator[Scene]
             "GATEWAY_DATABASE__URL": database._replace(netloc=f"{account}@127.0.0.1:{line.port}").geturl(),
             "GATEWAY_REDIS__URL": servers.valkey.url(),
             "GATEWAY_MQTT__URL": servers.broker.url,
-            "GATEWAY_MQTT__SHARE": "",  # mosquitto 2.0 forgets shared subscriptions when it restarts
             "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
             "GATEWAY_DEVICES__UNKNOWN": "auto",
             "GATEWAY_HTTP__WORKERS": str(workers),
