@@ -5,6 +5,7 @@ With PROMETHEUS_MULTIPROC_DIR set before this module is imported, each process w
 """
 
 import os
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -181,7 +182,8 @@ def samples() -> dict[tuple[str, str], int]:
 
 
 def _registry() -> CollectorRegistry:
-    if MULTIPROC_ENV not in os.environ:
+    folder = os.environ.get(MULTIPROC_ENV)
+    if folder is None or not Path(folder).is_dir():  # gone with a killed main process: what is left are our own values
         return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -45,7 +45,7 @@ def settings(broker: ScriptedBroker, *, receive_max: int = 100) -> Mqtt:
 
 
 async def test_connect_asks_for_a_persistent_session_with_a_window(broker: ScriptedBroker) -> None:
-    async with running(settings(broker, receive_max=321), ScriptedIntake()):
+    async with running(settings(broker, receive_max=321, share="gateway"), ScriptedIntake()):
         connect = broker.peers[0].connect
         assert connect[:7] == b"\x00\x04MQTT\x05"
         assert connect[7] == 0b1100_0000, "user name and password, clean start off, no will"

@@ -107,7 +107,8 @@ def test_the_folder_of_the_metrics_is_emptied_of_metrics_only(tmp_path: Path, mo
 
 
 def test_without_a_folder_one_is_made_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(MULTIPROC_ENV, raising=False)
+    monkeypatch.setenv(MULTIPROC_ENV, "")  # so that what is set here is undone, also where nothing was set before
+    monkeypatch.delenv(MULTIPROC_ENV)
     folder = prepare_metrics(os.environ)
     try:
         assert os.environ[MULTIPROC_ENV] == str(folder)
