@@ -40,8 +40,9 @@ async def broker() -> AsyncIterator[ScriptedBroker]:
         yield one
 
 
-def settings(broker: ScriptedBroker, *, receive_max: int = 100) -> Mqtt:
-    return Mqtt(url=f"mqtt://u:p%40ss@127.0.0.1:{broker.port}", receive_max=receive_max, client_id="gateway-1")
+def settings(broker: ScriptedBroker, *, receive_max: int = 100, share: str = "") -> Mqtt:
+    url = f"mqtt://u:p%40ss@127.0.0.1:{broker.port}"
+    return Mqtt(url=url, receive_max=receive_max, share=share, client_id="gateway-1")
 
 
 async def test_connect_asks_for_a_persistent_session_with_a_window(broker: ScriptedBroker) -> None:
