@@ -15,4 +15,5 @@ def settings_here(config_file: Path | None = None) -> Settings:
     if config_file is None and "GATEWAY_DATABASE__URL" not in os.environ and STACK_ENV.is_file():
         lines = STACK_ENV.read_text().splitlines()
         lent = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        lent["GATEWAY_SPOOL__DIR"] = str(STACK_ENV.parent / "spool")
     return load(config_file, lent | dict(os.environ))
