@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from gateway import settings as config
+from gateway import configuration
 from gateway.commands.ask import DEFAULT_URL, KeyFile, Url
 from gateway.commands.dead_letters import dead_letters_app
 from gateway.commands.registry import device_app, key_app, metric_app
@@ -53,7 +53,7 @@ def up(
     """
     from gateway.commands.up import run_up  # noqa: PLC0415 - heavy imports inside the commands
 
-    run_up(config.load(config_file), data=data, demo_devices=devices if demo else 0)
+    run_up(configuration.load(config_file), data=data, demo_devices=devices if demo else 0)
 
 
 @app.command
@@ -66,7 +66,7 @@ def serve(*, config_file: Annotated[Config, Parameter(name="--config")] = None) 
     """
     from gateway.commands.start import start  # noqa: PLC0415
 
-    start(config.load(config_file))
+    start(configuration.load(config_file))
 
 
 @app.command
@@ -83,7 +83,7 @@ def migrate(
     """
     from gateway.timescale.migrations import migrate as run  # noqa: PLC0415
 
-    database = config.load(config_file).database
+    database = configuration.load(config_file).database
     steps = asyncio.run(
         run(
             database.url,
@@ -106,7 +106,7 @@ def settings(
     config_file: Annotated[Config, Parameter(name="--config")] = None,
 ) -> None:
     """Print every setting with its value, default, and what it does. Secrets are masked."""
-    described = list(config.describe(config.load(config_file)))
+    described = list(configuration.describe(configuration.load(config_file)))
     if json:
         print(msgspec.json.encode([one._asdict() for one in described]).decode())
         return

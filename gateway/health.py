@@ -14,7 +14,7 @@ from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState
 from gateway.timescale.installation import probe
 from gateway.timescale.pool import Pool
-from gateway.web.context import Health
+from gateway.web.parts import Health
 
 SPOOL_MARGIN_BYTES = 2**20
 """A spool with less room than this takes no more traffic."""

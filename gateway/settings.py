@@ -1,22 +1,12 @@
-"""Every setting, once: a frozen typed tree from gateway.toml and GATEWAY_<BRANCH>__<NAME>. Unknown keys fail.
+"""Every setting, once: a frozen typed tree. How it is filled is in configuration.py.
 
 Each field carries its unit in its name and a sentence that `gateway settings` and docs/settings.md print.
 """
 
-import os
-import tomllib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-from gateway.errors import SettingsError
-
-ENV_PREFIX = "GATEWAY_"
-CONFIG_ENV = "GATEWAY_CONFIG"
-SECRETS = frozenset({"auth.admin_key"})
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
@@ -199,63 +189,3 @@ class Settings(Branch, frozen=True):
     retention: Retention = Retention()
     dead_letters: DeadLetters = DeadLetters()
     log: Log = Log()
-
-
-class Described(NamedTuple):
-    """One setting, for people."""
-
-    path: str
-    env: str
-    value: object
-    default: object
-    sentence: str
-
-
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the file (the argument, $GATEWAY_CONFIG, or ./gateway.toml if there), then the environment over it.
-
-    Raises SettingsError with the name of the setting, its value and what is allowed.
-    """
-    tree = _from_file(path, environ)
-    for name, text in environ.items():
-        branch, _, leaf = name.removeprefix(ENV_PREFIX).lower().partition("__")
-        if name.startswith(ENV_PREFIX) and leaf:
-            tree.setdefault(branch, {})[leaf] = text
-    try:
-        return msgspec.convert(tree, Settings, strict=False)
-    except msgspec.ValidationError as exc:
-        raise SettingsError(f"a setting is wrong: {exc}; 'gateway settings' lists them all") from exc
-
-
-def describe(settings: Settings) -> Iterator[Described]:
-    """Yield every setting with its sentence; secrets are masked."""
-    for branch in msgspec.structs.fields(Settings):
-        values = getattr(settings, branch.name)
-        for field in msgspec.structs.fields(branch.type):
-            path = f"{branch.name}.{field.name}"
-            value = getattr(values, field.name)
-            shown = "***" if path in SECRETS and value else value
-            yield Described(path, to_env(path), shown, field.default, _sentence(field.type))
-
-
-def to_env(path: str) -> str:
-    """`http.port` → `GATEWAY_HTTP__PORT`."""
-    return ENV_PREFIX + path.replace(".", "__").upper()
-
-
-def _from_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
-    named = path or (Path(environ[CONFIG_ENV]) if environ.get(CONFIG_ENV) else None)
-    source = named or Path("gateway.toml")
-    if named is None and not source.exists():
-        return {}
-    try:
-        return tomllib.loads(source.read_text())
-    except (OSError, ValueError) as exc:
-        raise SettingsError(f"cannot read the settings file {str(source)!r}: {exc}") from exc
-
-
-def _sentence(annotation: Any) -> str:
-    for meta in reversed(getattr(annotation, "__metadata__", ())):
-        if isinstance(meta, Meta) and meta.description:
-            return meta.description
-    return ""

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from gateway.settings import Settings, load
+from gateway.configuration import load
+from gateway.settings import Settings
 
 STACK_ENV = Path(".local/stack.env")
 """Written by a running `gateway up`: the addresses of its servers."""

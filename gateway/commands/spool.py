@@ -76,7 +76,7 @@ def drain(
 
 async def _drain(settings: Settings, give_up: float) -> int:
     """Return how many messages are left when there is no progress any more."""
-    from gateway.runtime import open_drainer  # noqa: PLC0415 - heavy
+    from gateway.runtime.storage import open_drainer  # noqa: PLC0415 - heavy
 
     async with open_drainer(settings) as drainer:
         rows, since = drainer.waiting().rows, time.monotonic()

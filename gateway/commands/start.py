@@ -5,7 +5,7 @@ import sys
 
 from gateway.errors import SinkUnavailable
 from gateway.pipeline.fallback import reason
-from gateway.runtime import open_runtime
+from gateway.runtime.worker import open_runtime
 from gateway.settings import Settings
 from gateway.timescale.migrations import migrate
 from gateway.workers import serve

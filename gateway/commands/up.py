@@ -13,11 +13,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gateway.commands.start import start
+from gateway.configuration import to_env
 from gateway.errors import StartError
 from gateway.local.launch import Child
 from gateway.local.ports import need_port
 from gateway.local.stack import LocalStack
-from gateway.settings import Settings, to_env
+from gateway.settings import Settings
 
 KEY_BYTES = 32
 READY_SECS = 120.0

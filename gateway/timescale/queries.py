@@ -1,4 +1,7 @@
-"""In: sql/queries.sql. Out: its blocks by name. Never builds SQL from values."""
+"""In: sql/queries/*.sql. Out: their blocks by name. Never builds SQL from values.
+
+"-- name: x" opens a block; comments are for people.
+"""
 
 import re
 from functools import cache
@@ -17,9 +20,14 @@ def sql_dir(package: Path = _PACKAGE) -> Path:
     Raises StartError when there is neither.
     """
     for candidate in (package / "_sql", package.parent / "sql"):
-        if (candidate / "queries.sql").is_file():
+        if (candidate / "queries").is_dir():
             return candidate
     raise StartError(f"the SQL files are missing: neither {package / '_sql'} nor {package.parent / 'sql'} holds them")
+
+
+def read_all(folder: Path) -> str:
+    """Return the text of every file of queries in the folder `sql`."""
+    return "\n".join([path.read_text(encoding="utf-8") for path in sorted((folder / "queries").glob("*.sql"))])
 
 
 def parse(text: str) -> dict[str, str]:
@@ -29,14 +37,14 @@ def parse(text: str) -> dict[str, str]:
     for name, body in zip(pieces[1::2], pieces[2::2], strict=True):
         statement = _COMMENT.sub("", body).strip().removesuffix(";")
         if name in blocks or not statement:
-            raise StartError(f"queries.sql: the block {name!r} {'stands twice' if name in blocks else 'is empty'}")
+            raise StartError(f"sql/queries: the block {name!r} {'stands twice' if name in blocks else 'is empty'}")
         blocks[name] = statement
     return blocks
 
 
 @cache
 def _blocks() -> dict[str, str]:
-    return parse((sql_dir() / "queries.sql").read_text(encoding="utf-8"))
+    return parse(read_all(sql_dir()))
 
 
 def query(name: str) -> str:
@@ -44,4 +52,4 @@ def query(name: str) -> str:
     try:
         return _blocks()[name]
     except KeyError:
-        raise StartError(f"queries.sql has no block {name!r}") from None
+        raise StartError(f"sql/queries has no block {name!r}") from None

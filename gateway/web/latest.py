@@ -15,9 +15,10 @@ from sanic import HTTPResponse, Request
 
 from gateway.errors import BadPayload, BadRequest, NotFound
 from gateway.model import MAX_NAME
-from gateway.web.context import Context, DeviceState, context_of
+from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_reader
 from gateway.web.parameters import device_name, refuse_unknown, require_json
+from gateway.web.parts import DeviceState
 from gateway.web.replies import reply
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z

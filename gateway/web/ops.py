@@ -6,7 +6,8 @@ import orjson
 from sanic import HTTPResponse, Request
 
 from gateway.telemetry import metrics
-from gateway.web.context import Health, context_of
+from gateway.web.context import context_of
+from gateway.web.parts import Health
 from gateway.web.replies import reply
 
 HEALTH_SECS = 3.0

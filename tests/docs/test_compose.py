@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from gateway.admission.auth import Authenticator
+from gateway.configuration import ENV_PREFIX, load
 from gateway.mqtt.address import parse_address
-from gateway.runtime import SystemClock
-from gateway.settings import ENV_PREFIX, Settings, load
+from gateway.runtime.registry import SystemClock
+from gateway.settings import Settings
 from gateway.testing.credentials import MemoryCredentials
 from gateway.web.lifetime import CLOSE_SECS
 from simulator.cli import app as simulator_app

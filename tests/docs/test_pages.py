@@ -15,11 +15,11 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 
 from gateway import wire
 from gateway.cli import app as gateway_app
+from gateway.configuration import load
 from gateway.layouts import Layouts
 from gateway.letters import Letter
 from gateway.model import Receipt
 from gateway.redelivery import Replayed, Run
-from gateway.settings import load
 from gateway.web.latest import parse_query
 from simulator.cli import app as simulator_app
 from tests.docs.pages import PAGES, ROOT, Block, blocks, shell_lines, text_of, words

@@ -11,9 +11,10 @@ from sanic import Sanic
 
 import gateway
 from gateway.commands.ask import KEY_ENV
+from gateway.configuration import CONFIG_ENV, ENV_PREFIX, describe
 from gateway.errors import GatewayError, Reason
 from gateway.mqtt.judge import BAD_TOPIC
-from gateway.settings import CONFIG_ENV, ENV_PREFIX, Settings, describe
+from gateway.settings import Settings
 from gateway.telemetry import metrics
 from gateway.web.app import create_app
 from gateway.web.lifetime import App

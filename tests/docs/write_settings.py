@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.settings import CONFIG_ENV, SECRETS, Described, Settings, describe
+from gateway.configuration import CONFIG_ENV, SECRETS, Described, describe
+from gateway.settings import Settings
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"

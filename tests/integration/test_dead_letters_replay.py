@@ -13,7 +13,7 @@ from gateway.errors import NotFound, SinkUnavailable
 from gateway.letters import Letter, Wanted
 from gateway.model import Principal, Role
 from gateway.redelivery import Redelivery
-from gateway.runtime import open_runtime
+from gateway.runtime.worker import open_runtime
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.devices import Devices
 from gateway.timescale.pool import Pool, open_pool

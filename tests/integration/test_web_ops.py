@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.model import Receipt
 from gateway.settings import Http
 from gateway.web import ops
-from gateway.web.context import Health
+from gateway.web.parts import Health
 from tests.integration.web_server import CLEAN, Door, serving
 
 

@@ -18,7 +18,8 @@ from gateway.redelivery import Redelivery
 from gateway.settings import Http, Settings
 from gateway.testing.receipts import MemoryReceipts
 from gateway.web.app import create_app
-from gateway.web.context import Context, Health, Value
+from gateway.web.context import Context
+from gateway.web.parts import Health, Value
 
 Sanic.test_mode = True  # several apps in one process
 

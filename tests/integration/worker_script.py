@@ -16,7 +16,8 @@ from gateway.model import Receipt
 from gateway.redelivery import Redelivery
 from gateway.settings import Http, Settings
 from gateway.testing.receipts import MemoryReceipts
-from gateway.web.context import Context, Health
+from gateway.web.context import Context
+from gateway.web.parts import Health
 from gateway.workers import serve
 from tests.integration.web_server import CLEAN, FixedClock, NoLetters, ScriptedAuthenticator, ScriptedLive
 

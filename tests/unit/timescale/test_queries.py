@@ -1,4 +1,4 @@
-"""The named blocks of sql/queries.sql, and which of the library's errors mean what."""
+"""The named blocks of sql/queries, and which of the library's errors mean what."""
 
 import re
 import socket
@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import SinkFault, SinkUnavailable, StartError
 from gateway.timescale.pool import Verdict, classify, translated
-from gateway.timescale.queries import parse, query, sql_dir
+from gateway.timescale.queries import parse, query, read_all, sql_dir
 
 PACKAGE = Path(__file__).resolve().parents[3] / "gateway"
 CALL = re.compile(r"\bquery\(([^)]*)\)")
@@ -18,7 +18,7 @@ NAME = re.compile(r'"(\w+)"')
 
 
 def test_every_block_is_used_and_every_use_has_a_block() -> None:
-    blocks = set(parse((sql_dir() / "queries.sql").read_text(encoding="utf-8")))
+    blocks = set(parse(read_all(sql_dir())))
     sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
     used = {name for text in sources for call in CALL.findall(text) for name in NAME.findall(call)}
     assert blocks == used
@@ -48,8 +48,7 @@ def test_the_sql_is_found_in_a_checkout_and_in_an_installed_package(tmp_path: Pa
     with pytest.raises(StartError, match="missing"):
         sql_dir(package)
     for folder in (tmp_path / "sql", package / "_sql"):
-        folder.mkdir()
-        (folder / "queries.sql").touch()
+        (folder / "queries").mkdir(parents=True)
         assert sql_dir(package) == folder
 
 

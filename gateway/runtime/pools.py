@@ -1,0 +1,18 @@
+"""Settings in, connection pools out: each use has its own, so that none waits for another."""
+
+from contextlib import AbstractAsyncContextManager
+
+from gateway.settings import Settings
+from gateway.timescale.pool import Pool, open_pool
+
+
+def named_pool(settings: Settings, name: str, *, size: int) -> AbstractAsyncContextManager[Pool]:
+    """Open a pool whose connections carry this name in pg_stat_activity; nothing is connected yet on return."""
+    database = settings.database
+    return open_pool(
+        database.url,
+        name=name,
+        size=size,
+        connect_timeout=database.connect_timeout_secs,
+        command_timeout=database.read_timeout_secs,
+    )

@@ -1,0 +1,96 @@
+"""What is known of devices, credentials and names, opened; and followed, so that changes are heard within a second."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from gateway.admission.auth import Authenticator
+from gateway.admission.gate import Gate
+from gateway.contracts import Clock
+from gateway.layouts import Layouts
+from gateway.runtime.pools import named_pool
+from gateway.settings import Settings
+from gateway.telemetry import events
+from gateway.timescale.credentials import StoredCredentials
+from gateway.timescale.dictionary import Dictionary
+from gateway.timescale.directory import TimescaleDirectory
+from gateway.timescale.pool import Pool
+from gateway.timescale.revisions import follow
+
+FOLLOW_AGAIN_SECS = 0.5
+
+
+class SystemClock:
+    """`contracts.Clock` of this machine."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return time.time_ns() // 1000
+
+
+class Registry(NamedTuple):
+    """What is known of devices, credentials and names, and who must hear when it changes."""
+
+    pool: Pool
+    clock: Clock
+    layouts: Layouts
+    dictionary: Dictionary
+    directory: TimescaleDirectory
+    authenticator: Authenticator
+    gate: Gate
+
+    def devices_changed(self, names: Collection[str] | None) -> None:
+        """Forget what is cached of these devices; None means all."""
+        self.directory.forget(names)
+        self.gate.forget()
+
+    def ints_declared(self, names: Collection[str]) -> None:
+        """Store the integers of these metrics exactly from now on."""
+        self.layouts.declare_ints(names)
+        self.gate.forget()
+
+
+@asynccontextmanager
+async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
+    """Open the registry; nothing is connected yet on return, so it opens while the database is away."""
+    async with named_pool(settings, "gateway", size=settings.database.read_pool) as pool:
+        clock, layouts, dictionary = SystemClock(), Layouts(), Dictionary(pool)
+        directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
+        credentials = StoredCredentials(pool, clock=clock)
+        authenticator = Authenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
+        gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
+        try:
+            yield Registry(pool, clock, layouts, dictionary, directory, authenticator, gate)
+        finally:
+            await authenticator.close()
+
+
+@asynccontextmanager
+async def following(settings: Settings, registry: Registry) -> AsyncIterator[None]:
+    """Hear of changes that others make to the registry, until left."""
+    async with named_pool(settings, "gateway-revisions", size=1) as pool:
+        follower = asyncio.create_task(_follow(pool, settings, registry), name="revisions.follow")
+        try:
+            yield
+        finally:
+            follower.cancel()
+            await asyncio.wait([follower])
+
+
+async def _follow(pool: Pool, settings: Settings, registry: Registry) -> None:
+    """Follow for ever: a mistake of ours must not let revoked tokens live on, so it begins anew and forgets all."""
+    while True:
+        try:
+            await follow(
+                pool,
+                every_ms=settings.auth.refresh_ms,
+                on_credentials=registry.authenticator.forget,
+                on_devices=registry.devices_changed,
+                on_declared_ints=registry.ints_declared,
+                on_trouble=events.registry_trouble,
+            )
+        except Exception as exc:  # noqa: BLE001
+            events.registry_failed(exc)
+            await asyncio.sleep(FOLLOW_AGAIN_SECS)

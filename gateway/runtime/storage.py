@@ -1,0 +1,106 @@
+"""Where readings go, opened: the live state, the writer, the spool and its drainer. Closed in reverse."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
+from typing import NamedTuple
+
+from gateway.pipeline.breaker import Breaker
+from gateway.pipeline.committer import Committer
+from gateway.pipeline.drainer import Drainer
+from gateway.pipeline.fallback import Fallback
+from gateway.pipeline.spool import SqliteSpool, open_spools
+from gateway.replay import Replay
+from gateway.runtime.pools import named_pool
+from gateway.runtime.registry import Registry, open_registry
+from gateway.settings import Settings
+from gateway.state.keeper import Keeper
+from gateway.state.publisher import Publisher
+from gateway.state.receipts import RedisReceipts, open_receipts
+from gateway.state.store import RedisState, open_state
+from gateway.timescale.deadletters import TimescaleDeadLetters
+from gateway.timescale.installation import site
+from gateway.timescale.latest import TimescaleNewest
+from gateway.timescale.migrations import migrate
+from gateway.timescale.pool import Pool
+from gateway.timescale.writer import Writer
+
+STATE_POOL = 2
+"""Connections on which the state is read while Redis cannot tell it; no ingest and no rebuild waits for them."""
+DRAIN_ROWS = 10_000
+"""Messages of the spool that one COMMIT takes at most."""
+
+
+class Storage(NamedTuple):
+    """Where readings go."""
+
+    state: RedisState
+    answers: RedisReceipts
+    stored: TimescaleNewest
+    keeper: Keeper
+    publisher: Publisher
+    letters: TimescaleDeadLetters
+    breaker: Breaker
+    committer: Committer
+    drainer: Drainer
+    spool: SqliteSpool
+
+
+@asynccontextmanager
+async def open_drainer(settings: Settings) -> AsyncIterator[Drainer]:
+    """Open only what it takes to empty the spools that no running gateway owns."""
+    async with open_registry(settings) as registry, open_storage(settings, "drain", registry) as storage:
+        yield storage.drainer
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings, worker: str, registry: Registry) -> AsyncIterator[Storage]:
+    """Open all of it; it opens while the database, Redis or both are away. Raises StartError."""
+    async with AsyncExitStack() as stack:
+        state = await stack.enter_async_context(open_state(settings.redis))
+        stored = TimescaleNewest(
+            await stack.enter_async_context(named_pool(settings, "gateway-state", size=STATE_POOL))
+        )
+        source = TimescaleNewest(await stack.enter_async_context(named_pool(settings, "gateway-rebuild", size=1)))
+        keeper = await stack.enter_async_context(Keeper(state, source))
+        publisher = await stack.enter_async_context(Publisher(state, settings.redis, on_skip=keeper.note_gap))
+        letters = TimescaleDeadLetters(registry.pool)
+        overwrite = settings.devices.conflict == "overwrite"
+        writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)
+        stack.push_async_callback(writer.close)
+        spools = await stack.enter_async_context(
+            open_spools(settings.spool, worker, layouts=registry.layouts, clock=registry.clock)
+        )
+        keep_secs = settings.http.idempotency_hours * 3600
+        answers = await stack.enter_async_context(open_receipts(settings.redis, keep_secs=keep_secs))
+        probe = _probe(settings, registry.pool, state, answers)
+        breaker = await stack.enter_async_context(Breaker(probe, rng=SystemRandom()))
+        fallback = Fallback(writer, spools.own, breaker)
+        committer = await stack.enter_async_context(
+            Committer(fallback, publisher.publish, limits=settings.queue, slots=settings.database.writer_slots)
+        )
+        replay = Replay(fallback, publisher.publish, letters)
+        drainer = Drainer(
+            [*spools.left, spools.own],  # what others left is older
+            replay.store,
+            bury=replay.bury,
+            busy=lambda: len(committer.batcher) > 0,
+            rng=SystemRandom(),
+            max_rows=DRAIN_ROWS,
+        )
+        await stack.enter_async_context(drainer)
+        breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
+        yield Storage(state, answers, stored, keeper, publisher, letters, breaker, committer, drainer, spools.own)
+
+
+def _probe(settings: Settings, pool: Pool, state: RedisState, answers: RedisReceipts) -> Callable[[], Awaitable[None]]:
+    """Return what tells that the database is there and is ours: its schema up to date, its name known."""
+    database = settings.database
+
+    async def probe() -> None:
+        await migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
+        name = await site(pool)
+        state.belong_to(name)
+        answers.belong_to(name)
+
+    return probe

@@ -1,0 +1,33 @@
+-- The database itself: what it is, and its migrations.
+
+-- What this database is
+
+-- name: ground
+-- Server version, TimescaleDB version and licence (each null where there is none).
+select current_setting('server_version') as postgres,
+       (select extversion from pg_extension where extname = 'timescaledb') as timescale,
+       current_setting('timescaledb.license', true) as licence;
+
+-- Migrations
+
+-- name: has_migration_table
+select to_regclass('schema_migration') is not null;
+
+-- name: create_migration_table
+create table if not exists schema_migration (
+    version int4 primary key,
+    name text not null,
+    sha256 text not null,
+    applied_at timestamptz not null default now(),
+    took_ms int8 not null
+);
+
+-- name: applied_migrations
+select version, name, sha256 from schema_migration order by version;
+
+-- name: insert_migration
+insert into schema_migration (version, name, sha256, took_ms) values ($1, $2, $3, $4);
+
+-- name: try_migration_lock
+-- Never the blocking form: it deadlocks with "create index concurrently".
+select pg_try_advisory_lock($1);
