@@ -152,7 +152,7 @@ class Clock(Branch, frozen=True):
 class Retention(Branch, frozen=True):
     """How long readings are kept."""
 
-    days: Annotated[Count, Meta(description="Readings older than this are refused.")] = 3650
+    days: Annotated[Count, Meta(description="Readings older than this are refused, and stored ones removed.")] = 3650
 
 
 class DeadLetters(Branch, frozen=True):

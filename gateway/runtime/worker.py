@@ -22,6 +22,7 @@ from gateway.state.read import LiveReader
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.letter_purge import purging
 from gateway.timescale.letterbox import LetterBox
+from gateway.timescale.retention import retaining
 from gateway.web.context import Context
 from gateway.workers import worker_index
 
@@ -61,6 +62,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         )
         if not worker_index(worker):
             await stack.enter_async_context(purging(registry.pool, settings.dead_letters))
+            await stack.enter_async_context(retaining(registry.pool, settings.retention))
         letters = LetterBox(registry.pool)
         gc.freeze()  # what is open now stays: the collector need not look at it again
         yield Context(

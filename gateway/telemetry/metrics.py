@@ -114,6 +114,9 @@ letters_purged = Bound(
     Counter("gateway_dead_letters_purged", "Dead letters removed to stay within a limit.", ["limit"]),
 )
 
+chunks_dropped = Counter("gateway_retention_chunks", "Chunks of a hypertable dropped for their age.")
+messages_removed = Counter("gateway_retention_messages", "Messages removed for their age from an ordinary table.")
+
 # -- what waits --------------------------------------------------------------------------------------------------------
 
 queue_rows = Gauge("gateway_queue_rows", "Messages that wait for a COMMIT or are in one.", multiprocess_mode="livesum")

@@ -1,0 +1,23 @@
+-- Readings that are older than retention.days go.
+
+-- name: try_retention_lock
+select pg_try_advisory_lock($1);
+
+-- name: is_hypertable
+-- Only where TimescaleDB is; the table may be older than the extension.
+select exists (
+    select from timescaledb_information.hypertables
+    where hypertable_schema = current_schema() and hypertable_name = 'messages'
+);
+
+-- name: drop_old_chunks
+-- Whole chunks only: a chunk goes once its youngest possible reading is too old.
+select count(*) from drop_chunks('messages', older_than => now() - $1::interval);
+
+-- name: delete_old_messages
+with chosen as (
+    select ctid from messages where time < now() - $1::interval limit $2
+), gone as (
+    delete from messages m using chosen c where m.ctid = c.ctid returning 1
+)
+select count(*) from gone;
