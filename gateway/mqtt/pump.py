@@ -7,6 +7,7 @@ overridden here takes receiving from 30 to 14 µs a message. Whatever is not a p
 
 import asyncio
 import ssl
+from abc import ABC, abstractmethod
 from typing import Any
 
 import aiomqtt
@@ -20,7 +21,7 @@ PACKETS_PER_WAKE = 64
 _CHUNK_BYTES = 2**16
 
 
-class Pump(aiomqtt.Client):
+class Pump(aiomqtt.Client, ABC):
     """A client whose messages go to `received` as they are parsed, in the event loop, without a queue."""
 
     def __init__(self, hostname: str, port: int, **options: Any) -> None:
@@ -40,9 +41,9 @@ class Pump(aiomqtt.Client):
         self._receive = self._client._sock_recv
         self._client._sock_recv = self._buffered  # type: ignore[assignment,method-assign]
 
+    @abstractmethod
     def received(self, topic: bytes, payload: bytes, *, qos: int, mid: int, properties: Any) -> None:
         """Take a message; `properties` are paho's, or None. Must neither wait nor raise."""
-        raise NotImplementedError
 
     def pause(self) -> None:
         """Read no more: TCP holds the broker back. Longer than twice the keepalive costs the connection."""

@@ -1,13 +1,10 @@
 """The MQTT door with real brokers: nothing acknowledged is lost, nothing unacknowledged is forgotten."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
-from typing import NamedTuple
 from uuid import uuid4
 
-import aiomqtt
 import msgspec
 import pytest
 
@@ -15,8 +12,7 @@ from gateway.errors import BadPayload, Overloaded, SinkUnavailable
 from gateway.local.broker import BrokerServer
 from gateway.local.ports import free_port
 from gateway.model import Receipt
-from gateway.settings import Mqtt
-from tests.ground.mosquitto import Limits, Mosquitto
+from tests.ground.mosquitto import Mosquitto
 from tests.mqtt_ground.parts import (
     CLEAN,
     DEADLINE_SECS,
@@ -28,40 +24,11 @@ from tests.mqtt_ground.parts import (
     device_client,
     failing,
     poisonous,
-    publish,
     receipt,
     running,
     until,
 )
-
-V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
-
-
-class Site(NamedTuple):
-    """A broker, and names of this test's own on it."""
-
-    url: str
-    device_url: str
-    device_version: aiomqtt.ProtocolVersion
-    name: str
-    share: str
-    """A group, but not on rumqttd: 0.20 panics when the only member of a group leaves with messages unacknowledged."""
-
-    @property
-    def topic(self) -> str:
-        return f"{self.name}/d1/readings"
-
-    def settings(self, *, receive_max: int = 1000) -> Mqtt:
-        return Mqtt(
-            url=self.url,
-            topic=f"{self.name}/{{device}}/readings",
-            share=self.share,
-            client_id=f"gateway-{self.name}",
-            receive_max=receive_max,
-        )
-
-    async def publish(self, *bodies: bytes, qos: int = 1) -> None:
-        await publish(self.device_url, self.topic, bodies, qos=qos, version=self.device_version)
+from tests.mqtt_ground.sites import V311, Site, comes_again, numbered, on
 
 
 @pytest.fixture(scope="session")
@@ -82,24 +49,6 @@ def site(request: pytest.FixtureRequest) -> Site:
         return Site(broker.url(), broker.device_url(), V311, name, share="")
     assert isinstance(broker, Mosquitto)
     return on(broker, name)
-
-
-def on(broker: Mosquitto, name: str) -> Site:
-    return Site(broker.url, broker.url, V5, name, share=name)
-
-
-def numbered(count: int) -> list[bytes]:
-    return [b"%06d" % number for number in range(count)]
-
-
-async def comes_again(site: Site) -> list[bytes]:
-    """Everything that the broker still holds for the session: a mark is published and waited for."""
-    mark = uuid4().hex.encode()
-    intake = ScriptedIntake()
-    async with running(site.settings(), intake):
-        await site.publish(mark)
-        await until(lambda: mark in intake.stored)
-    return [body for body in intake.stored if body != mark]
 
 
 async def test_messages_arrive_in_order_and_are_not_sent_again(site: Site) -> None:
@@ -260,95 +209,3 @@ async def test_devices_get_their_receipts(site: Site) -> None:
                 assert msgspec.json.decode(answer.payload, type=Receipt) == CLEAN
             else:
                 assert msgspec.json.decode(answer.payload) == {"code": "bad_payload", "detail": "not JSON"}
-
-
-async def test_a_retained_message_is_stored_once_over_reconnects(mosquitto: Mosquitto) -> None:
-    site = on(mosquitto, f"t{uuid4().hex[:8]}")
-    async with device_client(site.url, client_id=f"device-{site.name}") as device:
-        await device.publish(site.topic, b"kept by the broker", qos=1, retain=True)
-    plain = site._replace(share="").settings()
-    intake = ScriptedIntake()
-    async with running(plain, intake):
-        await until(lambda: intake.stored == [b"kept by the broker"])
-    for number in range(2):
-        mark = b"mark %d" % number
-        async with running(plain, intake):
-            await site.publish(mark)
-            await until(lambda: mark in intake.stored)  # noqa: B023 -- awaited before the next turn
-    assert intake.stored.count(b"kept by the broker") == 1
-
-
-async def test_nothing_is_lost_over_restarts_of_the_broker(start_mosquitto: Callable[[Limits], Mosquitto]) -> None:
-    broker = start_mosquitto(Limits())
-    site = on(broker, "fleet")
-    intake = ScriptedIntake(_slowly)
-    acknowledged: set[bytes] = set()
-    async with running(site.settings(receive_max=50), intake) as consumer:
-        publishing = asyncio.create_task(_publish_through(site, numbered(600), acknowledged), name="publisher")
-        for round_ in range(3):
-            await until(lambda: len(acknowledged) >= 150 * (round_ + 1))  # noqa: B023 -- awaited before the next turn
-            await asyncio.to_thread(broker.stop)
-            await until(lambda: not consumer.connected)
-            broker.start()
-        await publishing
-        await until(lambda: set(intake.stored) >= acknowledged, "every message the broker took is stored")
-        await until(lambda: consumer.connected)
-    assert len(acknowledged) == 600
-    assert await comes_again(site) == []
-
-
-async def test_it_comes_back_when_the_broker_was_killed(start_mosquitto: Callable[[Limits], Mosquitto]) -> None:
-    broker = start_mosquitto(Limits())
-    site = on(broker, "fleet")
-    intake = ScriptedIntake()
-    async with running(site.settings(), intake) as consumer:
-        for body in (b"one", b"two"):
-            await site.publish(body)
-            await until(lambda: body in intake.stored)  # noqa: B023 -- awaited before the next turn
-            broker.kill()
-            await until(lambda: not consumer.connected)
-            assert consumer.last_error is not None
-            broker.start()
-            await until(lambda: consumer.connected)
-
-
-async def test_two_gateways_share_and_one_takes_over(mosquitto: Mosquitto) -> None:
-    site = on(mosquitto, f"t{uuid4().hex[:8]}")
-    first, second = ScriptedIntake(), ScriptedIntake()
-    other = msgspec.structs.replace(site.settings(), client_id=f"other-{site.name}")
-    bodies = numbered(100)
-    async with running(other, second), running(site.settings(), first):
-        await site.publish(*bodies)
-        await until(lambda: len(first.stored) + len(second.stored) == 100)
-    assert first.stored
-    assert second.stored
-    assert sorted(first.stored + second.stored) == bodies
-
-
-async def test_two_gateways_with_one_client_id_are_told_so(mosquitto: Mosquitto) -> None:
-    site = on(mosquitto, f"t{uuid4().hex[:8]}")
-    async with running(site.settings(), ScriptedIntake()) as first:
-        async with running(site.settings(), ScriptedIntake()):
-            await until(lambda: first.last_error is not None)
-            assert "Session taken over; mqtt.client_id" in (first.last_error or "")
-        await until(lambda: first.connected)
-
-
-async def _slowly(_body: bytes) -> Receipt:
-    await asyncio.sleep(0.01)
-    return CLEAN
-
-
-async def _publish_through(site: Site, bodies: list[bytes], acknowledged: set[bytes]) -> None:
-    """Publish all, again and again where the broker went away, noting what it has acknowledged."""
-    deadline = time.monotonic() + 3 * DEADLINE_SECS
-    while len(acknowledged) < len(bodies):
-        assert time.monotonic() < deadline
-        try:
-            async with device_client(site.device_url, client_id="publisher") as client:
-                for body in bodies:
-                    if body not in acknowledged:
-                        await client.publish(site.topic, body, qos=1, timeout=2)
-                        acknowledged.add(body)
-        except aiomqtt.MqttError:
-            await asyncio.sleep(0.02)
