@@ -14,6 +14,7 @@ import orjson
 
 from simulator.bench import parts
 from simulator.bench.database import Database
+from simulator.bench.filling import Filling
 from simulator.bench.gateway import Gateway
 from simulator.bench.machine import describe
 from simulator.bench.meter import Meter
@@ -35,6 +36,8 @@ _BACK_MS = 50 * 60 * 1_000
 """How far before now the times of readings begin: new enough for any gateway, with room for all the rounds."""
 _APART_US = 120_000_000
 """Between the times of two setups of the yardstick."""
+_APART_MS = 60_000
+"""Between the times of what the table is filled with and of what is sent."""
 _UNAUTHORIZED = 401
 
 
@@ -54,6 +57,7 @@ class Bench:
         self._command = command
         self._say = say
         self._start_ms = time.time_ns() // 1_000_000 - _BACK_MS
+        self._filling = Filling(self._url, before_us=(self._start_ms - _APART_MS) * 1_000, say=say)
         self._stopped = False
         self._window: Window | None = None
 
@@ -102,6 +106,7 @@ class Bench:
                 f"  COPY {setup.rows:,} rows × {setup.width}, {setup.connections} conn: {copied.rate:,.0f} readings/s"
             )
         for runner in runners:
+            await self._filling.reach(runner.workload.fill, width=runner.workload.form.width)
             load = await meter.load(runner, self._next_window(self._work.seconds))
             if self._stopped:
                 return

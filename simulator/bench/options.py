@@ -24,7 +24,7 @@ class WorkOptions:
     """What is measured, and for how long."""
 
     workloads: str = ALL
-    """Names, with commas between them."""
+    """Names, with commas between them; or how the cost of a reading grows: devices, batches, rows (of the table)."""
     seconds: float = 8
     """Of each workload in each round; each setup of the yardstick takes a quarter of it."""
     rounds: int = 3
@@ -36,7 +36,8 @@ class WorkOptions:
             raise UsageError(f"--seconds must be from {_MIN_SECONDS:g} to {_MAX_SECONDS:g}.")
         if not 1 <= self.rounds <= _MAX_ROUNDS:
             raise UsageError(f"--rounds must be from 1 to {_MAX_ROUNDS}.")
-        pick(self.workloads)
+        if self.rounds > 1 and any(workload.fill for workload in self.picked):
+            raise UsageError("rows fills the table as it goes, so it can be measured once only: add --rounds 1.")
 
     @property
     def picked(self) -> tuple[Workload, ...]:

@@ -7,6 +7,7 @@ import orjson
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from simulator.bench.parts import Part
 from simulator.bench.results import CopyRound, LoadRound, Results, Spread
 from simulator.bench.sheets import NOT_TOLD, Sheet, extent, figure, middle, millis
 from simulator.bench.workloads import WORKLOADS, Workload
@@ -16,6 +17,9 @@ _MIB = 2**20
 _BUSY = 0.9
 """Of a core: above it the generator may well be the limit."""
 _MAX_FAULTS = 4
+_OURS: tuple[Part, ...] = ("gateway", "database", "redis")
+_BAR, _LONGEST_BAR = 5, 15
+"""Characters: of the first step of a growth, and at most."""
 
 
 class Report:
@@ -74,7 +78,7 @@ class Report:
         )
         speed = Sheet(
             "Speed (closed loop: capacity, and the time an answer took at capacity)",
-            ("", "workload", "readings/s", "range", "requests/s", "p50 ms", "p99 ms", "p99.9", "× COPY"),
+            ("", "workload", "readings/s", "range", "calls/s", "p50 ms", "p99 ms", "p99.9", "× COPY"),
             [_speed_row(results, workload) for workload in results.workloads()],
             words=2,
         )
@@ -86,7 +90,13 @@ class Report:
             ),
             [_cost_row(results.of(workload.name)) for workload in results.workloads()],
         )  # fmt: skip
-        return [sheet for sheet in (yardstick, speed, costs) if sheet.rows]
+        growth = Sheet(
+            "Growth (CPU seconds of gateway, database and Redis for a million readings)",
+            ("", "workload", "readings/s", "gateway", "database", "redis", "together", "× first", ""),
+            _growth_rows(results),
+            words=2,
+        )
+        return [sheet for sheet in (yardstick, speed, costs, growth) if sheet.rows]
 
     def notes(self) -> list[str]:
         """Return what a reader of the figures has to know."""
@@ -111,9 +121,7 @@ class Report:
             if share is not None:
                 found.append(f"{name}: {what}: {share:.0%} of W3")
         if any(workload.door == "mqtt" for workload in results.workloads()):
-            found.append(
-                "W4, W4b: requests/s are messages committed; the times are the broker's PUBACK, not the COMMIT"
-            )
+            found.append("W4, W4b: calls/s are messages committed; the times are the broker's PUBACK, not the COMMIT")
         if any(not workload.ingests for workload in results.workloads()):
             found.append("W5, W5k: readings/s are devices whose state was read, whatever number of metrics that holds")
         return found
@@ -188,6 +196,28 @@ def _cost_row(rounds: list[LoadRound]) -> tuple[str, ...]:
         middle(load.resident / _MIB or None for load in rounds),
         middle((load.grown / load.stored if load.stored else None for load in rounds), 1),
     )
+
+
+def _growth_rows(results: Results) -> list[tuple[str, ...]]:
+    """Each step of a growth beside the first one that was measured, with a bar as long as its cost."""
+    first: dict[str, float] = {}
+    rows = []
+    for workload in results.workloads():
+        rounds = results.of(workload.name)
+        parts = [_cost_of(rounds, part) for part in _OURS]
+        if not workload.family or None in parts:
+            continue
+        together = sum(part or 0.0 for part in parts)
+        times = together / first.setdefault(workload.family, together)
+        rate = middle(load.rate for load in rounds)
+        cells = [figure(cost, 2) for cost in (*parts, together, times)]
+        rows.append((workload.name, workload.title, rate, *cells, "█" * min(_LONGEST_BAR, round(times * _BAR))))
+    return rows
+
+
+def _cost_of(rounds: list[LoadRound], part: Part) -> float | None:
+    spread = Spread.of(cost for load in rounds if (cost := load.per_million(load.cpu.get(part, 0.0))) is not None)
+    return None if spread is None or any(part not in load.cpu for load in rounds) else spread.median
 
 
 def _copy_summary(results: Results, setup: Setup) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Workload:
     connections: int
     repeats: bool = False
     dashboards: int = 0
+    family: str = ""
+    """Which growth it is a step of, if it is one; the first of a family is what the others are compared with."""
+    fill: int = 0
+    """Rows that the gateway's table must hold before it is measured."""
 
     @property
     def ingests(self) -> bool:
@@ -69,10 +73,24 @@ class Workload:
         return self.form.readings if self.ingests else self.form.devices if self.door == "states" else 1
 
 
+def _short(number: int) -> str:
+    """`100_000` → `100k`."""
+    for unit, size in (("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number // size}{unit}"
+    return str(number)
+
+
 _ONE = Form(devices=1_000, per_post=1, messages=1, metrics=5)
 _RUN = Form(devices=1_000, per_post=1, messages=20, metrics=5)
 _BULK = Form(devices=1_000, per_post=100, messages=1, metrics=10)
 _FLAT = Form(devices=1_000, per_post=100, messages=1, metrics=10, flat=True)
+_FLEETS = (100, 1_000, 10_000, 100_000)
+"""Devices; ten times as many series."""
+_BATCHES = ((1, 64), (10, 64), (100, 16), (1_000, 8), (10_000, 2))
+"""Messages of a post, and connections."""
+_FILLS = (0, 5_000_000, 50_000_000)
+"""Rows."""
 
 WORKLOADS = {
     workload.name: workload
@@ -87,15 +105,53 @@ WORKLOADS = {
         Workload(name="W5k", title="1,000 states, 2 conn", form=_BULK, connections=2, door="states"),
         Workload(name="W6", title="W3 + 2,000 states/s", form=_BULK, connections=16, dashboards=2_000),
         Workload(name="W7", title="W3, all duplicates", form=_BULK, connections=16, repeats=True),
+        *(
+            Workload(
+                name=f"D{_short(devices)}",
+                title=f"{devices:,} devices",
+                form=Form(devices=devices, per_post=100, messages=1, metrics=10),
+                connections=16,
+                family="devices",
+            )
+            for devices in _FLEETS
+        ),
+        *(
+            Workload(
+                name=f"B{_short(messages)}",
+                title=f"{messages:,} × 10, {connections} conn",
+                form=Form(devices=10_000, per_post=messages, messages=1, metrics=10),
+                connections=connections,
+                family="batches",
+            )
+            for messages, connections in _BATCHES
+        ),
+        *(
+            Workload(
+                name=f"R{_short(rows)}",
+                title=f"on {rows:,} rows",
+                form=_BULK,
+                connections=16,
+                family="rows",
+                fill=rows,
+            )
+            for rows in _FILLS
+        ),
     )
 }
-ALL = ",".join(WORKLOADS)
+ALL = ",".join(name for name, workload in WORKLOADS.items() if not workload.family)
+FAMILIES = tuple(dict.fromkeys(workload.family for workload in WORKLOADS.values() if workload.family))
 
 
 def pick(names: str) -> tuple[Workload, ...]:
-    """Return the workloads named, with commas between them, in their usual order. Raises UsageError."""
+    """Return the workloads named, by name or family, with commas between them, in their usual order.
+
+    Raises UsageError.
+    """
     wanted = {name.strip() for name in names.split(",")} - {""}
-    unknown = sorted(wanted - WORKLOADS.keys())
+    unknown = sorted(wanted - WORKLOADS.keys() - set(FAMILIES))
     if unknown or not wanted:
-        raise UsageError(f"--workloads takes names out of {ALL}; {', '.join(unknown) or 'nothing'} is not among them.")
-    return tuple(workload for name, workload in WORKLOADS.items() if name in wanted)
+        known = f"{ALL}, {', '.join(FAMILIES)}"
+        raise UsageError(
+            f"--workloads takes names out of {known}; {', '.join(unknown) or 'nothing'} is not among them."
+        )
+    return tuple(workload for name, workload in WORKLOADS.items() if wanted & {name, workload.family})

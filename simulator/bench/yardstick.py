@@ -39,7 +39,7 @@ class Setup:
 
 def setups(workloads: Sequence[Workload]) -> list[Setup]:
     """Return what to measure beside these workloads: rows as wide, of as many devices."""
-    forms = {workload.form.width: workload.form for workload in workloads if workload.ingests}
+    forms = {workload.form.width: workload.form for workload in reversed(workloads) if workload.ingests}
     return [
         Setup(width, form.devices, form.series // form.devices, rows, connections)
         for width, form in sorted(forms.items())

@@ -175,3 +175,16 @@ def test_figures_that_are_not_there() -> None:
 def test_a_shown_command_holds_no_passwords() -> None:
     given = ["bench", "--database", "postgresql://u:secret@h/d", "--mqtt=mqtt://u:secret@h", "--json", "a b.json"]
     assert shown_command(given) == "simulator bench --database … --mqtt=… --json 'a b.json'"
+
+
+def test_growth_is_told_beside_the_first_step_of_its_kind() -> None:
+    cheap = {"gateway": 0.2, "database": 0.2, "redis": 0.1}
+    dear = {"gateway": 0.3, "database": 0.4, "redis": 0.3}
+    loads = [load("W3", 1_000_000, cpu=cheap), load("D100", 1_000_000, cpu=cheap), load("D100k", 1_000_000, cpu=dear)]
+    growth = Report(results(*loads)).sheets()[-1]
+    assert [row[0] for row in growth.rows] == ["D100", "D100k"]
+    assert [row[6:] for row in growth.rows] == [("0.50", "1.00", "█" * 5), ("1.00", "2.00", "█" * 10)]
+
+
+def test_growth_without_the_cost_of_a_part_is_not_told() -> None:
+    assert "Growth" not in printed(Report(results(load("D100", 1_000_000))))
