@@ -1,8 +1,10 @@
 """The `simulator` command: arguments in, exit code out. Each command's code is imported when it is asked for.
 
-Exit codes: 0 all is well; 1 a reading was lost, doubled, altered or wrongly shown; 2 it could not be run as asked.
+Exit codes: 0 all is well; 1 a reading was lost, doubled, altered or wrongly shown, or an answer was wrong; 2 it could
+not be run as asked.
 """
 
+import os
 import sys
 
 from cyclopts import App
@@ -20,10 +22,17 @@ app.command(
     "simulator.command:run",
     name="run",
     help_epilogue="Examples:\n\n"
+    "    simulator run smoke\n\n"
+    "    simulator run smart-city-10k --rate 50000 --workers 2 --ledger city.ledger\n\n"
     "    simulator run --devices 1000 --rate 20000 --transport mixed --seconds 20\n\n"
     "    simulator run --rate 150000 --batch 1000 --transport http --no-verify\n\n"
     "    simulator run --database postgresql://localhost/gateway --json out.json",
 )
+app.command("simulator.shows:scenarios", name="scenarios")
+app.command("simulator.shows:schema", name="schema")
+app.command("simulator.shows:payloads", name="payloads")
+app.command("simulator.shows:verify", name="verify")
+app.command("simulator.shows:remove", name="remove")
 app.command("simulator.demo:demo", name="demo")
 app.command("simulator.bench.command:bench", name="bench")
 
@@ -35,3 +44,6 @@ def main() -> None:
     except SimulatorError as error:
         Console(stderr=True).print(str(error), style="bold red", highlight=False, markup=False)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read what we print has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

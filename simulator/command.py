@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from pathlib import Path
 
 import uvloop
 from rich.console import Console
@@ -12,33 +13,46 @@ from simulator.live import Watcher
 from simulator.options import RunOptions
 from simulator.report import Report
 from simulator.run import Run
+from simulator.screen import to_screen
 
 
-def run(options: RunOptions = RunOptions()) -> int:  # noqa: B008 - frozen
-    """Offer a load at a steady rate, then verify that every acknowledged reading is stored exactly once.
+def run(scenario: str | None = None, /, options: RunOptions = RunOptions()) -> int:  # noqa: B008 - frozen
+    """Offer a load, then verify that every acknowledged reading is stored exactly once, and every refusal right.
 
     The schedule does not wait for answers (an open loop), and latency counts from the time at which a reading should
     have been sent. Ctrl-C stops sending and goes on to the verdict; a second one ends at once.
 
-    Exit codes: 0 all is well; 1 something was lost, doubled, altered or wrongly shown; 2 it could not be run as asked.
+    Exit codes: 0 all is well; 1 something was lost, doubled, altered, wrongly shown or wrongly answered; 2 it could not
+    be run as asked.
+
+    Parameters
+    ----------
+    scenario
+        Name of a scenario (see simulator scenarios), or a TOML file; the options change it. Without one: numbers at a
+        steady rate.
     """
-    report = uvloop.run(_run(options))
-    Console().print(report.to_screen(), highlight=False)
+    report = uvloop.run(_run(scenario, options))
+    Console().print(to_screen(report), highlight=False)
     if options.verdict.json is not None:
-        try:
-            options.verdict.json.write_bytes(report.to_json())
-        except OSError as error:
-            raise UsageError(f"The report cannot be written to {options.verdict.json}: {error}.") from error
+        write_report(report, options.verdict.json)
     return report.exit_code
 
 
-async def _run(options: RunOptions) -> Report:
+def write_report(report: Report, path: Path) -> None:
+    """Write the report for programs. Raises UsageError."""
+    try:
+        path.write_bytes(report.to_json())
+    except OSError as error:
+        raise UsageError(f"The report cannot be written to {path}: {error}.") from error
+
+
+async def _run(scenario: str | None, options: RunOptions) -> Report:
     console = Console(stderr=True)
-    run = Run(options, options.load.scenario(now_ms=time.time_ns() // 1_000_000))
+    run = Run(options, options.plan(scenario, now_ms=time.time_ns() // 1_000_000))
     _stop_on_signals(run, console)
 
     def verifying() -> None:
-        if options.verdict.verify:
+        if options.verdict.source != "none":
             console.print("sent; verifying", style="dim")
 
     return await run.execute(Watcher(console, clock=time.monotonic).watch, on_sent=verifying)

@@ -84,7 +84,7 @@ class _Story:
             start_ms=0,
             step_ms=step_ms,
         )
-        self._encoder = Encoder(Fleet("demo", 1, DEMO), self._lane, shape="values")
+        self._encoder = Encoder(Fleet("demo", 1, DEMO), self._lane, shapes=("values",))
         self._base = time.time_ns() // 1_000_000 // step_ms * devices
         self._pace = Pace(self._lane.rate, _FOR_EVER, patience=every, clock=time.monotonic)
 

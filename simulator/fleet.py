@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from simulator.devices.metrics import Ints, Metric
+from simulator.chance import Ints
+from simulator.devices.metrics import Metric
 
 
 @dataclass(frozen=True, slots=True)

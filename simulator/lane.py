@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from simulator.devices.metrics import Ints
+from simulator.chance import Ints
 
 Transport = Literal["http", "mqtt"]
 _Number = TypeVar("_Number", int, Ints)

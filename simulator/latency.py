@@ -5,6 +5,7 @@ for the live line; percentiles of an HDR histogram are too slow to take while a 
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
@@ -35,11 +36,26 @@ class Latencies:
         self._histogram = HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
         self._recent: list[float] = []
 
-    def record(self, seconds: float) -> None:
-        """Take in one sample."""
+    def record(self, seconds: float, *, recent: bool = True) -> None:
+        """Take in one sample; without `recent` it is not kept for `take_recent`."""
         self._histogram.record_value(min(max(int(seconds * _US), _LOWEST_US), _HIGHEST_US))
-        if len(self._recent) < _MAX_RECENT:
+        if recent and len(self._recent) < _MAX_RECENT:
             self._recent.append(seconds)
+
+    def add(self, other: Self) -> None:
+        """Take in the samples of another, but for its recent ones."""
+        self._histogram.add(other._histogram)
+
+    def encode(self) -> bytes:
+        """Return the samples as HDR histograms are exchanged: compressed, in Base64."""
+        return bytes(self._histogram.encode())
+
+    @classmethod
+    def decode(cls, text: bytes) -> Self:
+        """Return what `encode` was given."""
+        latencies = cls()
+        latencies._histogram.decode_and_add(text)
+        return latencies
 
     def take_recent(self) -> list[float]:
         """Return the samples since the last call, at most 200,000, in seconds."""

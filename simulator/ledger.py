@@ -2,13 +2,14 @@
 
 What a post holds follows from its number (`lane`), so nothing else has to be kept: ten million readings in posts of
 fifty take 200 KB. The ledger never forgets and never guesses: a post without an answer stays `SENT`, and may be
-stored or not.
+stored or not. Where it is kept, in memory or in files, is `books`' business.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
+from mmap import mmap
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,18 @@ class Outcome(IntEnum):
 class Ledger:
     """The account of one lane."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        *,
+        outcomes: bytearray | mmap | None = None,
+        refused: Iterable[int] = (),
+        keep_refused: Callable[[bytes], object] = len,
+    ) -> None:
+        """Begin anew, or go on with the outcomes and refused readings of before.
+
+        `keep_refused` is given the readings refused, as int64, before the post they belong to is settled.
+        """
         self.lane = lane
         self.codes: Counter[str] = Counter()
         """Refused readings by the gateway's code."""
@@ -42,9 +54,10 @@ class Ledger:
         """Acknowledged posts by where the gateway says they are: `db`, `spool`, or `broker`."""
         self.faults: Counter[str] = Counter()
         """Answers that cannot be right, by what is wrong with them; their posts stay `SENT`."""
-        self._outcomes = bytearray(lane.posts)
-        self._refused_readings = array("q")
-        self._posts = [0] * len(Outcome)
+        self._outcomes = bytearray(lane.posts) if outcomes is None else outcomes
+        self._refused_readings = array("q", refused)
+        self._keep_refused = keep_refused
+        self._posts: list[int] = np.bincount(self.outcomes, minlength=len(Outcome)).tolist()
 
     @property
     def sent(self) -> int:
@@ -96,7 +109,9 @@ class Ledger:
         """Note that a post is stored but for some readings, numbered message in the post x metrics + metric."""
         self.codes += codes
         first = post * self.lane.readings
-        self._refused_readings.extend(first + reading for reading in refused)
+        numbers = array("q", [first + reading for reading in refused])
+        self._keep_refused(numbers.tobytes())
+        self._refused_readings.extend(numbers)
         self._settle(post, Outcome.PARTLY)
 
     def _settle(self, post: int, outcome: Outcome) -> None:

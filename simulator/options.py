@@ -3,17 +3,20 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
+from msgspec.structs import replace
 
-from simulator.encode import Shape
+from simulator.catalogue import find
 from simulator.errors import UsageError
-from simulator.scenario import Mix, Scenario, run_id
+from simulator.overrides import Mix, Overrides, overridden, plain
+from simulator.plan import Plan
+from simulator.scenario import Scenario, Shape, run_id
 
 DEFAULT_KEY_FILE = Path(".local/admin.key")
 KEY_VARIABLE = "SIMULATOR_KEY"
-_MAX_CONNECTIONS = 1_000
+Verify = Literal["database", "api", "none"]
 
 _LOAD = Group("Load", sort_key=0)
 _TARGET = Group("Where to", sort_key=1)
@@ -56,83 +59,114 @@ def _one_word(text: str, *, where: str) -> str:
 @Parameter(name="*", group=_LOAD)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """What is sent, and how fast."""
+    """What is sent, and how fast. Without a scenario the defaults in brackets hold; with one its own."""
 
-    devices: int = 1_000
-    """Devices that report."""
-    rate: float = 20_000
-    """Readings offered a second, over all transports."""
-    seconds: float = 20
-    """How long they are offered."""
-    transport: Mix = "mixed"
-    """How they are sent; mixed gives half of the devices to each."""
-    batch: int = 50
-    """Readings in a request, of several devices."""
+    devices: int | None = None
+    """Devices that report, over all fleets [1,000]."""
+    rate: float | None = None
+    """Readings offered a second, over all fleets and transports [20,000]."""
+    seconds: float | None = None
+    """How long they are offered [20]."""
+    transport: Mix | None = None
+    """How they are sent; mixed gives half of the devices to each [mixed]."""
+    batch: int | None = None
+    """Readings in a request, of several devices [50]."""
     publish_batch: int | None = None
-    """Readings in an MQTT publish, of one device [default: as --batch]."""
-    metrics: int = 5
-    """Numbers each device reports."""
+    """Readings in an MQTT publish, of one device [as --batch]."""
+    metrics: int | None = None
+    """Numbers each device reports; not with a scenario [5]."""
     mixed_kinds: bool = False
-    """Add a bool and a text to them."""
-    shape: Shape = "values"
-    """How bodies are written; see the documentation of the API."""
-    seed: int = 1
-    """Decides every value."""
+    """Add a bool and a text to them; not with a scenario."""
+    shape: Shape | None = None
+    """How bodies are written; see the documentation of the API [values]."""
+    seed: int | None = None
+    """Decides every value and every fault [1]."""
     run: str | None = None
-    """Name of the run, part of the devices' names [default: from the time]."""
+    """Name of the run, part of the devices' names [from the time]."""
     start_ms: int | None = None
-    """Time of the first readings, in ms since 1970 [default: now]. With --run and --seed it decides every byte."""
-    connections: int = 16
-    """HTTP connections; each has one request on the way."""
-    mqtt_connections: int = 4
-    """MQTT connections."""
-    window: int = 1_000
-    """MQTT messages on the way on each connection."""
-    give_up: float = 60
-    """Seconds after which a post is neither started nor sent again."""
+    """Time of the first readings, in ms since 1970 [now]. With --run and --seed it decides every byte."""
+    connections: int | None = None
+    """HTTP connections; each has one request on the way [16]."""
+    mqtt_connections: int | None = None
+    """MQTT connections [4]."""
+    window: int | None = None
+    """MQTT messages on the way on each connection [1,000]."""
+    give_up: float | None = None
+    """Seconds after which a post is neither started nor sent again [60]."""
+    workers: int = 1
+    """Processes that send; the devices are shared among them."""
 
-    def __post_init__(self) -> None:
-        """Raise UsageError, in a sentence, for what makes no sense."""
-        for name, count in (("connections", self.connections), ("mqtt-connections", self.mqtt_connections)):
-            if not 1 <= count <= _MAX_CONNECTIONS:
-                raise UsageError(f"--{name} must be from 1 to {_MAX_CONNECTIONS:,}.")
-        if not 1 <= self.window <= 65_535:  # noqa: PLR2004 - packet identifiers have 16 bits
-            raise UsageError("--window must be from 1 to 65,535.")
-        if self.give_up < 0:
-            raise UsageError("--give-up must not be negative.")
+    def scenario(self, name: str | None) -> Scenario:
+        """Return the scenario of this name, or the plain one, with what these options say. Raises UsageError."""
+        asked = Overrides(
+            devices=self.devices, rate=self.rate, seconds=self.seconds, transport=self.transport, batch=self.batch,
+            publish_batch=self.publish_batch, shape=self.shape, seed=self.seed, connections=self.connections,
+            mqtt_connections=self.mqtt_connections, window=self.window, give_up=self.give_up,
+        )  # fmt: skip
+        if name is None:
+            return overridden(plain(metrics=self.metrics, mixed_kinds=self.mixed_kinds), asked)
+        if self.metrics is not None or self.mixed_kinds:
+            raise UsageError(
+                "--metrics and --mixed-kinds are for runs without a scenario: its models say what is sent."
+            )
+        return overridden(find(name), asked)
 
-    def scenario(self, *, now_ms: int) -> Scenario:
+    def plan(self, name: str | None = None, *, now_ms: int) -> Plan:
         """Return the run these options describe. Raises UsageError."""
-        start_ms = now_ms if self.start_ms is None else self.start_ms
-        return Scenario(
-            devices=self.devices,
-            rate=self.rate,
-            seconds=self.seconds,
-            transport=self.transport,
-            batch=self.batch,
-            publish_batch=self.batch if self.publish_batch is None else self.publish_batch,
-            metrics=self.metrics,
-            mixed_kinds=self.mixed_kinds,
-            shape=self.shape,
-            seed=self.seed,
-            run=self.run or run_id(now_ms),
-            start_ms=start_ms,
-        )
+        scenario = self.scenario(name)
+        start_ms = now_ms - int(scenario.ago * 1_000) if self.start_ms is None else self.start_ms
+        run = run_id(now_ms) if self.run is None else self.run
+        return Plan(scenario=scenario, run=run, start_ms=start_ms, began_ms=now_ms, workers=self.workers)
 
 
 @Parameter(name="*", group=_VERDICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictOptions:
-    """How the run is judged."""
+class Judging:
+    """How what was sent is held against what is stored."""
 
-    verify: Annotated[bool, Parameter(negative="--no-verify")] = True
-    """Look afterwards whether every reading is stored and shown."""
+    verify: Verify | None = None
+    """Where to look for what is stored [the database, if it is given, else the gateway's API]."""
     database: Annotated[str | None, Parameter(env_var="SIMULATOR_DATABASE", show_env_var=True)] = None
-    """The gateway's database, postgresql://…; without it only states are checked."""
+    """The gateway's database, postgresql://…."""
     settle: float = 30
     """Seconds that what was acknowledged may take to be stored."""
     json: Path | None = None
     """Write the report there, too."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError, in a sentence, for what makes no sense."""
+        if self.verify == "database" and self.database is None:
+            raise UsageError("--verify database needs the database: give it with --database.")
+
+    @property
+    def source(self) -> Verify:
+        """Where to look."""
+        return where(self.verify, self.database)
+
+
+def where(verify: Verify | None, database: str | None) -> Verify:
+    """Return where to look for what is stored: where one is told to, else the database if there is one."""
+    return verify or ("database" if database is not None else "api")
+
+
+@Parameter(name="*", group=_VERDICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictOptions(Judging):
+    """How the run is judged."""
+
+    no_verify: Annotated[bool, Parameter(negative="")] = False
+    """The same as --verify none."""
+    ledger: Path | None = None
+    """Keep what was sent and answered in this folder, and the devices, for `simulator verify` and `remove`."""
+    enrol: bool | None = None
+    """Register the devices and a key for them first [as the scenario says; no without one]."""
+    keep: Annotated[bool, Parameter(negative="")] = False
+    """Leave the registered devices, and their readings, when all is well; if it is not they stay anyway."""
+
+    @property
+    def source(self) -> Verify:
+        """Where to look."""
+        return "none" if self.no_verify else where(self.verify, self.database)
 
 
 @Parameter(name="*")
@@ -143,3 +177,10 @@ class RunOptions:
     load: LoadOptions = field(default_factory=LoadOptions)
     target: Target = field(default_factory=Target)
     verdict: VerdictOptions = field(default_factory=VerdictOptions)
+
+    def plan(self, name: str | None = None, *, now_ms: int) -> Plan:
+        """Return the run these options describe. Raises UsageError."""
+        plan = self.load.plan(name, now_ms=now_ms)
+        if self.verdict.enrol is None:
+            return plan
+        return replace(plan, scenario=replace(plan.scenario, enrol=self.verdict.enrol))

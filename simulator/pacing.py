@@ -7,6 +7,9 @@ A closed loop waits for the answer before it sends again, so a server that stall
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+from simulator.schedule import Steady
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
@@ -20,6 +23,19 @@ class Turn:
     due: float
 
 
+class Schedule(Protocol):
+    """When posts are due, in seconds from the start; a later post is never due earlier."""
+
+    def due(self, number: int) -> float:
+        """Return when post `number` is due."""
+
+    def count(self, elapsed: float) -> int:
+        """Return how many posts are due by then."""
+
+    def phase_of(self, number: int) -> int:
+        """Return which phase a post belongs to, from 0."""
+
+
 class Pace:
     """Hands out turns in order to any number of senders; what nobody could send within `patience` is passed over.
 
@@ -28,14 +44,15 @@ class Pace:
 
     def __init__(
         self,
-        rate: float,
+        rate: float | Schedule,
         posts: int,
         *,
         patience: float,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._interval = 1 / rate
+        """`rate` in posts a second, or when each is due; `patience` in seconds."""
+        self._schedule: Schedule = Steady(rate) if isinstance(rate, int | float) else rate
         self._posts = posts
         self._patience = patience
         self._clock = clock
@@ -51,8 +68,7 @@ class Pace:
     @property
     def offered(self) -> int:
         """Posts that should have been sent by now."""
-        elapsed = self._clock() - self._start
-        return max(0, min(self._posts, int(elapsed / self._interval) + 1))
+        return min(self._posts, self._schedule.count(self._clock() - self._start))
 
     @property
     def backlog(self) -> int:
@@ -66,7 +82,11 @@ class Pace:
             return None
         number = self._next
         self._next = number + 1
-        return Turn(number, self._start + number * self._interval)
+        return Turn(number, self._start + self._schedule.due(number))
+
+    def phase_of(self, turn: Turn) -> int:
+        """Return which phase of the schedule a turn belongs to, from 0."""
+        return self._schedule.phase_of(turn.number)
 
     async def arrival(self, turn: Turn) -> float:
         """Wait until the turn is due; return how late we woke, in seconds, or 0 if it was due already.
@@ -85,7 +105,7 @@ class Pace:
         self._posts = self._next
 
     def _pass_over(self) -> None:
-        too_old = int((self._clock() - self._start - self._patience) / self._interval)
+        too_old = self._schedule.count(self._clock() - self._start - self._patience) - 1
         passed = min(too_old, self._posts) - self._next
         if passed > 0:
             self._next += passed

@@ -12,11 +12,12 @@ from typing import Any
 import orjson
 
 from simulator.devices.metrics import Metric
-from simulator.encode import Shape
+from simulator.scenario import Shape
 
 _OK, _PARTLY, _UNPROCESSABLE = 200, 207, 422
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _REQUEST_TIMEOUT = 408
+_RUNS = frozenset({"readings", "columns"})
 
 
 class Meaning(Enum):
@@ -33,53 +34,61 @@ class Meaning(Enum):
 class Answer:
     """`codes` counts refused readings by reason; `refused` are their numbers: message in the post x metrics + metric.
 
-    For AGAIN and UNCLEAR `reason` says why, in a word to count by.
+    For AGAIN and UNCLEAR `reason` says why, in a word to count by. `accepted` and `duplicates` are as the receipt has
+    them. Status 0: there was no answer.
     """
 
     meaning: Meaning
+    status: int = 0
     durability: str = ""
     codes: Counter[str] = field(default_factory=Counter)
     refused: tuple[int, ...] = ()
+    accepted: int = 0
+    duplicates: int = 0
     reason: str = ""
 
 
 class ReceiptReader:
-    """Reads the answers to the posts of one lane."""
+    """Reads the answers to posts of one lane that are written in one shape."""
 
     def __init__(self, metrics: tuple[Metric, ...], *, shape: Shape, messages: int, run: int) -> None:
         self._positions = {metric.name: i for i, metric in enumerate(metrics)}
         self._shape = shape
-        self._run = run if shape in {"readings", "columns"} else 1
+        self._run = run if shape in _RUNS else 1
         self._readings = messages * len(metrics)
 
     def read(self, status: int, body: bytes) -> Answer:
         """Return what the answer means. Never raises: what cannot be understood is UNCLEAR."""
-        if status in {_TOO_MANY, _REQUEST_TIMEOUT} or status >= _SERVER_ERROR:
-            return Answer(Meaning.AGAIN, reason=f"http_{status}")
         receipt = _object(body)
+        if status in {_TOO_MANY, _REQUEST_TIMEOUT} or status >= _SERVER_ERROR:
+            codes = Counter([str(receipt.get("code", ""))])
+            return Answer(Meaning.AGAIN, status, codes=codes, reason=f"http_{status}")
         if status == _OK:
             return self._read_ok(receipt)
-        if status == _PARTLY:
-            return self._read_partly(receipt)
-        if status == _UNPROCESSABLE and "errors" in receipt:
-            codes = self._codes(receipt)
-            codes["unlisted"] += max(0, self._readings - codes.total())
-            return Answer(Meaning.REFUSED, codes=+codes)
+        if status == _PARTLY or (status == _UNPROCESSABLE and "errors" in receipt):
+            return self._read_listed(status, receipt)
         code = receipt.get("code")
-        return Answer(Meaning.REFUSED, codes=Counter({str(code or f"http_{status}"): self._readings}))
+        return Answer(Meaning.REFUSED, status, codes=Counter({str(code or f"http_{status}"): self._readings}))
 
     def _read_ok(self, receipt: dict[str, Any]) -> Answer:
-        if receipt.get("accepted") != self._readings:
-            return Answer(Meaning.UNCLEAR, reason="receipt_count")
-        return Answer(Meaning.STORED, durability=str(receipt.get("durability")))
+        accepted, duplicates = _count(receipt, "accepted"), _count(receipt, "duplicates")
+        if accepted != self._readings:
+            return Answer(Meaning.UNCLEAR, _OK, reason="receipt_count")
+        return Answer(Meaning.STORED, _OK, str(receipt.get("durability")), accepted=accepted, duplicates=duplicates)
 
-    def _read_partly(self, receipt: dict[str, Any]) -> Answer:
-        refused = {number for error in _errors(receipt) for number in self._locate(error)}
-        stated = [receipt.get(key) for key in ("accepted", "conflicts", "refused")]
-        total = sum(count for count in stated if isinstance(count, int))
-        if total != self._readings or receipt.get("accepted") != self._readings - len(refused):
-            return Answer(Meaning.UNCLEAR, codes=self._codes(receipt), reason="receipt_unlisted")
-        return Answer(Meaning.PARTLY, codes=self._codes(receipt), refused=tuple(sorted(refused)))
+    def _read_listed(self, status: int, receipt: dict[str, Any]) -> Answer:
+        """Read a receipt that refuses something: the counts must agree with what it lists."""
+        refused = tuple(sorted({number for error in _errors(receipt) for number in self._locate(error)}))
+        codes = self._codes(receipt)
+        accepted, duplicates = _count(receipt, "accepted"), _count(receipt, "duplicates")
+        durability = str(receipt.get("durability"))
+        if status == _UNPROCESSABLE:
+            codes["unlisted"] += max(0, self._readings - codes.total())
+            return Answer(Meaning.REFUSED, status, durability, +codes, refused, accepted, duplicates)
+        total = accepted + _count(receipt, "conflicts") + _count(receipt, "refused")
+        if total != self._readings or accepted != self._readings - len(refused):
+            return Answer(Meaning.UNCLEAR, status, codes=codes, reason="receipt_unlisted")
+        return Answer(Meaning.PARTLY, status, durability, codes, refused, accepted, duplicates)
 
     def _codes(self, receipt: dict[str, Any]) -> Counter[str]:
         codes: Counter[str] = Counter()
@@ -95,7 +104,7 @@ class ReceiptReader:
             return ()
         if self._shape == "flat":
             return self._inside(range(index, index + 1))
-        place = _place_in_run(path, shape=self._shape)
+        place = _place_in_run(path, shape=self._shape) if self._shape in _RUNS else 0
         if self._run > 1 and place is None:
             return ()
         message = index * self._run + (place or 0)
@@ -114,6 +123,11 @@ def _object(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _count(receipt: dict[str, Any], key: str) -> int:
+    count = receipt.get(key)
+    return count if isinstance(count, int) else 0
 
 
 def _errors(receipt: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,115 +1,141 @@
-"""What a run is to do: options in, lanes out; refuses what cannot be run as asked. Pure: the clock comes in."""
+"""What a scenario file may say, typed: TOML in, structs out, or a sentence about the place that is wrong. Pure.
 
-import math
-from dataclasses import dataclass
-from typing import Literal
+`catalogue` finds and reads the files; `plan` works out from a scenario who sends what, and when.
+"""
 
-from simulator.devices.metrics import DOOR, FIRMWARE_VERSION, Metric, numbers
-from simulator.encode import Shape
-from simulator.errors import UsageError
-from simulator.fleet import Fleet
-from simulator.lane import Lane, Transport
+from typing import Annotated, Literal
 
-Mix = Literal["http", "mqtt", "mixed"]
+import msgspec
+from msgspec import Meta, Struct
 
-_MAX_RUN = 10
-"""Messages of one device in an item that can hold several, over HTTP."""
-_MAX_AHEAD_S = 60
-"""Seconds that reading times may run ahead of the clock; a gateway refuses what is too far ahead."""
-_MAX_DEVICES = 1_000_000
-_MAX_NAME = 40
-_MAX_POSTS = 500_000_000
-"""The ledger keeps a byte of each in memory."""
+from simulator.devices.models import ModelName
+
+Shape = Literal["flat", "values", "readings", "columns"]
+Compression = Literal["none", "gzip", "zstd"]
+
+Count = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(ge=0, le=1)]
+Factor = Annotated[float, Meta(ge=0, le=100)]
+Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
+MAX_DEVICES = 1_000_000
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """One run, in full: the same scenario makes the same bytes. `rate` in readings/s over all transports."""
+class FleetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Devices of one model, and how they send."""
 
-    devices: int
-    rate: float
-    seconds: float
-    transport: Mix
-    batch: int
-    publish_batch: int
-    metrics: int
-    mixed_kinds: bool
-    shape: Shape
-    seed: int
-    run: str
-    start_ms: int
-
-    def __post_init__(self) -> None:
-        """Raise UsageError, in a sentence, for what makes no sense."""
-        _require(1 <= self.devices <= _MAX_DEVICES, f"--devices must be from 1 to {_MAX_DEVICES:,}.")
-        _require(0 < self.rate < math.inf, "--rate must be more than 0 readings a second.")
-        _require(0 < self.seconds < math.inf, "--seconds must be more than 0.")
-        _require(self.batch > 0, "--batch must be at least 1 reading.")
-        _require(self.publish_batch > 0, "--publish-batch must be at least 1 reading.")
-        _require(1 <= self.metrics <= 500, "--metrics must be from 1 to 500.")  # noqa: PLR2004 - the API's own limit
-        _require(self.seed >= 0, "--seed must not be negative.")
-        _require(self.devices > 1 or self.transport != "mixed", "--transport mixed needs at least 2 devices.")
-        good_name = self.run.isascii() and self.run.replace("-", "").isalnum() and len(self.run) <= _MAX_NAME
-        _require(good_name, f"--run must be 1 to {_MAX_NAME} letters, digits and hyphens.")
+    model: Annotated[ModelName, Meta(description="What the devices are.")]
+    devices: Annotated[int, Meta(ge=1, le=MAX_DEVICES, description="How many.")]
+    rate: Annotated[float, Meta(gt=0, description="Readings offered a second by all of them, at full rate.")]
+    name: Annotated[str, Meta(pattern="^[a-z0-9_]{0,20}$", description="Part of their names; else the model.")] = ""
+    mqtt: Annotated[float, Meta(ge=0, le=1, description="Share of the devices that send over MQTT.")] = 0.0
+    batch: Annotated[Count, Meta(description="Readings in a request, of several devices.")] = 50
+    publish_batch: Annotated[int, Meta(ge=0, description="Readings in a publish; 0: as in a request.")] = 0
+    shapes: Annotated[tuple[Shape, ...], Meta(min_length=1, description="How bodies are written: these in turn.")] = (
+        "values",
+    )
+    compression: Annotated[
+        tuple[Compression, ...], Meta(min_length=1, description="How HTTP bodies are compressed: these in turn.")
+    ] = ("none",)
+    metrics: Annotated[int, Meta(ge=1, le=500, description="Numbers of each device; of `numbers` only.")] = 5
+    mixed_kinds: Annotated[bool, Meta(description="Add a bool and a text to them; of `numbers` only.")] = False
 
     @property
-    def kinds(self) -> tuple[Metric, ...]:
-        """The metrics of each device."""
-        return numbers(self.metrics) + ((DOOR, FIRMWARE_VERSION) if self.mixed_kinds else ())
+    def title(self) -> str:
+        """The fleet's name."""
+        return self.name or self.model.replace("_", "-")
+
+
+class Phase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stretch of time in which the rate is steady, or rises or falls evenly."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=20)]
+    seconds: Seconds
+    begin: Annotated[Factor, Meta(description="Times the full rate, when it begins.")] = 1.0
+    end: Annotated[Factor, Meta(description="Times the full rate, when it ends.")] = 1.0
+
+
+class FaultRates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many of the posts get each fault, as a share of 1; docs/simulator.md says what each does."""
+
+    late: Rate = 0.0
+    out_of_order: Rate = 0.0
+    duplicate: Rate = 0.0
+    conflict: Rate = 0.0
+    clock_skew: Rate = 0.0
+    nan: Rate = 0.0
+    type_flip: Rate = 0.0
+    nul: Rate = 0.0
+    oversize: Rate = 0.0
+    unknown_device: Rate = 0.0
+    bad_token: Rate = 0.0
+    malformed_json: Rate = 0.0
+    truncated_gzip: Rate = 0.0
+    slow_socket: Rate = 0.0
+    disconnect: Rate = 0.0
+    churn: Rate = 0.0
+    storm: Rate = 0.0
+
+
+class Assumed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway's settings that decide what the right answer is; the defaults are the gateway's."""
+
+    unknown: Annotated[
+        Literal["ask", "auto", "refuse"], Meta(description="devices.unknown; `ask` finds out by one reading.")
+    ] = "ask"
+    kind_change: Annotated[Literal["keep", "refuse"], Meta(description="devices.kind_change")] = "keep"
+    conflict: Annotated[Literal["refuse", "overwrite"], Meta(description="devices.conflict")] = "refuse"
+    ahead: Annotated[Literal["refuse", "clamp"], Meta(description="clock.ahead")] = "refuse"
+    max_body_bytes: Annotated[Count, Meta(description="http.max_body_bytes")] = 8 * 2**20
+    body_deadline_secs: Annotated[Seconds, Meta(description="http.body_deadline_secs")] = 30.0
+
+
+class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way to use a gateway: who sends what, how fast, and what goes wrong on the way."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=200, description="What it is, in a sentence.")]
+    fleets: Annotated[tuple[FleetSpec, ...], Meta(min_length=1, max_length=20)]
+    seconds: Annotated[Seconds, Meta(description="How long, if there are no phases.")] = 20.0
+    phases: Annotated[tuple[Phase, ...], Meta(max_length=50, description="One after the other.")] = ()
+    faults: FaultRates = FaultRates()
+    gateway: Assumed = Assumed()
+    seed: Annotated[int, Meta(ge=0, le=2**31, description="Decides every value and every fault.")] = 1
+    ago: Annotated[float, Meta(ge=0, description="Seconds before now at which the readings begin.")] = 0.0
+    speed: Annotated[float, Meta(gt=0, description="Seconds of the readings' time in a second of ours.")] = 1.0
+    connections: Annotated[int, Meta(ge=1, le=1_000, description="HTTP connections.")] = 16
+    mqtt_connections: Annotated[int, Meta(ge=1, le=1_000, description="MQTT connections.")] = 4
+    window: Annotated[int, Meta(ge=1, le=65_535, description="MQTT messages on the way on each connection.")] = 1_000
+    give_up: Annotated[
+        float, Meta(ge=0, description="Seconds after which a post is neither started nor sent again.")
+    ] = 60.0
+    enrol: Annotated[
+        bool, Meta(description="Register the devices and a key of their own first, remove them in the end.")
+    ] = True
 
     @property
-    def fleet(self) -> Fleet:
-        """The devices of the run."""
-        return Fleet(f"sim-{self.seed}-{self.run}", self.seed, self.kinds)
+    def timeline(self) -> tuple[Phase, ...]:
+        """The phases; a single one at full rate if none are given."""
+        return self.phases or (Phase(name="all", seconds=self.seconds),)
 
-    def shape_over(self, transport: Transport) -> Shape:
-        """Return the shape of bodies; several messages of one device in a publish go as `readings`."""
-        several = self.publish_batch // len(self.kinds) > 1
-        return "readings" if transport == "mqtt" and self.shape == "values" and several else self.shape
+    @property
+    def duration(self) -> float:
+        """Seconds from the first post to the last."""
+        return sum(phase.seconds for phase in self.timeline)
 
-    def lanes(self) -> tuple[Lane, ...]:
-        """Return a lane for each transport, each with its share of the devices and of the rate. Raises UsageError."""
-        if self.transport == "http":
-            return (self._http(0, self.devices),)
-        if self.transport == "mqtt":
-            return (self._mqtt(0, self.devices),)
-        half = self.devices // 2
-        return (self._http(0, half), self._mqtt(half, self.devices - half))
+    @property
+    def devices(self) -> int:
+        """Devices of all fleets."""
+        return sum(fleet.devices for fleet in self.fleets)
 
-    def _http(self, first: int, devices: int) -> Lane:
-        messages = max(1, self.batch // len(self.kinds))
-        run = min(messages, _MAX_RUN) if self.shape in {"readings", "columns"} else 1
-        return self._lane("http", first=first, devices=devices, messages=messages // run * run, run=run)
+    @property
+    def rate(self) -> float:
+        """Readings a second of all fleets, at full rate."""
+        return sum(fleet.rate for fleet in self.fleets)
 
-    def _mqtt(self, first: int, devices: int) -> Lane:
-        messages = max(1, self.publish_batch // len(self.kinds))
-        return self._lane("mqtt", first=first, devices=devices, messages=messages, run=messages)
 
-    def _lane(self, transport: Transport, *, first: int, devices: int, messages: int, run: int) -> Lane:
-        rate = self.rate * devices / self.devices / (messages * len(self.kinds))
-        _require(rate * self.seconds <= _MAX_POSTS, f"A run is at most {_MAX_POSTS:,} posts: use a larger --batch.")
-        interval_ms = 1_000 * devices / (rate * messages)
-        lane = Lane(
-            transport=transport,
-            first=first,
-            devices=devices,
-            metrics=len(self.kinds),
-            messages=messages,
-            run=run,
-            posts=max(1, round(rate * self.seconds)),
-            rate=rate,
-            start_ms=self.start_ms,
-            step_ms=max(1, int(interval_ms)),
-        )
-        ahead = (lane.time_ms(lane.depth) - self.start_ms) / 1_000 - self.seconds
-        if interval_ms < 1 and ahead > _MAX_AHEAD_S:
-            least = int(self.devices / interval_ms) + 1
-            raise UsageError(
-                f"Each device would report more than once a millisecond, and its clock run {ahead:.0f} s ahead: "
-                f"use --devices {least} or more, a lower --rate, or more --metrics."
-            )
-        return lane
+def schema() -> bytes:
+    """Return the JSON Schema (2020-12) of a scenario file."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Scenario)), indent=2)
 
 
 def run_id(start_ms: int) -> str:
@@ -119,8 +145,3 @@ def run_id(start_ms: int) -> str:
         start_ms, digit = divmod(start_ms, len(_ALPHABET))
         digits.append(_ALPHABET[digit])
     return "".join(reversed(digits)) or "0"
-
-
-def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence at the call
-    if not condition:
-        raise UsageError(message)

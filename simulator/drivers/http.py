@@ -5,8 +5,10 @@ Does one attempt at a time and never repeats a request by itself: whether to sen
 
 import asyncio
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 from typing import Self, cast
 from urllib.parse import urlsplit
@@ -43,6 +45,28 @@ class HttpConnection(asyncio.Protocol):
             raise
         finally:
             self._answer = None
+
+    async def request_in_parts(self, parts: Iterable[bytes], *, pause: float) -> Response:
+        """Send a request piece by piece, `pause` seconds apart, until the response is there; then wait for that."""
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._answer = answer
+        try:
+            for part in parts:
+                if self._transport is not None:
+                    self._transport.write(part)
+                await asyncio.wait([answer], timeout=pause)
+                if answer.done():
+                    break
+            return await answer
+        finally:
+            self._answer = None
+            self.close()
+
+    def send_and_leave(self, data: bytes) -> None:
+        """Send a part of a request, and close the connection behind it."""
+        if self._transport is not None:
+            self._transport.write(data)
+            self._transport.close()
 
     def close(self) -> None:
         """Close the connection; a request on the way fails."""
@@ -89,6 +113,18 @@ class HttpConnection(asyncio.Protocol):
             self._answer.set_exception(error)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `key` in place of the client's own, `media` and `encoding` of the body."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    media: str = "application/json"
+    encoding: str = ""
+    key: str | None = None
+
+
 class HttpClient:
     """A pool of keep-alive connections to one server; at most `connections` requests are on the way at a time."""
 
@@ -109,8 +145,10 @@ class HttpClient:
         self._timeout = timeout
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[HttpConnection] = []
-        authorization = f"Authorization: Bearer {key}\r\n" if key else ""
-        self._headers = f"Host: {parts.netloc.rpartition('@')[2]}\r\n{authorization}"
+        self._busy: set[HttpConnection] = set()
+        self.key = key
+        """What the requests that follow are authorised with."""
+        self._netloc = parts.netloc.rpartition("@")[2]
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,33 +166,78 @@ class HttpClient:
         while self._idle:
             self._idle.pop().close()
 
-    async def post(self, body: bytes, *, path: str = "/v1/readings") -> Response:
-        """Post JSON. Raises ConnectionLost if there is no complete answer within the timeout."""
-        head = (
-            f"POST {self._prefix}{path} HTTP/1.1\r\n{self._headers}"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        return await self._request(head.encode() + body)
+    def hang_up(self, *, all_of_them: bool) -> None:
+        """Close a connection that stands idle, or all of them, and those that wait for an answer, too."""
+        if all_of_them:
+            self.close()
+            for connection in self._busy:
+                connection.close()
+        elif self._idle:
+            self._idle.pop().close()
 
-    async def _request(self, data: bytes) -> Response:
-        async with self._slots:
+    async def post(self, body: bytes, *, path: str = "/v1/readings", encoding: str = "") -> Response:
+        """Post JSON. Raises ConnectionLost if there is no complete answer within the timeout."""
+        return await self.request(Request("POST", path, body, encoding=encoding))
+
+    async def request(self, request: Request) -> Response:
+        """Send a request. Raises ConnectionLost if there is no complete answer within the timeout."""
+        data = self._head(request) + request.body
+        async with self._slots, self._trying(self._timeout):
+            connection = await self._connection()
+            self._busy.add(connection)
             try:
-                async with asyncio.timeout(self._timeout):
-                    connection = await self._connection()
-                    response = await connection.request(data)
-            except TimeoutError as error:
-                raise ConnectionLost("no answer in time") from error
-            except OSError as error:
-                raise ConnectionLost(error.strerror or str(error)) from error
+                response = await connection.request(data)
+            finally:
+                self._busy.discard(connection)
             if connection.is_open:
                 self._idle.append(connection)
             return response
+
+    async def request_in_parts(
+        self, request: Request, parts: Iterable[bytes], *, pause: float, timeout: float
+    ) -> Response:
+        """Send a request's head and then these parts of its body, on a connection of its own, until it is answered.
+
+        Raises ConnectionLost if there is no complete answer within `timeout` seconds.
+        """
+        async with self._trying(timeout):
+            connection = await self._connect()
+            return await connection.request_in_parts(chain([self._head(request)], parts), pause=pause)
+
+    async def send_and_leave(self, request: Request, sent: int) -> None:
+        """Send a request's head and so many bytes of its body, then close the connection. Raises ConnectionLost."""
+        async with self._trying(self._timeout):
+            connection = await self._connect()
+            connection.send_and_leave(self._head(request) + request.body[:sent])
+
+    def _head(self, request: Request) -> bytes:
+        key = self.key if request.key is None else request.key
+        authorization = f"Authorization: Bearer {key}\r\n" if key else ""
+        encoding = f"Content-Encoding: {request.encoding}\r\n" if request.encoding else ""
+        return (
+            f"{request.method} {self._prefix}{request.path} HTTP/1.1\r\nHost: {self._netloc}\r\n{authorization}"
+            f"Content-Type: {request.media}\r\n{encoding}Content-Length: {len(request.body)}\r\n\r\n"
+        ).encode()
+
+    @asynccontextmanager
+    async def _trying(self, timeout: float) -> AsyncIterator[None]:
+        """Turn what may happen to a connection into ConnectionLost."""
+        try:
+            async with asyncio.timeout(timeout):
+                yield
+        except TimeoutError as error:
+            raise ConnectionLost("no answer in time") from error
+        except OSError as error:
+            raise ConnectionLost(error.strerror or str(error)) from error
 
     async def _connection(self) -> HttpConnection:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
                 return connection
+        return await self._connect()
+
+    async def _connect(self) -> HttpConnection:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(HttpConnection, self._host, self._port, ssl=self._tls)
         return connection

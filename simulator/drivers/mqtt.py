@@ -180,6 +180,11 @@ class MqttPublisher:
         if not self._free:
             self._update_room()
 
+    def hang_up(self) -> None:
+        """Break the connection as a lost radio link does; it is made anew, and what was on the way sent again."""
+        if self._link is not None:
+            self._link.transport.abort()
+
     def _flush(self) -> None:
         packets, self._unwritten = self._unwritten, []
         if self._link is not None:  # else they are sent again with the rest

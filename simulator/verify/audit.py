@@ -1,7 +1,8 @@
 """Hold what is stored against the ledger, for some devices of a lane: columns in, findings out. Pure.
 
 The readings of the devices form a grid: device x n x metric. From the ledger follows which cells must be filled, and
-which may be; from what is stored, which are, how often, and with what.
+which may be; from what is stored, which are, how often, and with what. A reading that was sent in another kind on
+purpose (a type flip) is right only in that kind.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simulator.devices.metrics import Ints
+from simulator.chance import Ints
+from simulator.devices.metrics import Metric, Value
+from simulator.faults.draw import Draw
+from simulator.faults.kinds import Fault
+from simulator.faults.spoil import FLIPPED_NUMBER, FLIPPED_TEXT
 from simulator.fleet import Fleet
 from simulator.ledger import Ledger, Outcome
 from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem, Trouble
@@ -39,19 +44,24 @@ class Newest:
     device: str
     metric: str
     time_us: int
-    value: float | bool | str
+    value: Value
 
 
 class Audit:
     """The account of devices `first` to `first + count - 1` of a ledger's lane."""
 
-    def __init__(self, fleet: Fleet, ledger: Ledger, *, first: int, count: int) -> None:
+    def __init__(self, fleet: Fleet, ledger: Ledger, *, first: int, count: int, draw: Draw | None = None) -> None:
+        """`draw` tells which readings were sent in another kind on purpose."""
         self._fleet = fleet
         self._lane = ledger.lane
         self._first = first
         self._count = count
-        self._positions: dict[tuple[str, str], int] = {(m.name, m.kind): i for i, m in enumerate(fleet.metrics)}
+        self._positions: dict[tuple[str, str], int] = {
+            (m.name, kind): i for i, m in enumerate(fleet.metrics) for kind in m.stored_as
+        }
+        self._flips = {(m.name, _flipped_kind(m)): i for i, m in enumerate(fleet.metrics)}
         self._required, self._allowed = self._read_ledger(ledger)
+        self._flipped = self._read_flips(draw)
         self._seen = np.zeros(self._required.shape, dtype=np.uint16)
         self._wrong = np.zeros(self._required.shape, dtype=np.bool_)
         self._strays = Findings()
@@ -73,6 +83,14 @@ class Audit:
         required[refused] = allowed[refused] = False
         return required, allowed
 
+    def _read_flips(self, draw: Draw | None) -> Grid | None:
+        if draw is None or not draw.spoils or draw.assumed.kind_change == "refuse":
+            return None
+        posts = draw.having(Fault.TYPE_FLIP, np.arange(self._lane.posts, dtype=np.int64))
+        flipped = np.zeros(self._required.shape, dtype=np.bool_)
+        flipped[self._cells_of(posts * self._lane.readings + draw.readings(posts))] = True
+        return flipped
+
     def _cells_of(self, readings: Ints) -> tuple[Ints, Ints, Ints]:
         device, n = self._lane.said_by(readings // self._lane.metrics)
         ours = (device >= self._first) & (device < self._first + self._count)
@@ -80,7 +98,10 @@ class Audit:
 
     def take(self, column: Column) -> None:
         """Take in stored readings."""
-        metric = self._positions.get((column.metric, column.kind))
+        key = (column.metric, column.kind)
+        metric = self._positions.get(key)
+        if metric is None and self._flipped is not None:
+            metric = self._flips.get(key)
         if metric is None:
             self._note_strays(column, np.ones(len(column.device), dtype=np.bool_), why="no such metric was sent")
             return
@@ -89,11 +110,22 @@ class Audit:
         fits = (rest == 0) & (n >= 0) & (n < self._lane.depth)
         self._note_strays(column, ~fits, why="nothing was sent at this time")
         row, n, values = row[fits], n[fits], column.values[fits]
-        said = self._fleet.metrics[metric].values(self._fleet.codes(metric, row + self._first, n))
+        said = self._said(metric, row, n, flipped=key not in self._positions)
         counts = self._seen[..., metric]
         np.add.at(counts, (row, n), 1)
         differs = values != said
         self._wrong[row[differs], n[differs], metric] = True
+
+    def _said(self, metric: int, row: Ints, n: Ints, *, flipped: bool) -> npt.NDArray[Any]:
+        """Return what was said at these cells in the kind of the column, which is the flipped one or the usual one."""
+        what = self._fleet.metrics[metric]
+        said = what.values(self._fleet.codes(metric, row + self._first, n))
+        if self._flipped is None:
+            return said
+        here, told = self._flipped[row, n, metric], said.astype(object)
+        told[here] = _flip_of(what) if flipped else None
+        told[~here] = None if flipped else told[~here]
+        return told
 
     def _note_strays(self, column: Column, which: Grid, *, why: str) -> None:
         self._strays.unexpected += int(which.sum())
@@ -146,7 +178,10 @@ class Audit:
 
     def _newest_of(self, metric: int, rows: Ints, last: Ints) -> Iterator[Newest]:
         what, n = self._fleet.metrics[metric], last[rows, metric]
-        values = what.values(self._fleet.codes(metric, rows + self._first, n)).tolist()
+        values: list[Value] = what.values(self._fleet.codes(metric, rows + self._first, n)).tolist()
+        if self._flipped is not None:
+            flips = self._flipped[rows, n, metric].tolist()
+            values = [_flip_of(what) if flip else value for value, flip in zip(values, flips, strict=True)]
         times = np.asarray(self._lane.time_ms(n)).tolist()
         for row, time_ms, value in zip(rows.tolist(), times, values, strict=True):
             yield Newest(self._fleet.name(self._first + row), what.name, time_ms * _US_IN_MS, value)
@@ -169,12 +204,22 @@ class Audit:
         device = np.array([self._first + row], dtype=np.int64)
         code = self._fleet.codes(metric, device, np.array([n], dtype=np.int64))
         (value,) = what.values(code).tolist()
+        if self._flipped is not None and 0 <= n < self._lane.depth and self._flipped[row, n, metric]:
+            value = _flip_of(what)
         time_us = self._lane.time_ms(n) * _US_IN_MS
         return Newest(self._fleet.name(self._first + row), what.name, time_us, value)
 
 
-def is_same(value: object, said: float | bool | str) -> bool:  # noqa: FBT001 - a value, not a flag
+def _flipped_kind(metric: Metric) -> str:
+    return "double" if metric.kind == "text" else "text"
+
+
+def _flip_of(metric: Metric) -> Value:
+    return FLIPPED_NUMBER if metric.kind == "text" else FLIPPED_TEXT
+
+
+def is_same(value: object, said: Value) -> bool:
     """Whether JSON shows the value that was said: a bool is no number, a whole number may come without its fraction."""
-    if isinstance(said, float):
+    if isinstance(said, float | int) and not isinstance(said, bool):
         return isinstance(value, int | float) and not isinstance(value, bool) and value == said
     return type(value) is type(said) and value == said

@@ -4,10 +4,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
-MAX_PROBLEMS = 20
+MAX_PROBLEMS = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Trouble = Literal["lost", "duplicated", "wrong", "unexpected", "state wrong"]
+
+
+def time_of(time_us: int) -> str:
+    """Return microseconds since 1970 in RFC 3339."""
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Problem:
     @property
     def time(self) -> str:
         """The reading's time in RFC 3339."""
-        return (_EPOCH + timedelta(microseconds=self.time_us)).isoformat(timespec="milliseconds")
+        return time_of(self.time_us)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Verify a run: wait until all is stored, read it in portions of devices, check the state of each. Never writes.
 
 Only facts decide: an acknowledged reading must be stored once with its value; one that was sent and not answered may
-be; any other must not. The state of a series must be its newest reading acknowledged or stored.
+be; any other must not. The state of a series must be its newest reading acknowledged or stored. What was spoiled over
+MQTT must have left a dead letter.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +11,14 @@ from typing import Self
 
 from simulator.drivers.http import HttpClient
 from simulator.errors import Unreachable
-from simulator.fleet import Fleet
 from simulator.lane import Lane, Transport
-from simulator.ledger import Ledger
 from simulator.pacing import Clock, Sleep
+from simulator.verify.account import Account
 from simulator.verify.audit import Audit, Newest
 from simulator.verify.findings import Findings, Problem
+from simulator.verify.letters import LetterFindings, LettersRefused, compare, expected_letters, fetch_letters
+from simulator.verify.source import ReadingsRefused, Source
 from simulator.verify.states import MAX_DEVICES, States, StatesRefused, differences, fetch_states
-from simulator.verify.stored import StoredReadings
 
 _CELLS = 1_000_000
 """Readings looked at in one portion."""
@@ -28,12 +29,15 @@ _STATE_PATIENCE_S = 5.0
 
 @dataclass(slots=True)
 class Verdict:
-    """Findings by transport. `states_unchecked` and `unfinished` say why not all could be looked at, if so."""
+    """Findings by transport. `…_unchecked` and `unfinished` say why not all could be looked at, if so."""
 
     findings: dict[Transport, Findings] = field(default_factory=dict)
     stored_checked: bool = False
+    stored_unchecked: str = ""
+    twins_shown: bool = True
     states_unchecked: str = ""
     unfinished: str = ""
+    letters: LetterFindings = field(default_factory=LetterFindings)
 
     @classmethod
     def none(cls, transports: Iterable[Transport], *, why: str) -> Self:
@@ -50,83 +54,131 @@ class Verdict:
 
 
 class Referee:
-    """Holds the ledgers of a run against the gateway's database and its states; either may be left out."""
+    """Holds the ledgers of a run against what is stored and against its states; either may be left out."""
 
     def __init__(
         self,
-        fleet: Fleet,
         *,
-        stored: StoredReadings | None,
+        stored: Source | None,
         client: HttpClient | None,
         clock: Clock,
         sleep: Sleep,
         settle: float,
     ) -> None:
         """`settle` in seconds: how long what the broker, or a spool, has acknowledged may take to be stored."""
-        self._fleet = fleet
         self._stored = stored
         self._client = client
         self._clock = clock
         self._sleep = sleep
         self._settle = settle
+        self._deadline = 0.0
         self._state_deadline = 0.0
         self._verdict = Verdict(stored_checked=stored is not None)
 
-    async def verify(self, ledgers: Sequence[Ledger]) -> Verdict:
+    async def verify(self, accounts: Sequence[Account]) -> Verdict:
         """Return the verdict; an unfinished one if the database or the gateway stays away."""
         if self._client is None:
             self._verdict.states_unchecked = "not asked for"
-        for ledger in ledgers:
-            self._verdict.findings.setdefault(ledger.lane.transport, Findings())
+        if self._stored is not None:
+            self._verdict.twins_shown = self._stored.shows_twins
+        for account in accounts:
+            self._verdict.findings.setdefault(account.ledger.lane.transport, Findings())
         try:
-            await self._verify(ledgers)
+            await self._verify(accounts)
         except Unreachable as error:
             self._verdict.unfinished = str(error)
         return self._verdict
 
-    async def _verify(self, ledgers: Sequence[Ledger]) -> None:
-        if self._stored is not None:
-            await self._wait_until_stored(self._stored, ledgers)
-        self._state_deadline = self._clock() + _STATE_PATIENCE_S
-        for ledger in ledgers:
-            findings = self._verdict.findings[ledger.lane.transport]
-            for first, count in portions(ledger.lane):
-                audit = Audit(self._fleet, ledger, first=first, count=count)
-                await self._judge(audit, findings, ledger.lane, first=first)
-
-    async def _wait_until_stored(self, stored: StoredReadings, ledgers: Sequence[Ledger]) -> None:
-        """Wait for what is on its way: until all that was sent is there, or all that must be and no more comes."""
+    async def verify_letters(self, accounts: Sequence[Account], *, since_ms: int, prefix: str) -> None:
+        """Look for the dead letters of what was spoiled over MQTT, and for others; the verdict tells."""
+        must, may = expected_letters(accounts)
+        if self._client is None or not (must or may) or self._verdict.unfinished:
+            return
         deadline = self._clock() + self._settle
+        try:
+            while True:
+                found = compare(must, may, await fetch_letters(self._client, since_ms=since_ms, prefix=prefix))
+                if not found.missing or self._clock() >= deadline:
+                    break
+                await self._sleep(_POLL_S)
+            self._verdict.letters = found
+        except LettersRefused as refused:
+            self._verdict.letters.unchecked = str(refused)
+        except Unreachable as error:
+            self._verdict.unfinished = str(error)
+
+    async def _verify(self, accounts: Sequence[Account]) -> None:
+        self._deadline = self._clock() + self._settle
+        if self._stored is not None:
+            await self._wait_until_stored(self._stored, accounts)
+        self._state_deadline = self._clock() + min(_STATE_PATIENCE_S, self._settle)
+        for account in accounts:
+            lane = account.ledger.lane
+            findings = self._verdict.findings[lane.transport]
+            for first, count in portions(lane):
+                audit, found = await self._judge(account, first=first, count=count)
+                findings.add(found)
+                await self._judge_states(audit, findings)
+
+    async def _wait_until_stored(self, stored: Source, accounts: Sequence[Account]) -> None:
+        """Wait for what is on its way: until all that was sent is there, or all that must be and no more comes."""
         before, since = -1, self._clock()
+        ledgers = [account.ledger for account in accounts]
         while True:
             began = self._clock()
-            found = await self._count(stored, ledgers)
+            found = await self._count(stored, accounts)
+            if found is None:
+                return
             now = self._clock()
             if found != before:
                 before, since = found, now
             is_settled = found >= sum(x.acknowledged for x in ledgers) and now - since >= _STABLE_S
-            if is_settled or now >= deadline or found >= sum(x.sent - x.refused for x in ledgers):
+            if is_settled or now >= self._deadline or found >= sum(x.sent - x.refused for x in ledgers):
                 return
             await self._sleep(max(_POLL_S, 2 * (now - began)))
 
-    async def _count(self, stored: StoredReadings, ledgers: Sequence[Ledger]) -> int:
+    async def _count(self, stored: Source, accounts: Sequence[Account]) -> int | None:
         total = 0
-        for lane in (ledger.lane for ledger in ledgers):
-            names = [self._fleet.name(lane.first + i) for i in range(lane.devices)]
-            total += await stored.count(names, since_ms=lane.time_ms(0))
+        for account in accounts:
+            lane = account.ledger.lane
+            names = [account.fleet.name(lane.first + i) for i in range(lane.devices)]
+            found = await stored.count(names, since_ms=lane.time_ms(0))
+            if found is None:
+                return None
+            total += found
         return total
 
-    async def _judge(self, audit: Audit, findings: Findings, lane: Lane, *, first: int) -> None:
-        if self._stored is not None:
-            columns = self._stored.columns(audit.names, since_ms=lane.time_ms(0), first=first)
+    async def _judge(self, account: Account, *, first: int, count: int) -> tuple[Audit, Findings]:
+        """Return what is stored of some devices; what is missing may still be on its way, until the deadline."""
+        while True:
+            audit = Audit(account.fleet, account.ledger, first=first, count=count, draw=account.draw)
+            await self._read(audit, account.ledger.lane, first=first)
+            found = audit.close(stored=self._stored is not None)
+            if not found.lost or self._clock() >= self._deadline:
+                return audit, found
+            await self._sleep(_POLL_S)
+
+    async def _read(self, audit: Audit, lane: Lane, *, first: int) -> None:
+        if self._stored is None:
+            return
+        columns = self._stored.columns(
+            audit.names, since_ms=lane.time_ms(0), until_ms=lane.time_ms(lane.depth), first=first
+        )
+        try:
             async for column in columns:
                 audit.take(column)
-        findings.add(audit.close(stored=self._stored is not None))
-        if self._client is not None and not self._verdict.states_unchecked:
-            try:
-                await self._check_states(self._client, audit, findings)
-            except StatesRefused as refused:
-                self._verdict.states_unchecked = str(refused)
+        except ReadingsRefused as refused:
+            self._verdict.stored_unchecked, self._verdict.stored_checked = str(refused), False
+            self._stored = None
+
+    async def _judge_states(self, audit: Audit, findings: Findings) -> None:
+        if self._client is None or self._verdict.states_unchecked:
+            return
+        self._state_deadline = max(self._state_deadline, self._clock() + min(_POLL_S, self._settle))
+        try:
+            await self._check_states(self._client, audit, findings)
+        except StatesRefused as refused:
+            self._verdict.states_unchecked = str(refused)
 
     async def _check_states(self, client: HttpClient, audit: Audit, findings: Findings) -> None:
         expected = audit.newest()

@@ -19,7 +19,7 @@ _ROWS = 20_000
 _NAMES = 10_000
 _TIMEOUT_S = 300
 _US_TO_2000 = 946_684_800_000_000
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _IDS = "select name, id from devices where name = any($1::text[])"
 _SHAPES = "select id, value_metrics, int_metrics, text_metrics from shapes where id = any($1::int[])"
@@ -50,6 +50,8 @@ _UNKNOWN = _Shape((), (), ())
 
 class StoredReadings:
     """A connection to the gateway's database. Every method raises Unreachable when it is lost."""
+
+    shows_twins = True
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
@@ -100,8 +102,9 @@ class StoredReadings:
         except _LOST as error:
             raise Unreachable(f"The database was lost while counting: {error}.") from error
 
-    async def columns(self, names: Sequence[str], *, since_ms: int, first: int) -> AsyncIterator[Column]:
-        """Yield all that is stored of the devices since then; `first` is the number of the first in its fleet."""
+    async def columns(self, names: Sequence[str], *, since_ms: int, until_ms: int, first: int) -> AsyncIterator[Column]:
+        """Yield all that is stored of the devices, as `Source` says; beyond `until_ms` too, where nothing should be."""
+        del until_ms
         try:
             ids = await self._find(names)
             numbers = {ids[name]: first + i for i, name in enumerate(names) if name in ids}

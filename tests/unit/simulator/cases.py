@@ -6,7 +6,8 @@ from typing import Any
 from simulator.devices.metrics import DOOR, FIRMWARE_VERSION, numbers
 from simulator.fleet import Fleet
 from simulator.lane import Lane, Transport
-from simulator.scenario import Scenario
+from simulator.options import LoadOptions
+from simulator.plan import Plan
 
 METRICS = (*numbers(2), DOOR, FIRMWARE_VERSION)
 START_MS = 1_790_000_000_000
@@ -41,22 +42,17 @@ def lane(
     )
 
 
-def scenario(**changes: Any) -> Scenario:
+def plan(**changes: Any) -> Plan:
+    """A run of ten devices for a second, as options make it, but for the changes."""
     given: dict[str, Any] = {
         "devices": 10,
         "rate": 1_000.0,
         "seconds": 1.0,
         "transport": "http",
-        "batch": 50,
-        "publish_batch": 50,
-        "metrics": 5,
-        "mixed_kinds": False,
-        "shape": "values",
-        "seed": 1,
         "run": "test",
         "start_ms": START_MS,
     }
-    return Scenario(**(given | changes))
+    return LoadOptions(**(given | changes)).plan(now_ms=START_MS)
 
 
 class ManualClock:

@@ -17,11 +17,15 @@ import asyncpg
 from tests.unit.simulator.listening import listening
 
 Key = tuple[str, str, int]
+Call = Callable[[str, str, bytes], "tuple[int, dict[str, Any]] | None"]
 Trick = Callable[["FakeGateway", list[dict[str, Any]]], "tuple[int, dict[str, Any]] | None"]
 
 
 class FakeGateway:
-    """`tricks` are used up one a request, then all is stored; a trick that returns None closes the connection."""
+    """`tricks` are used up one a request, then all is stored; a trick that returns None closes the connection.
+
+    `calls` answers what is not ingestion: see `fake_api`.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -34,6 +38,7 @@ class FakeGateway:
         self.keys: list[str] = []
         self.states: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self.headers: dict[str, str] = {}
+        self.calls: list[Call] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await self._answer(reader, writer):
@@ -43,18 +48,30 @@ class FakeGateway:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:])}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        path = head[0].split(" ")[1].partition("?")[0]
+        method, target, _ = head[0].split(" ")
         self.keys.append(headers.get("authorization", ""))
-        answer = self._query(body) if path == "/v1/states:query" else self._ingest(body)
+        answer = self._dispatch(method, target, body)
         await self._save()
         if answer is None:
             return False
         status, reply = answer
-        data = json.dumps(reply).encode()
+        data = b"" if status == 204 else json.dumps(reply).encode()
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         writer.write(f"HTTP/1.1 {status} Whatever\r\n{more}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         await writer.drain()
         return True
+
+    def _dispatch(self, method: str, target: str, body: bytes) -> tuple[int, dict[str, Any]] | None:
+        path = target.partition("?")[0]
+        if path == "/v1/states:query":
+            return self._query(body)
+        if (method, path) == ("POST", "/v1/readings"):
+            return self._ingest(body)
+        for call in self.calls:
+            found = call(method, target, body)
+            if found is not None:
+                return found
+        return 404, {"code": "not_found"}
 
     def _query(self, body: bytes) -> tuple[int, dict[str, Any]]:
         return 200, {

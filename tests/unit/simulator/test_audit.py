@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulator.lane import Lane
 from simulator.ledger import Ledger
 from simulator.verify.audit import Audit, Column, is_same
-from simulator.verify.findings import Findings
+from simulator.verify.findings import MAX_PROBLEMS, Findings
 from simulator.verify.referee import portions
 from tests.unit.simulator.cases import METRICS, fleet, lane
 
@@ -72,7 +72,7 @@ def test_exactly_what_is_missing_is_lost(missing: set[Cell]) -> None:
     assert findings.stored == LANE.posts * LANE.readings - len(missing)
     named = {(p.device, p.metric, p.time_us) for p in findings.problems}
     wanted = {(fleet().name(d), METRICS[m].name, LANE.time_ms(n) * 1_000) for d, n, m in missing}
-    assert named == wanted if len(wanted) <= 20 else named < wanted
+    assert named == wanted if len(wanted) <= MAX_PROBLEMS else named < wanted
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from simulator.drivers.http import HttpClient
+from simulator.drivers.http import HttpClient, Request
 from simulator.drivers.mqtt import Broker, MqttPublisher
 from simulator.errors import ConnectionLost, Unreachable, UsageError
 from tests.ground.mosquitto import Limits, Mosquitto
@@ -51,6 +51,68 @@ async def test_a_server_that_closes_without_an_answer_is_a_lost_connection(gatew
         with pytest.raises(ConnectionLost):
             await client.post(ITEM)
         assert (await client.post(ITEM)).status == 200
+
+
+async def test_pieces_are_sent_until_there_is_an_answer() -> None:
+    arrived = bytearray()
+
+    async def answer_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while len(arrived) < 500:
+            arrived.extend(await reader.read(500))
+        writer.write(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    async with listening(answer_early) as port, HttpClient(f"http://127.0.0.1:{port}") as client:
+        request = Request("POST", "/v1/readings", b"x" * 100_000)
+        pieces = (b"x" * 100 for _ in range(1_000))
+        response = await client.request_in_parts(request, pieces, pause=0.01, timeout=20)
+    assert (response.status, response.body) == (413, b"{}")
+    assert b"Content-Length: 100000" in arrived
+    assert len(list(pieces)) > 900
+
+
+async def test_pieces_that_get_no_answer_are_a_lost_connection() -> None:
+    async with listening(_hang_up) as port, HttpClient(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(ConnectionLost):
+            await client.request_in_parts(Request("POST", "/"), [b"a", b"b"], pause=0.01, timeout=20)
+
+
+async def test_leaving_in_the_middle_sends_no_more_than_asked(gateway: FakeGateway) -> None:
+    received = bytearray()
+    ended = asyncio.Event()
+
+    async def swallow(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        received.extend(await reader.read(-1))
+        ended.set()
+
+    async with listening(swallow) as port, HttpClient(f"http://127.0.0.1:{port}") as client:
+        await client.send_and_leave(Request("POST", "/v1/readings", b"0123456789"), 4)
+        async with asyncio.timeout(20):
+            await ended.wait()
+    assert b"Content-Length: 10\r\n" in received
+    assert received.endswith(b"\r\n\r\n0123")
+
+
+async def test_hanging_up_breaks_what_waits_for_an_answer_too(gateway: FakeGateway) -> None:
+    async with listening(_never_answer) as port, HttpClient(f"http://127.0.0.1:{port}") as client:
+        waiting = asyncio.create_task(client.post(ITEM))
+        await until(lambda: bool(client._busy))
+        client.hang_up(all_of_them=True)
+        with pytest.raises(ConnectionLost):
+            await waiting
+    async with HttpClient(gateway.url) as client:
+        await client.post(ITEM)
+        client.hang_up(all_of_them=False)
+        assert not client._idle
+        client.hang_up(all_of_them=False)
+        assert (await client.post(ITEM)).status == 200
+
+
+async def test_another_key_and_an_encoding_go_with_one_request(gateway: FakeGateway) -> None:
+    async with HttpClient(gateway.url, key="mine") as client:
+        await client.request(Request("POST", "/v1/readings", ITEM, key="other"))
+        await client.post(ITEM)
+    assert gateway.keys == ["Bearer other", "Bearer mine"]
 
 
 async def test_nobody_there_is_a_lost_connection() -> None:
@@ -211,3 +273,7 @@ def test_where_a_broker_is() -> None:
 def test_brokers_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="host:port"):
         Broker.parse(text)
+
+
+async def _never_answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read(-1)

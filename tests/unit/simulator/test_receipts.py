@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.encode import Shape
+from simulator.loads.over_http import parse_retry_after
 from simulator.receipts import Meaning, ReceiptReader
+from simulator.scenario import Shape
 from tests.unit.simulator.cases import METRICS
 
 MESSAGES, RUN = 6, 3
@@ -121,3 +122,8 @@ def test_any_answer_means_something_and_only_a_full_receipt_means_stored(status:
         answer = _reader(shape).read(status, body)
         assert all(0 <= reading < READINGS for reading in answer.refused)
         assert answer.meaning is not Meaning.STORED or status == 200
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("3", 3.0), ("", 0.0), ("Wed, 21 Oct", 0.0), ("-1", 0.0), ("1.5", 0.0)])
+def test_retry_after(text: str, seconds: float) -> None:
+    assert parse_retry_after(text) == seconds

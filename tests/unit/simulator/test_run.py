@@ -2,7 +2,7 @@ import asyncio
 import dataclasses
 import io
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ from rich.console import Console
 from gateway.local.postgres import PostgresServer
 from gateway.timescale.migrations import migrate
 from simulator.errors import Unreachable
-from simulator.live import Watcher
-from simulator.load import Load, parse_retry_after
+from simulator.live import Look, Watcher
 from simulator.options import LoadOptions, RunOptions, Target, VerdictOptions
 from simulator.report import Report
 from simulator.run import Run
+from simulator.screen import to_screen
 from tests.ground import postgres
 from tests.ground.databases import Database
 from tests.ground.postgres import PLAIN_TUNING
@@ -50,12 +50,12 @@ def options(gateway: FakeGateway, broker: FakeBroker | None = None, **load: Any)
     )
 
 
-async def idle(_: Sequence[Load]) -> None:
+async def idle(_: Look) -> None:
     return
 
 
 async def execute(given: RunOptions) -> Report:
-    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    run = Run(given, given.plan(now_ms=now_ms()))
     return await run.execute(idle, on_sent=lambda: None)
 
 
@@ -91,7 +91,7 @@ async def test_what_gets_no_answer_in_the_end_is_unacknowledged_not_lost(gateway
     assert report.failures == ["nothing was acknowledged"]
 
 
-async def test_refusals_are_counted_by_code_and_not_missed(gateway: FakeGateway) -> None:
+async def test_refusals_without_a_fault_are_wrong_but_nothing_is_missed(gateway: FakeGateway) -> None:
     def refuse_one(own: FakeGateway, items: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
         own.store([{**items[0], "values": {k: v for k, v in items[0]["values"].items() if k != "humidity"}}])
         _, receipt = own.store(items[1:])
@@ -107,7 +107,11 @@ async def test_refusals_are_counted_by_code_and_not_missed(gateway: FakeGateway)
     (lane,) = report.lanes
     assert lane.refused_by_code == {"not_finite": 1, "too_large": 49}
     assert lane.acknowledged == lane.sent - 50 == len(gateway.readings)
-    assert report.failures == []
+    assert report.failures == ["2 wrong answers"]
+    assert [(x.fault, x.expected, x.got) for x in report.score.examples] == [
+        ("none", "200", "207 not_finite"),
+        ("none", "200", "413 too_large"),
+    ]
 
 
 async def test_an_answer_that_cannot_be_right_fails_the_run(gateway: FakeGateway) -> None:
@@ -116,14 +120,14 @@ async def test_an_answer_that_cannot_be_right_fails_the_run(gateway: FakeGateway
 
     gateway.tricks.append(boast)
     report = await execute(options(gateway, seconds=0.2))
-    assert report.failures == ["answers that cannot be right"]
+    assert report.failures == ["1 wrong answers"]
     assert report.lanes[0].faults == {"receipt_count": 1}
 
 
 @pytest.mark.parametrize("shape", ["flat", "values", "readings", "columns"])
 async def test_every_shape_over_both_transports(gateway: FakeGateway, broker: FakeBroker, shape: str) -> None:
     given = options(gateway, broker, transport="mixed", shape=shape, run="x", seconds=0.3)
-    given = dataclasses.replace(given, verdict=VerdictOptions(verify=False))
+    given = dataclasses.replace(given, verdict=VerdictOptions(verify="none"))
     report = await execute(given)
     http, mqtt = report.lanes
     assert report.failures == []
@@ -141,7 +145,7 @@ async def test_every_shape_over_both_transports(gateway: FakeGateway, broker: Fa
 async def test_publishes_survive_a_broker_that_hangs_up(gateway: FakeGateway, broker: FakeBroker) -> None:
     broker.hang_ups = 3
     given = options(gateway, broker, transport="mqtt", seconds=0.3)
-    report = await execute(dataclasses.replace(given, verdict=VerdictOptions(verify=False)))
+    report = await execute(dataclasses.replace(given, verdict=VerdictOptions(verify="none")))
     (lane,) = report.lanes
     assert lane.acknowledged == lane.offered
     assert lane.errors["connection_lost"] >= 1
@@ -159,7 +163,7 @@ async def test_the_whole_way_with_a_loss_planted(gateway: FakeGateway, plain_db:
 
     gateway.database = plain_db.url
     gateway.tricks.append(forget)
-    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    run = Run(given, given.plan(now_ms=now_ms()))
     report = await run.execute(idle, on_sent=lambda: None)
     assert report.verdict is not None
     assert report.verdict.total.lost == 7
@@ -205,7 +209,7 @@ async def test_a_database_restarted_during_the_run_is_connected_to_anew(
     given = options(gateway, seconds=0.1)
     given = dataclasses.replace(given, verdict=VerdictOptions(database=own_server.url()))
     gateway.database = own_server.url()
-    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    run = Run(given, given.plan(now_ms=now_ms()))
     report = await run.execute(idle, on_sent=own_server.restart)
     assert report.failures == []
     assert report.exit_code == 0
@@ -218,7 +222,7 @@ async def test_a_database_gone_for_good_is_exit_2_but_the_report_is_kept(
     await migrate(own_server.url(), chunk_hours=24)
     given = options(gateway, seconds=0.1)
     given = dataclasses.replace(given, verdict=VerdictOptions(database=own_server.url(), settle=0.1))
-    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    run = Run(given, given.plan(now_ms=now_ms()))
     report = await run.execute(idle, on_sent=own_server.stop)
     assert report.exit_code == 2
     assert report.verdict is not None
@@ -228,9 +232,9 @@ async def test_a_database_gone_for_good_is_exit_2_but_the_report_is_kept(
 
 async def test_stopped_early_it_is_judged_as_far_as_it_came(gateway: FakeGateway) -> None:
     given = options(gateway, seconds=600)
-    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    run = Run(given, given.plan(now_ms=now_ms()))
 
-    async def stop_soon(_: Sequence[Load]) -> None:
+    async def stop_soon(_: Look) -> None:
         await until(lambda: len(gateway.bodies) >= 5)
         run.stop()
 
@@ -270,7 +274,7 @@ async def test_a_screen_holds_the_report(
     assert report.verdict is not None
     report.verdict.findings = dict.fromkeys(report.verdict.findings, type(report.verdict.total)(stored=12_345_678))
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(report.to_screen())
+    console.print(to_screen(report))
     lines = console.export_text().splitlines()
     assert len(lines) <= 24
     assert max(len(line) for line in lines) <= 80
@@ -283,14 +287,9 @@ async def test_a_line_every_five_seconds_where_there_is_no_terminal(
 ) -> None:
     monkeypatch.setattr("simulator.live._PLAIN_S", 0.1)
     given = options(gateway, seconds=0.5)
-    run = Run(given, given.load.scenario(now_ms=now_ms()))
+    run = Run(given, given.plan(now_ms=now_ms()))
     console = Console(width=80, force_terminal=False)
     await run.execute(Watcher(console, clock=ManualClock()).watch, on_sent=lambda: None)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 2
     assert all("acked" in line and "p99" in line for line in lines)
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("3", 3.0), ("", 0.0), ("Wed, 21 Oct", 0.0), ("-1", 0.0), ("1.5", 0.0)])
-def test_retry_after(text: str, seconds: float) -> None:
-    assert parse_retry_after(text) == seconds

@@ -1,14 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from simulator.encode import Encoder
 from simulator.errors import UsageError
 from simulator.options import LoadOptions, Target
-from simulator.scenario import Scenario, run_id
-from tests.unit.simulator.cases import START_MS, scenario
+from simulator.plan import Plan
+from simulator.scenario import Shape, run_id
+from tests.unit.simulator.cases import START_MS, plan
 
 
 @pytest.mark.parametrize(
@@ -34,18 +35,18 @@ from tests.unit.simulator.cases import START_MS, scenario
 )
 def test_what_makes_no_sense_is_refused_by_the_name_of_its_option(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        scenario(**changes).lanes()
+        plan(**changes).parts()
 
 
 def test_devices_too_few_for_the_rate_are_refused_with_a_number_that_works() -> None:
     greedy = {"devices": 1, "rate": 100_000.0, "seconds": 30.0, "metrics": 1}
     with pytest.raises(UsageError, match="--devices 101 or more"):
-        scenario(**greedy).lanes()
-    scenario(**{**greedy, "devices": 101}).lanes()
+        plan(**greedy).parts()
+    plan(**{**greedy, "devices": 101}).parts()
 
 
-scenarios = st.builds(
-    scenario,
+plans = st.builds(
+    plan,
     devices=st.integers(2, 300),
     rate=st.floats(1, 200_000),
     seconds=st.floats(0.1, 100),
@@ -54,45 +55,38 @@ scenarios = st.builds(
     metrics=st.integers(1, 30),
     shape=st.sampled_from(["flat", "values", "readings", "columns"]),
     transport=st.sampled_from(["http", "mqtt", "mixed"]),
+    workers=st.integers(1, 4),
 )
 
 
-@given(scenarios)
-def test_lanes_share_devices_and_rate(given_scenario: Scenario) -> None:
+@given(plans)
+def test_parts_share_devices_and_rate(given_plan: Plan) -> None:
     try:
-        lanes = given_scenario.lanes()
+        parts = given_plan.parts()
     except UsageError:
         assume(False)
+    (spec,) = given_plan.scenario.fleets
+    lanes = [part.lane for part in parts]
     told = [device for lane in lanes for device in range(lane.first, lane.first + lane.devices)]
-    assert told == list(range(given_scenario.devices))
-    assert sum(lane.rate * lane.readings for lane in lanes) == pytest.approx(given_scenario.rate)
+    assert told == list(range(spec.devices))
+    assert sum(lane.rate * lane.readings for lane in lanes) == pytest.approx(spec.rate)
     for lane in lanes:
-        assert lane.readings <= max(given_scenario.batch, given_scenario.publish_batch, given_scenario.metrics)
+        assert lane.readings <= max(spec.batch, spec.publish_batch, spec.metrics)
         assert lane.messages % lane.run == 0
-        assert lane.posts == max(1, round(lane.rate * given_scenario.seconds))
-        last = max(lane.posts / lane.rate, given_scenario.seconds)
+        assert lane.posts == max(1, round(lane.rate * given_plan.scenario.duration))
+        last = max(lane.posts / lane.rate, given_plan.scenario.duration)
         assert lane.time_ms(lane.depth - 1) <= START_MS + last * 1_000 + 60_000
 
 
-def test_the_same_scenario_makes_the_same_bytes_and_another_seed_others() -> None:
-    bodies = []
-    for seed in (1, 1, 2):
-        one = scenario(transport="mixed", mixed_kinds=True, seed=seed)
-        posts = [
-            Encoder(one.fleet, lane, shape=one.shape_over(lane.transport)).post(number)
-            for lane in one.lanes()
-            for number in range(3)
-        ]
-        bodies.append([(post.topic, post.body) for post in posts])
-    assert bodies[0] == bodies[1]
-    assert bodies[0] != bodies[2]
-
-
 def test_several_messages_in_a_publish_go_as_readings() -> None:
-    assert scenario(publish_batch=10).shape_over("mqtt") == "readings"
-    assert scenario(publish_batch=9).shape_over("mqtt") == "values"
-    assert scenario(publish_batch=10).shape_over("http") == "values"
-    assert scenario(publish_batch=10, shape="flat").shape_over("mqtt") == "flat"
+    def shapes(batch: int, **changes: Any) -> tuple[Shape, ...]:
+        (part,) = plan(transport="mqtt", publish_batch=batch, **changes).parts()
+        return part.shapes
+
+    assert shapes(10) == ("readings",)
+    assert shapes(9) == ("values",)
+    assert shapes(10, shape="flat") == ("flat",)
+    assert plan().parts()[0].shapes == ("values",)
 
 
 @given(st.integers(0, 10**15))
@@ -102,10 +96,10 @@ def test_runs_a_millisecond_apart_have_names_apart(ms: int) -> None:
     assert int(run_id(ms), 36) == ms
 
 
-def test_options_make_a_scenario() -> None:
-    made = LoadOptions(devices=7, run="x", start_ms=5).scenario(now_ms=START_MS)
-    assert (made.devices, made.run, made.start_ms, made.publish_batch) == (7, "x", 5, 50)
-    assert LoadOptions().scenario(now_ms=START_MS).start_ms == START_MS
+def test_options_make_a_plan() -> None:
+    made = LoadOptions(devices=7, run="x", start_ms=5).plan(now_ms=START_MS)
+    assert (made.scenario.devices, made.run, made.start_ms, made.began_ms) == (7, "x", 5, START_MS)
+    assert LoadOptions().plan(now_ms=START_MS).start_ms == START_MS
 
 
 @pytest.mark.parametrize(
@@ -114,7 +108,7 @@ def test_options_make_a_scenario() -> None:
 def test_options_out_of_bounds(options: dict[str, float]) -> None:
     (name,) = options
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}"):
-        LoadOptions(**options)  # type: ignore[arg-type]
+        plan(**options)
 
 
 def test_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,31 @@
+"""What a part puts on the wire, as lines of text: a part in, its posts in the order of sending out. Pure."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+
+from simulator.faults.kinds import AGAIN
+from simulator.loads.script import Job, Script
+from simulator.pacing import Turn
+from simulator.plan import Part
+
+_ADDRESS = "/v1/readings"
+
+
+def payloads_of(part: Part) -> Iterator[str]:
+    """Yield a line for each post, and for what is sent after it: transport, address, encoding, fault, body."""
+    script = Script(part)
+    for slot in range(part.lane.posts):
+        job = script.job(Turn(slot, part.timetable.due(slot)))
+        yield _line(part, job)
+        if job.fault in AGAIN:
+            yield _line(part, script.again(job))
+
+
+def _line(part: Part, job: Job) -> str:
+    post = job.post
+    address = post.topic.decode() or _ADDRESS
+    try:
+        body = post.body.decode()
+    except UnicodeDecodeError:
+        body = b64encode(post.body).decode()
+    return f"{part.lane.transport} {address} {post.encoding or 'identity'} {job.fault.value} {body.rstrip()}"

@@ -1,0 +1,130 @@
+"""The commands that send no readings: `scenarios`, `schema`, `payloads`, `verify`, `remove`."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import uvloop
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from simulator.books import Book
+from simulator.catalogue import listed
+from simulator.command import write_report
+from simulator.drivers.http import HttpClient
+from simulator.dump import payloads_of
+from simulator.enrolment import Enrolment
+from simulator.options import Judging, LoadOptions, Target
+from simulator.report import Report
+from simulator.results import PartResult, WorkerResult
+from simulator.scenario import schema as schema_of
+from simulator.screen import to_screen
+from simulator.verdict import reach_verdict
+
+_ASKING, _ASK_S = 8, 30.0
+
+
+def scenarios() -> int:
+    """List the scenarios that come with the simulator, each with a sentence."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for name, scenario in listed():
+        size = f"{scenario.devices:,} devices, {scenario.rate:,.0f}/s, {scenario.duration:,.0f} s"
+        table.add_row(name, f"{scenario.title} ({size})")
+    Console().print(table, highlight=False)
+    return 0
+
+
+def schema() -> int:
+    """Print the JSON Schema of a scenario file."""
+    print(schema_of().decode())
+    return 0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadOptions:
+    """What `simulator payloads` takes beside the scenario."""
+
+    count: int = 20
+    """Posts to print of each part."""
+    load: LoadOptions = field(default_factory=LoadOptions)
+
+
+def payloads(scenario: str | None = None, /, options: PayloadOptions = PayloadOptions()) -> int:
+    """Print the first posts of a run, one a line: transport, topic or address, encoding, and the body.
+
+    The body is Base64 where it is not text. With --seed, --run and --start-ms the same scenario prints the same bytes.
+
+    Parameters
+    ----------
+    scenario
+        Name of a scenario, or a TOML file. Without one: numbers at a steady rate.
+    """
+    plan = options.load.plan(scenario, now_ms=time.time_ns() // 1_000_000)
+    for part in plan.parts():
+        for line in islice(payloads_of(part), options.count):
+            print(line)
+    return 0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    """What `simulator verify` takes beside the ledger."""
+
+    target: Target = field(default_factory=Target)
+    verdict: Judging = field(default_factory=Judging)
+
+
+def verify(ledger: Path, /, options: VerifyOptions = VerifyOptions()) -> int:
+    """Hold the ledger of a run, ended or killed, against what is stored now and against the states.
+
+    Exit codes: 0 all is well; 1 something was lost, doubled, altered or wrongly shown; 2 it could not be found out.
+
+    Parameters
+    ----------
+    ledger
+        The folder that was given to simulator run with --ledger.
+    """
+    report = uvloop.run(_verify(ledger, options))
+    Console().print(to_screen(report), highlight=False)
+    if options.verdict.json is not None:
+        write_report(report, options.verdict.json)
+    return report.exit_code
+
+
+def remove(ledger: Path, /, target: Target = Target()) -> int:  # noqa: B008 - frozen
+    """Remove the devices of a run that kept its ledger, with all their readings.
+
+    Exit codes: 0 they are gone; 1 some could not be removed; 2 it could not be run as asked.
+
+    Parameters
+    ----------
+    ledger
+        The folder that was given to simulator run with --ledger.
+    """
+    notes = uvloop.run(_remove(ledger, target))
+    for note in notes:
+        print(note)
+    return 1 if notes else 0
+
+
+async def _remove(folder: Path, target: Target) -> list[str]:
+    book = await asyncio.to_thread(Book.open, folder)
+    async with HttpClient(target.url, key=target.key(), connections=_ASKING, timeout=_ASK_S) as client:
+        enrolment = Enrolment.of_before(client, book.plan)
+        await enrolment.withdraw()
+    return enrolment.notes
+
+
+async def _verify(folder: Path, options: VerifyOptions) -> Report:
+    book = await asyncio.to_thread(Book.open, folder)
+    parts = book.plan.parts()
+    ledgers = [book.read(part) for part in parts]
+    results = [PartResult.of_ledger(part, ledger) for part, ledger in zip(parts, ledgers, strict=True)]
+    async with HttpClient(options.target.url, key=options.target.key(), connections=_ASKING, timeout=_ASK_S) as client:
+        verdict = await reach_verdict(book.plan, ledgers, client, options.verdict)
+    return Report(book.plan, [WorkerResult(parts=results)], verdict=verdict)

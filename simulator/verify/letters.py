@@ -1,0 +1,110 @@
+"""Hold the gateway's dead letters against what was spoiled over MQTT, where a refusal has no other answer.
+
+Written from docs/http-api.md: one letter for each message that was not taken whole, with the device of its topic and
+the code of the first refusal. A message the broker took without an answer to us may have left one or not.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import orjson
+
+from simulator.drivers.http import HttpClient, Request
+from simulator.errors import ConnectionLost, Unreachable
+from simulator.faults.kinds import CONTENT, Fault
+from simulator.faults.spoil import GHOST
+from simulator.faults.truth import Truth
+from simulator.ledger import Outcome
+from simulator.verify.account import Account
+from simulator.verify.history import to_rfc3339
+
+_LIMIT = 1_000
+_OK = 200
+_CLOCKS_APART_MS = 60_000
+MAX_EXAMPLES = 100
+
+Letter = tuple[str, str]
+"""(device, code)."""
+
+
+class LettersRefused(Exception):
+    """The gateway does not show us dead letters; the message says why."""
+
+
+@dataclass(slots=True)
+class LetterFindings:
+    """Counts of dead letters; `unchecked` says why they were not looked at, if so."""
+
+    expected: int = 0
+    missing: int = 0
+    unexpected: int = 0
+    unchecked: str = ""
+    examples: list[str] = field(default_factory=list)
+
+
+def expected_letters(accounts: Sequence[Account]) -> tuple[Counter[Letter], Counter[Letter]]:
+    """Return the letters that there must be, and those that there may be beside them."""
+    must: Counter[Letter] = Counter()
+    may: Counter[Letter] = Counter()
+    for account in accounts:
+        if account.draw is None or not account.draw.spoils or account.ledger.lane.transport != "mqtt":
+            continue
+        outcomes = account.ledger.outcomes
+        refused = np.flatnonzero((outcomes == Outcome.PARTLY) | (outcomes == Outcome.REFUSED))
+        must.update(_letters(account, refused))
+        may.update(_letters(account, np.flatnonzero(outcomes == Outcome.SENT)))
+    return must, may
+
+
+def _letters(account: Account, posts: "np.typing.NDArray[np.int64]") -> Iterator[Letter]:
+    lane, draw = account.ledger.lane, account.draw
+    if draw is None:
+        return
+    truth = Truth(draw, lane)
+    for fault in CONTENT:
+        of_fault = draw.having(fault, posts)
+        devices, _ = lane.said_by(of_fault * lane.messages)
+        for post, device in zip(of_fault.tolist(), devices.tolist(), strict=True):
+            code = truth.expected(post, fault).code
+            if code:
+                yield account.fleet.name(device) + (GHOST if fault is Fault.UNKNOWN_DEVICE else ""), code
+
+
+async def fetch_letters(client: HttpClient, *, since_ms: int, prefix: str) -> Counter[Letter]:
+    """Return the letters of the run's devices, by device and code. Raises LettersRefused and Unreachable."""
+    found: Counter[Letter] = Counter()
+    query = {"source": "mqtt", "since": to_rfc3339(since_ms - _CLOCKS_APART_MS), "limit": str(_LIMIT)}
+    while True:
+        page = await _page(client, query)
+        letters = page.get("dead_letters", ())
+        found.update((str(x["device"]), x["code"]) for x in letters if str(x["device"]).startswith(prefix))
+        cursor = page.get("next_cursor") or page.get("cursor")
+        if not cursor:
+            return found
+        query["cursor"] = str(cursor)
+
+
+async def _page(client: HttpClient, query: dict[str, str]) -> dict[str, Any]:
+    try:
+        response = await client.request(Request("GET", f"/v1/dead-letters?{urlencode(query)}"))
+    except ConnectionLost as error:
+        raise Unreachable(f"The gateway at {client.url} did not answer for its dead letters: {error}.") from error
+    if response.status != _OK:
+        raise LettersRefused(f"GET /v1/dead-letters was answered with {response.status}")
+    try:
+        page: dict[str, Any] = orjson.loads(response.body)
+    except orjson.JSONDecodeError as error:
+        raise LettersRefused("GET /v1/dead-letters was answered with no JSON") from error
+    return page
+
+
+def compare(must: Counter[Letter], may: Counter[Letter], found: Counter[Letter]) -> LetterFindings:
+    """Return which letters are missing, and which nobody can explain."""
+    missing, surplus = must - found, found - must - may
+    examples = [f"no dead letter {code} of {device}" for device, code in missing.elements()]
+    examples += [f"an unexpected dead letter {code} of {device}" for device, code in surplus.elements()]
+    return LetterFindings(must.total(), missing.total(), surplus.total(), examples=examples[:MAX_EXAMPLES])

@@ -1,0 +1,55 @@
+"""One of several processes that send one run: a book and a number in, progress on stdout, a result in the book out.
+
+Started by `workers`, not by people: `python -m simulator.worker FOLDER NUMBER`. Stops sending on SIGTERM, and leaves
+SIGINT to the process that started it.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from simulator.books import Book
+from simulator.drivers.mqtt import Broker
+from simulator.errors import SimulatorError
+from simulator.live import Look
+from simulator.sender import Sender
+
+URL, MQTT, KEY = "SIMULATOR_URL", "SIMULATOR_MQTT", "SIMULATOR_KEY"
+"""The environment it is started with."""
+_TELL_S = 0.5
+
+
+async def _work(folder: Path, number: int) -> None:
+    book = Book.open(folder)
+    sender = Sender(book.plan, number, broker=Broker.parse(os.environ[MQTT]))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sender.stop)
+    async with sender.open_client(os.environ[URL], os.environ[KEY]) as client:
+        with book.writing() as open_ledger:
+            result = await sender.send(client, open_ledger, _tell)
+    book.keep_result(number, result)
+
+
+async def _tell(look: Look) -> None:
+    """Print how it stands, until cancelled."""
+    while True:
+        await asyncio.sleep(_TELL_S)
+        print(msgspec.json.encode(look()).decode(), flush=True)
+
+
+def main() -> None:
+    """Run it, and exit: 0 when all was sent, 2 with a sentence when it could not be."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        uvloop.run(_work(Path(sys.argv[1]), int(sys.argv[2])))
+    except SimulatorError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
