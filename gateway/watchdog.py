@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway import run_folder
 from gateway.settings import Log
 from gateway.telemetry import MULTIPROC_ENV
 
@@ -67,7 +68,7 @@ def watch(
         time.sleep(POLL_SECS)
         if os.getppid() != main:
             _end_orphans(list(workers.values()), helpers)
-            forget_metrics(Path(os.environ[MULTIPROC_ENV]))
+            run_folder.forget_killed(Path(os.environ[MULTIPROC_ENV]))
             return
         try:
             snapshot = {name: dict(facts) for name, facts in state.items()}
@@ -77,14 +78,6 @@ def watch(
         for name in _dead(snapshot):
             if patience.is_over(name, time.monotonic()):
                 _start_again(name, workers[name], publisher)
-
-
-def forget_metrics(folder: Path) -> None:
-    """Remove the metrics of processes that are gone, and the folder unless somebody else keeps things there."""
-    for stale in folder.glob("*.db"):
-        stale.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def _servers(snapshot: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

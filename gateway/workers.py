@@ -13,20 +13,21 @@ import ctypes
 import errno
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from gateway import run_folder
 from gateway.errors import StartError
 from gateway.settings import Http, Settings
-from gateway.telemetry import MULTIPROC_ENV
-from gateway.watchdog import forget_metrics, watch
+from gateway.watchdog import watch
 
 if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the metrics must be known before
     from sanic.worker.manager import WorkerManager
@@ -49,7 +50,8 @@ def serve(settings: Settings, open_runtime: "OpenRuntime") -> None:
     Raises StartError if the port is taken; leaves the process with status 1 if the workers cannot start.
     """
     listening = bind(settings.http)
-    _run(settings, open_runtime, listening, prepare_metrics(os.environ))
+    raise_file_limit()
+    _run(settings, open_runtime, listening, run_folder.prepare(os.environ))
 
 
 def worker_index(worker: str) -> int:
@@ -81,14 +83,12 @@ def bind(
         sleep(0.1)
 
 
-def prepare_metrics(environ: "os._Environ[str]") -> Path:
-    """Empty, or make, the folder where the workers' metrics are merged, and name it in the environment."""
-    folder = Path(environ.get(MULTIPROC_ENV) or tempfile.mkdtemp(prefix="gateway-metrics-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("*.db"):
-        stale.unlink()
-    environ[MULTIPROC_ENV] = str(folder)
-    return folder
+def raise_file_limit() -> None:
+    """Take as many open files, and so connections, as the system lets us have: a service often begins with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # it stays as it is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def make_worker_app(settings: Settings, open_runtime: "OpenRuntime") -> "App":
@@ -109,14 +109,21 @@ def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.sock
     from sanic import Sanic  # noqa: PLC0415
     from sanic.worker.loader import AppLoader  # noqa: PLC0415
 
+    from gateway.web.accepting import Connection  # noqa: PLC0415
     from gateway.web.app import BACKLOG, create_app  # noqa: PLC0415
 
     _configure_logs(settings)
     app = create_app(settings, open_runtime)
     app.register_listener(_release_sigterm, "main_process_start")
-    app.register_listener(partial(_take_over, settings), "main_process_ready")
+    app.register_listener(partial(_take_over, settings, metrics), "main_process_ready")
     app.register_listener(partial(_remove, metrics), "main_process_stop")
-    app.prepare(sock=listening, workers=settings.http.workers, backlog=BACKLOG, access_log=settings.http.access_log)
+    app.prepare(
+        sock=listening,
+        protocol=Connection,
+        workers=settings.http.workers,
+        backlog=BACKLOG,
+        access_log=settings.http.access_log,
+    )
     # SIGTERM waits while Sanic starts its helper process, which thereby is deaf to it for good: `systemctl stop`
     # signals every process at once, and a helper that leaves first breaks the orderly stop of the others.
     signal.signal(signal.SIGTERM, _leave)
@@ -132,7 +139,7 @@ def _leave(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _take_over(settings: Settings, app: "App") -> None:
+def _take_over(settings: Settings, metrics: Path, app: "App") -> None:
     """Start the watchdog, and mend three ways of Sanic's.
 
     Its last resort kills process groups, that of our caller among them; while workers start it is deaf to signals; and
@@ -142,6 +149,7 @@ def _take_over(settings: Settings, app: "App") -> None:
         signal.signal(number, partial(_on_signal, app.manager, []))
     app.manager.kill = partial(_kill, app.manager)  # type: ignore[method-assign]
     app.manager.wait_for_ack = partial(_await_workers, app.manager)  # type: ignore[method-assign]
+    run_folder.note_helper(metrics, get_temp_dir())
     helpers = [child.pid for child in multiprocessing.active_children()]
     kwargs = {
         "state": app.manager.worker_state,
@@ -191,7 +199,7 @@ def _kill_processes(manager: "WorkerManager") -> None:
 
 
 def _remove(metrics: Path, _app: "App") -> None:
-    forget_metrics(metrics)
+    run_folder.forget(metrics)
 
 
 def _die_with_main() -> None:

@@ -16,8 +16,11 @@ from rich.table import Table
 
 from gateway.errors import LocalStackError
 from tests.chaos.campaign import Load, Result, run_block
+from tests.chaos.clock import library
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.scene import Ground, ground
+from tests.chaos.trial import Trial
+from tests.chaos.trials import TRIALS
 from tests.ground.errors import NoGroundError
 
 AROUND_SECS = 12.0
@@ -32,15 +35,22 @@ def main() -> int:
     console = Console(stderr=True)
     console.print(f"seed {options.seed}", highlight=False)
     try:
+        if any(fault.steps_clock for fault in options.faults):
+            library()  # better now than after minutes
         with folder_of(options) as folder, ground(folder) as servers:
             results = list(campaign(servers, options, console))
+            trials = [attempt(servers, name, console) for name in options.trials]
     except (NoGroundError, LocalStackError) as error:
         console.print(str(error), markup=False)
         return 2
     except KeyboardInterrupt:
         return 2
-    Console(width=100).print(table(results))
-    return 0 if all(result.is_good for result in results) else 1
+    if results:
+        Console(width=110).print(table(results))
+    troubles = [text for result in results for text in result.troubles] + [
+        text for one in trials for text in one.troubles
+    ]
+    return 1 if troubles else 0
 
 
 @contextmanager
@@ -59,13 +69,21 @@ def arguments() -> argparse.Namespace:
     known = {fault.name: fault for fault in FAULTS}
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="how long all of it may take")
-    parser.add_argument("--faults", nargs="+", choices=known, default=list(known), metavar="FAULT", help="only these")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=[*known, *TRIALS],
+        default=list(known),
+        metavar="NAME",
+        help=f"only these faults, or these trials, which take as long as they need: {', '.join(TRIALS)}",
+    )
     parser.add_argument("--rounds", type=int, help="rounds of each fault; default: as many as each fault is worth")
     parser.add_argument("--rate", type=int, default=Load.rate, help="readings offered a second")
     parser.add_argument("--folder", type=Path, help="keep the gateway's log there")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="decides the moments")
     options = parser.parse_args()
-    options.faults = [known[name] for name in options.faults]
+    options.faults = [known[name] for name in options.only if name in known]
+    options.trials = [name for name in options.only if name in TRIALS]
     return options
 
 
@@ -90,20 +108,36 @@ def campaign(servers: Ground, options: argparse.Namespace, console: Console) -> 
         yield result
 
 
+def attempt(servers: Ground, name: str, console: Console) -> Trial:
+    """Carry out one trial, and say what came of it."""
+    try:
+        trial = TRIALS[name](servers)
+    except AssertionError as error:  # something was waited for in vain
+        trial = Trial(name, troubles=[str(error)])
+    console.print(name)
+    for title, figure in trial.figures.items():
+        console.print(f"  {title}: {figure}", highlight=False, markup=False)
+    for trouble in trial.troubles:
+        console.print(f"  {trouble}", style="red", highlight=False, markup=False)
+    return trial
+
+
 def table(results: Sequence[Result]) -> Table:
     """What became of every reading, by fault."""
     made = Table(box=None, pad_edge=False)
     made.add_column("fault", no_wrap=True)
-    for title in ("rounds", *(name.replace("_", " ") for name in COUNTS), "worst s"):
+    for title in ("rounds", *(name.replace("_", " ") for name in COUNTS), "ledger", "worst s"):
         made.add_column(title, justify="right", no_wrap=True)
     for result in results:
         counts = [f"{result.counts[name]:,}" if name in result.counts else "?" for name in COUNTS]
         style = None if result.is_good else "red"
-        made.add_row(result.name, str(len(result.recoveries)), *counts, f"{result.worst:.1f}", style=style)
+        ledger = f"{result.unbalanced} off" if result.unbalanced else "balanced"
+        made.add_row(result.name, str(len(result.recoveries)), *counts, ledger, f"{result.worst:.1f}", style=style)
     totals = [f"{sum(result.counts.get(name, 0) for result in results):,}" for name in COUNTS]
     rounds = sum(len(result.recoveries) for result in results)
     worst = max((result.worst for result in results), default=0.0)
-    made.add_row("all", str(rounds), *totals, f"{worst:.1f}", style="bold")
+    off = sum(result.unbalanced for result in results)
+    made.add_row("all", str(rounds), *totals, f"{off} off" if off else "balanced", f"{worst:.1f}", style="bold")
     return made
 
 

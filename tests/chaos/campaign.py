@@ -3,7 +3,6 @@
 All rounds of a block happen within one run of the simulator, whose verdict is about all of them.
 """
 
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,27 +11,33 @@ from typing import Any
 
 import httpx
 
+from tests.chaos.books import Books
 from tests.chaos.faults import Fault
 from tests.chaos.scene import ASK_SECS, Flow, Ground, Scene, scene
 from tests.e2e.serving import Simulator, simulate, wait_for
 
 RECOVERY_SECS = 10.0
 """What the gateway promises."""
-PATIENCE_SECS = 30.0
+PATIENCE_SECS = 60.0
 """Longest wait for a recovery before the block is given up."""
 DRAIN_SECS = 60.0
 SETTLE_SECS = 30
+OLD_SECS = 7200
+"""Age of readings that are in range however the clock is stepped."""
 BAD = ("lost", "duplicated", "wrong", "unexpected")
 
 
 @dataclass
 class Result:
-    """One block: seconds of each recovery, the simulator's counts, and what else went wrong."""
+    """One block: how long a recovery may take, how long each took, what the simulator counts, and what went wrong."""
 
     name: str
+    recovery_secs: float
     recoveries: list[float] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
+    unbalanced: int = 0
+    """Checks of the ledger that failed; there is one after each round and one at the end."""
 
     @property
     def worst(self) -> float:
@@ -47,52 +52,81 @@ class Result:
 
 @dataclass(frozen=True)
 class Load:
-    """What the simulator offers: readings a second over both doors, from so many devices."""
+    """What the simulator offers: readings a second over both doors, from so many devices, so many a body."""
 
     rate: int = 4_000
     devices: int = 1_000
+    batch: int = 20
 
-    def options(self, seconds: float, *, seed: int) -> tuple[str, ...]:
-        """The command line for a run that goes on until it is told to stop, `seconds` at the latest."""
+    def options(self, seconds: float, *, seed: int, age_secs: int) -> tuple[str, ...]:
+        """The command line for a run that goes on until it is told to stop, `seconds` at the latest.
+
+        Its readings are `age_secs` old.
+        """
         numbers = {
             "rate": self.rate,
             "devices": self.devices,
-            "batch": 20,
+            "batch": self.batch,
             "seed": seed,
             "seconds": seconds,
             "give-up": 120,
             "settle": SETTLE_SECS,
+            "start-ms": int(1000 * (time.time() - age_secs)),
         }
         words = [word for name, number in numbers.items() for word in (f"--{name}", str(number))]
         return (*words, "--transport", "mixed", "--mixed-kinds")
 
 
 def run_block(
-    ground: Ground, faults: Sequence[Fault], *, rounds: int, seconds: float, rng: Random, load: Load
+    ground: Ground,
+    faults: Sequence[Fault],
+    *,
+    rounds: int,
+    seconds: float,
+    rng: Random,
+    load: Load,
+    recovery_secs: float = RECOVERY_SECS,
 ) -> Result:
     """Strike with each fault in turn, `rounds` times or until `seconds` are over, and judge all of it together.
 
-    The faults of a block must want the same gateway. Each strikes once at least, however short the time.
+    The faults of a block must want the same gateway. Each strikes once at least, however short the time. A recovery
+    that takes longer than `recovery_secs` is a trouble.
     """
     first = faults[0]
-    assert {(fault.workers, fault.spool_bytes) for fault in faults} == {(first.workers, first.spool_bytes)}
-    result = Result("+".join(fault.name for fault in faults))
+    wanted = {"workers": first.workers, "spool_bytes": first.spool_bytes, "steps_clock": first.steps_clock}
+    assert all(getattr(fault, name) == value for fault in faults for name, value in wanted.items())
+    result = Result("+".join(fault.name for fault in faults), recovery_secs)
     try:
-        with scene(ground, workers=first.workers, spool_bytes=first.spool_bytes) as stage:
-            options = load.options(seconds + PATIENCE_SECS, seed=rng.randrange(1_000_000))
+        with scene(
+            ground, workers=first.workers, spool_bytes=first.spool_bytes, steps_clock=first.steps_clock
+        ) as stage:
+            books = Books(stage.ledger)
+            options = load.options(
+                seconds + PATIENCE_SECS, seed=rng.randrange(1_000_000), age_secs=OLD_SECS if first.steps_clock else 0
+            )
             simulator = simulate(stage.gateway, ground.folder, *options)
             try:
-                _strike_all(stage, faults, result, rounds=rounds, deadline=time.monotonic() + seconds, rng=rng)
-                _judge(simulator, result)
+                deadline = time.monotonic() + seconds
+                _strike_all(stage, faults, result, books=books, rounds=rounds, deadline=deadline, rng=rng)
+                acknowledged = _judge(simulator, result)
+                result.troubles += books.close(acknowledged)
             finally:
                 simulator.close()
+                result.unbalanced = books.unbalanced
     except AssertionError as error:  # something was waited for in vain
         result.troubles.append(str(error))
     return result
 
 
 def _strike_all(
-    stage: Scene, faults: Sequence[Fault], result: Result, *, rounds: int, deadline: float, rng: Random
+    stage: Scene,
+    faults: Sequence[Fault],
+    result: Result,
+    *,
+    books: Books,
+    rounds: int,
+    deadline: float,
+    rng: Random,
 ) -> None:
     _until_flowing(stage, Flow())
     for number in range(rounds * len(faults)):
@@ -104,8 +138,9 @@ def _strike_all(
         _until_flowing(stage, _flow(stage))
         took = time.monotonic() - struck
         result.recoveries.append(took)
-        if took > RECOVERY_SECS:
+        if took > result.recovery_secs:
             result.troubles.append(f"round {number + 1}, {fault.name}: took {took:.1f} s to recover")
+        result.troubles += [f"round {number + 1}, {fault.name}: {text}" for text in books.check(fault.ends)]
     wait_for(stage.is_drained, lambda: "the spool is drained", secs=DRAIN_SECS)
 
 
@@ -133,19 +168,20 @@ def _situation(stage: Scene, since: Flow) -> str:
     return f"it flows again; since {since}, now {_flow(stage)}, /readyz {ready}; the end of its log:\n{log}"
 
 
-def _judge(simulator: Simulator, result: Result) -> None:
-    """Let the simulator stop sending and verify, and take over its verdict."""
-    simulator.process.send_signal(signal.SIGINT)
+def _judge(simulator: Simulator, result: Result) -> dict[str, int]:
+    """Let the simulator stop sending and verify, and take over its verdict; return what was acknowledged, by door."""
+    simulator.stop()
     code, report, output = simulator.finish()
     if not report or not report["verdict"]:
         result.troubles.append(f"the simulator ended with {code} and no verdict:\n{output[-2_000:]}")
-        return
+        return {}
     result.counts = _counts(report)
     result.troubles += report["failures"]
     verdict = report["verdict"]
     result.troubles += [text for text in (verdict["unfinished"], verdict["states_unchecked"]) if text]
     for problem in verdict["total"]["problems"][:5]:
         result.troubles.append(" ".join(str(problem[key]) for key in ("trouble", "device", "metric", "detail")))
+    return {lane["transport"]: int(lane["acknowledged"]) for lane in report["lanes"]}
 
 
 def _counts(report: dict[str, Any]) -> dict[str, int]:

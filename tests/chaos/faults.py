@@ -1,9 +1,11 @@
 """Every fault: a scene and randomness in, the time from which recovery counts out. Never looks at what came of it."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +13,12 @@ from random import Random
 from typing import NamedTuple
 
 import asyncpg
+import httpx
 import redis
 
+from tests.chaos.books import Ends, exit_line
 from tests.chaos.scene import Scene, family
-from tests.e2e.serving import wait_for
+from tests.e2e.serving import descendants, wait_for
 from tests.ground.docker import ContainerServer
 
 Strike = Callable[[Scene, Random], float]
@@ -23,7 +27,8 @@ Strike = Callable[[Scene, Random], float]
 ROOMY_BYTES, SMALL_BYTES = 2**30, 2**16
 FULL_SECS = 20.0
 SAVE_SECS = 10.0
-DOCKER_SECS = 30.0
+DOCKER_SECS = COMMAND_SECS = 30.0
+POST_SECS = 5.0
 
 
 class Fault(NamedTuple):
@@ -34,6 +39,8 @@ class Fault(NamedTuple):
     rounds: int = 10
     workers: int = 1
     spool_bytes: int = ROOMY_BYTES
+    ends: Ends = "nothing"
+    steps_clock: bool = False
 
 
 def gateway_killed(scene: Scene, _rng: Random) -> float:
@@ -44,12 +51,23 @@ def gateway_killed(scene: Scene, _rng: Random) -> float:
     return killed
 
 
+def gateway_frozen(scene: Scene, _rng: Random) -> float:
+    """SIGSTOP of all its processes, as when a machine is suspended."""
+    assert scene.gateway.process is not None
+    pid = scene.gateway.process.pid
+    with frozen([pid, *descendants(pid)]):
+        time.sleep(3)
+    return time.monotonic()
+
+
 def gateway_rolled(scene: Scene, _rng: Random) -> float:
     """SIGTERM and a new start; anything but exit code 0 is a fault of the gateway."""
     code = scene.gateway.terminate()
     assert code == 0, f"the gateway ended with {code} on SIGTERM"
     ended = time.monotonic()
     scene.gateway.start()
+    books = exit_line(scene.gateway.log)
+    assert books["unanswered"] == books["queued"] == 0, f"the books at its end do not balance: {books}"
     return ended
 
 
@@ -164,11 +182,28 @@ def broker_frozen(scene: Scene, _rng: Random) -> float:
     return time.monotonic()
 
 
+def clock_stepped(scene: Scene, rng: Random) -> float:
+    """The wall clock jumps an hour ahead, back, an hour behind, and back; the simulator's readings stay in range.
+
+    Readings of the true time are taken in while the clock is ahead (they are merely old), and refused with the reason
+    while it is behind. A key from the database and an Idempotency-Key work throughout.
+    """
+    clock, token = scene.clock, new_key(scene)
+    assert clock is not None
+    for step, expected in ((3600, ""), (0, ""), (-3600, "too_far_ahead"), (0, "")):
+        clock.step(step)
+        time.sleep(rng.uniform(0.3, 1.0))
+        refused = post_now(scene.asking, token, key=f"clock-{rng.random()}")
+        assert refused == expected, f"with a clock {step:+d} s off: {refused!r} instead of {expected!r}"
+    return time.monotonic()
+
+
 FAULTS = (
-    Fault("gateway-kill", gateway_killed, rounds=20),
-    Fault("gateway-kill-2-workers", gateway_killed, rounds=8, workers=2),
-    Fault("gateway-roll", gateway_rolled, rounds=5, workers=2),
-    Fault("worker-kill", worker_killed, rounds=15, workers=2),
+    Fault("gateway-kill", gateway_killed, rounds=20, ends="gateway"),
+    Fault("gateway-kill-2-workers", gateway_killed, rounds=8, workers=2, ends="gateway"),
+    Fault("gateway-freeze", gateway_frozen, rounds=3, workers=2),
+    Fault("gateway-roll", gateway_rolled, rounds=5, workers=2, ends="gateway"),
+    Fault("worker-kill", worker_killed, rounds=15, workers=2, ends="worker"),
     Fault("worker-freeze", worker_frozen, rounds=4, workers=2),
     Fault("database-kill", database_killed, rounds=20),
     Fault("database-restart", database_restarted, rounds=5),
@@ -182,7 +217,28 @@ FAULTS = (
     Fault("valkey-flush", valkey_flushed, rounds=10),
     Fault("broker-kill", broker_killed, rounds=20),
     Fault("broker-freeze", broker_frozen, rounds=3),
+    Fault("clock-step", clock_stepped, rounds=3, steps_clock=True),
 )
+
+
+def new_key(scene: Scene) -> str:
+    """Return a new ingest key, which the gateway has to look up."""
+    command = [sys.executable, "-m", "gateway", "key", "add", "--role", "ingest", "--json"]
+    environ = os.environ | {"GATEWAY_DATABASE__URL": scene.gateway.environ["GATEWAY_DATABASE__URL"]}
+    done = subprocess.run(command, env=environ, check=True, capture_output=True, timeout=COMMAND_SECS)
+    return str(json.loads(done.stdout)["token"])
+
+
+def post_now(client: httpx.Client, token: str, *, key: str) -> str:
+    """Post a reading of the true time, twice with one Idempotency-Key; return the code of the refusal, or nothing."""
+    body = {"device": "clock", "ts": time.time_ns(), "values": {"t": 1.0}}
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
+    first, again = (client.post("/v1/readings", json=body, headers=headers, timeout=POST_SECS) for _ in range(2))
+    assert first.status_code in (200, 422), first.text
+    assert again.content == first.content, f"not one answer to one key: {first.text} and {again.text}"
+    assert again.headers["idempotency-replayed"] == "true"
+    errors = first.json()["errors"]
+    return str(errors[0]["code"]) if errors else ""
 
 
 @contextmanager

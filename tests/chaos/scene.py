@@ -9,13 +9,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 
 from gateway.local.launch import Child
 from gateway.local.valkey import ValkeyServer
+from tests.chaos.clock import Clock
 from tests.chaos.proxy import Proxy, proxy
 from tests.e2e.serving import ADMIN_KEY, Gateway, descendants
 from tests.ground import choose
@@ -68,6 +69,8 @@ class Scene:
     line: Proxy
     gateway: Gateway
     asking: httpx.Client
+    clock: Clock | None = None
+    """Of the gateway's processes, if it can be stepped."""
 
     def flow(self) -> Flow:
         """Return what the gateway counts; raises httpx.HTTPError if it does not answer."""
@@ -87,6 +90,12 @@ class Scene:
         with suppress(httpx.HTTPError):
             return sum(self._metrics("gateway_spool_rows").values()) == 0
         return False
+
+    def ledger(self) -> dict[str, Any]:
+        """Return the books of all workers; raises httpx.HTTPError."""
+        answer = self.asking.get("/v1/ledger", headers={"Authorization": f"Bearer {ADMIN_KEY}"}).raise_for_status()
+        books: dict[str, Any] = answer.json()
+        return books
 
     def spool_refusals(self) -> float:
         """How often the spool was full so far; raises httpx.HTTPError."""
@@ -123,27 +132,38 @@ def ground(folder: Path) -> Iterator[Ground]:
         )
 
 
+def settings_of(servers: Ground, database: str = "") -> dict[str, str]:
+    """Return what a gateway on these servers must find in its environment."""
+    return {
+        "GATEWAY_DATABASE__URL": database or servers.postgres.url(),
+        "GATEWAY_REDIS__URL": servers.valkey.url(),
+        "GATEWAY_MQTT__URL": servers.broker.url,
+        "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
+        "GATEWAY_DEVICES__UNKNOWN": "auto",
+        "GATEWAY_HTTP__DRAIN_SECS": "0.2",
+        "GATEWAY_SPOOL__DIR": os.fspath(servers.folder / "spool"),
+    }
+
+
 @contextmanager
-def scene(servers: Ground, *, workers: int, spool_bytes: int) -> Iterator[Scene]:
-    """Start a gateway that reaches the database through a proxy; its spool outlives it, as on a real disk."""
+def scene(servers: Ground, *, workers: int, spool_bytes: int, steps_clock: bool = False) -> Iterator[Scene]:
+    """Start a gateway that reaches the database through a proxy; its spool outlives it, as on a real disk.
+
+    Raises NoGroundError if its clock is to be stepped and cannot be.
+    """
     database = urlsplit(servers.postgres.url())
+    clock = Clock(servers.folder) if steps_clock else None
     with ExitStack() as stack:
         line = stack.enter_context(proxy(database.port or 5432))
         account = database.netloc.rpartition("@")[0]
-        environ = {
-            "GATEWAY_DATABASE__URL": database._replace(netloc=f"{account}@127.0.0.1:{line.port}").geturl(),
-            "GATEWAY_REDIS__URL": servers.valkey.url(),
-            "GATEWAY_MQTT__URL": servers.broker.url,
-            "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
-            "GATEWAY_DEVICES__UNKNOWN": "auto",
+        environ = settings_of(servers, database._replace(netloc=f"{account}@127.0.0.1:{line.port}").geturl()) | {
             "GATEWAY_HTTP__WORKERS": str(workers),
-            "GATEWAY_HTTP__DRAIN_SECS": "0.2",
-            "GATEWAY_SPOOL__DIR": os.fspath(servers.folder / "spool"),
             "GATEWAY_SPOOL__MAX_BYTES": str(spool_bytes),
+            **(clock.environ() if clock else {}),
         }
         gateway = Restarted(environ, servers.folder / "gateway.log")
         stack.callback(gateway.close)
         gateway.start()
         no_reuse = httpx.Limits(max_keepalive_connections=0)  # a kept connection would stay with one worker
         asking = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=ASK_SECS, limits=no_reuse))
-        yield Scene(servers, line, gateway, asking)
+        yield Scene(servers, line, gateway, asking, clock)

@@ -1,25 +1,29 @@
 """One round of every fault, in few runs of the simulator: nothing acknowledged is lost, doubled or altered."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from gateway.local.valkey import ValkeyServer
-from tests.chaos.campaign import Load, run_block
+from tests.chaos.campaign import PATIENCE_SECS, Load, run_block
+from tests.chaos.clock import library
 from tests.chaos.faults import FAULTS
 from tests.chaos.scene import Ground
+from tests.conftest import _have
 from tests.ground.mosquitto import Limits, Mosquitto
 from tests.ground.postgres import DatabaseServer
 
 SEED = 20_261_122
 LOAD = Load(rate=2_000, devices=300)
 BLOCKS = (
-    ("gateway-kill-2-workers", "gateway-roll", "worker-kill", "worker-freeze"),
+    ("gateway-kill-2-workers", "gateway-freeze", "gateway-roll", "worker-kill", "worker-freeze"),
     ("database-kill", "database-restart", "database-freeze", "backend-storm", "line-cut", "line-stall"),
     ("gateway-kill", "broker-kill", "broker-freeze", "valkey-freeze", "valkey-kill", "valkey-flush"),
     ("spool-full",),
+    ("clock-step",),
 )
 
 
@@ -41,7 +45,10 @@ def test_every_fault_is_in_a_block() -> None:
 @pytest.mark.parametrize("names", BLOCKS, ids=lambda names: names[0])
 def test_nothing_acknowledged_is_lost(servers: Ground, names: tuple[str, ...]) -> None:
     known = {fault.name: fault for fault in FAULTS}
-    result = run_block(servers, [known[name] for name in names], rounds=1, seconds=60, rng=Random(SEED), load=LOAD)
+    if any(known[name].steps_clock for name in names):
+        _have(lambda: nullcontext(library()))
+    faults = [known[name] for name in names]
+    result = run_block(servers, faults, rounds=1, seconds=60, rng=Random(SEED), load=LOAD, recovery_secs=PATIENCE_SECS)
     assert result.troubles == []
     assert len(result.recoveries) == len(names)
     assert result.counts["acknowledged"] > 0

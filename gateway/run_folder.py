@@ -1,0 +1,89 @@
+"""The environment in, a folder for the metrics of this run's workers out; away with what killed runs left behind.
+
+A folder of ours holds a lock that its main process keeps, and the name of the folder that `multiprocessing` made. Where
+nobody keeps the lock any more, and has not for a while, both folders go. A folder that the environment names belongs to
+somebody else: it is emptied, never removed by a later run. Nothing else where temporary files lie is touched.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from gateway.telemetry import MULTIPROC_ENV
+
+PREFIX = "gateway-metrics-"
+LOCK, HELPER = "lock", "helper"
+OLD_SECS = 120.0
+"""Workers of a killed main process may still write while they stop."""
+
+
+def prepare(environ: "os._Environ[str]") -> Path:
+    """Empty, or make, the folder where the workers' metrics are merged, and name it in the environment."""
+    named = environ.get(MULTIPROC_ENV)
+    if named:
+        folder = Path(named)
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
+        sweep(Path(tempfile.gettempdir()), now=time.time())
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        _keep_locked(folder)
+    for stale in folder.glob("*.db"):
+        stale.unlink()
+    environ[MULTIPROC_ENV] = str(folder)
+    return folder
+
+
+def note_helper(folder: Path, helper: str) -> None:
+    """Remember the folder that `multiprocessing` made, in a folder of ours."""
+    if (folder / LOCK).exists():
+        (folder / HELPER).write_text(helper)
+
+
+def forget(folder: Path) -> None:
+    """Remove the metrics of processes that are gone, and the folder unless somebody else keeps things there."""
+    for stale in (*folder.glob("*.db"), folder / LOCK, folder / HELPER):
+        stale.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def forget_killed(folder: Path) -> None:
+    """Remove what a main process left that was killed."""
+    _remove_helper(folder)
+    forget(folder)
+
+
+def sweep(base: Path, *, now: float) -> None:
+    """Remove what killed runs left in `base`; `now` is in seconds since 1970."""
+    for folder in base.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # it is somebody else's, or another start sweeps it, too
+            if now - folder.stat().st_mtime > OLD_SECS and _is_left(folder):
+                forget_killed(folder)
+
+
+def _keep_locked(folder: Path) -> None:
+    """Hold the folder's lock as long as this process lives: its number stays open on purpose."""
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_left(folder: Path) -> bool:
+    lock = os.open(folder / LOCK, os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(lock)
+    return True
+
+
+def _remove_helper(folder: Path) -> None:
+    noted = folder / HELPER
+    if not noted.exists():
+        return
+    helper = Path(noted.read_text())
+    if helper.parent == folder.parent and helper.name.startswith("pymp-"):  # what multiprocessing calls them
+        shutil.rmtree(helper, ignore_errors=True)
