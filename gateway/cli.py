@@ -14,8 +14,11 @@ from rich.table import Table
 
 from gateway import configuration
 from gateway.commands.ask import DEFAULT_URL, KeyFile, Url
+from gateway.commands.audit import audit_app
 from gateway.commands.dead_letters import dead_letters_app
-from gateway.commands.registry import device_app, key_app, metric_app
+from gateway.commands.device import device_app
+from gateway.commands.key import key_app
+from gateway.commands.metric import metric_app
 from gateway.commands.spool import spool_app
 from gateway.commands.state import state_app
 from gateway.errors import GatewayError, StartError
@@ -30,6 +33,7 @@ app = App(
 app.command(device_app)
 app.command(key_app)
 app.command(metric_app)
+app.command(audit_app)
 app.command(dead_letters_app)
 app.command(state_app)
 app.command(spool_app)

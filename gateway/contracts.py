@@ -1,6 +1,6 @@
 """The joints where stages meet. Each has two implementations that pass one suite: the real one, and `testing`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.model import Batch, Block, Metric, Outcome, Principal, Shape
@@ -21,6 +21,10 @@ class Written(NamedTuple):
     """One for each batch, in order."""
     newest: list[Block]
     """The newest stored message per device and shape, for the live state."""
+
+
+Toll = Callable[[int], Awaitable[bool]]
+"""Told how many readings a body holds before any is stored; may wait or raise; returns whether they are backfill."""
 
 
 class Sink(Protocol):
@@ -96,6 +100,14 @@ class LiveState(Protocol):
         """
         ...
 
+    async def times(self, devices: Sequence[str]) -> list[int | None]:
+        """Return the time (µs) of each device's newest message, in order, in one round trip; raises as `read`."""
+        ...
+
+    async def remove(self, devices: Sequence[str]) -> None:
+        """Forget devices (at least one) that are no more. Raises StateUnavailable."""
+        ...
+
 
 class NewestPage(NamedTuple):
     """A part of what the database holds."""
@@ -113,6 +125,10 @@ class NewestStored(Protocol):
 
     async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
         """Return what is stored of each device, in order, in one bounded query. Raises SinkUnavailable, SinkFault."""
+        ...
+
+    async def times(self, devices: Sequence[str]) -> list[int | None]:
+        """Return the time (µs) of each device's newest message, in order. Raises SinkUnavailable, SinkFault."""
         ...
 
     async def count(self) -> int:

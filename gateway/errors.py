@@ -6,17 +6,26 @@
     │   ├── Unauthorized     401  no credential, or one that is not valid
     │   ├── Forbidden        403  a valid credential that may not do this
     │   ├── NotFound         404
+    │   │   └── UnknownDevice      no device of this name
+    │   ├── DeviceExists     409  the name is taken
+    │   ├── DeviceHasReadings 409 it would leave readings without a device
+    │   ├── PreconditionFailed 412 somebody else was faster
     │   ├── BodyTimeout      408  the body did not arrive in time
     │   ├── TooLarge         413  `limit` names the setting that was hit
     │   ├── UnsupportedMedia 415
+    │   ├── UpgradeRequired  426  this address speaks WebSocket only
     │   ├── IdempotencyInProgress 409
     │   ├── IdempotencyMismatch   422
-    │   └── BadRequest       422  readable, but with a parameter that cannot be served
+    │   ├── TooManyStreams   429  `limit` names what is full
+    │   ├── RateLimited      429  faster than a limit allows (`retry_after` seconds)
+    │   ├── BadRequest       422  readable, but with a parameter that cannot be served
+    │   └── TooManyBuckets   422  history cut finer than is answered in one call
     ├── Unavailable          503  the same call may succeed later (`retry_after` seconds)
     │   ├── Overloaded            a bounded queue is full
     │   ├── SinkUnavailable       the database cannot be reached
     │   ├── SpoolFull, SpoolFault the database is away, and the spool is full or cannot be written
     │   ├── StateUnavailable      Redis cannot be reached
+    │   ├── QueryTimeout          a read took longer than it may
     │   └── Draining              this process is stopping
     ├── SinkFault            503  the database refuses everything: a standing fault for the operator
     └── StartError           the process cannot start: settings, migrations, ports, local stack
@@ -75,6 +84,33 @@ class NotFound(ClientError):
     code = "not_found"
 
 
+class UnknownDevice(NotFound):
+    """No device of this name is known here; register it, or let it send readings."""
+
+    code = "unknown_device"
+
+
+class DeviceExists(ClientError):
+    """A device of this name exists already."""
+
+    status = 409
+    code = "device_exists"
+
+
+class DeviceHasReadings(ClientError):
+    """The device has reported readings; say that they go with it: readings=delete."""
+
+    status = 409
+    code = "device_has_readings"
+
+
+class PreconditionFailed(ClientError):
+    """It was changed since you read it; read it again, and send its new ETag as If-Match."""
+
+    status = 412
+    code = "precondition_failed"
+
+
 class BodyTimeout(ClientError):
     """The body did not arrive in time."""
 
@@ -94,6 +130,13 @@ class UnsupportedMedia(ClientError):
 
     status = 415
     code = "unsupported_media"
+
+
+class UpgradeRequired(ClientError):
+    """This address speaks WebSocket (RFC 6455) only; for plain HTTP there is /v1/stream."""
+
+    status = 426
+    code = "upgrade_required"
 
 
 class IdempotencyInProgress(ClientError):
@@ -116,6 +159,32 @@ class BadRequest(ClientError):
 
     status = 422
     code = "bad_parameter"
+
+
+class TooManyStreams(ClientError):
+    """As many streams of changes are open here as may be; close one, or try again later."""
+
+    status = 429
+    code = "too_many_streams"
+    retry_after = 5.0
+
+
+class RateLimited(ClientError):
+    """More came than a limit allows; come back later."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str = "", *, retry_after: float = 1.0, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class TooManyBuckets(ClientError):
+    """The time asked for holds more buckets than are answered in one call."""
+
+    status = 422
+    code = "too_many_buckets"
 
 
 class Unavailable(GatewayError):
@@ -145,6 +214,12 @@ class StateUnavailable(Unavailable):
     """The state store (Redis) cannot be reached."""
 
     code = "state_unavailable"
+
+
+class QueryTimeout(Unavailable):
+    """The question took longer than one may; ask for less at once."""
+
+    code = "query_timeout"
 
 
 class Draining(Unavailable):

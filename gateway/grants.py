@@ -34,6 +34,7 @@ class Issued(NamedTuple):
 
     id: int
     token: str
+    expires_at: datetime | None = None
 
     def __repr__(self) -> str:
         return f"Issued(id={self.id}, token='***')"

@@ -7,7 +7,7 @@ body ─ decode ─▶ columns ─ admit ─▶ batch ─ submit ─▶ COMMIT �
 
 from gateway import ledger, receipts, wire
 from gateway.admission.gate import Gate
-from gateway.contracts import Clock
+from gateway.contracts import Clock, Toll
 from gateway.layouts import Layouts
 from gateway.model import Decoded, Outcome, Principal, Receipt, Refusal
 from gateway.pipeline.committer import Committer
@@ -31,6 +31,10 @@ class Intake:
         self._stall = stall
         self._max_readings = max_readings
 
+    def knock(self) -> None:
+        """Raise Overloaded or Draining if nothing would be taken now, before a body is read."""
+        self._committer.knock()
+
     async def take(
         self,
         body: bytes,
@@ -42,33 +46,35 @@ class Intake:
         max_errors: int = 100,
         source: str = "http",
         received_us: int | None = None,
+        toll: Toll | None = None,
     ) -> Receipt:
         """Return once every reading is committed or refused; with `atomic`, all of them or none.
 
         `received_us` is when the body first came, for readings without a time of their own; default: now.
-        Raises BadPayload, TooLarge, UnsupportedMedia for the body as a whole; Unavailable and SinkFault when nothing
-        may be taken for stored.
+        Raises BadPayload, TooLarge, UnsupportedMedia for the body as a whole, and what `toll` raises; Unavailable and
+        SinkFault when nothing may be taken for stored.
         """
         now_us = self._clock.now_us()
         received_us, limit = received_us or now_us, self._max_readings
         decoded = wire.decode(body, media, self._layouts, device=device, received_us=received_us, max_readings=limit)
+        backfill = toll is not None and await toll(decoded.readings)
         with InHand(source, decoded.readings) as hand:
             if not self._gate.passes(principal, decoded.batch, now_us):
                 decoded = await self._gate.sift(principal, decoded, now_us)
-            outcome, refusals = await self._store(decoded, atomic=atomic)
+            outcome, refusals = await self._store(decoded, atomic=atomic, backfill=backfill)
             receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=max_errors)
             hand.settle(ledger.settle(receipt, refusals, answers=source != "mqtt", atomic=atomic))
         if refusals:
             events.refused(refusals)
         return receipt
 
-    async def _store(self, decoded: Decoded, *, atomic: bool) -> tuple[Outcome, list[Refusal]]:
+    async def _store(self, decoded: Decoded, *, atomic: bool, backfill: bool) -> tuple[Outcome, list[Refusal]]:
         """Return what became of the batch, and everything that was refused, early and late."""
         batch, refusals = decoded
         if not batch.readings or (atomic and refusals):
             return NOTHING, refusals
         self._stall.entered()
-        outcome = await self._committer.submit(batch, atomic=atomic)
+        outcome = await self._committer.submit(batch, atomic=atomic, backfill=backfill)
         self._stall.durable()
         if outcome.conflicts or outcome.rejected:
             refusals = refusals + receipts.late_refusals(batch, outcome)

@@ -74,7 +74,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Letters that were refused again, in whole or in part; they stay open."""
     remaining: int
     """Open letters that match and come after these."""
-    cursor: str | None
+    next_cursor: str | None
     """Where the next call goes on; None when nothing remains."""
     errors: list[Replayed]
     """The first 100 of `refused`, without receipts."""
@@ -118,7 +118,7 @@ class Redelivery:
             replayed=replayed,
             refused=len(failed),
             remaining=remaining,
-            cursor=str(after) if remaining else None,
+            next_cursor=str(after) if remaining else None,
             errors=failed[:LISTED],
         )
 

@@ -11,6 +11,7 @@ from msgspec import Meta
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+PerSecond = Annotated[float, Meta(ge=0, le=1e12)]
 
 
 class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,6 +39,17 @@ class Http(Branch, frozen=True):
         Count, Meta(description="How long the answer to a request with an Idempotency-Key is kept, in Redis.")
     ] = 24
     access_log: Annotated[bool, Meta(description="Log one line a request (triples its cost).")] = False
+    proxies: Annotated[
+        str,
+        Meta(
+            description="Proxies that are believed when they name a caller's address, as addresses or networks (CIDR)"
+            " separated by commas; empty = none."
+        ),
+    ] = ""
+    proxy_header: Annotated[
+        Literal["x-forwarded-for", "forwarded"],
+        Meta(description="Where they say it; they must set or extend it on every request."),
+    ] = "x-forwarded-for"
 
 
 class Database(Branch, frozen=True):
@@ -69,6 +81,29 @@ class Redis(Branch, frozen=True):
     max_pending_rows: Annotated[
         Count, Meta(description="Newest messages kept for Redis while it is away; beyond it the oldest go.")
     ] = 200_000
+
+
+class Live(Branch, frozen=True):
+    """The stream of changes: SSE and WebSocket."""
+
+    max_streams: Annotated[
+        Count, Meta(description="Streams a worker serves at once, each subscription of a WebSocket counted; then 429.")
+    ] = 2000
+    replay_secs: Annotated[
+        int, Meta(ge=300, le=86_400, description="How far back a reader that comes back may continue, at least.")
+    ] = 300
+    replay_bytes: Annotated[
+        int,
+        Meta(ge=2**16, description="Bytes of changes kept in Redis for that; a busier gateway reaches less far back."),
+    ] = 64 * 2**20
+    mailbox_bytes: Annotated[
+        int,
+        Meta(ge=2**12, description="Changes that wait for one reader; beyond it only the newest values are kept."),
+    ] = 256 * 2**10
+    stall_secs: Annotated[Seconds, Meta(description="A reader that takes nothing for so long is cut off.")] = 30.0
+    ping_secs: Annotated[
+        float, Meta(ge=1, le=60, description="Silence after which a reader is sent a sign of life.")
+    ] = 15.0
 
 
 class Mqtt(Branch, frozen=True):
@@ -137,6 +172,9 @@ class Devices(Branch, frozen=True):
         Literal["keep_first", "overwrite"],
         Meta(description="Same device, metrics and time with other values: keep the first, or overwrite it."),
     ] = "keep_first"
+    offline_after_secs: Annotated[
+        Count, Meta(description="A device whose newest reading is older than this is shown as offline.")
+    ] = 900
 
 
 class Clock(Branch, frozen=True):
@@ -155,6 +193,18 @@ class Retention(Branch, frozen=True):
     days: Annotated[Count, Meta(description="Readings older than this are refused, and stored ones removed.")] = 3650
 
 
+class History(Branch, frozen=True):
+    """Reading what was stored."""
+
+    pool: Annotated[Count, Meta(description="Connections a worker reads history on at most.")] = 3
+    wait_secs: Annotated[Seconds, Meta(description="Longest wait for one of them; then 503 overloaded.")] = 2.0
+    timeout_secs: Annotated[Seconds, Meta(description="Longest statement; then 503 query_timeout.")] = 10.0
+    max_exports: Annotated[Count, Meta(description="NDJSON and CSV streams a worker sends at once.")] = 4
+    export_timeout_secs: Annotated[
+        Seconds, Meta(description="Longest time one stream may take; then it is cut off.")
+    ] = 3600.0
+
+
 class DeadLetters(Branch, frozen=True):
     """What was refused over MQTT or by the database, and is kept to look at and to replay."""
 
@@ -164,6 +214,51 @@ class DeadLetters(Branch, frozen=True):
     max_bytes: Annotated[
         Count, Meta(description="Bytes of dead letters in the database; beyond it the oldest are removed.")
     ] = 2**30
+
+
+class Audit(Branch, frozen=True):
+    """Who did what to the registry, the keys and the dead letters."""
+
+    keep_days: Annotated[
+        int, Meta(ge=1, le=36_500, description="Lines of the audit are removed this long after the act.")
+    ] = 365
+
+
+class Limits(Branch, frozen=True):
+    """How fast callers may be; 0 = no limit. HTTP workers share each limit evenly."""
+
+    device_requests_per_sec: Annotated[
+        PerSecond, Meta(description="Requests with tokens of one device; over MQTT messages of one device.")
+    ] = 0
+    device_readings_per_sec: Annotated[
+        PerSecond, Meta(description="Readings with tokens of one device; over MQTT of one device.")
+    ] = 0
+    device_bytes_per_sec: Annotated[
+        PerSecond, Meta(description="Bytes of readings with tokens of one device, as sent; over MQTT of one device.")
+    ] = 0
+    key_requests_per_sec: Annotated[PerSecond, Meta(description="Requests of one ingest, reader or admin key.")] = 0
+    key_readings_per_sec: Annotated[PerSecond, Meta(description="Readings of one ingest or admin key.")] = 0
+    key_bytes_per_sec: Annotated[
+        PerSecond, Meta(description="Bytes of readings of one ingest or admin key, as sent.")
+    ] = 0
+    address_requests_per_sec: Annotated[
+        PerSecond, Meta(description="Requests from one address (IPv6: from one /64), with or without a credential.")
+    ] = 0
+    address_readings_per_sec: Annotated[PerSecond, Meta(description="Readings from one address.")] = 0
+    address_bytes_per_sec: Annotated[PerSecond, Meta(description="Bytes of readings from one address, as sent.")] = 0
+    backfill_readings_per_sec: Annotated[
+        PerSecond,
+        Meta(
+            description="Readings of one credential with backfill=true; if set, they do not count against its other"
+            " limits of readings and bytes."
+        ),
+    ] = 0
+    burst_secs: Annotated[
+        Seconds, Meta(le=3600, description="What may come at once after a quiet time, in seconds of each limit.")
+    ] = 10.0
+    max_callers: Annotated[
+        Count, Meta(description="Callers remembered for each limit; beyond it those quiet for longest begin anew.")
+    ] = 100_000
 
 
 class Log(Branch, frozen=True):
@@ -180,6 +275,7 @@ class Settings(Branch, frozen=True):
     http: Http = Http()
     database: Database = Database()
     redis: Redis = Redis()
+    live: Live = Live()
     mqtt: Mqtt = Mqtt()
     queue: Queue = Queue()
     spool: Spool = Spool()
@@ -187,5 +283,8 @@ class Settings(Branch, frozen=True):
     devices: Devices = Devices()
     clock: Clock = Clock()
     retention: Retention = Retention()
+    history: History = History()
     dead_letters: DeadLetters = DeadLetters()
+    limits: Limits = Limits()
+    audit: Audit = Audit()
     log: Log = Log()

@@ -60,7 +60,7 @@ class Authenticator:
 
     def principal(self, header: str | None) -> Principal | None:
         """Return who sent this Authorization header if that is known already; None: ask `authenticate`."""
-        token = _to_token(header)
+        token = to_token(header)
         return None if token is None else self._recall(digest_of(token))
 
     async def authenticate(self, header: str | None) -> Principal:
@@ -70,7 +70,7 @@ class Authenticator:
         """
         if header is None:
             raise Unauthorized
-        token = _to_token(header)
+        token = to_token(header)
         if token is None:
             raise Unauthorized("the Authorization header must be 'Bearer <token>'")
         digest = digest_of(token)
@@ -165,7 +165,7 @@ def _make_room(cache: dict[bytes, _Known] | dict[bytes, int], size: int) -> None
         del cache[next(iter(cache))]
 
 
-def _to_token(header: str | None) -> str | None:
+def to_token(header: str | None) -> str | None:
     """Return the token of 'Bearer <token>' (RFC 6750; any case, RFC 9110 section 11.1); None if malformed."""
     if header is None:
         return None

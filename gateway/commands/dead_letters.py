@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from gateway.commands.ask import DEFAULT_URL, KeyFile, Url, ask
 from gateway.commands.registry import Database, Json
-from gateway.commands.session import FAILED, run, spoken
+from gateway.commands.session import FAILED, Session, run, spoken
 from gateway.commands.tables import print_fields, print_json, print_note, print_table
 from gateway.errors import BadRequest
 from gateway.letters import MAX_ID, MAX_PAGE, Letter, Wanted, to_fields, to_wanted
@@ -62,7 +62,7 @@ def list_letters(
     """List dead letters, newest first."""
     replayed = "false" if only_open else None
     wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since, replayed=replayed))
-    letters = run(lambda r: r.dead_letters.page(wanted, before=before, limit=limit), database=database)
+    letters = run(lambda s: s.dead_letters.page(wanted, before=before, limit=limit), database=database)
     if as_json:
         print_json([to_fields(letter) for letter in letters])
     else:
@@ -74,7 +74,7 @@ def list_letters(
 @dead_letters_app.command(name="show")
 def show_letter(letter: LetterId, /, *, database: Database = None, as_json: Json = False) -> None:
     """Show a dead letter with its whole payload; bytes that are no text are shown in Base64."""
-    fields = to_fields(run(lambda r: r.dead_letters.find(letter), database=database))
+    fields = to_fields(run(lambda s: s.dead_letters.find(letter), database=database))
     if as_json:
         print_json(fields)
     else:
@@ -132,12 +132,22 @@ def purge_letters(
     done = "true" if replayed else None
     wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since, replayed=done))
     spoken(lambda: _check_choice(wanted, letter, every=every))
-    if letter is None:
-        removed = run(lambda r: r.dead_letters.purge(wanted), database=database)
-    else:
-        run(lambda r: r.dead_letters.remove(letter), database=database)
-        removed = 1
+    removed = run(lambda s: _purge(s, wanted, letter), database=database)
     _show({"removed": removed}, as_json=as_json)
+
+
+async def _purge(session: Session, wanted: Wanted, letter: int | None) -> int:
+    """Remove letters, note it, and return how many they were."""
+    removed = 1
+    if letter is None:
+        removed = await session.dead_letters.purge(wanted)
+    else:
+        await session.dead_letters.remove(letter)
+    filters = {name: value for name, value in asdict(wanted).items() if value is not None}
+    target = "" if letter is None else str(letter)
+    audit = session.registrar.audit
+    await audit.note(session.actor, "dead_letter.purge", target, detail={**filters, "removed": removed})
+    return removed
 
 
 def _check_choice(wanted: Wanted, letter: int | None, *, every: bool) -> None:
@@ -156,8 +166,8 @@ def _replayed_pages(url: str, wanted: Wanted, key_file: Path | None) -> Iterator
         path = f"/v1/dead-letters:replay?{urlencode(filters)}"
         page = json.loads(spoken(partial(ask, url, path, key_file=key_file, method="POST")))
         yield page
-        filters["cursor"] = page["cursor"]
-        more = page["cursor"] is not None
+        filters["cursor"] = page["next_cursor"]
+        more = page["next_cursor"] is not None
 
 
 def _show_letters(letters: list[Letter]) -> None:

@@ -1,16 +1,20 @@
 """In: work to do on the registry. Out: its result, or a sentence on stderr and an exit code. Never a traceback."""
 
 import asyncio
+import getpass
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
+from gateway.devices import Seen
 from gateway.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
 
 if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wait for
-    from gateway.timescale.credentials import StoredCredentials
-    from gateway.timescale.devices import DeclaredInts, Devices
+    from gateway.contracts import Clock
+    from gateway.listing import Listing
+    from gateway.registrar import Registrar
     from gateway.timescale.letterbox import LetterBox
 
 FAILED = 1
@@ -20,19 +24,26 @@ _COMMAND_TIMEOUT_SECS = 30.0
 Answer = TypeVar("Answer")
 
 
-class Registry(NamedTuple):
+class Session(NamedTuple):
     """What the commands work on."""
 
-    devices: "Devices"
-    credentials: "StoredCredentials"
-    declared_ints: "DeclaredInts"
+    registrar: "Registrar"
+    listing: "Listing"
+    """Knows from the database when devices were last heard of."""
     dead_letters: "LetterBox"
+    actor: str
+    """Who types, for the audit."""
+    clock: "Clock"
+
+    def fields(self, seen: Seen) -> dict[str, object]:
+        """Return a device as it is shown."""
+        return seen.fields(now_us=self.clock.now_us(), offline_after_secs=self.listing.offline_after_secs)
 
 
-def run(work: Callable[[Registry], Awaitable[Answer]], *, database: str | None) -> Answer:
+def run(work: Callable[[Session], Awaitable[Answer]], *, database: str | None) -> Answer:
     """Return what `work` returns; on a GatewayError say why and exit with 2 (wrong use) or 1 (everything else)."""
     try:
-        return asyncio.run(_with_registry(work, database))
+        return asyncio.run(_with_session(work, database))
     except GatewayError as exc:
         _leave(exc)
 
@@ -45,28 +56,49 @@ def spoken(call: Callable[[], Answer]) -> Answer:
         _leave(exc)
 
 
-async def _with_registry(work: Callable[[Registry], Awaitable[Answer]], database: str | None) -> Answer:
+async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: str | None) -> Answer:
     from gateway.commands.here import settings_here  # noqa: PLC0415 -- see above
-    from gateway.timescale.credentials import StoredCredentials  # noqa: PLC0415
-    from gateway.timescale.devices import DeclaredInts, Devices  # noqa: PLC0415
+    from gateway.commands.states import states_of  # noqa: PLC0415
+    from gateway.listing import Listing  # noqa: PLC0415
+    from gateway.registrar import registrar  # noqa: PLC0415
+    from gateway.timescale.latest import StoredTimes, TimescaleNewest  # noqa: PLC0415
     from gateway.timescale.letterbox import LetterBox  # noqa: PLC0415
     from gateway.timescale.pool import open_pool  # noqa: PLC0415
 
-    settings = settings_here().database
-    async with open_pool(
-        database or settings.url,
-        name="gateway registry",
-        size=1,
-        connect_timeout=settings.connect_timeout_secs,
-        command_timeout=_COMMAND_TIMEOUT_SECS,
-    ) as pool:
-        credentials = StoredCredentials(pool, clock=_WallClock())
-        return await work(Registry(Devices(pool), credentials, DeclaredInts(pool), LetterBox(pool)))
+    settings = settings_here()
+    clock = _WallClock()
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_pool(
+                database or settings.database.url,
+                name="gateway registry",
+                size=1,
+                connect_timeout=settings.database.connect_timeout_secs,
+                command_timeout=_COMMAND_TIMEOUT_SECS,
+            )
+        )
+        stored = TimescaleNewest(pool)
+        book = registrar(pool, states_of(settings.redis, pool), stored, clock=clock)
+        listing = Listing(
+            book.devices,
+            StoredTimes(stored),
+            clock=clock,
+            monotonic=time.monotonic,
+            offline_after_secs=settings.devices.offline_after_secs,
+        )
+        return await work(Session(book, listing, LetterBox(pool), f"cli {_user()}", clock))
 
 
 class _WallClock:
     def now_us(self) -> int:
         return time.time_ns() // 1000
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        return "unknown"
 
 
 def _leave(exc: GatewayError) -> NoReturn:

@@ -24,6 +24,7 @@ KEY_BYTES = 32
 READY_SECS = 120.0
 BANNER = """
   The gateway is ready:   {url}      (health: {url}/readyz)
+  See the fleet:          {url}/     (sign in with the admin key)
   Devices connect to:     {url}/v1/readings  and  {mqtt}
   The admin key lies in:  {key}
 

@@ -11,15 +11,18 @@ broker sends them again. QoS 0 has neither: what does not fit is dropped and cou
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeVar
 
+from gateway.admission.limits import Meters
 from gateway.contracts import DeadLetter, DeadLetters
 from gateway.errors import GatewayError, Unavailable
 from gateway.model import Receipt
 from gateway.mqtt.backoff import full_jitter
+from gateway.mqtt.brake import Brake, Toll
 from gateway.mqtt.judge import Door, Judge
 from gateway.mqtt.message import Message
 from gateway.mqtt.session import Session
@@ -52,13 +55,21 @@ class Consumer:
     """Owns the session and one task a message. At most `max_messages` of each QoS are in hand."""
 
     def __init__(
-        self, session: Session, judge: Judge, dead_letters: DeadLetters, *, max_messages: int, rng: Random
+        self,
+        session: Session,
+        judge: Judge,
+        dead_letters: DeadLetters,
+        *,
+        max_messages: int,
+        rng: Random,
+        meters: Meters | None = None,
     ) -> None:
         self._session = session
         self._judge = judge
         self._dead_letters = dead_letters
         self._max_messages = max_messages
         self._rng = rng
+        self._brake = None if meters is None else Brake(meters, crowded=self._is_crowded, monotonic=time.monotonic)
         self._hand: deque[_Item] = deque()
         """QoS 1, in arrival order."""
         self._loose: set[_Item] = set()
@@ -94,6 +105,8 @@ class Consumer:
         What is not done `within_secs` is left unacknowledged; the broker sends it again. Safe to call twice.
         """
         self._stopping = True
+        if self._brake is not None:
+            self._brake.release()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within_secs)
         if self._tasks:
@@ -119,6 +132,8 @@ class Consumer:
         self._held_bytes[message.qos] += len(message.payload)
         item.task = asyncio.create_task(self._process(item), name="mqtt.message")
         self._tasks.add(item.task)
+        if self._brake is not None:
+            self._brake.relieve()
         if message.qos and self._is_full(1) and not self._paused:
             self._paused = True
             mqtt_events.paused(len(self._hand), self._held_bytes[1])
@@ -128,10 +143,16 @@ class Consumer:
         held = len(self._hand) if qos else len(self._loose)
         return held >= self._max_messages or self._held_bytes[qos] >= MAX_HELD_BYTES
 
+    def _is_crowded(self) -> bool:
+        """Whether more than half the window (a quarter of what may be in hand) is in hand, of either QoS."""
+        held = max(len(self._hand), len(self._loose))
+        return 4 * held > self._max_messages or 2 * max(self._held_bytes) > MAX_HELD_BYTES
+
     async def _process(self, item: _Item) -> None:
         message = item.message
+        toll = None if self._brake is None else self._toll(self._brake, message)
         try:
-            verdict = await self._insist(lambda: self._judge.judge(message))
+            verdict = await self._insist(lambda: self._judge.judge(message, toll))
             if verdict.letter is not None:
                 await self._keep(verdict.letter)
         finally:
@@ -139,6 +160,10 @@ class Consumer:
                 self._tasks.discard(item.task)
         self._acknowledge(item)
         self._judge.reply(message, verdict.answer)
+
+    def _toll(self, brake: Brake, message: Message) -> Toll | None:
+        device = self._judge.device_of(message)
+        return None if device is None else Toll(brake, device, size=len(message.payload))
 
     async def _keep(self, letter: DeadLetter) -> None:
         await self._insist(lambda: self._dead_letters.put([letter]))
@@ -222,16 +247,18 @@ def build(
     encode: Callable[[Receipt], bytes],
     client_id: str,
     rng: Random,
+    meters: Meters | None = None,
 ) -> Consumer:
     """Return a consumer that is ready to start. Raises SettingsError.
 
-    `client_id` names the broker's session: it must stay the same over restarts and differ between consumers.
+    `client_id` names the broker's session: it must stay the same over restarts and differ between consumers. `meters`
+    are the limits of a device.
     """
     topics = parse_topic(settings.topic, share=settings.share)
     session = Session(settings, topics.subscription, client_id=client_id, rng=rng)
     judge = Judge(topics, door, encode=encode, max_payload_bytes=settings.max_payload_bytes)
     # Twice the window: mosquitto 2.0.11 (Debian 12) sends more than it may, others after a resume.
-    return Consumer(session, judge, dead_letters, max_messages=2 * settings.receive_max, rng=rng)
+    return Consumer(session, judge, dead_letters, max_messages=2 * settings.receive_max, rng=rng, meters=meters)
 
 
 def _is_cancelled() -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from gateway.contracts import DeadLetter
+from gateway.contracts import DeadLetter, Toll
 from gateway.errors import GatewayError, Reason, TooLarge
 from gateway.model import Principal, Receipt, Role
 from gateway.mqtt.message import Message
@@ -28,7 +28,14 @@ class Door(Protocol):
     """Where bodies go: `gateway.intake.Intake`, or a script in tests."""
 
     async def take(
-        self, body: bytes, *, principal: Principal, media: str | None, device: str | None, source: str
+        self,
+        body: bytes,
+        *,
+        principal: Principal,
+        media: str | None,
+        device: str | None,
+        source: str,
+        toll: Toll | None,
     ) -> Receipt:
         """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
         ...
@@ -59,9 +66,22 @@ class Judge:
         self._encode = encode
         self._max_payload_bytes = max_payload_bytes
 
-    async def judge(self, message: Message) -> Verdict:
-        """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet."""
-        device = self._topics.device_of(message.topic)
+    def device_of(self, message: Message) -> str | None:
+        """Return the device that the message's topic names, if it names one."""
+        return self._topics.device_of(message.topic)
+
+    async def judge(self, message: Message, toll: Toll | None = None) -> Verdict:
+        """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet.
+
+        The toll may make it wait; what cannot be read pays it as well, as a message without readings.
+        """
+        verdict = await self._try(message, toll)
+        if toll is not None and isinstance(verdict.answer, Problem):
+            await toll(0)
+        return verdict
+
+    async def _try(self, message: Message, toll: Toll | None) -> Verdict:
+        device = self.device_of(message)
         if device is None:
             return _unreadable(message, None, BAD_TOPIC, "the topic does not fit mqtt.topic, or names no device")
         size, limit = len(message.payload), self._max_payload_bytes
@@ -69,7 +89,7 @@ class Judge:
             return _unreadable(message, device, TooLarge.code, f"{size} bytes; limit {limit} (mqtt.max_payload_bytes)")
         try:
             receipt = await self._door.take(
-                message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE
+                message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE, toll=toll
             )
         except GatewayError as exc:
             if exc.retry_after is not None:

@@ -1,13 +1,17 @@
 """Group commit: tickets out, groups of batches into the sink by a few slots, tickets resolved once after COMMIT.
 
 submit → [batcher] → slot: sink.write (COMMIT) → live state (bounded wait) → tickets. A slot that waits for the state
-has already given its turn at the database to the next group.
+has already given its turn at the database to the next group. At most one slot is busy with backfill.
+
+A slot leaves small change to gather: while another one commits, it waits until as much waits as is being committed,
+so groups are as large as the load makes them and not as many as there are slots. A slow commit holds nobody back.
 """
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Self
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn, Self
 
 from gateway import settings
 from gateway.contracts import Sink, Written
@@ -18,6 +22,9 @@ from gateway.telemetry import events
 
 RETRY_AFTER = 1.0
 """Seconds a sender is asked to wait when the queue is full."""
+
+SLOW_COMMIT_SECS = 0.05
+"""After so long another slot takes whatever waits."""
 
 Publish = Callable[[Sequence[Block]], Awaitable[None]]
 
@@ -34,6 +41,12 @@ class Committer:
         self._tasks: list[asyncio.Task[None]] = []
         self._finishing: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._full = ""
+        """The limit that turned a batch away, until something leaves the queue."""
+        self._backfilling = False
+        """Whether a slot is writing backfill."""
+        self._ahead: dict[object, int] = {}
+        """Messages of each live commit that is neither done nor slow."""
         self.batcher = Batcher(limits)
         self.in_hand = 0
         """Messages taken from the queue and not yet answered."""
@@ -50,42 +63,96 @@ class Committer:
             await asyncio.gather(*self._tasks)
             await asyncio.gather(*self._finishing)
         finally:
-            while group := self.batcher.take():
-                self._fail(group, Draining())
+            while self.batcher:
+                self._fail(self.batcher.take(asyncio.get_running_loop().time()), Draining())
 
-    def submit(self, batch: Batch, *, atomic: bool = False) -> "asyncio.Future[Outcome]":
+    def knock(self) -> None:
+        """Raise Overloaded or Draining if a batch would be turned away now: its body need not even be read.
+
+        While more comes than can be written, what is turned away must cost little, or little else gets done.
+        """
+        if self._stopping:
+            raise Draining
+        if self._full:
+            self._turn_away(self._full)
+
+    def submit(self, batch: Batch, *, atomic: bool = False, backfill: bool = False) -> "asyncio.Future[Outcome]":
         """Return the ticket of a batch, which resolves once it is durable. Raises Overloaded, Draining at once.
 
         The ticket raises SinkUnavailable or SinkFault; nothing of the batch may be taken for stored then. Cancelling
-        it takes the batch out if it still waits.
+        it takes the batch out if it still waits. With `backfill` it yields to all that comes without.
         """
         if self._stopping:
             raise Draining
         size = batch.size
-        limit = self.batcher.refuses(len(batch), size)
+        limit = self.batcher.refuses(len(batch), size, backfill=backfill)
         if limit is not None:
-            events.overloaded(limit=limit)
-            raise Overloaded(
-                f"the write queue is full ({limit}); send less, or raise the limit",
-                retry_after=RETRY_AFTER,
-                limit=limit,
-            )
+            self._full = self._full if backfill else limit  # live traffic may still have room
+            self._turn_away(limit, backfill=backfill)
         loop = asyncio.get_running_loop()
         ticket: asyncio.Future[Outcome] = loop.create_future()
-        self.batcher.add(Waiting(batch, ticket, size, atomic, loop.time()))
-        self._wake.set()
+        self.batcher.add(Waiting(batch, ticket, size, atomic, loop.time(), backfill))
+        if self._is_worth_a_commit():
+            self._wake.set()
         return ticket
 
+    def _turn_away(self, limit: str, *, backfill: bool = False) -> NoReturn:
+        events.overloaded(limit=limit)
+        message = f"the write queue is full ({limit}); send less, or raise the limit"
+        if backfill:
+            message = f"the write queue is filling ({limit}) and leaves its room to live traffic; send backfill later"
+        raise Overloaded(message, retry_after=RETRY_AFTER, limit=limit)
+
     async def _slot(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            group = self.batcher.take()
+            if not self._is_worth_a_commit():
+                await self._woken()
+                continue
+            group = self.batcher.take(loop.time(), backfill=not self._backfilling)
             if group:
-                await self._commit(group)
+                self._full = ""
+                await (self._commit_backfill(group) if group[0].backfill else self._commit_live(group))
+            elif self.batcher.holds(backfill=not self._backfilling):
+                continue  # the senders of what was next are gone
             elif self._stopping:
-                return
-            elif not self.batcher:
-                self._wake.clear()
-                await self._wake.wait()
+                return  # if backfill is left, the slot that is busy with it goes on
+            else:
+                await self._woken()
+
+    async def _woken(self) -> None:
+        self._wake.clear()
+        await self._wake.wait()
+
+    def _is_worth_a_commit(self) -> bool:
+        return self._stopping or self.batcher.rows >= sum(self._ahead.values())
+
+    @contextmanager
+    def _gathering(self, rows: int) -> Iterator[None]:
+        """Let other slots wait, until the end of the block or until this commit is slow."""
+        mark = object()
+        self._ahead[mark] = rows
+        slow = asyncio.get_running_loop().call_later(SLOW_COMMIT_SECS, self._overtake, mark)
+        try:
+            yield
+        finally:
+            slow.cancel()
+            self._overtake(mark)
+
+    def _overtake(self, mark: object) -> None:
+        self._ahead.pop(mark, None)
+        self._wake.set()
+
+    async def _commit_live(self, group: list[Waiting]) -> None:
+        with self._gathering(sum([len(waiting.batch) for waiting in group])):
+            await self._commit(group)
+
+    async def _commit_backfill(self, group: list[Waiting]) -> None:
+        self._backfilling = True
+        try:
+            await self._commit(group)
+        finally:
+            self._backfilling = False  # no need to wake another slot: this one takes what is left
 
     async def _commit(self, group: list[Waiting]) -> None:
         rows = sum([len(waiting.batch) for waiting in group])

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -40,11 +40,16 @@ class Registry(NamedTuple):
     directory: TimescaleDirectory
     authenticator: Authenticator
     gate: Gate
+    listeners: list[Callable[[Collection[str] | None], None]]
+    """Who else must hear when devices change."""
 
     def devices_changed(self, names: Collection[str] | None) -> None:
         """Forget what is cached of these devices; None means all."""
+        self.dictionary.forget_devices(names)
         self.directory.forget(names)
         self.gate.forget()
+        for listen in self.listeners:
+            listen(names)
 
     def ints_declared(self, names: Collection[str]) -> None:
         """Store the integers of these metrics exactly from now on."""
@@ -56,13 +61,14 @@ class Registry(NamedTuple):
 async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
     """Open the registry; nothing is connected yet on return, so it opens while the database is away."""
     async with named_pool(settings, "gateway", size=settings.database.read_pool) as pool:
-        clock, layouts, dictionary = SystemClock(), Layouts(), Dictionary(pool)
+        clock, layouts = SystemClock(), Layouts()
+        dictionary = Dictionary(pool, make_devices=settings.devices.unknown == "auto")
         directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
         credentials = StoredCredentials(pool, clock=clock)
         authenticator = Authenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
         gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
         try:
-            yield Registry(pool, clock, layouts, dictionary, directory, authenticator, gate)
+            yield Registry(pool, clock, layouts, dictionary, directory, authenticator, gate, [])
         finally:
             await authenticator.close()
 

@@ -10,15 +10,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from random import SystemRandom
 
 from gateway import receipts
+from gateway.admission.limits import to_meters
 from gateway.health import Monitor
 from gateway.intake import Intake
+from gateway.listing import Listing
 from gateway.mqtt import consumer as mqtt
 from gateway.pipeline.stall import Stall, watching
 from gateway.redelivery import Redelivery
+from gateway.registrar import registrar
+from gateway.removal import sweeping
+from gateway.runtime.history import open_history
+from gateway.runtime.live import open_streams
 from gateway.runtime.registry import following, open_registry
 from gateway.runtime.storage import open_storage
 from gateway.settings import Settings
 from gateway.state.read import LiveReader
+from gateway.telemetry.history import History
+from gateway.telemetry.history_sampler import sampling
+from gateway.timescale.census import Census
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.letter_purge import purging
 from gateway.timescale.letterbox import LetterBox
@@ -60,9 +69,14 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             consumer=consumer,
             room=lambda: settings.spool.max_bytes - storage.spool.size,
         )
+        book = registrar(registry.pool, storage.state, storage.stored, clock=registry.clock)
         if not worker_index(worker):
+            await stack.enter_async_context(sweeping(book.removal, book.audit, keep_days=settings.audit.keep_days))
             await stack.enter_async_context(purging(registry.pool, settings.dead_letters))
             await stack.enter_async_context(retaining(registry.pool, settings.retention))
+        history = History()
+        await stack.enter_async_context(sampling(history))
+        live = LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
         letters = LetterBox(registry.pool)
         gc.freeze()  # what is open now stays: the collector need not look at it again
         yield Context(
@@ -70,12 +84,24 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             worker=worker,
             intake=intake,
             authenticator=registry.authenticator,
-            live=LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored),
+            live=live,
+            streams=await stack.enter_async_context(open_streams(settings, registry, storage, live)),
+            stored=await stack.enter_async_context(open_history(settings, registry.dictionary)),
             letters=letters,
             redelivery=Redelivery(intake, letters),
             receipts=storage.answers,
             health=monitor.health,
             clock=registry.clock,
+            history=history,
+            census=Census(registry.pool, monotonic=time.monotonic),
+            registrar=book,
+            listing=Listing(
+                book.devices,
+                live,
+                clock=registry.clock,
+                monotonic=time.monotonic,
+                offline_after_secs=settings.devices.offline_after_secs,
+            ),
         )
 
 
@@ -94,6 +120,7 @@ async def _consuming(
         encode=receipts.to_json,
         client_id=settings.mqtt.client_id,
         rng=SystemRandom(),
+        meters=to_meters(settings.limits, "device"),
     )
     consumer.start()
     try:

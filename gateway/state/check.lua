@@ -1,5 +1,6 @@
 -- Say that this gateway lives, and how complete the state is.
--- KEYS[1] marker, KEYS[2] the rebuild under way, KEYS[3] gateways by the time of their last call
+-- KEYS[1] marker, KEYS[2] the rebuild under way, KEYS[3] gateways by the time of their last call,
+-- KEYS[4] the watch of the log of changes, whose turn ends with a gateway that dies
 -- ARGV[1] this gateway; ARGV[2] milliseconds after which a silent one counts as dead
 -- Returns the server's run id, 1 if the state is complete, then what the rebuild has done and has to do (-1: none).
 local time = redis.call('TIME')
@@ -15,6 +16,9 @@ if seen and now - seen > patience then
 elseif seen and redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - patience) > 0 then
     -- What a gateway that died had committed last may be missing here.
     redis.call('DEL', KEYS[1], KEYS[2])
+    if redis.call('EXISTS', KEYS[4]) == 1 then
+        redis.pcall('HINCRBY', KEYS[4], 'turn', 1)
+    end
 end
 local rebuild = redis.call('HMGET', KEYS[2], 'done', 'total')
 -- A marker that another server wrote says nothing of what this one has got: it is a replica, or has loaded a file.

@@ -15,6 +15,8 @@ from gateway.model import Block
 
 HEAD = struct.Struct(">dHHH")
 FIELD = struct.Struct(">I")
+NOT_OURS = (struct.error, UnicodeDecodeError)
+"""What unpacking raises for bytes that somebody else wrote."""
 
 
 def to_blob(block: Block) -> bytes:
@@ -53,6 +55,24 @@ def unpack(field: bytes, packed: bytes) -> Newest:
         position += 4 + length
         words.append(packed[position - length : position].decode())
     return Newest(FIELD.unpack(field)[0], int(time), numbers[:doubles], numbers[doubles:], tuple(words))
+
+
+def split(blob: bytes) -> list[tuple[str, bytes, bytes]]:
+    """Return the messages of newest_wins.lua's argument: device, field, packed; the last are for `unpack`.
+
+    Raises ValueError, IndexError if the bytes are not ours.
+    """
+    found = []
+    position, stop = 0, len(blob)
+    while position < stop:
+        head = position + 1 + blob[position]
+        start = head + 8
+        end = start + int.from_bytes(blob[head + 4 : start])
+        if end > stop:
+            raise ValueError(blob[position:head])
+        found.append((blob[position + 1 : head].decode("ascii"), blob[head : head + 4], blob[start:end]))
+        position = end
+    return found
 
 
 @lru_cache(maxsize=100_000)

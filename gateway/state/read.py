@@ -4,6 +4,7 @@ Where Redis is away, slow or not complete the database answers, with the same va
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from gateway.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
@@ -26,6 +27,15 @@ class DeviceState(NamedTuple):
     device: str
     metrics: dict[str, Reading]
     source: str
+
+
+class Times(NamedTuple):
+    """When devices were last heard of."""
+
+    newest: dict[str, int | None]
+    """Device name → the time of its newest reading (µs), None if there is none."""
+    source: str
+    """`redis`, or `db` if the database had to be asked for any of them."""
 
 
 class LiveReader:
@@ -62,6 +72,18 @@ class LiveReader:
         return [
             None if name in unknown else DeviceState(name, _merge(found[name], shapes), source[name]) for name in names
         ]
+
+    async def times(self, reported: Mapping[str, bool]) -> Times:
+        """Return when devices were last heard of; told is whether each ever was. Raises SinkUnavailable, SinkFault."""
+        names = list(reported)
+        newest: dict[str, int | None] = {}
+        with suppress(StateUnavailable):
+            newest.update(zip(names, await self._state.times(names), strict=True))
+        missing = [name for name in names if reported[name] and newest.get(name) is None]
+        if missing:
+            events.state_read_from_database(len(missing))
+            newest.update(zip(missing, await self._stored.times(missing), strict=True))
+        return Times({name: newest.get(name) for name in names}, "db" if missing else "redis")
 
     async def _ask_database(
         self,

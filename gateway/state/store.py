@@ -5,7 +5,6 @@ a replica that took over or after a restart, and is gone with the rest after a f
 """
 
 import secrets
-import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,8 +29,9 @@ GIVEN_UP_MS = 30_000
 """A rebuild that makes no step for so long is taken for given up, if its gateway lives; else that decides."""
 # '#' is in no device's name.
 MARKER, REBUILD, GATEWAYS = b"#complete", b"#rebuild", b"#gateways"
+WATCH, LOG = b"#watch", b"#live"
+"""Who wants changes, and the log of them: see live_log.py."""
 NOT_REACHED = (RedisGone, RedisSlow, OSError, TimeoutError)
-NOT_OURS = (struct.error, UnicodeDecodeError)
 
 Step = Literal["begin", "go on", "finish", "leave"]
 
@@ -61,9 +61,11 @@ class RedisState:
         self._client = client
         self._site = site
         self._name = secrets.token_hex(8)
-        self._newest_wins = client.register_script(_script("newest_wins"))
-        self._check = client.register_script(_script("check"))
-        self._rebuild = client.register_script(_script("rebuild"))
+        self._newest_wins = client.register_script(script("newest_wins"))
+        self._check = client.register_script(script("check"))
+        self._doubt = client.register_script(script("doubt"))
+        self._rebuild = client.register_script(script("rebuild"))
+        self._newest_times = client.register_script(script("newest_times"))
         self._server = b""
         self._away = False
 
@@ -72,6 +74,11 @@ class RedisState:
         if not self._site:
             raise StateUnavailable("the database, whose state this is, has not been reached yet")
         return f"gateway:{self._site}:".encode()
+
+    @property
+    def site(self) -> str:
+        """Which database this is the state of; empty as long as that is not known."""
+        return self._site
 
     def belong_to(self, site: str) -> None:
         """Say which database this is the state of, once that is known; until then nothing is read or written."""
@@ -103,10 +110,27 @@ class RedisState:
                 raise StateUnavailable("the state is not complete; it is being rebuilt")
             return [[packing.unpack(field, packed) for field, packed in fields.items()] for fields in hashes]
 
+    async def times(self, devices: Sequence[str]) -> list[int | None]:
+        """Return the time of the newest message of each device (µs), in order; raises StateUnavailable as `read`."""
+        if self._away:
+            raise StateUnavailable
+        prefix = self._prefix
+        async with self._asking(NOT_REACHED):
+            marker, *times = await self._newest_times(keys=[prefix, prefix + MARKER], args=list(devices))
+            if not marker or marker != self._server:
+                raise StateUnavailable("the state is not complete; it is being rebuilt")
+        return [time if time >= 0 else None for time in times]
+
+    async def remove(self, devices: Sequence[str]) -> None:
+        """Forget devices that are no more. Raises StateUnavailable."""
+        prefix = self._prefix
+        async with self._asking():
+            await self._client.unlink(*[prefix + device.encode() for device in devices])
+
     async def check(self) -> Condition:
         """Say that this gateway lives, and return how complete the state is. Raises StateUnavailable."""
         prefix = self._prefix
-        keys = [prefix + MARKER, prefix + REBUILD, prefix + GATEWAYS]
+        keys = [prefix + key for key in (MARKER, REBUILD, GATEWAYS, WATCH)]
         async with self._asking():
             server, complete, done, total = await self._check(keys=keys, args=[self._name, DEAD_MS])
         self._server, self._away = server, False
@@ -124,10 +148,13 @@ class RedisState:
             return bool(await self._rebuild(keys=[prefix + MARKER, prefix + REBUILD], args=args))
 
     async def doubt(self) -> None:
-        """Declare the state incomplete, and a rebuild under way worthless. Raises StateUnavailable."""
+        """Declare that changes are missing: state and rebuild are not complete, and the log of changes has a gap.
+
+        Raises StateUnavailable.
+        """
         prefix = self._prefix
         async with self._asking():
-            await self._client.delete(prefix + MARKER, prefix + REBUILD)
+            await self._doubt(keys=[prefix + MARKER, prefix + REBUILD, prefix + WATCH])
 
     async def leave(self) -> None:
         """Say that this gateway stops, and that nothing it committed is missing here. Raises StateUnavailable."""
@@ -153,7 +180,7 @@ class RedisState:
             return
         prefix = self._prefix
         async with self._asking():
-            await self._newest_wins(keys=[prefix], args=[blob, int(equal_wins)])
+            await self._newest_wins(keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, int(equal_wins)])
         self._away = False
 
     @asynccontextmanager
@@ -161,7 +188,7 @@ class RedisState:
         """Translate errors; one of `away` means that reads need not try."""
         try:
             yield
-        except (RedisError, *NOT_REACHED, *NOT_OURS) as exc:
+        except (RedisError, *NOT_REACHED, *packing.NOT_OURS) as exc:
             self._away = self._away or isinstance(exc, away)
             raise StateUnavailable from exc
 
@@ -182,5 +209,6 @@ async def open_state(branch: settings.Redis, *, site: str = "") -> AsyncIterator
         await client.aclose()
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
+    """Return the source of one of the scripts beside this file."""
     return (Path(__file__).parent / f"{name}.lua").read_text()

@@ -68,6 +68,11 @@ def worker_restarted(worker: str, pid: int) -> None:
     say("error", "worker_restarted", "Worker died; starting it again.", worker=worker, dead_pid=pid, apart=worker)
 
 
+def sample_failed(exc: BaseException) -> None:
+    """Say that a sample for the fleet page could not be taken; the next one is taken."""
+    say("warning", "sample_failed", "Cannot sample the metrics; trying again.", exc_info=exc)
+
+
 # -- taking in ---------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,10 @@ class MemoryNewest:
         newest = self._newest()
         return [[message for (name, _), message in newest.items() if name == device] for device in devices]
 
+    async def times(self, devices: Sequence[str]) -> list[int | None]:
+        """Return the time of each device's newest message. Raises `failure`."""
+        return [max([entry.time_us for entry in entries], default=None) for entries in await self.read(devices)]
+
     async def count(self) -> int:
         """Return how many series there are. Raises `failure`."""
         return len(self._newest())

@@ -38,6 +38,16 @@ class MemoryState:
             raise StateUnavailable
         return [list(self._devices.get(device, {}).values()) for device in devices]
 
+    async def times(self, devices: Sequence[str]) -> list[int | None]:
+        """Return the time of each device's newest message. Raises StateUnavailable, also if not complete."""
+        return [max([entry.time_us for entry in entries], default=None) for entries in await self.read(devices)]
+
+    async def remove(self, devices: Sequence[str]) -> None:
+        """Forget devices. Raises StateUnavailable."""
+        self._check()
+        for device in devices:
+            self.forget(device)
+
     async def ping(self) -> None:
         """Raise StateUnavailable while away."""
         self._check()

@@ -78,6 +78,11 @@ class Group:
             result.append(self._fold(Sorted(block, rows), keys[rows], last_wins=last_wins))
         return result
 
+    def reject(self, message: int, words: str) -> None:
+        """Note that the database refuses a message, and what it said."""
+        self.verdicts[message] = REJECTED
+        self.words[message] = words
+
     def settle(self) -> list[Sorted]:
         """Give repeats of a message that was not stored its fate; call it when the verdicts of the others are final.
 
@@ -176,6 +181,23 @@ def newest(blocks: Sequence[Block]) -> list[Block]:
         keys = (block.devices.astype(np.int64) << 32) | block.shapes
         last = np.concatenate((keys[1:] != keys[:-1], [True])) if len(keys) else np.zeros(0, bool)
         result.append(block if last.all() else block.take(np.flatnonzero(last)))
+    return result
+
+
+def stored(line: Group, parts: Sequence[Sorted]) -> list[Block]:
+    """Return what may be shown as state: duplicates too, conflicting and rejected messages not."""
+    result = []
+    for part in parts:
+        shown = line.verdicts[part.messages] <= DUPLICATE
+        result.append(part.block if shown.all() else part.block.take(np.flatnonzero(shown)))
+    return result
+
+
+def pairs(block: Block) -> list[int]:
+    """Return the keys without the time that occur: device << 32 | shape; blocks are sorted by key."""
+    keys = (block.devices.astype(np.int64) << 32) | block.shapes
+    first = np.concatenate(([True], keys[1:] != keys[:-1]))
+    result: list[int] = keys[first].tolist()
     return result
 
 

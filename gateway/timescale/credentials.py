@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from gateway.contracts import Clock
-from gateway.errors import BadRequest, NotFound
+from gateway.errors import BadRequest, NotFound, UnknownDevice
 from gateway.grants import (
     MAX_LIVE,
     OVERLAP,
@@ -22,6 +22,7 @@ from gateway.grants import (
     to_us,
 )
 from gateway.model import Principal, Role
+from gateway.timescale.audit import UNNAMED, note
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
@@ -60,20 +61,32 @@ class StoredCredentials:
         prefix: str = "",
         label: str = "",
         lifetime: timedelta | None = None,
+        actor: str = UNNAMED,
     ) -> Issued:
         """Make a token. Raises BadRequest (also if the device has two live ones already) and NotFound (the device)."""
         check_grant(role, device=device, prefix=prefix, label=label, lifetime=lifetime)
         async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(query("lock_registry"))
             device_id = None
             if device is not None:
                 device_id, live = await self._lock(connection, device)
                 if len(live) >= MAX_LIVE:
                     raise BadRequest(f"device {device!r} has {MAX_LIVE} live tokens already; rotate it or revoke one")
-            return await self._insert(
+            issued = await self._insert(
                 connection, role, device_id=device_id, prefix=prefix, label=label, lifetime=lifetime
             )
+            about = {"role": role, "device": device, "prefix": prefix, "label": label}
+            await note(connection, actor, "key.create", target=str(issued.id), **about)
+        return issued
 
-    async def rotate(self, device: str, *, overlap: timedelta = OVERLAP, lifetime: timedelta | None = None) -> Issued:
+    async def rotate(
+        self,
+        device: str,
+        *,
+        overlap: timedelta = OVERLAP,
+        lifetime: timedelta | None = None,
+        actor: str = UNNAMED,
+    ) -> Issued:
         """Make a new token for the device; of those it has the newest stays valid for `overlap`, others are revoked.
 
         Raises BadRequest and NotFound.
@@ -81,23 +94,31 @@ class StoredCredentials:
         check_grant(Role.DEVICE, device=device, prefix="", label="", lifetime=lifetime)
         check_overlap(overlap)
         async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(query("lock_registry"))
             device_id, live = await self._lock(connection, device)
             kept = 1 if overlap else 0
             for credential_id in live[:kept]:
                 await connection.execute(query("expire_credential"), credential_id, self._now() + overlap)
             for credential_id in live[kept:]:
                 await connection.execute(query("revoke_credential"), credential_id, self._now())
-            return await self._insert(
+            issued = await self._insert(
                 connection, Role.DEVICE, device_id=device_id, prefix="", label="", lifetime=lifetime
             )
+            overlap_secs = overlap // timedelta(seconds=1)
+            await note(connection, actor, "key.rotate", target=str(issued.id), device=device, overlap_secs=overlap_secs)
+        return issued
 
-    async def revoke(self, credential_id: int) -> None:
-        """Make a token invalid for good, within a second in every worker. Raises NotFound."""
+    async def revoke(self, credential_id: int, *, actor: str = UNNAMED) -> None:
+        """Make a token invalid for good, within a second in every worker; once is enough. Raises NotFound."""
         if not 0 < credential_id <= _MAX_ID:
-            raise NotFound(f"there is no credential {credential_id}")
-        async with self._pool.connection() as connection:
-            if await connection.fetchval(query("revoke_credential"), credential_id, self._now()) is None:
-                raise NotFound(f"there is no credential {credential_id}")
+            raise _no_such(credential_id)
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(query("lock_registry"))
+            row = await connection.fetchrow(query("credential_device"), credential_id)
+            if row is None:
+                raise _no_such(credential_id)
+            if await connection.fetchval(query("revoke_credential"), credential_id, self._now()) is not None:
+                await note(connection, actor, "key.revoke", target=str(credential_id), **row)
 
     async def page(
         self,
@@ -112,7 +133,7 @@ class StoredCredentials:
 
         Raises BadRequest for a limit outside 1 … 1000, a malformed device or an impossible id.
         """
-        if not (1 <= limit <= MAX_PAGE and 0 <= after <= _MAX_ID):
+        if not (1 <= limit <= MAX_PAGE + 1 and 0 <= after <= _MAX_ID):
             raise BadRequest(f"limit must lie between 1 and {MAX_PAGE}, after between 0 and {_MAX_ID}")
         if device is not None:
             check_device_name(device)
@@ -127,7 +148,7 @@ class StoredCredentials:
         """Return the id of the device and its live credentials, newest first; others wait for this transaction."""
         device_id: int | None = await connection.fetchval(query("lock_device"), device)
         if device_id is None:
-            raise NotFound(f"there is no device {device!r}")
+            raise UnknownDevice(f"there is no device {device!r}", device=device)
         rows = await connection.fetch(query("live_device_credentials"), device_id, self._now())
         return device_id, [row["id"] for row in rows]
 
@@ -147,7 +168,14 @@ class StoredCredentials:
         credential_id: int = await connection.fetchval(
             query("insert_credential"), digest_of(token), role, device_id, prefix, label, now, expires
         )
-        return Issued(credential_id, token)
+        return Issued(credential_id, token, expires)
+
+
+def _no_such(credential_id: int) -> NotFound:
+    return NotFound(
+        f"there is no key {credential_id}; the admin key of the settings (auth.admin_key) has no id: it is valid as"
+        " long as it is set"
+    )
 
 
 def _to_principal(row: asyncpg.Record) -> Principal:

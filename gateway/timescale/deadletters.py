@@ -1,6 +1,7 @@
 """Dead letters → the database, committed before `put` returns; rejected messages → dead letters."""
 
 import hashlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -40,9 +41,11 @@ class TimescaleDeadLetters:
 def to_letters(group: Sequence[Batch], words: Mapping[int, str]) -> list[DeadLetter]:
     """Return a letter for each message that has `words`, by its place in the group; its payload can be posted again."""
     letters = []
+    places = sorted(words)
     first = 0
     for batch in group:
-        for i, row in enumerate(batch.rows()):
+        with_any = bisect_left(places, first) < bisect_left(places, first + len(batch))
+        for i, row in enumerate(batch.rows() if with_any else ()):
             if first + i in words:
                 payload = _to_body(batch.devices[i], batch.times[i], batch.table[batch.layouts[i]], row)
                 code = Reason.REJECTED_BY_DATABASE

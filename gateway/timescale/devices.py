@@ -1,32 +1,26 @@
-"""In: a registry operation. Out: devices and declared metrics as they are after COMMIT. Never caches."""
+"""In: a registry operation and who asks. Out: devices as they are after COMMIT, and a line of audit. Never caches."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
-from gateway.errors import BadRequest, NotFound
-from gateway.grants import check_device_name, check_prefix
-from gateway.layouts import METRIC_NAME
-from gateway.model import MAX_NAME, Kind, Metric
-from gateway.timescale.pool import Pool
+from gateway.devices import MAX_PAGE, Change, Device, Wanted, check_match, check_tags
+from gateway.errors import BadRequest, DeviceExists, DeviceHasReadings, UnknownDevice
+from gateway.grants import check_device_name
+from gateway.model import MAX_NAME, Kind
+from gateway.timescale.audit import UNNAMED, note
+from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
-MAX_PAGE = 1000
-MAX_TAGS = 32
-MAX_TAG_KEY = 64
-MAX_TAG_VALUE = 256
 
+class Reported(NamedTuple):
+    """A metric that a device has reported."""
 
-class Device(msgspec.Struct, frozen=True):
-    """A thing that reports."""
-
-    name: str
-    enabled: bool
-    tags: dict[str, Any]
-    created_at: datetime
+    metric: str
+    kind: Kind
+    unit: str | None
 
 
 class Devices:
@@ -35,103 +29,152 @@ class Devices:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def add(self, name: str, *, tags: Mapping[str, str] | None = None) -> Device:
-        """Add a device. Raises BadRequest for a malformed name or tag, and if the device exists."""
+    async def add(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        enabled: bool = True,
+        actor: str = UNNAMED,
+    ) -> Device:
+        """Add a device. Raises BadRequest for a malformed name or tag, DeviceExists."""
         check_device_name(name)
         check_tags(tags or {})
-        encoded = msgspec.json.encode(tags or {}).decode()
-        async with self._pool.connection() as connection:
-            row = await connection.fetchrow(query("insert_device"), name, encoded)
-        if row is None:
-            raise BadRequest(f"device {name!r} exists already")
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(query("lock_registry"))
+            row = await connection.fetchrow(query("insert_device"), name, _encoded(tags or {}), enabled)
+            if row is None:
+                raise DeviceExists(f"device {name!r} exists already", device=name)
+            await note(connection, actor, "device.create", target=name, tags=tags or {}, enabled=enabled)
         return _to_device(row)
 
-    async def page(self, *, prefix: str = "", after: str | None = None, limit: int = 100) -> list[Device]:
-        """Return the devices whose name starts with `prefix`, by name; the next page is after the last one's name.
+    async def page(self, wanted: Wanted | None = None, *, after: str = "", limit: int = 100) -> list[Device]:
+        """Return devices by name; the next page is after the last one's name.
 
-        Raises BadRequest for a limit outside 1 … 1000 and for what cannot be a prefix or a name.
+        Raises BadRequest for what cannot be a name, and for a limit outside 1 … 1001: one more than a page holds, which
+        tells whether there is another one.
         """
-        if not 1 <= limit <= MAX_PAGE:
-            raise BadRequest(f"limit is {limit}; it must lie between 1 and {MAX_PAGE}")
-        check_prefix(prefix)
-        if after is not None:
+        if not 1 <= limit <= MAX_PAGE + 1:
+            raise BadRequest(f"limit is {limit}; it must lie between 1 and {MAX_PAGE}", parameter="limit")
+        if after:
             check_device_name(after)
+        asked = wanted or Wanted()
+        values: list[object] = [asked.prefix, asked.enabled, after, limit]
         async with self._pool.connection() as connection:
-            rows = await connection.fetch(query("list_devices"), prefix, after, limit)
+            if asked.tags or asked.keys:
+                values += [_encoded(asked.tags), list(asked.keys)]
+                rows = await connection.fetch(query("list_tagged_devices"), *values)
+            else:
+                rows = await connection.fetch(query("list_devices"), *values)
         return [_to_device(row) for row in rows]
 
-    async def show(self, name: str) -> tuple[Device, list[Metric]]:
-        """Return a device and every metric it has reported, by name. Raises BadRequest and NotFound."""
+    async def show(self, name: str) -> tuple[Device, list[Reported]]:
+        """Return a device and every metric it has reported, by name. Raises BadRequest and UnknownDevice."""
         check_device_name(name)
         async with self._pool.connection() as connection:
             row = await connection.fetchrow(query("device"), name)
             metrics = await connection.fetch(query("device_metrics"), name)
-        return _to_device(_found(row, name)), [Metric(m["name"], Kind(m["kind"])) for m in metrics]
+        return _to_device(_found(row, name)), [Reported(m["name"], Kind(m["kind"]), m["unit"]) for m in metrics]
 
-    async def enable(self, name: str) -> Device:
-        """Let a device write and its tokens count again. Raises BadRequest and NotFound."""
-        return await self._set_enabled(name, enabled=True)
+    async def change(
+        self,
+        name: str,
+        change: Change,
+        *,
+        if_match: Collection[str] | None = None,
+        actor: str = UNNAMED,
+    ) -> Device:
+        """Change a device; what it is already is not written. `if_match` holds the ETags of which one must be its own.
 
-    async def disable(self, name: str) -> Device:
-        """Refuse a device's readings and tokens, in every worker within a second. Raises BadRequest and NotFound."""
-        return await self._set_enabled(name, enabled=False)
-
-    async def _set_enabled(self, name: str, *, enabled: bool) -> Device:
+        Raises BadRequest, UnknownDevice, PreconditionFailed.
+        """
         check_device_name(name)
-        async with self._pool.connection() as connection:
-            row = await connection.fetchrow(query("set_device_enabled"), name, enabled)
+        check_tags(change.tags)
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(query("lock_registry"))
+            rows = await connection.fetch(query("lock_devices"), [name])
+            device = _to_device(_found(rows[0] if rows else None, name))
+            check_match(if_match, device)
+            enabled, tags = change.applied(enabled=device.enabled, tags=device.tags)
+            if (enabled, tags) == (device.enabled, device.tags):
+                return device
+            row = await connection.fetchrow(query("update_devices"), [name], [enabled], [_encoded(tags)])
+            await note(connection, actor, "device.update", target=name, **_difference(device, enabled, tags))
         return _to_device(_found(row, name))
 
+    async def enable(self, name: str, *, actor: str = UNNAMED) -> Device:
+        """Let a device write and its tokens count again. Raises BadRequest and UnknownDevice."""
+        return await self.change(name, Change(enabled=True), actor=actor)
 
-class DeclaredInts:
-    """The metrics whose JSON integers are stored exactly, as int8. All methods raise SinkUnavailable and SinkFault."""
+    async def disable(self, name: str, *, actor: str = UNNAMED) -> Device:
+        """Refuse a device's readings and tokens, in every worker within a second. Raises BadRequest, UnknownDevice."""
+        return await self.change(name, Change(enabled=False), actor=actor)
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    async def unregister(
+        self,
+        name: str,
+        *,
+        with_readings: bool,
+        if_match: Collection[str] | None = None,
+        actor: str = UNNAMED,
+    ) -> int:
+        """Take a device and its credentials out of the registry, and return its id: its messages are left to `removal`.
 
-    async def declare(self, name: str) -> bool:
-        """Declare a name; return whether it is new. Raises BadRequest for a malformed one."""
-        check_metric_name(name)
-        async with self._pool.connection() as connection:
-            return await connection.fetchval(query("declare_int"), name) is not None
+        Raises BadRequest, UnknownDevice, PreconditionFailed, and DeviceHasReadings unless they may go too.
+        """
+        check_device_name(name)
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(query("lock_registry"))
+            await connection.fetch(query("lock_device_for_removal"), name)
+            device = _to_device(_found(await connection.fetchrow(query("device"), name), name))
+            check_match(if_match, device)
+            if device.reported and not with_readings:
+                raise DeviceHasReadings(
+                    f"device {name!r} has reported readings; say that they go with it: readings=delete", device=name
+                )
+            await self._remove(connection, device.id)
+            await note(connection, actor, "device.delete", target=name, readings=device.reported, tags=device.tags)
+        return device.id
 
-    async def undeclare(self, name: str) -> None:
-        """Take a declaration back; what is stored stays as it is. Raises BadRequest and NotFound."""
-        check_metric_name(name)
-        async with self._pool.connection() as connection:
-            if await connection.fetchval(query("undeclare_int"), name) is None:
-                raise NotFound(f"metric {name!r} is not declared as int")
-
-    async def names(self) -> list[str]:
-        """Return the declared names, by name."""
-        async with self._pool.connection() as connection:
-            return [row["name"] for row in await connection.fetch(query("declared_ints"))]
+    async def _remove(self, connection: Connection, device_id: int) -> None:
+        for statement in (
+            query("remove_device_shapes"),
+            query("remove_device_credentials"),
+            query("remove_device"),
+        ):
+            await connection.execute(statement, device_id)
 
 
-def check_metric_name(name: str) -> None:
-    """Raise BadRequest unless it can name a metric."""
-    if not METRIC_NAME.fullmatch(name):
-        raise BadRequest(f"metric {name[:MAX_NAME]!r} must be 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : / -")
+def to_devices(rows: Sequence[asyncpg.Record]) -> list[Device]:
+    """Return what the queries of devices give."""
+    return [_to_device(row) for row in rows]
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
-    """Raise BadRequest for more than 32 tags, keys beyond 64 characters or values beyond 256, or unprintable ones."""
-    if len(tags) > MAX_TAGS:
-        raise BadRequest(f"{len(tags)} tags; a device may have {MAX_TAGS}")
-    for key, value in tags.items():
-        if not (METRIC_NAME.fullmatch(key) and len(key) <= MAX_TAG_KEY):
-            raise BadRequest(
-                f"tag {key[:MAX_TAG_KEY]!r} must be 1 to {MAX_TAG_KEY} characters of A-Z a-z 0-9 . _ : / -"
-            )
-        if not (value.isprintable() and len(value) <= MAX_TAG_VALUE):
-            raise BadRequest(f"the value of tag {key!r} must be at most {MAX_TAG_VALUE} printable characters")
+def _difference(device: Device, enabled: bool, tags: Mapping[str, str]) -> dict[str, object]:  # noqa: FBT001
+    """Return what changes, for the audit; a tag that goes is null."""
+    changed: dict[str, object] = {key: value for key, value in tags.items() if device.tags.get(key) != value}
+    changed |= dict.fromkeys(device.tags.keys() - tags.keys())
+    result: dict[str, object] = {"tags": changed} if changed else {}
+    return result if enabled == device.enabled else {**result, "enabled": enabled}
+
+
+def _encoded(tags: Mapping[str, str]) -> str:
+    return msgspec.json.encode(tags).decode()
 
 
 def _found(row: asyncpg.Record | None, name: str) -> asyncpg.Record:
     if row is None:
-        raise NotFound(f"there is no device {name[:MAX_NAME]!r}")
+        raise UnknownDevice(f"there is no device {name[:MAX_NAME]!r}", device=name)
     return row
 
 
 def _to_device(row: asyncpg.Record) -> Device:
-    return Device(row["name"], row["enabled"], msgspec.json.decode(row["tags"]), row["created_at"])
+    return Device(
+        row["id"],
+        row["name"],
+        row["enabled"],
+        msgspec.json.decode(row["tags"]),
+        row["created_at"],
+        row["revision"],
+        row["reported"],
+    )

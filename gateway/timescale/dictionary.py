@@ -1,6 +1,6 @@
 """Names → ids: devices, metrics, shapes. Learns what is new in a few round trips a batch, safely beside other gateways.
 
-The caches only grow: ids never change and rows are never deleted. Past their bound they start anew.
+Ids are never used twice, so the caches only grow, but for devices that were removed. Past their bound they start anew.
 """
 
 import asyncio
@@ -25,9 +25,12 @@ LEARN_ROWS = 10_000
 class Dictionary:
     """The ids this process knows. One per worker."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, make_devices: bool = True) -> None:
         self._pool = pool
+        self._make_devices = make_devices
         self.devices: dict[str, int] = {}
+        self._removals = 0
+        """Grows with every `forget_devices`: an id that was asked for earlier must not be kept."""
         self._by_layout: dict[Layout, int] = {}
         self._ids: dict[Shape, int] = {}
         self._shapes: dict[int, Shape] = {}
@@ -35,14 +38,17 @@ class Dictionary:
         self._learning = asyncio.Lock()
 
     async def device_ids(self, names: Sequence[str]) -> list[int]:
-        """Return the id of each device; devices that do not exist are made. Raises SinkUnavailable, SinkFault."""
+        """Return the id of each device, 0 where there is none. Raises SinkUnavailable, SinkFault.
+
+        Devices that do not exist are made, unless the registry is closed (`make_devices`).
+        """
         try:
             return list(map(self.devices.__getitem__, names))
         except KeyError:
             pass
         ids = {name: self.devices.get(name) for name in names}  # taken now: the cache may start anew while we learn
         found = await self._learn_devices(sorted([name for name, known in ids.items() if known is None]))
-        return [ids[name] or found[name] for name in names]
+        return [ids[name] or found.get(name, 0) for name in names]
 
     async def shape_ids(self, layouts: Sequence[Layout]) -> list[int]:
         """Return the id of the shape of each layout; what does not exist is made. Raises SinkUnavailable, SinkFault."""
@@ -57,17 +63,24 @@ class Dictionary:
         self._by_layout.update({layout: ids[layout.shape] for layout in layouts})
         return [ids[layout.shape] for layout in layouts]
 
-    async def note_pairs(self, pairs: Collection[int]) -> None:
-        """Record which device reports which shape; a pair is device id << 32 | shape id."""
+    async def note_pairs(self, pairs: Collection[int]) -> bool:
+        """Record which device reports which shape; a pair is device id << 32 | shape id.
+
+        False: one of the devices was removed, and their ids must be asked for again.
+        """
         if self._pairs.issuperset(pairs):
-            return
+            return True
         fresh = sorted(set(pairs) - self._pairs)
         devices, shapes = [pair >> 32 for pair in fresh], [pair & 0xFFFF_FFFF for pair in fresh]
         async with self._pool.connection() as connection:
-            await connection.execute(query("insert_device_shapes"), devices, shapes)
+            present = await connection.fetchval(query("insert_device_shapes"), devices, shapes)
+        if present != len(set(devices)):
+            self.forget_devices({name for name, device_id in self.devices.items() if device_id in set(devices)})
+            return False
         if len(self._pairs) > MAX_PAIRS:
             self._pairs.clear()
         self._pairs.update(fresh)
+        return True
 
     async def shapes(self, ids: Collection[int]) -> Mapping[int, Shape]:
         """Return the shapes that exist, from the cache or in one round trip. Raises SinkUnavailable, SinkFault."""
@@ -81,6 +94,15 @@ class Dictionary:
                 self._remember(row["id"], found[row["id"]])
         return found
 
+    def forget_devices(self, names: Collection[str] | None) -> None:
+        """Look the ids of these devices (None: all) up again: they may have been removed."""
+        self._removals += 1
+        if names is None:
+            self.devices.clear()
+            return
+        for name in names:
+            self.devices.pop(name, None)
+
     def remember_device(self, name: str, device_id: int) -> None:
         """Keep an id that somebody else has looked up."""
         if len(self.devices) >= MAX_DEVICES:
@@ -90,12 +112,15 @@ class Dictionary:
     async def _learn_devices(self, missing: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         async with self._learning, self._pool.connection() as connection:
+            removals = self._removals
             for start in range(0, len(missing), LEARN_ROWS):
                 part = missing[start : start + LEARN_ROWS]
-                await connection.execute(query("insert_devices"), part)
+                if self._make_devices:
+                    await connection.execute(query("insert_devices"), part)
                 found.update({row["name"]: row["id"] for row in await connection.fetch(query("device_ids"), part)})
-        for name, device_id in found.items():
-            self.remember_device(name, device_id)
+        if removals == self._removals:
+            for name, device_id in found.items():
+                self.remember_device(name, device_id)
         return found
 
     async def _learn_shapes(self, shapes: Collection[Shape]) -> dict[Shape, int]:

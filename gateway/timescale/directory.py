@@ -100,8 +100,10 @@ class TimescaleDirectory:
             card = Card(enabled=row["enabled"])
             for shape_id in row["shape_ids"]:
                 card.note(shapes[shape_id])
-            self._keep(row["name"], card, fresh=generation == self._generation)
-            self._dictionary.remember_device(row["name"], row["id"])
+            fresh = generation == self._generation
+            self._keep(row["name"], card, fresh=fresh)
+            if fresh:
+                self._dictionary.remember_device(row["name"], row["id"])
         for name in set(names) - {row["name"] for row in rows}:
             self._strangers[name] = (Card(known=False), self._monotonic() + STRANGER_SECS)
 

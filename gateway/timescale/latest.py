@@ -1,7 +1,7 @@
 """Device names → the newest stored message of each shape, straight from `messages`. Only reads, for a bounded time."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from gateway.contracts import Newest, NewestPage
 from gateway.timescale.pool import Pool
@@ -24,6 +24,12 @@ class TimescaleNewest:
             found[row["name"]].append(_to_newest(row))
         return [found[name] for name in devices]
 
+    async def times(self, devices: Sequence[str]) -> list[int | None]:
+        """Return the time (µs) of each device's newest message, in order. Raises SinkUnavailable, SinkFault."""
+        rows = await self._fetch(query("newest_times"), list(devices))
+        found: dict[str, int] = {row["name"]: row["time_us"] for row in rows}
+        return [found.get(name) for name in devices]
+
     async def count(self) -> int:
         """Return how many series there are. Raises SinkUnavailable, SinkFault."""
         ((count,),) = await self._fetch(query("count_series"))
@@ -40,6 +46,27 @@ class TimescaleNewest:
         async with self._pool.connection() as connection:
             rows: Sequence[Any] = await connection.fetch(statement, *values, timeout=READ_SECS)
         return rows
+
+
+class Stored(NamedTuple):
+    """When devices were last heard of."""
+
+    newest: dict[str, int | None]
+    """Device name → the time of its newest message (µs)."""
+    source: str = "db"
+
+
+class StoredTimes:
+    """Tells from the database alone when devices were last heard of."""
+
+    def __init__(self, stored: TimescaleNewest) -> None:
+        self._stored = stored
+
+    async def times(self, reported: Mapping[str, bool]) -> Stored:
+        """Return it for each of these devices; told is whether each ever was. Raises SinkUnavailable, SinkFault."""
+        heard = [name for name, ever in reported.items() if ever]
+        found = dict(zip(heard, await self._stored.times(heard), strict=True)) if heard else {}
+        return Stored({name: found.get(name) for name in reported})
 
 
 def _to_newest(row: Any) -> Newest:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
@@ -85,8 +85,16 @@ def _to_fault(exc: BaseException) -> SinkFault:
     return SinkFault()
 
 
-async def connect(url: str, *, name: str, connect_timeout: float, command_timeout: float, **internals: Any) -> Direct:
-    """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows.
+async def connect(
+    url: str,
+    *,
+    name: str,
+    connect_timeout: float,
+    command_timeout: float,
+    parameters: Mapping[str, str] | None = None,
+    **internals: Any,
+) -> Direct:
+    """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows, `parameters` are the server's.
 
     Raises SettingsError for a URL that cannot be meant, and DATABASE_ERRORS.
     """
@@ -95,7 +103,7 @@ async def connect(url: str, *, name: str, connect_timeout: float, command_timeou
             url,
             timeout=connect_timeout,
             command_timeout=command_timeout,
-            server_settings={"application_name": name, "timezone": "UTC"},
+            server_settings={"application_name": name, "timezone": "UTC", **(parameters or {})},
             **internals,
         )
     except OSError:
@@ -142,15 +150,22 @@ async def open_pool(
     connect_timeout: float,
     command_timeout: float,
     init: Callable[[Direct], Coroutine[Any, Any, None]] | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it at the end of the block. Timeouts in seconds.
 
-    `init` prepares each new connection. Nothing is connected yet on return, so a wrong URL shows at first use.
+    `init` prepares each new connection; `parameters` are the server's, and outlive the reset between two uses. Nothing
+    is connected yet on return, so a wrong URL shows at first use.
     """
 
     async def make(*_: Any, **internals: Any) -> Any:
         return await connect(
-            url, name=name, connect_timeout=connect_timeout, command_timeout=command_timeout, **internals
+            url,
+            name=name,
+            connect_timeout=connect_timeout,
+            command_timeout=command_timeout,
+            parameters=parameters,
+            **internals,
         )
 
     # The library counts waiting for a free connection and making one together.

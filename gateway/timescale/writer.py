@@ -1,7 +1,7 @@
 """Groups of batches → committed rows: one binary COPY and one COMMIT where nothing stands in the way.
 
 A key that is stored already (23505) sends the group the slow way: COPY to a temporary table, INSERT what is new, and
-compare the rest with what is stored. Rows that the database refuses are found by halving and put into the dead letters.
+compare the rest with what is stored. Rows that the database refuses are found (see `division`) and become dead letters.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -14,19 +14,22 @@ from numpy.typing import NDArray
 
 from gateway import settings
 from gateway.contracts import DeadLetters, Written
-from gateway.errors import Reason
+from gateway.errors import Reason, SinkUnavailable
 from gateway.model import Batch, Block, Outcome
 from gateway.telemetry import events
 from gateway.timescale import copy_format
-from gateway.timescale.assemble import CONFLICT, DUPLICATE, REJECTED, Group, Sorted, newest
+from gateway.timescale.assemble import CONFLICT, DUPLICATE, Group, Sorted, newest, pairs, stored
 from gateway.timescale.deadletters import to_letters
 from gateway.timescale.dictionary import Dictionary
+from gateway.timescale.division import MANY, SIFTED_ROWS, WARY_GROUPS, but, count, halves, small, told
 from gateway.timescale.pool import DATABASE_ERRORS, Direct, classify, connect, translated
 from gateway.timescale.queries import query
 
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+REMOVED = "the device was removed from the registry; register it again, then replay this"
+"""Said of messages that were taken in before this gateway heard of it."""
 
 
 class RolledBack(Exception):
@@ -49,26 +52,32 @@ class Writer:
         self._dead_letters = dead_letters
         self._overwrite = overwrite
         self._idle: list[Direct] = []
+        self._wary = 0
+        """Groups that are yet to be written in small parts."""
 
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
         """Return after COMMIT; see contracts.Sink."""
         line = Group(group)
         if not line.names:
             return Written(line.outcomes(), [])
-        devices = np.array(await self._dictionary.device_ids(line.names), np.int32)
-        shapes = await self._dictionary.shape_ids(line.layouts)
-        parts = line.blocks(devices, shapes, last_wins=self._overwrite)
-        for part in parts:
-            await self._dictionary.note_pairs(_pairs(part.block))
+        parts = await self._arranged(line)
+        if parts is None:
+            line = Group(group)
+            parts = await self._arranged(line)
+        if parts is None:
+            raise SinkUnavailable("the registry changes faster than it can be read; try again")
+        if atomic and line.words:
+            return Written([Outcome(0, 0, (), sorted(line.words.items()))], [])
         async with self._connection() as connection:
             if atomic:
                 return await self._write_whole(connection, line, parts)
-            await self._store(connection, line, parts)
+            for piece in self._pieces(parts):
+                await self._store(connection, line, piece)
             await self._settle(connection, line)
         if line.words:
             await self._dead_letters.put(to_letters(group, line.words))
             events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(line.words))
-        return Written(line.outcomes(), newest(_stored(line, parts)))
+        return Written(line.outcomes(), newest(stored(line, parts)))
 
     async def close(self) -> None:
         """Close the connections that are not in use."""
@@ -79,6 +88,27 @@ class Writer:
             except DATABASE_ERRORS:
                 connection.terminate()
 
+    async def _arranged(self, line: Group) -> list[Sorted] | None:
+        """Return the messages as sorted blocks; None if a device was removed since its id was learnt: begin anew."""
+        devices = np.array(await self._dictionary.device_ids(line.names), np.int32)
+        shapes = await self._dictionary.shape_ids(line.layouts)
+        gone = np.flatnonzero(devices == 0)
+        if len(gone):  # each gets a number of its own, so that no two devices share a key
+            numbers = {name: -n for n, name in enumerate(dict.fromkeys(line.names[i] for i in gone.tolist()), 1)}
+            devices[gone] = [numbers[line.names[i]] for i in gone.tolist()]
+        parts = line.blocks(devices, shapes, last_wins=self._overwrite)
+        if len(gone):
+            parts = _without_removed(line, parts)
+        noted = [await self._dictionary.note_pairs(pairs(part.block)) for part in parts]
+        return parts if all(noted) else None
+
+    def _pieces(self, parts: list[Sorted]) -> list[list[Sorted]]:
+        """Return what is to be tried in one transaction: all of it, or little while rows are being refused."""
+        if not self._wary:
+            return [parts] if parts else []
+        self._wary -= 1
+        return small(parts)
+
     async def _store(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
         """Store what can be stored, in as few transactions as possible."""
         try:
@@ -88,7 +118,7 @@ class Writer:
         except asyncpg.PostgresError as exc:
             if classify(exc) != "data":
                 raise
-            await self._halve(connection, line, parts, exc)
+            await self._divide(connection, line, parts, exc)
 
     async def _store_slowly(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
         try:
@@ -97,18 +127,39 @@ class Writer:
         except asyncpg.PostgresError as exc:
             if classify(exc) != "data":
                 raise
-            await self._halve(connection, line, parts, exc)
+            await self._divide(connection, line, parts, exc)
 
-    async def _halve(self, connection: Direct, line: Group, parts: list[Sorted], exc: asyncpg.PostgresError) -> None:
-        """Store each half on its own; what is refused alone is the row that the database refuses."""
-        rows = [(part, i) for part in parts for i in range(len(part.block))]
-        if len(rows) == 1:
-            message = int(parts[0].messages[0])
-            line.verdicts[message] = REJECTED
-            line.words[message] = f"{exc.sqlstate}: {exc}"
-            return
-        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-            await self._store(connection, line, _regroup(half))
+    async def _divide(self, connection: Direct, line: Group, parts: list[Sorted], exc: asyncpg.PostgresError) -> None:
+        """Store the good rows; what is refused alone is a row that the database refuses."""
+        self._wary = WARY_GROUPS
+        rows, many, words = count(parts), len(line.words) >= MANY, f"{exc.sqlstate}: {exc}"
+        place = 0 if rows == 1 else None if many else told(parts, exc)
+        refused = [] if place is None else [place]
+        if place is not None:
+            line.reject(int(_messages(parts)[place]), words)
+        elif many and rows <= SIFTED_ROWS:
+            refused = await self._sift(connection, line, parts)
+        if refused:
+            rest = [but(parts, refused)] if len(refused) < rows else []
+        else:
+            rest = small(parts, SIFTED_ROWS) if many and rows > SIFTED_ROWS else halves(parts)
+        for piece in rest:
+            await self._store(connection, line, piece)
+
+    async def _sift(self, connection: Direct, line: Group, parts: list[Sorted]) -> list[int]:
+        """Reject, in one statement, what the constraints of the table refuse; return the places of these rows."""
+        try:
+            async with connection.transaction():
+                await self._copy_to_stage(connection, parts)
+                found = await connection.fetch(query("sift"))
+        except asyncpg.PostgresError as exc:
+            if classify(exc) != "data":
+                raise
+            return []  # even the temporary table refuses one: it has to be found by dividing
+        messages = _messages(parts)
+        for place, words in found:
+            line.reject(int(messages[place]), words)
+        return [place for place, _ in found]
 
     async def _write_whole(self, connection: Direct, line: Group, parts: list[Sorted]) -> Written:
         """Store all of an atomic batch, or nothing."""
@@ -126,7 +177,7 @@ class Writer:
                 raise
             words = f"{exc.sqlstate}: {exc}"
             return Written([Outcome(0, 0, (), [(i, words) for i in range(len(line.names))])], [])
-        return Written(line.outcomes(), newest(_stored(line, parts)))
+        return Written(line.outcomes(), newest(stored(line, parts)))
 
     async def _stage(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
         """Insert what is new, or else give it its verdict. Looks after inserting: no other gateway can come between."""
@@ -183,6 +234,7 @@ class Writer:
         )
         try:
             await connection.execute(query("create_stage"))
+            await connection.execute(query("create_sift"))
         except BaseException:
             connection.terminate()
             raise
@@ -229,25 +281,13 @@ def _blocks(parts: Sequence[Sorted]) -> list[Block]:
     return [part.block for part in parts]
 
 
-def _pairs(block: Block) -> list[int]:
-    keys = (block.devices.astype(np.int64) << 32) | block.shapes
-    first = np.concatenate(([True], keys[1:] != keys[:-1]))
-    result: list[int] = keys[first].tolist()
-    return result
-
-
-def _regroup(rows: Sequence[tuple[Sorted, int]]) -> list[Sorted]:
-    """Form parts again from single rows of parts."""
-    wanted: dict[int, tuple[Sorted, list[int]]] = {}
-    for part, i in rows:
-        wanted.setdefault(id(part), (part, []))[1].append(i)
-    return [part.take(np.array(picked, np.intp)) for part, picked in wanted.values()]
-
-
-def _stored(line: Group, parts: Sequence[Sorted]) -> list[Block]:
-    """Return what may be shown as state: duplicates too, conflicting and rejected messages not."""
-    result = []
+def _without_removed(line: Group, parts: Sequence[Sorted]) -> list[Sorted]:
+    """Reject the messages whose device is not in the registry any more, and return the rest."""
+    kept = []
     for part in parts:
-        shown = line.verdicts[part.messages] <= DUPLICATE
-        result.append(part.block if shown.all() else part.block.take(np.flatnonzero(shown)))
-    return result
+        for message in part.messages[part.block.devices < 0].tolist():
+            line.reject(message, REMOVED)
+        rest = np.flatnonzero(part.block.devices > 0)
+        if len(rest):
+            kept.append(part.take(rest))
+    return kept

@@ -38,6 +38,7 @@ def create_app(settings: Settings, open_runtime: OpenRuntime) -> App:
     app.register_listener(lifetime.open, "before_server_start")
     app.register_listener(lifetime.drain, "before_server_stop")
     app.register_listener(lifetime.close, "after_server_stop")
+    app.enable_websocket()
     add_routes(app)
     return app
 
@@ -55,7 +56,17 @@ def to_config(settings: Settings) -> Config:
         REQUEST_BUFFER_SIZE=BUFFER_BYTES,
         REQUEST_MAX_SIZE=http.max_body_bytes,
         REQUEST_TIMEOUT=HEADER_SECS,
-        # A request may wait for its body and then for two COMMITs: its own, and the one it queues behind.
-        RESPONSE_TIMEOUT=http.body_deadline_secs + 2 * settings.database.write_timeout_secs,
+        RESPONSE_TIMEOUT=_longest(settings),
     )
     return config
+
+
+def _longest(settings: Settings) -> float:
+    """Return how many seconds may pass before a request is answered, or between two parts of an answer.
+
+    It may wait for its body and then for two COMMITs: its own, and the one it queues behind. A stream of history may
+    wait for a connection as long as for a statement.
+    """
+    history = settings.history
+    commit = settings.http.body_deadline_secs + 2 * settings.database.write_timeout_secs
+    return max(commit, history.wait_secs + 2 * history.timeout_secs + settings.database.connect_timeout_secs)

@@ -3,16 +3,25 @@
 The runtime opens the parts and hands them over; what is asked of each is in parts.py.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 
 from sanic import Request
 
 from gateway.contracts import Clock, Receipts
+from gateway.listing import Listing
+from gateway.live.streams import Streams
 from gateway.redelivery import Redelivery
+from gateway.registrar import Registrar
 from gateway.settings import Http, Settings
+from gateway.telemetry.history import History
 from gateway.web.bodies import Bodies
-from gateway.web.parts import Authenticator, Health, Intake, Letters, LiveReader
+from gateway.web.exports import Exports
+from gateway.web.glance import Glance
+from gateway.web.limits import Limits
+from gateway.web.parts import Authenticator, Census, Health, Intake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
+from gateway.web.turns import Turns
 
 
 class Context:
@@ -26,23 +35,42 @@ class Context:
         intake: Intake,
         authenticator: Authenticator,
         live: LiveReader,
+        streams: Streams,
+        stored: Stored,
         letters: Letters,
         redelivery: Redelivery,
         receipts: Receipts,
         health: Callable[[], Awaitable[Health]],
         clock: Clock,
+        history: History,
+        census: Census,
+        registrar: Registrar,
+        listing: Listing,
     ) -> None:
         self.http: Http = settings.http
         self.worker = worker
         self.intake = intake
         self.authenticator = authenticator
         self.live = live
+        self.streams = streams
+        self.stored = stored
+        self.exports = Exports(settings.history)
         self.letters = letters
         self.redelivery = redelivery
         self.receipts = receipts
         self.health = health
         self.clock = clock
+        self.history = history
+        self.census = census
+        self.registrar = registrar
+        self.listing = listing
+        self.glance = Glance(time.monotonic)
+        self.mqtt = bool(settings.mqtt.url)
+        """Whether this gateway, though perhaps not this worker, consumes MQTT."""
         self.bodies = Bodies(settings.http)
+        limits = Limits(settings, monotonic=time.monotonic)
+        self.limits = limits if limits.are_set else None
+        self.turns = Turns()
         self.request_ids = RequestIds()
         self.draining = False
         """Told to stop: not ready any more, connections are closed after their reply."""

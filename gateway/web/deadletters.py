@@ -5,6 +5,7 @@ from sanic import HTTPResponse, Request
 
 from gateway.errors import BadRequest
 from gateway.letters import MAX_PAGE, Wanted, to_fields, to_number, to_wanted
+from gateway.web.admins import acting
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_admin
 from gateway.web.parameters import refuse_unknown
@@ -28,7 +29,7 @@ async def list_letters(request: Request) -> HTTPResponse:
     wanted = _wanted(given, replayed, known=f"{FILTERS}, replayed, cursor, limit")
     letters = await context.letters.page(wanted, before=cursor, limit=limit)
     following = str(letters[-1].id) if len(letters) == limit else None
-    body = {"dead_letters": [to_fields(letter) for letter in letters], "cursor": following}
+    body = {"dead_letters": [to_fields(letter) for letter in letters], "next_cursor": following}
     return reply(request, context, _encode(body), headers=PRIVATE)
 
 
@@ -46,6 +47,7 @@ async def replay_letter(request: Request, letter: int) -> HTTPResponse:
     await _refuse_body(request, context)
     refuse_unknown(_given(request), known="none")
     result = await context.redelivery.one(letter)
+    await _note(request, context, str(letter), {"replayed": int(result.replayed), "refused": int(not result.replayed)})
     return reply(request, context, _encode(result), status=200 if result.replayed else REFUSED_AGAIN)
 
 
@@ -57,6 +59,7 @@ async def replay_letters(request: Request, call: str) -> HTTPResponse:  # noqa: 
     cursor, limit = _cursor_and_limit(given)
     wanted = _wanted(given, None, known=f"{FILTERS}, cursor, limit")
     run = await context.redelivery.some(wanted, after=cursor or 0, limit=limit)
+    await _note(request, context, "", {"replayed": run.replayed, "refused": run.refused})
     return reply(request, context, _encode(run))
 
 
@@ -64,6 +67,13 @@ async def _admitted(request: Request) -> Context:
     context = context_of(request)
     require_admin(await identify(request, context))
     return context
+
+
+async def _note(request: Request, context: Context, target: str, counts: dict[str, int]) -> None:
+    """Note a replay; one that replayed nothing has changed nothing."""
+    if any(counts.values()):
+        actor = await acting(request, context)
+        await context.registrar.audit.note(actor, "dead_letter.replay", target, detail=counts)
 
 
 async def _refuse_body(request: Request, context: Context) -> None:

@@ -7,12 +7,21 @@ from gateway.model import Principal, Role
 from gateway.web.context import Context
 
 
-async def identify(request: Request, context: Context) -> Principal:
-    """Return who is calling; from the cache at once, else after a look-up. Raises Unauthorized, SinkUnavailable."""
-    header = request.headers.getone("authorization", None)
+async def identify(request: Request, context: Context, header: str | None = None) -> Principal:
+    """Return who is calling; from the cache at once, else after a look-up. `header` stands in for the request's own.
+
+    Raises Unauthorized, SinkUnavailable; and RateLimited, for every request that is identified counts.
+    """
+    limits = context.limits
+    if limits is not None:
+        limits.arrive(request)
+    header = request.headers.getone("authorization", None) if header is None else header
     if header is not None and not header.isascii():
         raise Unauthorized
-    return context.authenticator.principal(header) or await context.authenticator.authenticate(header)
+    principal = context.authenticator.principal(header) or await context.authenticator.authenticate(header)
+    if limits is not None:
+        limits.identified(request, principal, header)
+    return principal
 
 
 def require_writer(principal: Principal, device: str | None) -> None:
@@ -34,6 +43,12 @@ def require_reader(principal: Principal, device: str) -> None:
         raise Forbidden(
             f"this credential may not read device {device!r}; use a reader key or that device's token", device=device
         )
+
+
+def require_reader_of_all(principal: Principal) -> None:
+    """Raise Forbidden unless everything may be read."""
+    if principal.role not in (Role.READER, Role.ADMIN):
+        raise Forbidden("this credential may not list devices; use a reader key")
 
 
 def require_admin(principal: Principal) -> None:

@@ -1,19 +1,33 @@
 """POST bodies of readings in, receipts out. Knows HTTP only: what the bytes mean is `intake`'s business."""
 
 from functools import partial
+from typing import NamedTuple
 
 from sanic import HTTPResponse, Request
 
-from gateway.errors import BadRequest
+from gateway.contracts import Toll
 from gateway.receipts import to_json
 from gateway.web.context import context_of
 from gateway.web.guards import identify, require_writer
 from gateway.web.idempotency import key_of, take_once
-from gateway.web.parameters import device_name, refuse_unknown, require_json, shown
+from gateway.web.limits import Limits
+from gateway.web.parameters import device_name, require_json
+from gateway.web.questions import Question
 from gateway.web.replies import reply
 
 FEW_ERRORS, ALL_ERRORS = 100, 10_000
 """Refusals listed in a receipt: without and with ?errors=all."""
+
+
+class Options(NamedTuple):
+    """What the query says."""
+
+    atomic: bool = False
+    max_errors: int = FEW_ERRORS
+    backfill: bool = False
+
+
+DEFAULTS = Options()
 
 
 async def post_readings(request: Request, device: str | None = None) -> HTTPResponse:
@@ -24,8 +38,13 @@ async def post_readings(request: Request, device: str | None = None) -> HTTPResp
     principal = await identify(request, context)
     require_writer(principal, device)
     require_json(request)
-    atomic, max_errors = _options(request) if request.query_string else (False, FEW_ERRORS)
+    options = _options(request) if request.query_string else DEFAULTS
     key = key_of(request)
+    await context.turns.mine()
+    context.intake.knock()
+    limits = context.limits
+    if limits is not None:
+        limits.send(request, backfill=options.backfill, most_bytes=context.http.max_body_bytes)
     with context.bodies.hold() as hold:
         body = await hold.read(request)
         take = partial(
@@ -34,8 +53,9 @@ async def post_readings(request: Request, device: str | None = None) -> HTTPResp
             principal=principal,
             media=None,
             device=device,
-            atomic=atomic,
-            max_errors=max_errors,
+            atomic=options.atomic,
+            max_errors=options.max_errors,
+            toll=_toll(request, limits, body, backfill=options.backfill),
         )
         if key is not None:
             return await take_once(request, context, take, key=key, body=body)
@@ -43,14 +63,23 @@ async def post_readings(request: Request, device: str | None = None) -> HTTPResp
     return reply(request, context, to_json(receipt), status=receipt.status)
 
 
-def _options(request: Request) -> tuple[bool, int]:
-    """Return (atomic, max_errors). A parameter with a typo must not silently mean its default."""
-    given = {name: values[-1] for name, values in request.get_args(keep_blank_values=True).items()}
-    atomic = given.pop("atomic", "false")
-    errors = given.pop("errors", "few")
-    if atomic not in ("true", "false"):
-        raise BadRequest(f"atomic={shown(atomic)} is not true or false", parameter="atomic")
-    if errors not in ("few", "all"):
-        raise BadRequest(f"errors={shown(errors)} is not 'all'; leave it out for the first 100", parameter="errors")
-    refuse_unknown(given, known="atomic, errors")
-    return atomic == "true", ALL_ERRORS if errors == "all" else FEW_ERRORS
+def _options(request: Request) -> Options:
+    """Return what the query says. A parameter with a typo must not silently mean its default."""
+    question = Question(request)
+    options = Options(
+        atomic=question.flag("atomic") or False,
+        max_errors=ALL_ERRORS if question.word("errors", default="few", known=("few", "all")) == "all" else FEW_ERRORS,
+        backfill=question.flag("backfill") or False,
+    )
+    question.finish()
+    return options
+
+
+def _toll(request: Request, limits: Limits | None, body: bytes, *, backfill: bool) -> Toll | None:
+    if limits is not None:
+        return limits.toll(request, body, backfill=backfill)
+    return _yields if backfill else None
+
+
+async def _yields(_readings: int) -> bool:
+    return True

@@ -11,14 +11,18 @@ from typing import Annotated, Any
 
 import msgspec
 import orjson
+from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse, Request
 
-from gateway.errors import BadPayload, BadRequest, NotFound
+from gateway.devices import to_wanted
+from gateway.errors import BadPayload, BadRequest, UnknownDevice
+from gateway.layouts import DEVICE_NAME
 from gateway.model import MAX_NAME
 from gateway.web.context import Context, context_of
-from gateway.web.guards import identify, require_reader
+from gateway.web.guards import identify, require_reader, require_reader_of_all
 from gateway.web.parameters import device_name, refuse_unknown, require_json
 from gateway.web.parts import DeviceState
+from gateway.web.questions import Question, to_page
 from gateway.web.replies import reply
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z
@@ -29,17 +33,16 @@ NOT_MODIFIED = 304
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
 
-class UnknownDevice(NotFound):
-    """No device of this name is known here."""
-
-    code = "unknown_device"
-
-
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/states:query."""
+    """The body of POST /v1/states:query: either devices by name, or all with a prefix and tags, page by page."""
 
-    devices: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)]
+    devices: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)] | UnsetType = UNSET
     metrics: list[Name] | None = None
+    prefix: str | UnsetType = UNSET
+    tag: list[str] | UnsetType = UNSET
+    """`key:value`, or `key` for any value; all of them."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_DEVICES)] | UnsetType = UNSET
+    cursor: str | None = None
 
 
 _decode_query = msgspec.json.Decoder(Query).decode
@@ -66,23 +69,52 @@ async def query_states(request: Request, call: str) -> HTTPResponse:  # noqa: AR
     context = context_of(request)
     principal = await identify(request, context)
     require_json(request)
+    Question(request).finish()
     with context.bodies.hold() as hold:
         query = parse_query(await hold.read(request))
-    names = list(dict.fromkeys(query.devices))
+    if query.devices is UNSET:
+        require_reader_of_all(principal)
+        names, following = await _chosen(context, query)
+    else:
+        names, following = list(dict.fromkeys(query.devices)), None
     for name in names:
         require_reader(principal, name)
-    states = await context.live.devices(names)
-    return reply(request, context, _many(context, names, states, query.metrics))
+    states = await _states(context, names)
+    return reply(request, context, _many(context, names, states, metrics=query.metrics, following=following))
+
+
+async def _states(context: Context, names: list[str]) -> list[DeviceState | None]:
+    """Return the states in order. What cannot be a device's name is not looked for: no database takes a NUL."""
+    able = [name for name in names if DEVICE_NAME.fullmatch(name)]
+    states = dict(zip(able, await context.live.devices(able), strict=True)) if able else {}
+    return [states.get(name) for name in names]
 
 
 def parse_query(body: bytes) -> Query:
     """Decode the body of a query. Raises BadPayload if it is not JSON, BadRequest if it asks for what cannot be."""
     try:
-        return _decode_query(body)
+        query = _decode_query(body)
     except msgspec.ValidationError as exc:
         raise BadRequest(f"the query cannot be served: {exc}") from exc
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise BadPayload(f"the body is not JSON: {exc}") from exc
+    by_choice = query.prefix is not UNSET or query.tag is not UNSET
+    if by_choice == (query.devices is not UNSET):
+        raise BadRequest("the query names devices, or a prefix or tags of them: one of both")
+    if not by_choice and (query.limit is not UNSET or query.cursor is not None):
+        raise BadRequest("limit and cursor are for a prefix or tags; all devices that are named come at once")
+    return query
+
+
+async def _chosen(context: Context, query: Query) -> tuple[list[str], str | None]:
+    """Return a page of the devices that a query chooses, and the cursor of the next. Raises BadRequest, Unavailable."""
+    tags = () if query.tag is UNSET else query.tag
+    wanted = to_wanted(prefix="" if query.prefix is UNSET else query.prefix, tags=tags)
+    limit = MAX_DEVICES if query.limit is UNSET else query.limit
+    page = to_page(limit, query.cursor, about=("states", wanted))
+    found = await context.registrar.devices.page(wanted, after=page.last_name(), limit=limit + 1)
+    shown, last = page.cut(found)
+    return [device.name for device in shown], page.cursor(last and last.name)
 
 
 def to_etag(state: DeviceState, wanted: Collection[str] | None) -> str:
@@ -106,7 +138,9 @@ def _many(
     context: Context,
     names: list[str],
     states: Iterable[DeviceState | None],
+    *,
     metrics: list[str] | None,
+    following: str | None,
 ) -> bytes:
     now_us = context.clock.now_us()
     wanted = None if metrics is None else frozenset(metrics)
@@ -117,7 +151,7 @@ def _many(
             missing.append(name)
         else:
             found[name] = _body(state, wanted, now_us=now_us)
-    return orjson.dumps({"states": found, "missing": missing})
+    return orjson.dumps({"states": found, "missing": missing, "next_cursor": following})
 
 
 def _body(state: DeviceState, wanted: Collection[str] | None, *, now_us: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from sanic import HTTPResponse, Request
 from gateway.telemetry import ledger_events
 from gateway.web.context import context_of
 from gateway.web.guards import identify, require_admin
+from gateway.web.questions import Question
 from gateway.web.replies import reply
 
 
@@ -13,5 +14,6 @@ async def get_ledger(request: Request) -> HTTPResponse:
     """Answer with the readings taken in and what became of them, per source, since the gateway started."""
     context = context_of(request)
     require_admin(await identify(request, context))
+    Question(request).finish()
     body = msgspec.json.encode(ledger_events.read())
     return reply(request, context, body, headers={"cache-control": "no-store"})

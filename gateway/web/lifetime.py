@@ -55,6 +55,7 @@ class Lifetime:
         """Say that no traffic should come any more, and keep serving while that becomes known."""
         context: Context = app.ctx.gateway
         context.draining = True
+        context.streams.drain()
         secs = self._settings.http.drain_secs
         events.worker_draining(self._worker, secs)
         await asyncio.sleep(secs)

@@ -6,7 +6,7 @@ import orjson
 from sanic import HTTPResponse, Request
 
 from gateway.telemetry import metrics
-from gateway.web.context import context_of
+from gateway.web.context import Context, context_of
 from gateway.web.parts import Health
 from gateway.web.replies import reply
 
@@ -24,15 +24,20 @@ async def livez(request: Request) -> HTTPResponse:
 async def readyz(request: Request) -> HTTPResponse:
     """Answer 200 if traffic may come, 503 if not, with the facts of each part."""
     context = context_of(request)
-    try:
-        async with asyncio.timeout(HEALTH_SECS):
-            health = await context.health()
-    except TimeoutError:
-        health = Health(ready=False, parts={"health": {"ok": False, "error": f"no account within {HEALTH_SECS:g} s"}})
+    health = await account(context)
     ready = health.ready and not context.draining
     status = "draining" if context.draining else "ready" if health.ready else "unready"
     body = orjson.dumps({"status": status, "worker": context.worker, "parts": health.parts}, default=str)
     return reply(request, context, body, status=200 if ready else UNAVAILABLE, headers={"cache-control": "no-store"})
+
+
+async def account(context: Context) -> Health:
+    """Return how the parts of this worker are, at most HEALTH_SECS later."""
+    try:
+        async with asyncio.timeout(HEALTH_SECS):
+            return await context.health()
+    except TimeoutError:
+        return Health(ready=False, parts={"health": {"ok": False, "error": f"no account within {HEALTH_SECS:g} s"}})
 
 
 async def get_metrics(request: Request) -> HTTPResponse:

@@ -1,10 +1,13 @@
 """What handlers ask of the parts behind them, and no more: Protocols. Makes none, knows none of the real ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from gateway.contracts import Toll
+from gateway.cuts import Cut
+from gateway.history import Answer, Order, Row, RowPage, Span, Wish
 from gateway.letters import Letter, Wanted
 from gateway.model import Kind, Principal, Receipt
 
@@ -13,6 +16,10 @@ Value = float | int | bool | str
 
 class Intake(Protocol):
     """The one door for readings."""
+
+    def knock(self) -> None:
+        """Raise Overloaded or Draining if nothing would be taken now."""
+        ...
 
     async def take(
         self,
@@ -23,6 +30,7 @@ class Intake(Protocol):
         device: str | None,
         atomic: bool = False,
         max_errors: int = 100,
+        toll: Toll | None = None,
     ) -> Receipt:
         """Return after COMMIT. Raises the GatewayErrors that say no to the whole body."""
         ...
@@ -71,6 +79,32 @@ class LiveReader(Protocol):
         ...
 
 
+class Stored(Protocol):
+    """Where stored readings are read back. All methods raise UnknownDevice, Overloaded, QueryTimeout, Unavailable."""
+
+    async def page(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int
+    ) -> RowPage:
+        """Return the first `limit` rows; metrics None means all."""
+        ...
+
+    def stream(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order
+    ) -> AsyncGenerator[list[Row], None]:
+        """Yield all rows, a few at a time."""
+        ...
+
+    async def buckets(self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: Wish) -> Answer:
+        """Return series cut into buckets. Raises TooManyBuckets, BadRequest."""
+        ...
+
+    async def chart(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
+    ) -> Answer:
+        """Return series thinned to at most so many points each. Raises BadRequest."""
+        ...
+
+
 class Letters(Protocol):
     """Where dead letters are read."""
 
@@ -89,3 +123,25 @@ class Health(msgspec.Struct, frozen=True):
     ready: bool
     parts: Mapping[str, Mapping[str, object]]
     """Part name → its facts, such as {"ok": true, "version": "17.2"}."""
+
+
+class DeviceCount(Protocol):
+    """How many devices are registered."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        ...
+
+    @property
+    def enabled(self) -> int:
+        """Those that may send."""
+        ...
+
+
+class Census(Protocol):
+    """Where devices are counted."""
+
+    async def count(self) -> DeviceCount | None:
+        """Return the newest count that can be had soon, None if there never was one. Never raises."""
+        ...

@@ -6,6 +6,7 @@ The stable part for clients is `code`. A mistake of ours becomes a bare 500 whos
 import asyncio
 import json
 import math
+from contextlib import suppress
 from http import HTTPStatus
 from random import Random
 from typing import NamedTuple
@@ -30,6 +31,7 @@ JITTER = 0.3
 """Retry-After varies by this share, so that clients turned away together do not come back together."""
 UNAUTHORIZED, UNSUPPORTED, HEADERS_TOO_LARGE, INTERNAL = 401, 415, 431, 500
 RETRYABLE = (409, 429, 503)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 SANIC_CODES = {
     400: "bad_request",
@@ -80,6 +82,8 @@ class Problems(ErrorHandler):
     def _delay(self, problem: Problem) -> float | None:
         if problem.retry_after is None or problem.status not in RETRYABLE:
             return None
+        if "retry_after_ms" in problem.details:  # a rate limit knows when there is room, and for each caller apart
+            return problem.retry_after
         return problem.retry_after * self._random.uniform(1 - JITTER, 1 + JITTER)
 
 
@@ -90,7 +94,7 @@ def to_problem(request: Request, exc: BaseException, context: Context) -> Proble
     if isinstance(exc, PayloadTooLarge):
         return _too_large(request, context)
     if isinstance(exc, SanicException) and exc.status_code in SANIC_CODES:
-        return _of_sanic(exc)
+        return _of_sanic(request, exc)
     return Problem(INTERNAL, "internal", "The gateway failed; its log has the cause under this request id.", {})
 
 
@@ -101,11 +105,22 @@ def _too_large(request: Request, context: Context) -> Problem:
     return Problem(error.status, error.code, error.message, error.details)
 
 
-def _of_sanic(exc: SanicException) -> Problem:
-    allow = exc.headers.get("Allow") if isinstance(exc, MethodNotAllowed) else None
+def _of_sanic(request: Request, exc: SanicException) -> Problem:
+    allow = _allowed(request) if isinstance(exc, MethodNotAllowed) else None
     status = exc.status_code
     retry_after = 1.0 if status in RETRYABLE else None
     return Problem(status, SANIC_CODES[status], HTTPStatus(status).description or str(exc), {}, retry_after, allow)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods that an address has; Sanic knows only some of them where each has a handler of its own."""
+    return ", ".join([method for method in METHODS if _is_routed(request, method)])
+
+
+def _is_routed(request: Request, method: str) -> bool:
+    with suppress(SanicException):
+        return bool(request.app.router.get(request.path, method, None))
+    return False
 
 
 def _document(problem: Problem, request_id: str, retry_after: float | None) -> bytes:
@@ -133,7 +148,8 @@ def _headers(problem: Problem, retry_after: float | None) -> dict[str, str]:
     if problem.status == UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     if problem.status == UNSUPPORTED:
-        headers |= {"accept-post": "application/json", "accept-encoding": "gzip, deflate"}
+        accepted = str(problem.details.get("accepted", "application/json"))
+        headers |= {"accept-post": accepted, "accept-encoding": "gzip, deflate"}
     if problem.allow:
         headers["allow"] = problem.allow
     return headers

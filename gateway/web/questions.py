@@ -6,13 +6,15 @@ from another question is refused and never skips or repeats rows.
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sanic import Request
 
 from gateway.errors import BadRequest
+from gateway.layouts import DEVICE_NAME
 from gateway.web.parameters import shown
 from gateway.wire.timestamps import to_us
 
@@ -25,6 +27,9 @@ _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,19}\.[0-9]{1,9}", re.ASCII)
 
 _pack = msgspec.msgpack.Encoder().encode
+
+
+Row = TypeVar("Row")
 
 
 class Page(NamedTuple):
@@ -40,6 +45,26 @@ class Page(NamedTuple):
         if last is None:
             return None
         return urlsafe_b64encode(_pack((self.digest, last))).rstrip(b"=").decode()
+
+    def cut(self, found: Sequence[Row]) -> tuple[Sequence[Row], Row | None]:
+        """Return the page, and its last row if there are more: to be given what was asked for one more than `limit`."""
+        rows = found[: self.limit]
+        return rows, rows[-1] if len(found) > self.limit else None
+
+    def last_name(self) -> str:
+        """Return the device's name after which the page begins, '' on the first. Raises BadRequest."""
+        if self.after is None:
+            return ""
+        if not isinstance(self.after, str) or not DEVICE_NAME.fullmatch(self.after):
+            raise made_up()
+        return self.after
+
+    def last_number(self, *, most: int) -> int | None:
+        """Return the number after which the page begins, None on the first. Raises BadRequest."""
+        if self.after is not None and (type(self.after) is not int or not 0 < self.after <= most):
+            raise made_up()
+        number: int | None = self.after
+        return number
 
 
 class Question:
@@ -107,15 +132,19 @@ class Question:
 
     def page(self, *, default: int, most: int, about: object) -> Page:
         """Return which part is asked for; `about` is everything else that the question says. Raises BadRequest."""
-        limit, cursor = self.number("limit", default=default, most=most), self.one("cursor")
-        digest = blake2b(_pack(about), digest_size=6).digest()
-        return Page(limit, None if cursor is None else _open(cursor, digest), digest)
+        return to_page(self.number("limit", default=default, most=most), self.one("cursor"), about=about)
 
     def finish(self) -> None:
         """Raise BadRequest for a parameter that nobody has asked for."""
         for name in self._given:
             known = ", ".join(self._asked) or "none"
             raise BadRequest(f"there is no parameter {shown(name)}; known here: {known}", parameter=shown(name))
+
+
+def to_page(limit: int, cursor: str | None, *, about: object) -> Page:
+    """Return which part is asked for; `about` is everything else that the question says. Raises BadRequest."""
+    digest = blake2b(_pack(about), digest_size=6).digest()
+    return Page(limit, None if cursor is None else _open(cursor, digest), digest)
 
 
 def to_seconds(text: str, *, parameter: str) -> int:
@@ -150,6 +179,11 @@ def to_moment(text: str, *, parameter: str, now_us: int) -> int:
         ) from None
 
 
+def made_up() -> BadRequest:
+    """Return what is said to a cursor that no answer of ours held."""
+    return BadRequest("cursor= is not one of ours; send the next_cursor of the page before", parameter="cursor")
+
+
 def _open(cursor: str, digest: bytes) -> object:
     try:
         if len(cursor) > MAX_CURSOR:
@@ -157,9 +191,7 @@ def _open(cursor: str, digest: bytes) -> object:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         given, last = msgspec.msgpack.decode(packed, type=tuple[bytes, Any])
     except (ValueError, msgspec.MsgspecError, RecursionError):
-        raise BadRequest(
-            "cursor= is not one of ours; send the next_cursor of the page before", parameter="cursor"
-        ) from None
+        raise made_up() from None
     if given != digest:
         raise BadRequest("cursor= belongs to another question; keep all other parameters", parameter="cursor")
     return last

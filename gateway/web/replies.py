@@ -44,6 +44,8 @@ def reply(
     response.headers["x-request-id"] = context.request_ids.choose(offered)
     if headers:
         response.headers.update(headers)
+    if context.limits is not None:
+        response.headers.update(context.limits.headers(request))
     if context.draining and isinstance(request.stream, Stream):
         request.stream.keep_alive = False
     events.http_answered(route_label(request), status)

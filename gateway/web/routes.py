@@ -6,14 +6,33 @@ segment (`/v1/states:query`) is a custom verb (Google AIP-136) and is matched en
 
 import re
 from collections.abc import Callable
+from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote
 
 from gateway.letters import MAX_ID
-from gateway.web import deadletters, ingest, latest, ops
+from gateway.web import (
+    audit,
+    deadletters,
+    devices,
+    docs_page,
+    history,
+    imports,
+    ingest,
+    keys,
+    latest,
+    metrics_registry,
+    ops,
+    page,
+)
+from gateway.web.assets import Asset
+from gateway.web.fleet import get_fleet
 from gateway.web.ledger import get_ledger
 from gateway.web.lifetime import App
+from gateway.web.openapi.document import to_document
+from gateway.web.sockets import serve_socket
+from gateway.web.stream import get_stream
 
 
 class Route(NamedTuple):
@@ -32,8 +51,25 @@ class Route(NamedTuple):
 ROUTES = (
     Route(("POST",), "/v1/readings", ingest.post_readings, "readings", ignore_body=True),
     Route(("POST",), "/v1/devices/{device}/readings", ingest.post_readings, "device_readings", ignore_body=True),
+    Route(("GET",), "/v1/readings", history.get_readings, "history"),
+    Route(("GET",), "/v1/devices/{device}/readings", history.get_device_readings, "device_history"),
     Route(("GET",), "/v1/devices/{device}/state", latest.get_state, "device_state"),
+    Route(("GET",), "/v1/devices", devices.list_devices, "devices"),
+    Route(("POST",), "/v1/devices", devices.post_device, "device_create", ignore_body=True),
+    Route(("POST",), "/v1/devices:import", imports.import_devices, "devices_import", ignore_body=True),
+    Route(("GET",), "/v1/devices/{device}", devices.get_device, "device"),
+    Route(("PATCH",), "/v1/devices/{device}", devices.patch_device, "device_update", ignore_body=True),
+    Route(("DELETE",), "/v1/devices/{device}", devices.delete_device, "device_delete"),
+    Route(("POST",), "/v1/devices/{device}/keys:rotate", keys.rotate_key, "device_rotate", ignore_body=True),
+    Route(("GET",), "/v1/metrics", metrics_registry.list_metrics, "metric_list"),
+    Route(("PUT",), "/v1/metrics/{metric:path}", metrics_registry.put_metric, "metric_put", ignore_body=True),
+    Route(("GET",), "/v1/keys", keys.list_keys, "keys"),
+    Route(("POST",), "/v1/keys", keys.post_key, "key_create", ignore_body=True),
+    Route(("DELETE",), "/v1/keys/{key:id}", keys.delete_key, "key_revoke"),
+    Route(("GET",), "/v1/audit", audit.list_audit, "audit"),
     Route(("POST",), "/v1/states:query", latest.query_states, "states_query", ignore_body=True),
+    Route(("GET",), "/v1/stream", get_stream, "stream"),
+    Route(("GET",), "/v1/ws", serve_socket, "socket"),
     Route(("GET",), "/v1/dead-letters", deadletters.list_letters, "dead_letters"),
     Route(("POST",), "/v1/dead-letters:replay", deadletters.replay_letters, "dead_letters_replay", ignore_body=True),
     Route(("GET",), "/v1/dead-letters/{letter:id}", deadletters.get_letter, "dead_letter"),
@@ -45,6 +81,12 @@ ROUTES = (
         ignore_body=True,
     ),
     Route(("GET",), "/v1/ledger", get_ledger, "ledger"),
+    Route(("GET",), "/v1/fleet", get_fleet, "fleet"),
+    Route(("GET", "HEAD"), "/", page.get_page, "page"),
+    Route(("GET", "HEAD"), "/static/{file}", page.get_asset, "static"),
+    Route(("GET", "HEAD"), "/openapi.json", docs_page.get_document, "openapi"),
+    Route(("GET", "HEAD"), "/docs", docs_page.get_docs, "docs"),
+    Route(("GET", "HEAD"), "/docs/{file}", docs_page.get_docs_asset, "docs_asset"),
     Route(("GET", "HEAD"), "/livez", ops.livez, "livez"),
     Route(("GET", "HEAD"), "/readyz", ops.readyz, "readyz"),
     Route(("GET", "HEAD"), "/metrics", ops.get_metrics, "metrics"),
@@ -52,6 +94,8 @@ ROUTES = (
 
 _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _COLON = "(?::|%3[Aa])"
+REST = "path"
+"""The pattern of a parameter that takes all that is left of the path."""
 
 
 class Pattern(NamedTuple):
@@ -74,7 +118,8 @@ PATTERNS = {"id": Pattern("[0-9]{1,19}", to_id)}
 
 
 def add_routes(app: App) -> None:
-    """Add every route to the app."""
+    """Add every route to the app, and the document that describes them all."""
+    app.ctx.openapi = _document()
     for route in ROUTES:
         app.add_route(
             route.handler,
@@ -84,6 +129,11 @@ def add_routes(app: App) -> None:
             ignore_body=route.ignore_body,
             ctx_label=route.label,
         )
+
+
+@cache
+def _document() -> Asset:
+    return docs_page.document_asset(to_document(ROUTES))
 
 
 def to_sanic(app: App, route: Route) -> str:
@@ -102,6 +152,8 @@ def _segment(app: App, label: str, segment: str) -> str:
     name, kind = (found[1], found[2]) if found else ("call", None)
     if not colon and kind is None:
         return f"<{name}:str>"
+    if kind == REST:
+        return f"<{name}:path>"
     pattern = PATTERNS[kind] if kind else Pattern(re.escape(bare), str)
     registered = f"{label}_{name}"
     read = _reader(pattern, verb)

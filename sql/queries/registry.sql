@@ -1,27 +1,46 @@
 -- Devices, metrics, credentials, and their changes.
 
+-- Whoever changes the registry begins with this, so that no two transactions can wait for each other.
+
+-- name: lock_registry
+select n from registry_revision for update;
+
 -- Devices
 
 -- name: insert_device
 -- No row comes back when the name is taken.
-insert into devices (name, tags) values ($1, $2::text::jsonb)
+insert into devices (name, tags, enabled) values ($1, $2::text::jsonb, $3)
 on conflict (name) do nothing
-returning name, enabled, tags::text, created_at;
+returning id, name, enabled, tags::text, created_at, revision, false as reported;
 
 -- name: list_devices
--- A page by name: prefix, last name of the page before (null on the first), size.
-select name, enabled, tags::text, created_at
+-- A page by name: prefix, enabled (null: both), last name of the page before ('' on the first), size.
+select id, name, enabled, tags::text, created_at, revision,
+       exists (select from device_shapes ds where ds.device_id = devices.id) as reported
 from devices
-where starts_with(name, $1) and ($2::text is null or name > $2)
+where starts_with(name, $1) and ($2::bool is null or enabled = $2) and name > $3
 order by name
-limit $3;
+limit $4;
+
+-- name: list_tagged_devices
+-- The same of devices that have all tags $5 and all keys $6; apart, so that neither is planned for the other.
+select id, name, enabled, tags::text, created_at, revision,
+       exists (select from device_shapes ds where ds.device_id = devices.id) as reported
+from devices
+where starts_with(name, $1) and ($2::bool is null or enabled = $2) and name > $3
+  and tags @> $5::text::jsonb and tags ?& $6::text[]
+order by name
+limit $4;
 
 -- name: device
-select name, enabled, tags::text, created_at from devices where name = $1;
+select id, name, enabled, tags::text, created_at, revision,
+       exists (select from device_shapes ds where ds.device_id = devices.id) as reported
+from devices
+where name = $1;
 
 -- name: device_metrics
 -- What the device has reported so far.
-select distinct m.name, m.kind
+select distinct m.name, m.kind, m.unit
 from devices d
 join device_shapes ds on ds.device_id = d.id
 join shapes s on s.id = ds.shape_id
@@ -29,10 +48,127 @@ join metrics m on m.id = any (s.value_metrics || s.int_metrics || s.text_metrics
 where d.name = $1
 order by m.name, m.kind;
 
--- name: set_device_enabled
-update devices set enabled = $2 where name = $1 returning name, enabled, tags::text, created_at;
+-- name: lock_devices
+-- Those that exist; readings still come in.
+select id, name, enabled, tags::text, created_at, revision,
+       exists (select from device_shapes ds where ds.device_id = devices.id) as reported
+from devices
+where name = any ($1::text[])
+order by name
+for no key update;
+
+-- name: update_devices
+-- Names, enabled and tags as they shall be, position by position.
+update devices d
+set enabled = n.enabled, tags = n.tags::jsonb
+from unnest($1::text[], $2::bool[], $3::text[]) as n (name, enabled, tags)
+where d.name = n.name
+returning d.id, d.name, d.enabled, d.tags::text, d.created_at, d.revision,
+    exists (select from device_shapes ds where ds.device_id = d.id) as reported;
+
+-- name: put_devices
+-- New ones; one that a writer has made since they were looked up gets the same.
+insert into devices (name, enabled, tags)
+select n.name, n.enabled, n.tags::jsonb from unnest($1::text[], $2::bool[], $3::text[]) as n (name, enabled, tags)
+on conflict (name) do update set enabled = excluded.enabled, tags = excluded.tags;
+
+-- name: newest_times
+-- Microseconds of the newest message of each device that has any.
+select d.name, max(m.time_us) as time_us
+from devices d
+join device_shapes ds on ds.device_id = d.id
+cross join lateral (
+    select (extract(epoch from x.time) * 1000000)::int8 as time_us
+    from messages x
+    where x.device_id = ds.device_id and x.shape_id = ds.shape_id
+    order by x.time desc
+    limit 1
+) m
+where d.name = any ($1::text[])
+group by d.name;
+
+-- Removal
+
+-- name: lock_device_for_removal
+-- Waits for those who note a first shape of it, and lets no other do so.
+select id from devices where name = $1 for update;
+
+-- name: remove_device_shapes
+delete from device_shapes where device_id = $1;
+
+-- name: remove_device_credentials
+delete from credentials where device_id = $1;
+
+-- name: remove_device
+delete from devices where id = $1;
+
+-- name: messages_to_remove
+-- Of the next $2 messages of a device, for each shape the times between which they lie.
+select shape_id, min(time) as first, max(time) as last
+from (select shape_id, time from messages where device_id = $1 order by shape_id, time limit $2) next
+group by shape_id;
+
+-- name: remove_messages
+delete from messages where device_id = $1 and shape_id = $2 and time between $3 and $4;
+
+-- name: due_removals
+-- Oldest first: those not begun, and those that were removed so long ago that their second ($1) or third ($2) pass is
+-- due; at most $3.
+select id, name
+from removed_devices
+where passes = 0 or (passes = 1 and removed_at < now() - $1::interval) or (passes = 2 and removed_at < now() - $2::interval)
+order by removed_at
+limit $3;
+
+-- name: note_pass
+update removed_devices
+set passes = case
+        when removed_at < now() - $3::interval then 3
+        when removed_at < now() - $2::interval then 2
+        else 1
+    end
+where id = $1;
+
+-- name: forget_removals
+-- Nobody who still runs has not heard of these.
+with devices_gone as (delete from removed_devices where passes = 3 and removed_at < now() - $1::interval)
+delete from removed_credentials where removed_at < now() - $1::interval;
 
 -- Metrics
+
+-- name: list_metrics
+-- A page by name and kind: prefix, name and kind of the last one before, size. What is declared and was never reported
+-- is listed too.
+select name, kind, unit, declared_int
+from (
+    select m.name collate "C" as name, m.kind, m.unit, i.name is not null as declared_int
+    from metrics m
+    left join declared_ints i on i.name = m.name
+    union all
+    select i.name collate "C", 'int', null, true
+    from declared_ints i
+    where not exists (select from metrics m where m.name = i.name)
+) every
+where starts_with(name, $1) and (name, kind) > ($2, $3)
+order by name, kind
+limit $4;
+
+-- name: metric
+select m.name, m.kind, m.unit, i.name is not null as declared_int
+from metrics m
+left join declared_ints i on i.name = m.name
+where m.name = $1
+order by m.kind;
+
+-- name: put_metric
+-- One that was never reported gets the kind it will have.
+insert into metrics (name, kind)
+select $1::text, case when exists (select from declared_ints i where i.name = $1::text) then 'int' else 'double' end
+where not exists (select from metrics m where m.name = $1::text)
+on conflict do nothing;
+
+-- name: set_unit
+update metrics set unit = $2 where name = $1;
 
 -- name: declare_int
 insert into declared_ints (name) values ($1) on conflict (name) do nothing returning name;
@@ -42,6 +178,30 @@ delete from declared_ints where name = $1 returning name;
 
 -- name: declared_ints
 select name from declared_ints order by name;
+
+-- Audit
+
+-- name: insert_audit
+insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::text::jsonb);
+
+-- name: list_audit
+-- Newest first: since, actor (null: all), the id before which to begin (null: none), size.
+select id, at, actor, action, target, detail::text
+from audit
+where ($1::timestamptz is null or at >= $1) and ($2::text is null or actor = $2) and ($3::int8 is null or id < $3)
+order by id desc
+limit $4;
+
+-- name: purge_audit
+-- At most $2 rows older than $1; gives how many went.
+with gone as (
+    delete from audit where id in (select id from audit where at < now() - $1::interval order by at limit $2) returning 1
+)
+select count(*) from gone;
+
+-- name: name_of_key
+-- Whose token has this digest, in the words of the audit.
+select id, label from credentials where digest = $1;
 
 -- Credentials. $-parameters called "now" come from the gateway's clock, so that one clock decides about expiry.
 
@@ -76,8 +236,12 @@ returning id;
 update credentials set expires_at = least(coalesce(expires_at, $2), $2) where id = $1;
 
 -- name: revoke_credential
--- id, now: the first revocation stands.
-update credentials set revoked_at = coalesce(revoked_at, $2) where id = $1 returning id;
+-- id, now: the first revocation stands, and no row comes back for a second.
+update credentials set revoked_at = $2 where id = $1 and revoked_at is null returning id;
+
+-- name: credential_device
+-- Who has this id: a row, with a device or without.
+select c.role, d.name as device from credentials c left join devices d on d.id = c.device_id where c.id = $1;
 
 -- name: list_credentials
 -- Device, or null for all; role, or null; whether dead ones too; now; last id of the page before; size.
@@ -98,12 +262,17 @@ limit $6;
 select r.n, i.id::text as installation from registry_revision r, installation i;
 
 -- name: changed_credentials
--- Digests that changed since revision $1, or whose device did; at most $2.
+-- Digests that changed or went since revision $1, or whose device changed; at most $2.
 select digest from credentials where revision > $1
 union
 select c.digest from devices d join credentials c on c.device_id = d.id where d.revision > $1
+union
+select digest from removed_credentials where revision > $1
 limit $2;
 
 -- name: changed_devices
--- Names of the devices that changed since revision $1; at most $2.
-select name from devices where revision > $1 limit $2;
+-- Names of the devices that changed or went since revision $1; at most $2.
+select name from devices where revision > $1
+union
+select name from removed_devices where revision > $1
+limit $2;

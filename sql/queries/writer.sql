@@ -16,8 +16,10 @@ on conflict (name) do nothing;
 select name, id from devices where name = any ($1::text[]);
 
 -- name: insert_metrics
-insert into metrics (name, kind)
-select name, kind from unnest($1::text[], $2::text[]) as wanted (name, kind)
+-- A new kind of a metric has the unit of the others.
+insert into metrics (name, kind, unit)
+select name, kind, (select m.unit from metrics m where m.name = wanted.name limit 1)
+from unnest($1::text[], $2::text[]) as wanted (name, kind)
 where not exists (select from metrics m where m.name = wanted.name and m.kind = wanted.kind)
 on conflict (name, kind) do nothing;
 
@@ -34,9 +36,17 @@ on conflict (value_metrics, int_metrics, text_metrics) do nothing;
 select id from shapes where value_metrics = $1 and int_metrics = $2 and text_metrics = $3;
 
 -- name: insert_device_shapes
-insert into device_shapes (device_id, shape_id)
-select * from unnest($1::int4[], $2::int4[])
-on conflict do nothing;
+-- Gives how many of the devices there are; one that was removed is passed over, and one that is here now stays.
+with present as (
+    select id from devices where id = any ($1::int4[]) order by id for key share
+), noted as (
+    insert into device_shapes (device_id, shape_id)
+    select w.device_id, w.shape_id
+    from unnest($1::int4[], $2::int4[]) as w (device_id, shape_id)
+    join present p on p.id = w.device_id
+    on conflict do nothing
+)
+select count(*) from present;
 
 -- name: shapes_by_id
 -- Names and kinds by position, for each of the three arrays.
@@ -90,6 +100,31 @@ from stage s
 where not exists (
     select from fresh f where f.device_id = s.device_id and f.shape_id = s.shape_id and f.time = s.time
 );
+
+-- name: create_sift
+-- Tries the staged rows one by one on a table with the same types and constraints, and gives those that are refused.
+-- Not on the hypertable itself: TimescaleDB forgets all it knows with each refusal, which costs it milliseconds.
+create or replace function pg_temp.sift() returns table (place int4, words text) language plpgsql as $$
+declare
+    one record;
+begin
+    create temp table sieve (like messages including constraints) on commit drop;
+    for one in select * from stage order by n loop
+        begin
+            insert into sieve (time, device_id, shape_id, values, ints, texts)
+            values (one.time, one.device_id, one.shape_id, one.values, one.ints, one.texts);
+        exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
+            place := one.n;
+            words := sqlstate || ': ' || sqlerrm;
+            return next;
+        end;
+    end loop;
+    drop table sieve;
+end
+$$;
+
+-- name: sift
+select place, words from pg_temp.sift();
 
 -- name: staged_duplicates
 -- Of the staged rows $3, those that are stored with the same values. $1 and $2 bound the times for chunk exclusion.

@@ -1,6 +1,7 @@
 """In: nothing, or a database. Out: a sink with a way to look behind it. Never more than one store at a time."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from gateway.timescale.pool import open_pool
 from gateway.timescale.writer import Writer
 from tests.batches import NOON, Message, Reading, batch, readings, shown
 from tests.ground.databases import Databases
+from tests.past import Past, open_past
 
 VIEW = """
 select device, (extract(epoch from time) * 1000000)::int8, metric, kind, value, int_value, text_value from readings
@@ -114,3 +116,19 @@ async def _execute(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@pytest.fixture(scope="module", params=["timescale", "plain"])
+def past_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One database for the tests of a module, which use devices of their own, on both grounds."""
+    databases: Databases = request.getfixturevalue(f"{request.param}_databases")
+    with asyncio.Runner() as runner:
+        database = databases.migrated()
+        yield runner.run(database.__aenter__()).url
+        runner.run(database.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def past(past_url: str) -> AsyncIterator[Past]:
+    async with open_past(past_url) as opened:
+        yield opened

@@ -141,3 +141,18 @@ async def test_after_any_shuffle_the_newest_is_shown(state: LiveState, seed: int
 def _random_call(blocks: list[Block], rng: random.Random) -> list[Block]:
     cut = rng.randrange(1, len(blocks))
     return [join(*blocks[:cut]), join(*blocks[cut:])]
+
+
+async def test_the_newest_time_of_each_device(state: LiveState) -> None:
+    await state.apply([block("d1", 5, shape=1), block("d1", 2, shape=2), block("d2", 7, shape=1)])
+    assert await state.times(["d2", "nobody", "d1"]) == [NOON + 7, None, NOON + 5]
+    assert await state.times([]) == []
+    await state.apply([block("d1", 9, shape=2)])
+    assert await state.times(["d1"]) == [NOON + 9]
+
+
+async def test_devices_that_are_no_more_are_forgotten(state: LiveState) -> None:
+    await state.apply([block("d1", 5), block("d2", 7)])
+    await state.remove(["d1", "nobody"])
+    assert await state.times(["d1", "d2"]) == [None, NOON + 7]
+    assert await _read(state, "d1") == []

@@ -83,3 +83,9 @@ async def test_all_pages_together_hold_every_series_once(place: Place, size: int
         found += page.messages
         after = page.last
     assert sorted(found) == told
+
+
+async def test_the_newest_time_of_each_device(place: Place) -> None:
+    await place.report(("d", 3 * DAY, {"a": 1.0}), ("d", 1, {"b": 1.0}), ("e", 2, {"a": 1.0}))
+    assert await place.stored.times(["e", "nobody", "d"]) == [NOON + 2, None, NOON + 3 * DAY]
+    assert await place.stored.times([]) == []

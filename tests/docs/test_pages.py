@@ -4,7 +4,7 @@ import asyncio
 import re
 import shlex
 import tomllib
-from itertools import filterfalse
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,22 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 from gateway import wire
 from gateway.cli import app as gateway_app
 from gateway.configuration import load
+from gateway.devices import Device, Seen
+from gateway.history import Series as Stored
+from gateway.history import SeriesName
 from gateway.layouts import Layouts
+from gateway.ledger import Ledger
 from gateway.letters import Letter
-from gateway.model import Receipt
+from gateway.model import Kind, Receipt
 from gateway.redelivery import Replayed, Run
+from gateway.roster import Result, tally
+from gateway.telemetry.history import Rates, Series, Waiting
+from gateway.timescale.devices import Reported
+from gateway.web.history_encodings import series_json
 from gateway.web.latest import parse_query
+from simulator.catalogue import parse as parse_scenario
 from simulator.cli import app as simulator_app
+from simulator.plan import Plan
 from tests.docs.pages import PAGES, ROOT, Block, blocks, shell_lines, text_of, words
 from tests.docs.test_reference import codes_below
 from tests.ground.databases import Database
@@ -104,8 +114,55 @@ def check_reading(reading: dict[str, Any]) -> None:
     assert isinstance(reading["age_ms"], int)
 
 
+def check_fleet(sample: dict[str, Any]) -> None:
+    parts = {"now", "ready", "role", "parts", "rates", "history", "waiting", "ledger", "devices"}
+    assert set(sample) == parts
+    for field, kind in {"rates": Rates, "history": Series, "waiting": Waiting, "ledger": Ledger}.items():
+        assert msgspec.to_builtins(msgspec.convert(sample[field], kind)) == sample[field]
+
+
 def about_letters(block: Block) -> bool:
     return block.role in {"letters", "replayed", "run"}
+
+
+def about_history(block: Block) -> bool:
+    return block.role in {"rows", "buckets", "chart"}
+
+
+def about_devices(block: Block) -> bool:
+    return block.role in {"device", "imported"}
+
+
+def about_others(block: Block) -> bool:
+    return not about_letters(block) and not about_history(block) and not about_devices(block)
+
+
+@pytest.mark.parametrize("block", [*filter(about_devices, blocks("json"))], ids=lambda block: block.role)
+def test_json_about_devices_is_what_it_says(block: Block) -> None:
+    sample = msgspec.json.decode(block.text)
+    if block.role == "device":
+        device = Device(1, sample["device"], True, sample["tags"], datetime.now(UTC), 0, True)
+        assert set(sample) == {*Seen(device, 0).fields(now_us=0, offline_after_secs=1), "metrics"}
+        assert [set(metric) for metric in sample["metrics"]] == [set(Reported._fields)]
+    else:
+        results = msgspec.convert(sample.pop("results"), list[Result])
+        assert tally(results) == sample
+        assert {result.code for result in results} <= {None, *codes_below("Problems")}
+
+
+@pytest.mark.parametrize("block", [*filter(about_history, blocks("json"))], ids=lambda block: block.role)
+def test_json_about_history_is_what_it_says(block: Block) -> None:
+    sample = msgspec.json.decode(block.text)
+    assert {"device", "from", "to"} <= set(sample)
+    assert sample["next_cursor"] is None
+    if block.role == "rows":
+        assert decoded(block._replace(text=msgspec.json.encode(sample["readings"]).decode()), device=None)
+        return
+    for series in sample["series"]:
+        name = SeriesName(series["device"], series["metric"], Kind(series["kind"]))
+        columns = {column: series[column] for column in sample.get("fn", ["value"])}
+        made = Stored(name, [ms * 1000 for ms in series["ts"]], columns)
+        assert series_json(made, bigint=False) == series
 
 
 @pytest.mark.parametrize("block", [*filter(about_letters, blocks("json"))], ids=lambda block: block.role)
@@ -113,7 +170,7 @@ def test_json_about_dead_letters_is_what_it_says(block: Block) -> None:
     sample = msgspec.json.decode(block.text)
     if block.role == "letters":
         [letter] = sample["dead_letters"]
-        assert set(sample) == {"dead_letters", "cursor"}
+        assert set(sample) == {"dead_letters", "next_cursor"}
         assert set(letter) == {*Letter.__struct_fields__, "encoding"}
         msgspec.convert(letter | {"payload": b""}, Letter)
         assert (letter["size"], letter["encoding"]) == (len(letter["payload"]), "utf-8")
@@ -123,7 +180,7 @@ def test_json_about_dead_letters_is_what_it_says(block: Block) -> None:
         assert msgspec.to_builtins(msgspec.convert(sample, kind)) == sample
 
 
-@pytest.mark.parametrize("block", [*filterfalse(about_letters, blocks("json"))], ids=lambda b: f"{b.page}-{b.role}")
+@pytest.mark.parametrize("block", [*filter(about_others, blocks("json"))], ids=lambda b: f"{b.page}-{b.role}")
 def test_json_is_what_it_says(block: Block) -> None:
     sample = msgspec.json.decode(block.text)
     match block.role:
@@ -144,16 +201,28 @@ def test_json_is_what_it_says(block: Block) -> None:
         case "query":
             assert parse_query(block.text.encode()).devices
         case "states":
-            assert set(sample) == {"states", "missing"}
+            assert set(sample) == {"states", "missing", "next_cursor"}
             check_reading(sample["states"]["d1"]["metrics"]["temperature"])
         case "health":
             assert set(sample) == {"status", "worker", "parts"}
             assert set(sample["parts"]) == {"database", "redis", "mqtt", "queue", "spool"}
+        case "fleet":
+            check_fleet(sample)
         case _:
             pytest.fail(f"say after ```json what this is: {block}")
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: block.page)
+def toml(role: str) -> list[Block]:
+    return [block for block in blocks("toml") if block.role == role]
+
+
+@pytest.mark.parametrize("block", toml("scenario"), ids=lambda block: block.page)
+def test_a_scenario_can_be_run(block: Block) -> None:
+    plan = Plan(scenario=parse_scenario(block.text.encode(), where=block.page), run="x", start_ms=0)
+    assert plan.parts()
+
+
+@pytest.mark.parametrize("block", toml(""), ids=lambda block: block.page)
 def test_a_settings_file_can_be_loaded(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(block.text)

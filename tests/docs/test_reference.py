@@ -22,8 +22,12 @@ from gateway.web.problems import SANIC_CODES
 from tests.docs import write_settings
 from tests.docs.pages import ROOT, text_of, words
 
-PLACES = {"{device}": "d1", "{id}": "7"}
-_PATH = re.compile(r"(?:(GET|POST) )?(/(?:v1/[\w/{}:-]+|livez|readyz|metrics))(?:\?[\w=,&]+)?")
+PLACES = {"{device}": "d1", "{id}": "7", "{file}": "main.js", "{metric}": "t"}
+_PATH = re.compile(
+    r"(?:(GET|POST|PUT|PATCH|DELETE) )?"
+    r"(/(?:v1/[\w/{}:-]+|static/\{file\}|docs(?:/\{file\})?|openapi\.json|livez|readyz|metrics)?)"
+    r"(?:\?[\w=,&]+)?"
+)
 _CODE = re.compile(r"^\| `([a-z_]+)` \|", re.MULTILINE)
 _METRIC = re.compile(r"^\| `(gateway_\w+)` \| ([^|]*)\|", re.MULTILINE)
 
@@ -138,7 +142,7 @@ def test_every_metric_named_anywhere_exists() -> None:
 def test_every_path_named_anywhere_is_a_route(app: App) -> None:
     for method, path in documented_paths():
         filled = filled_in(path)
-        tried = [method] if method else ["GET", "POST"]
+        tried = [method] if method else ["GET", "POST", "PUT"]
         assert any(_is_routed(app, filled, one) for one in tried), f"{method or ''} {path}"
 
 

@@ -21,6 +21,10 @@ UNITS = {
     "_rows": "messages",
     "_max": "messages",
     "_readings": "readings",
+    "requests_per_sec": "requests/s",
+    "readings_per_sec": "readings/s",
+    "bytes_per_sec": "bytes/s",
+    "_callers": "callers",
 }
 """By the end of a setting's path."""
 KIB, MIB, GIB = 2**10, 2**20, 2**30

@@ -99,6 +99,10 @@ class Simulator:
     process: "subprocess.Popen[str]"
     report: Path
 
+    def stop(self) -> None:
+        """Have it send nothing new, and verify."""
+        self.process.send_signal(signal.SIGINT)
+
     def finish(self) -> tuple[int, dict[str, Any], str]:
         """Return the exit code, the JSON report and what was printed."""
         output, _ = self.process.communicate(timeout=RUN_SECS)

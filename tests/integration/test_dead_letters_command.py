@@ -20,6 +20,7 @@ from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.letterbox import LetterBox
 from gateway.timescale.pool import Pool, open_pool
 from tests.ground.databases import Database
+from tests.integration.registries import registrar_on
 from tests.integration.web_server import CLEAN, Door, serving
 from tests.integration.writing import SOON
 
@@ -67,6 +68,7 @@ async def pool(plain_db: Database) -> AsyncIterator[Pool]:
 async def door(pool: Pool) -> AsyncIterator[Door]:
     async with serving() as door:
         door.context.redelivery = Redelivery(door.intake, LetterBox(pool))
+        door.context.registrar = registrar_on(pool)
         yield door
 
 

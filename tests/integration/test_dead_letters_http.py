@@ -15,6 +15,7 @@ from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.letterbox import LetterBox
 from gateway.timescale.pool import open_pool
 from tests.ground.databases import Database
+from tests.integration.registries import registrar_on
 from tests.integration.web_server import Door, serving
 from tests.integration.writing import SOON
 
@@ -59,6 +60,7 @@ async def door(plain_db: Database) -> AsyncIterator[Door]:
     ):
         box = LetterBox(pool)
         door.context.letters, door.context.redelivery = box, Redelivery(door.intake, box)
+        door.context.registrar = registrar_on(pool)
         for letter in LETTERS:
             await TimescaleDeadLetters(pool).put([letter])
         yield door
@@ -74,7 +76,7 @@ async def test_a_list_shows_the_newest_first(door: Door) -> None:
     got = await door.client.get("/v1/dead-letters")
     assert got.headers["cache-control"] == "no-store"
     newest, middle, oldest = got.json()["dead_letters"]
-    assert got.json()["cursor"] is None
+    assert got.json()["next_cursor"] is None
     assert oldest["first_at"] == oldest["last_at"]
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", oldest["first_at"])
     assert {name: value for name, value in oldest.items() if not name.endswith("_at") and name != "id"} == {
@@ -101,9 +103,9 @@ async def test_pages_follow_each_other(door: Door) -> None:
     while True:
         page = (await door.client.get(f"/v1/dead-letters{query}")).json()
         seen += [letter["id"] for letter in page["dead_letters"]]
-        if page["cursor"] is None:
+        if page["next_cursor"] is None:
             break
-        query = f"?limit=2&cursor={page['cursor']}"
+        query = f"?limit=2&cursor={page['next_cursor']}"
     assert seen == everything == sorted(everything, reverse=True)
 
 
@@ -206,9 +208,11 @@ async def test_a_gateway_that_cannot_take_it_now_says_so(door: Door) -> None:
 async def test_many_are_replayed_page_by_page_and_only_once(door: Door) -> None:
     everything = sorted(await ids(door))
     first = (await door.client.post("/v1/dead-letters:replay?limit=2")).json()
-    assert first == {"replayed": 2, "refused": 0, "remaining": 1, "cursor": str(everything[1]), "errors": []}
-    second = (await door.client.post(f"/v1/dead-letters:replay?cursor={first['cursor']}")).json()
-    assert (second["replayed"], second["remaining"], second["cursor"]) == (1, 0, None)
+    assert first == {"replayed": 2, "refused": 0, "remaining": 1, "next_cursor": str(everything[1]), "errors": []}
+    second = (await door.client.post(f"/v1/dead-letters:replay?cursor={first['next_cursor']}")).json()
+    assert (second["replayed"], second["remaining"], second["next_cursor"]) == (1, 0, None)
+    noted = await door.context.registrar.audit.page()
+    assert [(one.action, one.detail["replayed"]) for one in noted] == [("dead_letter.replay", n) for n in (1, 2)]
     assert [taken.body for taken in door.intake.taken] == [letter.payload for letter in LETTERS]
     third = (await door.client.post("/v1/dead-letters:replay")).json()
     assert (third["replayed"], third["refused"]) == (0, 0)

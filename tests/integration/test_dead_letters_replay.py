@@ -164,10 +164,10 @@ async def test_a_run_goes_on_past_what_is_refused_again_and_says_what_remains(si
     bodies[4] = reading(4, ts='"yesterday"')
     ids = await site.keep(*(letter(body) for body in bodies))
     first = await site.gateway.redelivery.some(Wanted(), limit=3)
-    assert (first.replayed, first.refused, first.remaining, first.cursor) == (2, 1, 3, str(ids[2]))
+    assert (first.replayed, first.refused, first.remaining, first.next_cursor) == (2, 1, 3, str(ids[2]))
     assert [(error.id, error.code) for error in first.errors] == [(ids[1], "bad_payload")]
     second = await site.gateway.redelivery.some(Wanted(), after=ids[2], limit=3)
-    assert (second.replayed, second.refused, second.remaining, second.cursor) == (2, 1, 0, None)
+    assert (second.replayed, second.refused, second.remaining, second.next_cursor) == (2, 1, 0, None)
     assert [error.code for error in second.errors] == ["bad_timestamp"]
     assert await site.keep() == [ids[1], ids[4]]
     assert [value for *_, value in await fetch(site.url, STORED)] == [0.0, 2.0, 3.0, 5.0]

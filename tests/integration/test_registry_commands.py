@@ -1,18 +1,24 @@
 """`gateway device|key|metric` as people type them, on a real database."""
 
 import asyncio
+import getpass
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from cyclopts import App
 
-from gateway.commands.registry import device_app, key_app, metric_app
+from gateway.commands.audit import audit_app
+from gateway.commands.device import device_app
+from gateway.commands.key import key_app
+from gateway.commands.metric import metric_app
 from gateway.grants import TOKEN, digest_of
 from gateway.local.ports import free_port
 from tests.ground.databases import Database
+from tests.integration.writing import fetch, open_gateway
 
 
 class Terminal:
@@ -76,7 +82,7 @@ async def test_device_list_pages(terminal: Terminal) -> None:
     for name in ("a1", "a2", "a3", "b1"):
         await terminal.run(device_app, "add", name)
     page = await terminal.json(device_app, "list", "--prefix", "a", "--limit", "2")
-    assert [device["name"] for device in page] == ["a1", "a2"]
+    assert [device["device"] for device in page] == ["a1", "a2"]
     assert "a3" in await terminal.run(device_app, "list", "--after", "a2", "--prefix", "a")
 
 
@@ -95,10 +101,60 @@ async def test_keys_are_added_listed_and_revoked(terminal: Terminal) -> None:
 
 async def test_metrics_are_declared_and_taken_back(terminal: Terminal) -> None:
     await terminal.run(metric_app, "declare-int", "counter")
-    assert await terminal.json(metric_app, "list") == ["counter"]
+    counter = {"metric": "counter", "kind": "int", "unit": None, "declared_int": True}
+    assert await terminal.json(metric_app, "list") == [counter]
     assert "counter" in await terminal.run(metric_app, "list")
     await terminal.run(metric_app, "undeclare-int", "counter")
+    await terminal.run(metric_app, "set", "t", code=2)
+    assert (await terminal.json(metric_app, "set", "t", "--unit", "°C"))[0]["unit"] == "°C"
+    assert (await terminal.json(metric_app, "set", "t", "--unit", "", "--declare-int"))[0]["unit"] is None
+    assert [one["metric"] for one in await terminal.json(metric_app, "list", "--after", "s double")] == ["t"]
     await terminal.run(metric_app, "undeclare-int", "counter", code=1)
+
+
+async def test_devices_are_imported_found_changed_and_removed(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "devices.csv"
+    file.write_text("device,enabled,tag:site\nd1,,north\nd2,false,south\nbad name,,\n")
+    out = await terminal.run(device_app, "import", str(file), code=1)
+    assert re.search(r"created +2", out)
+    assert "line 4: bad_parameter" in terminal.err
+    file.write_text("device,tag:floor\nd1,2\n")
+    assert (await terminal.json(device_app, "import", str(file)))["updated"] == 1
+    for words, names in [
+        (["--tag", "site:north"], ["d1"]),
+        (["--tag", "site", "--disabled"], ["d2"]),
+        (["--stale", "1h", "--offline"], ["d1", "d2"]),
+        (["--online"], []),
+    ]:
+        assert [one["device"] for one in await terminal.json(device_app, "list", *words)] == names, words
+    changed = await terminal.json(device_app, "update", "d1", "--tag", "line=7", "--untag", "floor")
+    assert changed["tags"] == {"site": "north", "line": "7"}
+    await terminal.run(device_app, "remove", "d1")
+    assert [one["device"] for one in await terminal.json(device_app, "list")] == ["d2"]
+
+
+async def test_a_device_with_readings_is_removed_only_when_told_so(terminal: Terminal, plain_db: Database) -> None:
+    async with open_gateway(plain_db.url) as gateway:
+        await gateway.write([("d1", 1, {"t": 1.0})])
+    await terminal.run(device_app, "remove", "d1", code=1)
+    assert "readings=delete" in terminal.err
+    await terminal.run(device_app, "remove", "d1", "--readings")
+    assert await fetch(plain_db.url, "select count(*) from messages") == [(0,)]
+
+
+async def test_what_was_done_is_listed(terminal: Terminal) -> None:
+    await terminal.run(device_app, "add", "d1", "--tag", "a=1")
+    await terminal.run(device_app, "disable", "d1")
+    entries = await terminal.json(audit_app, "list")
+    assert [(one["action"], one["target"]) for one in entries[::2]] == [
+        ("device.update", "d1"),
+        ("device.create", "d1"),
+    ]
+    assert {one["actor"] for one in entries} == {f"cli {getpass.getuser()}"}
+    assert "device.update" in await terminal.run(audit_app, "list", "--limit", "1")
+    assert f"--before {entries[0]['id']}" in terminal.err
+    assert await terminal.json(audit_app, "list", "--since", "2100-01-01T00:00:00Z") == []
+    await terminal.run(audit_app, "list", "--since", "yesterday", code=2)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +166,12 @@ async def test_metrics_are_declared_and_taken_back(terminal: Terminal) -> None:
         (["add", "d1", "--tag", "novalue"], 2, "novalue"),
         (["rotate", "d1", "--overlap", "-1"], 2, "overlap"),
         (["list", "--limit", "0"], 2, "limit"),
+        (["list", "--stale", "soon"], 2, "soon"),
+        (["list", "--tag", "a b"], 2, "a b"),
+        (["update", "ghost", "--tag", "a=1"], 1, "there is no device 'ghost'"),
+        (["remove", "ghost"], 1, "there is no device 'ghost'"),
+        (["import", "devices.txt"], 2, "--format"),
+        (["import", "no/such.csv"], 2, "no/such.csv"),
         (["list", "--nonsense", "1"], 2, "nonsense"),
         (["add"], 2, "NAME"),
     ],
@@ -144,7 +206,7 @@ async def test_tables_fit_eighty_columns(terminal: Terminal) -> None:
     assert max(len(line) for out in outputs for line in out.splitlines()) <= 80
 
 
-@pytest.mark.parametrize("app", [device_app, key_app, metric_app])
+@pytest.mark.parametrize("app", [device_app, key_app, metric_app, audit_app])
 def test_help_has_examples(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         app(["--help"])

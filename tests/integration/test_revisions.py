@@ -16,7 +16,8 @@ from gateway.model import Role
 from gateway.testing.clock import ManualClock
 from gateway.timescale import revisions
 from gateway.timescale.credentials import StoredCredentials
-from gateway.timescale.devices import DeclaredInts, Devices
+from gateway.timescale.devices import Devices
+from gateway.timescale.metrics import DeclaredInts
 from gateway.timescale.pool import Pool, open_pool
 from gateway.timescale.revisions import follow
 from tests.ground.databases import Database

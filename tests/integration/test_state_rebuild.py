@@ -68,6 +68,9 @@ class Failing:
     async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
         return [[] for _ in devices]
 
+    async def times(self, devices: Sequence[str]) -> list[int | None]:
+        return [None for _ in devices]
+
     async def count(self) -> int:
         return 1
 

@@ -214,7 +214,7 @@ async def test_request_ids(door: Door) -> None:
     [
         ("GET", "/nowhere", 404, "not_found"),
         ("POST", "/v1/devices//readings", 404, "not_found"),
-        ("GET", "/v1/readings", 405, "method_not_allowed"),
+        ("PUT", "/v1/readings", 405, "method_not_allowed"),
         ("DELETE", "/v1/readings", 405, "method_not_allowed"),
     ],
 )
@@ -234,5 +234,15 @@ async def test_paths_and_methods_that_are_not_served(
     }
     assert problem["detail"]
     if status == 405:
-        assert got.headers["allow"] == "POST"
+        assert got.headers["allow"] == "GET, POST"
     assert json.loads(got.content) == problem
+
+
+async def test_while_the_queue_is_full_bodies_are_not_even_read(door: Door) -> None:
+    door.intake.full = Overloaded("the write queue is full", limit="queue.max_rows")
+    got = await door.client.post("/v1/readings", content=BODY)
+    assert (got.status_code, got.json()["code"], got.json()["limit"]) == (503, "overloaded", "queue.max_rows")
+    assert int(got.headers["retry-after"]) in (1, 2)
+    assert door.intake.taken == []
+    door.intake.full = None
+    assert (await door.client.post("/v1/readings", content=BODY)).status_code == 200

@@ -168,10 +168,10 @@ async def test_a_request_id_cannot_add_headers(wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("address", "status"),
     [
-        ("http://x", 404),
-        ("http://x?y", 404),
+        ("http://x", 405),
+        ("http://x?y", 405),
         ("http://x/livez", 405),
-        ("*", 404),
+        ("*", 405),
         ("//v1/readings", 404),
         ("x:443", 400),
         ("?", 400),

@@ -120,6 +120,7 @@ async def test_many_states_in_one_call(door: Door) -> None:
             "d2": {"metrics": {}, "source": "db"},
         },
         "missing": ["nobody"],
+        "next_cursor": None,
     }
 
 

@@ -1,17 +1,19 @@
 """The parts of the worker group that need no group: binding, patience, names, the folder of the metrics."""
 
 import os
+import resource
 import socket
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from gateway import run_folder
 from gateway.errors import StartError
 from gateway.settings import Http
 from gateway.telemetry import MULTIPROC_ENV
 from gateway.watchdog import CALM_SECS, LONGEST_GAP_SECS, Patience
-from gateway.workers import BIND_SECS, bind, prepare_metrics, worker_index
+from gateway.workers import BIND_SECS, bind, raise_file_limit, worker_index
 
 
 class HandClock:
@@ -99,19 +101,30 @@ def test_worker_numbers(name: str, index: int) -> None:
 
 def test_the_folder_of_the_metrics_is_emptied_of_metrics_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MULTIPROC_ENV, str(tmp_path / "m"))
-    folder = prepare_metrics(os.environ)
+    folder = run_folder.prepare(os.environ)
     (folder / "counter_7.db").touch()
     (folder / "notes.txt").touch()
-    assert prepare_metrics(os.environ) == tmp_path / "m"
+    assert run_folder.prepare(os.environ) == tmp_path / "m"
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 def test_without_a_folder_one_is_made_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MULTIPROC_ENV, "")  # so that what is set here is undone, also where nothing was set before
     monkeypatch.delenv(MULTIPROC_ENV)
-    folder = prepare_metrics(os.environ)
+    folder = run_folder.prepare(os.environ)
     try:
         assert os.environ[MULTIPROC_ENV] == str(folder)
         assert folder.is_dir()
     finally:
-        folder.rmdir()
+        run_folder.forget(folder)
+    assert not folder.exists()
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

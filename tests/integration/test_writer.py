@@ -10,6 +10,7 @@ import pytest
 
 from gateway import wire
 from gateway.errors import SinkUnavailable
+from gateway.timescale.division import SIFTED_ROWS
 from gateway.timescale.queries import query
 from tests.batches import NOON, SECOND, Message, Said, said
 from tests.ground.databases import Database
@@ -29,6 +30,7 @@ begin
 end $$;
 create trigger refuse before insert on messages for each row execute function refuse();
 """
+CHECK = "alter table messages add check (values is null or 666 <> all (values))"
 SLEEP = """
 create function sleep() returns trigger language plpgsql as $$
 begin
@@ -55,6 +57,46 @@ async def test_refused_rows_are_found_in_few_tries(database: Database, bad: list
     ]
     assert sum(outcome.stored for outcome in written.outcomes) == 512 - len(bad)
     assert await fetch(database.url, COUNT) == [(512 - len(bad),)]
+
+
+async def test_a_database_that_says_the_row_is_not_searched(database: Database) -> None:
+    await execute(database.url, REFUSE.format(state="23514"))
+    messages: list[Message] = [(f"d{i % 5}", i * SECOND, {"a": 666.0 if i == 300 else i + 0.5}) for i in range(512)]
+    async with open_gateway(database.url) as gateway:
+        written = await gateway.write(messages)
+        assert gateway.writer.copies == 2, "all of it, and all but the row"
+    assert said(written) == [Said(511, 0, [], [300])]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("fault", [REFUSE.format(state="23514"), CHECK], ids=["trigger", "constraint"])
+async def test_where_most_rows_are_refused_each_is_judged(database: Database, fault: str, *, overwrite: bool) -> None:
+    """Of each ten rows one is new, one is stored already, one is stored with another value; seven are refused."""
+
+    def say(i: int, *, first: bool = False) -> Message:
+        kind = i % 10
+        value = -1.0 if kind == 2 and first else i + 0.5 if kind < 3 else 666.0
+        return ("d", i * SECOND, {"a": value})
+
+    async with open_gateway(database.url, overwrite=overwrite) as gateway:
+        await gateway.write([say(i, first=True) for i in range(200) if i % 10 in (1, 2)])
+        await execute(database.url, fault)
+        written = await gateway.write([say(i) for i in range(200)])
+    rejected = [i for i in range(200) if i % 10 > 2]
+    conflicts = [] if overwrite else [i for i in range(200) if i % 10 == 2]
+    assert said(written) == [Said(60 - len(conflicts), 20, conflicts, rejected)]
+    assert [letter.detail[:6] for letter in gateway.letters.letters] == ["23514:"] * len(rejected)
+    assert await fetch(database.url, COUNT) == [(60,)]
+
+
+@pytest.mark.parametrize("rows", [SIFTED_ROWS, 2 * SIFTED_ROWS + 1])
+async def test_a_constraint_that_refuses_everything_costs_little_more_than_few(database: Database, rows: int) -> None:
+    await execute(database.url, CHECK)
+    async with open_gateway(database.url) as gateway:
+        written = await gateway.write([(f"d{i % 7}", i * SECOND, {"a": 666.0}) for i in range(rows)])
+        assert gateway.writer.copies < 40
+    assert len(written.outcomes[0].rejected) == rows
+    assert await fetch(database.url, COUNT) == [(0,)]
 
 
 async def test_refused_rows_among_stored_ones_are_found_too(database: Database) -> None:

@@ -6,20 +6,26 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httpx
 from sanic import Sanic
 
+from gateway.contracts import Toll
 from gateway.errors import NotFound, Unauthorized
 from gateway.letters import Letter, Wanted
 from gateway.model import Kind, Principal, Receipt, Role
 from gateway.redelivery import Redelivery
-from gateway.settings import Http, Settings
+from gateway.settings import Http, Limits, Settings
+from gateway.telemetry.history import History
 from gateway.testing.receipts import MemoryReceipts
+from gateway.timescale.census import Count
 from gateway.web.app import create_app
 from gateway.web.context import Context
 from gateway.web.parts import Health, Value
+from tests.conformance import conform
+from tests.integration.registries import NO_LISTING, NO_REGISTRAR
+from tests.live_parts import Stage
 
 Sanic.test_mode = True  # several apps in one process
 
@@ -48,7 +54,16 @@ class ScriptedIntake:
         self.taken: list[Taken] = []
         self.replays: list[int | None] = []
         """The times of receipt of what was replayed."""
+        self.readings = 5
+        """What each body is said to hold."""
+        self.backfill: list[bool] = []
         self.answer: Callable[[bytes], Awaitable[Receipt]] = self._clean
+        self.full: Exception | None = None
+        """What `knock` raises."""
+
+    def knock(self) -> None:
+        if self.full:
+            raise self.full
 
     async def take(
         self,
@@ -61,9 +76,11 @@ class ScriptedIntake:
         max_errors: int = 100,
         source: str = "http",
         received_us: int | None = None,
+        toll: Toll | None = None,
     ) -> Receipt:
         assert media is None
         self.replays += [received_us] if source == "replay" else []
+        self.backfill.append(toll is not None and await toll(self.readings))
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
 
@@ -131,9 +148,23 @@ class NoLetters:
         raise AssertionError(letter)
 
 
+class ScriptedCensus:
+    def __init__(self) -> None:
+        self.known: Count | None = Count(3, 2)
+        self.asked = 0
+
+    async def count(self) -> Count | None:
+        self.asked += 1
+        return self.known
+
+
 class FixedClock:
     def now_us(self) -> int:
         return NOW_US
+
+
+NOTHING_STORED = cast("Any", None)
+"""A history that must not be asked: tests of it bring a real one."""
 
 
 class Door:
@@ -143,9 +174,13 @@ class Door:
         self.settings = settings
         self.intake = ScriptedIntake()
         self.live = ScriptedLive()
+        self.stage = Stage(ScriptedAuthenticator())
+        self.stored = NOTHING_STORED
         self.receipts = MemoryReceipts()
         self.health = Health(ready=True, parts={"database": {"ok": True}})
         self.asked: Callable[[], Awaitable[Health]] = self._health
+        self.history = History()
+        self.census = ScriptedCensus()
         self.closed = False
         self.port = 0
         self.context: Context
@@ -160,13 +195,20 @@ class Door:
             intake=self.intake,
             authenticator=ScriptedAuthenticator(),
             live=self.live,
+            streams=self.stage.streams,
+            stored=self.stored,
             letters=NoLetters(),
             redelivery=Redelivery(self.intake, NoLetters()),
             receipts=self.receipts,
             health=self._answer_health,
             clock=FixedClock(),
+            history=self.history,
+            census=self.census,
+            registrar=NO_REGISTRAR,
+            listing=NO_LISTING,
         )
-        yield self.context
+        async with self.stage.streams:
+            yield self.context
         self.closed = True
 
     async def raw(self) -> "Wire":
@@ -231,9 +273,9 @@ def head(path: str, *lines: str, token: str = "admin") -> bytes:
 
 
 @asynccontextmanager
-async def serving(http: Http | None = None) -> AsyncIterator[Door]:
+async def serving(http: Http | None = None, *, limits: Limits | None = None) -> AsyncIterator[Door]:
     """Serve with these limits until the end of the block."""
-    door = Door(Settings(http=http or Http(drain_secs=0, grace_secs=1)))
+    door = Door(Settings(http=http or Http(drain_secs=0, grace_secs=1), limits=limits or Limits()))
     os.environ.pop("SANIC_WORKER_NAME", None)
     app = create_app(door.settings, door.open_runtime)
     with socket.socket() as listening:
@@ -246,7 +288,10 @@ async def serving(http: Http | None = None) -> AsyncIterator[Door]:
         door.stop = server.before_stop
         base = f"http://127.0.0.1:{door.port}"
         async with httpx.AsyncClient(
-            base_url=base, headers={"Authorization": "Bearer admin"}, trust_env=False
+            base_url=base,
+            headers={"Authorization": "Bearer admin"},
+            trust_env=False,
+            event_hooks={"response": [conform]},
         ) as door.client:
             yield door
         if not door.context.draining:

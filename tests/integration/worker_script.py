@@ -15,17 +15,31 @@ from gateway.errors import StartError
 from gateway.model import Receipt
 from gateway.redelivery import Redelivery
 from gateway.settings import Http, Settings
+from gateway.telemetry.history import History
 from gateway.testing.receipts import MemoryReceipts
 from gateway.web.context import Context
 from gateway.web.parts import Health
 from gateway.workers import serve
-from tests.integration.web_server import CLEAN, FixedClock, NoLetters, ScriptedAuthenticator, ScriptedLive
+from tests.integration.registries import NO_LISTING, NO_REGISTRAR
+from tests.integration.web_server import (
+    CLEAN,
+    NOTHING_STORED,
+    FixedClock,
+    NoLetters,
+    ScriptedAuthenticator,
+    ScriptedCensus,
+    ScriptedLive,
+)
+from tests.live_parts import Stage
 
 FOLDER_ENV = "WORKER_SCRIPT_FOLDER"
 REFUSES = "the store is not there"
 
 
 class SlowIntake:
+    def knock(self) -> None:
+        pass
+
     async def take(self, body: bytes, **_: object) -> Receipt:
         if body == b"slow":
             (Path(os.environ[FOLDER_ENV]) / "taken").touch()
@@ -50,11 +64,17 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         intake=SlowIntake(),
         authenticator=ScriptedAuthenticator(),
         live=ScriptedLive(),
+        streams=Stage(ScriptedAuthenticator()).streams,
         letters=NoLetters(),
         redelivery=Redelivery(SlowIntake(), NoLetters()),
         receipts=MemoryReceipts(),
         health=health,
         clock=FixedClock(),
+        stored=NOTHING_STORED,
+        history=History(),
+        census=ScriptedCensus(),
+        registrar=NO_REGISTRAR,
+        listing=NO_LISTING,
     )
 
 

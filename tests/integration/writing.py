@@ -43,12 +43,12 @@ class Gateway(NamedTuple):
 
 
 @asynccontextmanager
-async def open_gateway(url: str, *, overwrite: bool = False) -> AsyncIterator[Gateway]:
+async def open_gateway(url: str, *, overwrite: bool = False, make_devices: bool = True) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             open_pool(url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON)
         )
-        layouts, dictionary, letters = Layouts(), Dictionary(pool), MemoryDeadLetters()
+        layouts, dictionary, letters = Layouts(), Dictionary(pool, make_devices=make_devices), MemoryDeadLetters()
         writer = CountingWriter(settings.Database(url=url), dictionary, letters, overwrite=overwrite)
         stack.push_async_callback(writer.close)
         yield Gateway(writer, layouts, dictionary, letters, pool)

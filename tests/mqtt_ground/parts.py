@@ -13,7 +13,8 @@ import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.contracts import DeadLetter
+from gateway.admission.limits import Meters
+from gateway.contracts import DeadLetter, Toll
 from gateway.errors import GatewayError
 from gateway.model import Principal, Receipt, Refusal
 from gateway.mqtt.consumer import Consumer, build
@@ -50,14 +51,25 @@ class ScriptedIntake:
     begun: list[bytes] = field(default_factory=list)
     stored: list[bytes] = field(default_factory=list)
     devices: list[str | None] = field(default_factory=list)
+    let_go: list[bytes] = field(default_factory=list)
+    """What a brake did not hold, though it was over a limit."""
     principals: set[Principal] = field(default_factory=set)
 
     async def take(
-        self, body: bytes, *, principal: Principal, media: str | None, device: str | None, source: str
+        self,
+        body: bytes,
+        *,
+        principal: Principal,
+        media: str | None,
+        device: str | None,
+        source: str,
+        toll: Toll | None = None,
     ) -> Receipt:
         assert media is None
         assert source == "mqtt"
         self.begun.append(body)
+        if toll is not None:
+            self.let_go += [body] if await toll(1) else []
         self.devices.append(device)
         self.principals.add(principal)
         answer = await self.answer(body)
@@ -107,7 +119,9 @@ class FastRandom(Random):
         return a + (b - a) * 0.01
 
 
-def consumer_of(settings: Mqtt, intake: ScriptedIntake, letters: Letters | None = None) -> Consumer:
+def consumer_of(
+    settings: Mqtt, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
+) -> Consumer:
     """A consumer that is not started; `settings.client_id` names its session."""
     return build(
         settings,
@@ -116,13 +130,16 @@ def consumer_of(settings: Mqtt, intake: ScriptedIntake, letters: Letters | None 
         encode=msgspec.json.encode,
         client_id=settings.client_id,
         rng=FastRandom(1),
+        meters=meters,
     )
 
 
 @asynccontextmanager
-async def running(settings: Mqtt, intake: ScriptedIntake, letters: Letters | None = None) -> AsyncIterator[Consumer]:
+async def running(
+    settings: Mqtt, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
+) -> AsyncIterator[Consumer]:
     """A consumer whose subscription stands; stopped without waiting for what is in hand."""
-    consumer = consumer_of(settings, intake, letters)
+    consumer = consumer_of(settings, intake, letters, meters=meters)
     consumer.start()
     try:
         await until(lambda: consumer.connected, "connected")

@@ -33,21 +33,23 @@ class WatchedSink(MemorySink):
     def __init__(self) -> None:
         super().__init__()
         self.groups: list[list[Batch]] = []
-        self.under_way = 0
+        self.under_way: list[list[Batch]] = []
 
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
-        self.groups.append(list(group))
-        self.under_way += 1
+        mine = list(group)
+        self.groups.append(mine)
+        self.under_way.append(mine)
         try:
             return await super().write(group, atomic=atomic)
         finally:
-            self.under_way -= 1
+            self.under_way = [other for other in self.under_way if other is not mine]
 
 
 class Sent(NamedTuple):
     batch: Batch
     ticket: "asyncio.Future[Outcome]"
     atomic: bool
+    backfill: bool
 
 
 class Committing(RuleBasedStateMachine):
@@ -82,21 +84,23 @@ class Committing(RuleBasedStateMachine):
 
         self.loop.run_until_complete(spin())
 
-    @rule(rows=st.integers(1, 6), wide=st.booleans(), atomic=st.booleans())
-    def submit(self, rows: int, wide: bool, atomic: bool) -> None:
+    @rule(rows=st.integers(1, 6), wide=st.booleans(), atomic=st.booleans(), backfill=st.booleans())
+    def submit(self, rows: int, wide: bool, atomic: bool, backfill: bool) -> None:
         value = "x" * 900 if wide else "x"
         messages: list[Message] = [(f"d{len(self.sent)}", i, {"t": value}) for i in range(rows)]
         made = batch(self.layouts, *messages)
-        self.loop.run_until_complete(self._submit(made, atomic=atomic))
+        self.loop.run_until_complete(self._submit(made, atomic=atomic, backfill=backfill))
 
-    async def _submit(self, made: Batch, *, atomic: bool) -> None:
+    async def _submit(self, made: Batch, *, atomic: bool, backfill: bool) -> None:
         queue = self.committer.batcher
-        fits = queue.rows + len(made) <= LIMITS.max_rows and queue.size + made.size <= LIMITS.max_bytes
+        part = 4 if backfill else 1
+        fits = queue.rows + len(made) <= LIMITS.max_rows // part and queue.size + made.size <= LIMITS.max_bytes // part
         if fits or not len(queue):
-            self.sent.append(Sent(made, self.committer.submit(made, atomic=atomic), atomic))
+            ticket = self.committer.submit(made, atomic=atomic, backfill=backfill)
+            self.sent.append(Sent(made, ticket, atomic, backfill))
             return
         with pytest.raises(Overloaded) as caught:
-            self.committer.submit(made, atomic=atomic)
+            self.committer.submit(made, atomic=atomic, backfill=backfill)
         assert caught.value.retry_after
         assert caught.value.details["limit"] in {"queue.max_rows", "queue.max_bytes"}
 
@@ -124,11 +128,11 @@ class Committing(RuleBasedStateMachine):
     @invariant()
     def bounds_hold(self) -> None:
         queue = self.committer.batcher
-        waiting = list(queue._waiting)
+        waiting = [*queue._live, *queue._backfill]
         assert queue.rows == sum(len(each.batch) for each in waiting)
         assert queue.size == sum(each.size for each in waiting)
         assert len(waiting) <= 1 or (queue.rows <= LIMITS.max_rows and queue.size <= LIMITS.max_bytes)
-        assert self.sink.under_way <= SLOTS
+        assert len(self.sink.under_way) <= SLOTS
         assert self.committer.in_hand >= 0
 
     @invariant()
@@ -137,6 +141,14 @@ class Committing(RuleBasedStateMachine):
         for group in self.sink.groups:
             assert len(group) == 1 or sum(map(len, group)) <= LIMITS.commit_rows
             assert len(group) == 1 or not any(id(one) in atomic for one in group)
+
+    @invariant()
+    def backfill_goes_apart_and_on_one_slot(self) -> None:
+        backfill = {id(each.batch) for each in self.sent if each.backfill}
+        for group in self.sink.groups:
+            assert len({id(one) in backfill for one in group}) == 1
+            assert id(group[0]) not in backfill or len(group) == 1 or sum(map(len, group)) <= LIMITS.commit_rows // 4
+        assert sum(id(group[0]) in backfill for group in self.sink.under_way) <= 1
 
     @invariant()
     def answers_are_true(self) -> None:
@@ -175,8 +187,10 @@ class Committing(RuleBasedStateMachine):
         written = [id(one) for group in self.sink.groups for one in group]
         assert len(written) == len(set(written))
         place = {made: i for i, made in enumerate(written)}
-        places = [place[id(each.batch)] for each in self.sent if id(each.batch) in place]
-        assert places == sorted(places), "not first in, first out"
+        for backfill in (False, True):
+            lane = [each for each in self.sent if each.backfill is backfill]
+            places = [place[id(each.batch)] for each in lane if id(each.batch) in place]
+            assert places == sorted(places), "not first in, first out"
         assert all(each.ticket.cancelled() for each in self.sent if id(each.batch) not in place)
 
     def _check_copies(self) -> None:

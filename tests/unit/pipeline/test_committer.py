@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway import settings
-from gateway.errors import Draining
+from gateway.errors import Draining, Overloaded
 from gateway.layouts import Layouts
 from gateway.model import Block
 from gateway.pipeline.committer import Committer
@@ -90,3 +90,61 @@ async def test_a_sender_that_gives_up_during_its_commit_harms_nobody() -> None:
         sink.release()
         assert (await asyncio.wait_for(patient, SOON)).stored == 1
     assert {key.device for key in sink.messages} == {"a", "b"}
+
+
+async def test_backfill_takes_one_slot_and_live_traffic_the_others() -> None:
+    layouts, sink = Layouts(), MemorySink()
+    sink.hold()
+    async with Committer(sink, _no_state, limits=settings.Queue(commit_rows=4), slots=3) as committer:
+        backfill = [committer.submit(batch(layouts, ("b", i, {"a": 0.5})), backfill=True) for i in range(5)]
+        await _turns()
+        assert len(committer.batcher) == 4, "one commit is under way"
+        live = [committer.submit(batch(layouts, ("d", i, {"a": 0.5}))) for i in range(2)]
+        await _turns()
+        assert len(committer.batcher) == 4, "and the live traffic, in another"
+        sink.release()
+        await asyncio.wait_for(asyncio.gather(*live, *backfill), SOON)
+
+
+async def test_backfill_that_is_turned_away_turns_away_nobody_else() -> None:
+    layouts, sink = Layouts(), MemorySink()
+    sink.hold()
+    async with Committer(sink, _no_state, limits=settings.Queue(max_rows=8, commit_rows=1), slots=1) as committer:
+        for i in range(4):
+            committer.submit(batch(layouts, ("d", i, {"a": 0.5})))
+        with pytest.raises(Overloaded, match="backfill"):
+            committer.submit(batch(layouts, ("b", 0, {"a": 0.5})), backfill=True)
+        committer.knock()
+        last = committer.submit(batch(layouts, ("d", 9, {"a": 0.5})))
+        sink.release()
+        assert (await asyncio.wait_for(last, SOON)).stored == 1
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+async def test_stopping_writes_backfill_too(slots: int) -> None:
+    layouts, sink = Layouts(), MemorySink()
+    async with Committer(sink, _no_state, limits=settings.Queue(commit_rows=4), slots=slots) as committer:
+        gone = committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))
+        backfill = [committer.submit(batch(layouts, ("b", i, {"a": 0.5})), backfill=True) for i in range(5)]
+        gone.cancel()
+    assert [(await ticket).stored for ticket in backfill] == [1] * 5
+    assert len(sink.messages) == 5
+
+
+async def test_after_one_was_turned_away_others_are_without_a_look_until_something_leaves() -> None:
+    layouts, sink = Layouts(), MemorySink()
+    sink.hold()
+    async with Committer(sink, _no_state, limits=settings.Queue(max_rows=2, commit_rows=1), slots=1) as committer:
+        committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))
+        await _turns()
+        waiting = [committer.submit(batch(layouts, ("d", i, {"a": 0.5}))) for i in (1, 2)]
+        committer.knock()
+        with pytest.raises(Overloaded):
+            committer.submit(batch(layouts, ("d", 3, {"a": 0.5})))
+        with pytest.raises(Overloaded, match=r"queue\.max_rows"):
+            committer.knock()
+        sink.release()
+        await asyncio.wait_for(asyncio.gather(*waiting), SOON)
+        committer.knock()
+    with pytest.raises(Draining):
+        committer.knock()

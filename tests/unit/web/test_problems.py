@@ -12,7 +12,6 @@ from sanic import Request
 from sanic.exceptions import (
     BadRequest,
     ExpectationFailed,
-    MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     RequestTimeout,
@@ -23,8 +22,8 @@ from sanic.exceptions import (
 )
 
 from gateway import errors
+from gateway.errors import UnknownDevice
 from gateway.settings import Http
-from gateway.web.latest import UnknownDevice
 from gateway.web.problems import JITTER, Problems
 from gateway.web.request_ids import RequestIds
 
@@ -36,7 +35,7 @@ class Answered(NamedTuple):
 
 
 def answer(exc: BaseException, *, routed: bool = True, seed: int = 1) -> Answered:
-    context = SimpleNamespace(http=Http(), draining=False, request_ids=RequestIds("test"))
+    context = SimpleNamespace(http=Http(), draining=False, request_ids=RequestIds("test"), limits=None)
     route = SimpleNamespace(ctx=SimpleNamespace(label="readings")) if routed else None
     headers = SimpleNamespace(getone=lambda _name, default: default)
     app = SimpleNamespace(ctx=SimpleNamespace(gateway=context))
@@ -68,7 +67,7 @@ def test_every_error_class_has_a_problem(kind: type[errors.GatewayError]) -> Non
         "value": 7,
     }
     assert got.status == kind.status
-    assert (retry_after is not None) == (kind.status in {409, 503}) == ("retry-after" in got.headers)
+    assert (retry_after is not None) == (kind().retry_after is not None) == ("retry-after" in got.headers)
     assert ("www-authenticate" in got.headers) == (kind.status == 401)
     assert ("accept-post" in got.headers) == (kind.status == 415)
 
@@ -127,8 +126,3 @@ def test_headers_that_are_too_large_are_not_called_a_body() -> None:
     assert answer(PayloadTooLarge("x"), routed=False).problem["code"] == "headers_too_large"
     body = answer(PayloadTooLarge("x")).problem
     assert (body["limit"], body["value"]) == ("http.max_body_bytes", Http().max_body_bytes)
-
-
-def test_405_says_what_is_allowed() -> None:
-    got = answer(MethodNotAllowed("x", method="GET", allowed_methods=("POST",)))
-    assert (got.status, got.headers["allow"]) == (405, "POST")

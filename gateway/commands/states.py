@@ -1,0 +1,36 @@
+"""Settings in, the newest state of this database out, opened for each call: a command seldom needs it at all."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from gateway import settings
+from gateway.contracts import Newest
+from gateway.removal import States
+from gateway.state.store import RedisState, open_state
+from gateway.timescale.installation import site
+from gateway.timescale.pool import Pool
+
+
+def states_of(branch: settings.Redis, pool: Pool) -> States:
+    """Return the state that belongs to this database; nothing is connected yet."""
+    return _States(branch, pool)
+
+
+class _States:
+    def __init__(self, branch: settings.Redis, pool: Pool) -> None:
+        self._branch = branch
+        self._pool = pool
+
+    async def remove(self, devices: Sequence[str]) -> None:
+        async with self._opened() as state:
+            await state.remove(devices)
+
+    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
+        if messages:
+            async with self._opened() as state:
+                await state.restore(messages)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[RedisState]:
+        async with open_state(self._branch, site=await site(self._pool)) as state:
+            yield state

@@ -1,0 +1,86 @@
+"""Changes in, what readers are sent out: events, encoded once however many readers share them. Pure.
+
+A change is {"device", "ts" (RFC 3339, UTC, microseconds), "values": {metric: value}}; a large event has several parts.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+import orjson
+
+from gateway.changes import Change, Position
+
+PART_BYTES = 64 * 1024
+"""A part ends with the change that fills it."""
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z
+
+Reason = Literal["start", "too_old", "lost"]
+"""A new stream; the gap is longer than what is kept; changes are missing, or too many waited for one reader."""
+
+
+class Event:
+    """The changes of one committed batch that match a filter."""
+
+    __slots__ = ("changes", "parts", "position", "size", "written")
+
+    def __init__(self, position: Position, changes: Sequence[Change]) -> None:
+        self.position = position
+        self.changes = changes
+        self.parts = _parts(changes)
+        """JSON arrays, in order; there is at least one."""
+        self.size = sum(map(len, self.parts))
+        self.written: bytes | None = None
+        """As the door for SSE has written it down; kept here since many readers share an event."""
+
+
+class Lagged(NamedTuple):
+    """The reader was too slow: so many values were replaced by newer ones before it took them."""
+
+    skipped: int
+
+
+class Lost(NamedTuple):
+    """What a reader has is not to be relied on from this position on: it needs all newest values."""
+
+    reason: Reason
+    position: Position
+
+
+class Snapshot(NamedTuple):
+    """All newest values, as of a position or later."""
+
+    reason: Reason
+    position: Position
+    states: bytes
+    """JSON: {device: {metric: {"value", "ts", "kind"}}}."""
+    truncated: bool
+    """There are more devices than are shown."""
+
+
+Item = Event | Lagged | Lost
+Output = Event | Lagged | Snapshot
+
+
+def to_rfc3339(time_us: int) -> str:
+    """`1_732_277_000_123_000` → `2024-11-22T12:03:20.123000Z`."""
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
+
+
+def _parts(changes: Iterable[Change]) -> list[bytes]:
+    parts: list[bytes] = []
+    pieces: list[bytes] = []
+    size = 0
+    for change in changes:
+        pieces.append(_encode(change.device, change.time_us, change.values))
+        size += len(pieces[-1])
+        if size >= PART_BYTES:
+            parts.append(b"[%b]" % b",".join(pieces))
+            pieces, size = [], 0
+    if pieces or not parts:
+        parts.append(b"[%b]" % b",".join(pieces))
+    return parts
+
+
+def _encode(device: str, time_us: int, values: Mapping[str, object]) -> bytes:
+    return orjson.dumps({"device": device, "ts": to_rfc3339(time_us), "values": values})

@@ -1,0 +1,155 @@
+"""Filters → all newest values as JSON. One read serves all who ask for the same at the same time. Bounded in devices.
+
+A snapshot is begun after it was asked for, so it shows at least what the asker's position stands for.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from gateway.changes import Tag
+from gateway.errors import BadRequest, GatewayError, SinkUnavailable
+from gateway.live.events import to_rfc3339
+from gateway.live.filters import Filter
+from gateway.model import Kind, Value
+
+MAX_DEVICES = 1000
+"""Devices a snapshot shows."""
+MAX_BYTES = 4 * 2**20
+"""A snapshot ends with the page of devices that fills it."""
+PAGE = 200
+"""Devices read at once."""
+MAX_TAGGED = 100_000
+"""Devices that a filter's tags may match."""
+GATHER_SECS = 0.01
+"""How long others may join a read before it begins."""
+READS = 2
+"""Reads at once in a worker."""
+
+
+class Roster(Protocol):
+    """Which devices there are."""
+
+    async def tagged(self, tags: Collection[Tag], *, limit: int) -> list[str]:
+        """Return the first devices by name that carry all of these tags. Raises SinkUnavailable, SinkFault."""
+        ...
+
+
+class State(Protocol):
+    """The newest readings of one device."""
+
+    @property
+    def metrics(self) -> Mapping[str, tuple[Value, int, Kind]]:
+        """Metric name → value, time (µs since 1970 UTC), kind."""
+        ...
+
+
+class States(Protocol):
+    """Where the newest state is read."""
+
+    async def devices(self, names: Sequence[str]) -> Sequence[State | None]:
+        """Return the states of devices, in order. Raises Unavailable."""
+        ...
+
+
+class Shown(NamedTuple):
+    """What a snapshot says."""
+
+    states: bytes
+    truncated: bool
+
+
+NOTHING = Shown(b"{}", truncated=False)
+
+
+class Snapshots:
+    """Reads snapshots. One per worker."""
+
+    def __init__(self, roster: Roster, states: States) -> None:
+        self._roster = roster
+        self._states = states
+        self._slots = asyncio.Semaphore(READS)
+        self._boarding: dict[Filter, asyncio.Task[Shown]] = {}
+        """Reads that have not begun."""
+        self._flights: set[asyncio.Task[Shown]] = set()
+
+    async def close(self) -> None:
+        """Give up the reads in hand."""
+        for flight in self._flights:
+            flight.cancel()
+        await asyncio.gather(*self._flights, return_exceptions=True)
+
+    async def names(self, wanted: Filter) -> frozenset[str] | None:
+        """Return the devices that a filter means now; None: all. Raises BadRequest, SinkUnavailable, SinkFault."""
+        if not wanted.tags:
+            return wanted.devices
+        found = await self._roster.tagged(wanted.tags, limit=MAX_TAGGED + 1)
+        if len(found) > MAX_TAGGED:
+            raise BadRequest(f"tag= matches more than {MAX_TAGGED} devices; leave it out", parameter="tag")
+        return frozenset(found) if wanted.devices is None else wanted.devices.intersection(found)
+
+    async def take(self, wanted: Filter, names: frozenset[str] | None) -> Shown:
+        """Return the newest values as of now or later. Raises Unavailable, SinkFault."""
+        flight = self._boarding.get(wanted)
+        if flight is None:
+            flight = asyncio.create_task(self._fly(wanted, names), name="live.snapshot")
+            self._boarding[wanted] = flight
+            self._flights.add(flight)
+            flight.add_done_callback(self._land)
+        try:
+            return await asyncio.shield(flight)
+        except GatewayError as exc:
+            raise copy(exc) from exc  # each asker gets its own
+        except asyncio.CancelledError:
+            if flight.cancelled():
+                raise SinkUnavailable("the read was given up; try again") from None
+            raise
+
+    async def _fly(self, wanted: Filter, names: frozenset[str] | None) -> Shown:
+        try:
+            await asyncio.sleep(GATHER_SECS)
+            await self._slots.acquire()
+        finally:
+            del self._boarding[wanted]  # who asks from now on needs a later one
+        try:
+            return await self._read(wanted, names)
+        finally:
+            self._slots.release()
+
+    async def _read(self, wanted: Filter, names: frozenset[str] | None) -> Shown:
+        limit = MAX_DEVICES + 1
+        listed = sorted(names)[:limit] if names is not None else await self._roster.tagged((), limit=limit)
+        pages, size = [], 0
+        rest = iter(listed[:MAX_DEVICES])
+        while size < MAX_BYTES and (page := list(islice(rest, PAGE))):
+            states = await self._states.devices(page)
+            pages.append(orjson.dumps(_shown(page, states, wanted.metrics))[1:-1])
+            size += len(pages[-1])
+        truncated = len(listed) > MAX_DEVICES or next(rest, None) is not None
+        return Shown(b"{%b}" % b",".join([page for page in pages if page]), truncated=truncated)
+
+    def _land(self, flight: "asyncio.Task[Shown]") -> None:
+        self._flights.discard(flight)
+        if not flight.cancelled():
+            flight.exception()  # looked at here, in case that nobody waits any more
+
+
+def _shown(
+    names: Sequence[str], states: Sequence[State | None], metrics: frozenset[str] | None
+) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = {}
+    for name, state in zip(names, states, strict=True):
+        if state is None:
+            continue
+        shown: dict[str, object] = {
+            metric: {"value": value, "ts": to_rfc3339(time_us), "kind": kind}
+            for metric, (value, time_us, kind) in state.metrics.items()
+            if metrics is None or metric in metrics
+        }
+        if shown:
+            found[name] = shown
+    return found

@@ -1,0 +1,193 @@
+"""The readers of one worker: who may have how many streams, and when they end. The doors only write what it yields.
+
+What one reader is sent, and in which order, is in reader.py.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Protocol, Self
+
+from gateway import settings
+from gateway.changes import ChangeLog, Position
+from gateway.contracts import ShapeBook
+from gateway.errors import ClientError, Draining, GatewayError, TooManyStreams
+from gateway.live.filters import Filter
+from gateway.live.reader import Reader
+from gateway.live.snapshots import Roster, Snapshots, States
+from gateway.live.subscription import Source, Subscription
+from gateway.live.tail import Tail
+from gateway.model import Principal
+from gateway.telemetry import live_events
+
+CHECK_SECS = 1.0
+"""How often the credentials of open streams are looked at."""
+LOOK_SECS = 0.5
+"""How often readers are looked at: for signs of life, and whether they take what they are sent."""
+REFRESH_SECS = 0.3
+"""Pause between two looks at which devices carry the tags of a filter."""
+MAX_SUBSCRIPTIONS = 50
+"""Of one reader."""
+
+
+class Authenticator(Protocol):
+    """Authorization headers → principals."""
+
+    def principal(self, header: str | None) -> Principal | None:
+        """Return who is calling if that is cached."""
+        ...
+
+    async def authenticate(self, header: str | None) -> Principal:
+        """Return who is calling. Raises Unauthorized, Unavailable, SinkFault."""
+        ...
+
+
+class Streams:
+    """All readers. `async with` starts and stops what serves them."""
+
+    def __init__(
+        self,
+        log: ChangeLog,
+        shapes: ShapeBook,
+        *,
+        roster: Roster,
+        states: States,
+        authenticator: Authenticator,
+        limits: settings.Live,
+    ) -> None:
+        self.limits = limits
+        self._authenticator = authenticator
+        self._source = Source(log, shapes, Snapshots(roster, states))
+        self._tail = Tail(log, shapes, self._source.hub)
+        self._readers: set[Reader] = set()
+        self._draining = False
+        self._generation = 0
+        """Grows with every change of devices."""
+        self._changed = asyncio.Event()
+        self._parts = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._parts.enter_async_context(self._tail)
+        self._parts.push_async_callback(self._source.snapshots.close)
+        self._tasks = [
+            asyncio.create_task(self._watch_credentials(), name="live.credentials"),
+            asyncio.create_task(self._watch_tags(), name="live.tags"),
+            asyncio.create_task(self._watch_readers(), name="live.readers"),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        await self._parts.aclose()
+
+    @contextmanager
+    def reader(self, header: str | None, principal: Principal, *, cut: Callable[[], None]) -> Iterator[Reader]:
+        """Lend a reader; `cut` ends its connection. Raises TooManyStreams, Draining."""
+        self._admit()
+        reader = Reader(self, header, principal, cut=cut)
+        self._readers.add(reader)
+        self._tail.enter()
+        try:
+            yield reader
+        finally:
+            reader.close()
+            self._readers.discard(reader)
+            self._tail.leave()
+            self._count()
+
+    async def subscription(
+        self, reader: Reader, wanted: Filter, *, last: Position | None, snapshot: bool, wake: asyncio.Event
+    ) -> Subscription:
+        """Make a subscription of a reader; see Reader.subscribe."""
+        if len(reader) >= MAX_SUBSCRIPTIONS:
+            raise TooManyStreams(
+                f"a connection may have {MAX_SUBSCRIPTIONS} subscriptions",
+                limit="subscriptions",
+                value=MAX_SUBSCRIPTIONS,
+            )
+        if len(reader):  # the first one's place is the reader's own
+            self._admit()
+        generation = self._generation
+        names = await self._source.snapshots.names(wanted)
+        await self._tail.settled()
+        made = Subscription(
+            self._source, wanted, names, max_bytes=self.limits.mailbox_bytes, wake=wake.set, snapshot=snapshot
+        )
+        made.begin(last, replay_ms=self.limits.replay_secs * 1000)
+        if wanted.tags and generation != self._generation:
+            self._changed.set()
+        self._count()
+        return made
+
+    def drain(self) -> None:
+        """End every stream, and take no more: this worker stops."""
+        self._draining = True
+        for reader in list(self._readers):
+            reader.end("draining")
+
+    def devices_changed(self, _: Collection[str] | None) -> None:
+        """Look anew at which devices carry which tags."""
+        self._generation += 1
+        self._changed.set()
+
+    def _admit(self) -> None:
+        if self._draining:
+            raise Draining
+        most = self.limits.max_streams
+        if sum([max(1, len(reader)) for reader in self._readers]) >= most:
+            raise TooManyStreams(f"{most} streams are open here", limit="live.max_streams", value=most)
+
+    def _count(self) -> None:
+        live_events.streams(len(self._source.hub))
+
+    async def _watch_credentials(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECS)
+            for header, principal in {(reader.header, reader.principal) for reader in self._readers}:
+                if not await self._is_valid(header, principal):
+                    self._dismiss(header, principal)
+
+    async def _is_valid(self, header: str | None, principal: Principal) -> bool:
+        try:
+            known = self._authenticator.principal(header) or await self._authenticator.authenticate(header)
+        except ClientError:
+            return False
+        except GatewayError:
+            return True  # it cannot be told now; the database is away
+        except Exception as exc:  # noqa: BLE001 - a mistake of ours must not let revoked tokens live on
+            live_events.failed(exc)
+            return True
+        return known == principal
+
+    def _dismiss(self, header: str | None, principal: Principal) -> None:
+        for reader in list(self._readers):
+            if (reader.header, reader.principal) == (header, principal):
+                reader.end("unauthorized")
+
+    async def _watch_readers(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECS)
+            for reader in list(self._readers):
+                reader.look()
+
+    async def _watch_tags(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._refresh()
+            except GatewayError:
+                self._changed.set()  # the database is away: what was known stays in use until it is back
+                await asyncio.sleep(CHECK_SECS)
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end the watch
+                live_events.failed(exc)
+            await asyncio.sleep(REFRESH_SECS)
+
+    async def _refresh(self) -> None:
+        for feed in [feed for feed in self._source.hub.feeds if feed.filter.tags]:
+            names = await self._source.snapshots.names(feed.filter)
+            self._source.hub.rename(feed, names or frozenset())

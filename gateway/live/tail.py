@@ -1,0 +1,143 @@
+"""The log of changes → the hub: one loop per worker, running only while somebody reads. Never lets a gap go unsaid.
+
+It renews the watch every second, and looks then and with each entry whether anything is missing; if so, every reader is
+told to begin anew. While Redis is away nothing is read, and when it is back the log goes on where it was left.
+"""
+
+import asyncio
+import time
+from typing import Self
+
+from gateway.changes import ChangeLog, Logged, Position, follows, start_of
+from gateway.contracts import ShapeBook
+from gateway.errors import GatewayError, StateUnavailable
+from gateway.live.filters import Batch
+from gateway.live.hub import Hub
+from gateway.telemetry import live_events
+
+WATCH_SECS = 1.0
+AGAIN_SECS = 0.3
+"""Pause after something failed."""
+START_SECS = 3.0
+"""Longest wait of a new reader for the log."""
+BRIEF_SECS = 0.002
+"""A round that takes no longer needs no rest."""
+REST_SECS = 0.25
+"""Longest rest between two rounds; a round that took longer rests no longer than that."""
+
+
+class Tail:
+    """Owns the reading of the log. `async with` starts and stops it."""
+
+    def __init__(self, log: ChangeLog, shapes: ShapeBook, hub: Hub) -> None:
+        self._log = log
+        self._shapes = shapes
+        self._hub = hub
+        self._readers = 0
+        self._wanted = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._troubled = False
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._work(), name="live.tail")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def enter(self) -> None:
+        """Read for one reader more."""
+        self._readers += 1
+        self._wanted.set()
+
+    def leave(self) -> None:
+        """Read for one reader less."""
+        self._readers -= 1
+        if not self._readers:
+            self._wanted.clear()
+
+    async def settled(self) -> None:
+        """Return when the hub has a position. Raises StateUnavailable if that takes too long."""
+        if self._hub.position is not None:
+            return
+        try:
+            async with asyncio.timeout(START_SECS):
+                await self._settled.wait()
+        except TimeoutError:
+            raise StateUnavailable("the log of changes (in Redis) cannot be read now", retry_after=2.0) from None
+
+    async def _work(self) -> None:
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._follow()
+            except GatewayError as exc:
+                self._note(exc)
+                await asyncio.sleep(AGAIN_SECS)
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end all streams for good
+                live_events.failed(exc)
+                await asyncio.sleep(AGAIN_SECS)
+
+    async def _follow(self) -> None:
+        """Read while there are readers; on return the hub has no position, since nobody keeps it up to date."""
+        looked = 0.0
+        while self._readers:
+            if time.monotonic() - looked >= WATCH_SECS:
+                looked = time.monotonic()
+                self._settle(await self._log.watch())
+            if self._hub.position is not None:
+                began = time.monotonic()
+                for entry in await self._log.after(self._hub.position):
+                    await self._pass_on(entry)
+                    began = await _rest(began)
+        self._hub.position = None
+        self._settled.clear()
+
+    def _settle(self, end: Position) -> None:
+        """Compare how far we are with how far the log is: another log, or another turn of it, is a gap."""
+        at = self._hub.position
+        if at is None:
+            self._hub.position = end
+        elif not end.continues(at):
+            self._lose(end._replace(offset=0))  # and show all that is in it
+        elif at.offset == end.offset and at.epoch != end.epoch:
+            self._lose(end)
+        self._settled.set()
+        if self._troubled:
+            self._troubled = False
+            live_events.back()
+
+    async def _pass_on(self, entry: Logged) -> None:
+        at = self._hub.position
+        if at is None or not follows(entry, at) or at.epoch != entry.position.epoch:
+            self._lose(start_of(entry))
+        try:
+            batch = Batch(entry, await self._shapes.shapes(entry.shapes))
+            live_events.published(self._hub.publish(batch))
+        except ValueError as exc:
+            live_events.failed(exc)
+            self._lose(entry.position)
+
+    def _lose(self, position: Position) -> None:
+        live_events.lost()
+        self._hub.lose("lost", position)
+
+    def _note(self, exc: GatewayError) -> None:
+        if not self._troubled:
+            live_events.away(f"{exc.message}: {exc.__cause__!r}")
+        self._troubled = True
+
+
+async def _rest(began: float) -> float:
+    """Let those who were woken send, and leave as much time to others; return when the rest began.
+
+    So fanning out takes at most half of a worker, and under load more changes go into one write.
+    """
+    await asyncio.sleep(0)
+    took = time.monotonic() - began
+    if took > BRIEF_SECS:
+        await asyncio.sleep(min(took, REST_SECS))
+    return time.monotonic()

@@ -1,0 +1,39 @@
+"""In: a database and a state. Out: everything that an admin may do with the registry, as one object. Adds no rule."""
+
+from typing import NamedTuple
+
+from gateway.contracts import Clock, NewestStored
+from gateway.removal import Removal, States
+from gateway.timescale.audit import Audit
+from gateway.timescale.credentials import StoredCredentials
+from gateway.timescale.devices import Devices
+from gateway.timescale.imports import Imports
+from gateway.timescale.metrics import DeclaredInts, Metrics
+from gateway.timescale.pool import Pool
+from gateway.timescale.removal import RemovedDevices
+
+
+class Registrar(NamedTuple):
+    """The registry, to be changed: each act is a transaction with its line of audit."""
+
+    devices: Devices
+    imports: Imports
+    removal: Removal
+    credentials: StoredCredentials
+    metrics: Metrics
+    declared_ints: DeclaredInts
+    audit: Audit
+
+
+def registrar(pool: Pool, states: States, stored: NewestStored, *, clock: Clock) -> Registrar:
+    """Return what works on this database; nothing is asked of it yet."""
+    devices = Devices(pool)
+    return Registrar(
+        devices,
+        Imports(pool),
+        Removal(devices, RemovedDevices(pool), states, stored),
+        StoredCredentials(pool, clock=clock),
+        Metrics(pool),
+        DeclaredInts(pool),
+        Audit(pool),
+    )

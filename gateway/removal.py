@@ -1,0 +1,126 @@
+"""In: a device to remove. Out: registry, credentials, readings and state without it. Never leaves an orphan for good.
+
+It is out of the registry at once and refused by every gateway within a second; its messages and its state follow in
+bounded steps. What a call does not get done `sweeping` does, also after a crash.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Protocol
+
+from gateway.contracts import Newest, NewestStored
+from gateway.errors import GatewayError, StateUnavailable
+from gateway.telemetry import registry_events
+from gateway.timescale.audit import UNNAMED, Audit
+from gateway.timescale.devices import Devices
+from gateway.timescale.removal import Due, RemovedDevices
+
+BUDGET_SECS = 5.0
+"""How long a call over HTTP removes messages before it leaves the rest to `sweeping`."""
+SWEEP_SECS = 2.0
+
+
+class States(Protocol):
+    """The newest state, of which devices are removed: `gateway.state.store.RedisState`."""
+
+    async def remove(self, devices: Sequence[str]) -> None:
+        """Forget devices that are no more. Raises StateUnavailable."""
+        ...
+
+    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
+        """Keep each device's message if it is newer than what is there. Raises StateUnavailable."""
+        ...
+
+
+class Removal:
+    """Removes devices."""
+
+    def __init__(
+        self,
+        devices: Devices,
+        removed: RemovedDevices,
+        states: States,
+        stored: NewestStored,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._devices = devices
+        self._removed = removed
+        self._states = states
+        self._stored = stored
+        self._monotonic = monotonic
+
+    async def remove(
+        self,
+        name: str,
+        *,
+        with_readings: bool,
+        if_match: Collection[str] | None = None,
+        actor: str = UNNAMED,
+        budget_secs: float = BUDGET_SECS,
+    ) -> bool:
+        """Remove a device, and return whether its readings are gone too; else they are within minutes.
+
+        Raises BadRequest, UnknownDevice, PreconditionFailed, DeviceHasReadings, SinkUnavailable, SinkFault.
+        """
+        device_id = await self._devices.unregister(name, with_readings=with_readings, if_match=if_match, actor=actor)
+        try:
+            return await self._empty(Due(device_id, name), until=self._monotonic() + budget_secs)
+        except GatewayError as exc:  # it is out of the registry: that must not sound like a failure
+            registry_events.removal_left(exc)
+            return False
+
+    async def sweep(self) -> None:
+        """Do what calls have left, and what was written while they ran. Raises Unavailable, SinkFault: sweep again."""
+        for due in await self._removed.due():
+            await self._empty(due, until=self._monotonic() + BUDGET_SECS)
+        await self._removed.forget()
+
+    async def _empty(self, due: Due, *, until: float) -> bool:
+        away = await self._forget_state(due.name)
+        while await self._removed.remove_some(due.id):
+            if self._monotonic() > until:
+                return False
+        if away is not None:
+            raise away
+        await self._removed.note_pass(due.id)
+        return True
+
+    async def _forget_state(self, name: str) -> StateUnavailable | None:
+        """Return why the state still has it: no reason to keep its readings."""
+        try:
+            await self._states.remove([name])
+            (newest,) = await self._stored.read([name])  # of a new device of this name, which must not lose its own
+            await self._states.restore([(name, message) for message in newest])
+        except StateUnavailable as exc:
+            return exc
+        return None
+
+
+@asynccontextmanager
+async def sweeping(
+    removal: Removal, audit: Audit, *, keep_days: int, every_secs: float = SWEEP_SECS
+) -> AsyncIterator[None]:
+    """Sweep, and remove lines of audit that are older, now and then every so many seconds, until the block ends."""
+    task = asyncio.create_task(
+        _sweep(removal, audit, age=timedelta(days=keep_days), every_secs=every_secs), name="registry.sweep"
+    )
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _sweep(removal: Removal, audit: Audit, *, age: timedelta, every_secs: float) -> None:
+    """Sweep for ever: one that fails is said, and is due again next time."""
+    while True:
+        for step in (removal.sweep, lambda: audit.purge(age)):
+            try:
+                await step()
+            except Exception as exc:  # noqa: BLE001 - not even a mistake of ours may end it
+                registry_events.sweep_failed(exc)
+        await asyncio.sleep(every_secs)

@@ -1,0 +1,20 @@
+"""The happenings of rate limits, one function each, as in `events`: it counts, and says what a person should know."""
+
+from gateway.telemetry import events, metrics
+
+
+def refused(limit: str, scope: str) -> None:
+    """Count and say that a request was refused; `limit` is the setting, `scope` is credential or address."""
+    metrics.rate_limited[(limit, "refused")].inc()
+    events.say("warning", "rate_limited", "Refusing requests over a limit.", limit=limit, scope=scope, apart=limit)
+
+
+def slowed(limit: str, device: str) -> None:
+    """Count and say that an MQTT message waits because its device is over its limit."""
+    metrics.rate_limited[(limit, "slowed")].inc()
+    events.say("warning", "mqtt_slowed", "MQTT messages wait: over a limit.", limit=limit, device=device, apart=limit)
+
+
+def let_go(limit: str) -> None:
+    """Count an MQTT message over a limit that could not be made to wait, or not any longer."""
+    metrics.rate_limited[(limit, "let_go")].inc()

@@ -1,0 +1,50 @@
+"""The happenings of the stream of changes, one function each, as in `events`: it counts, and says what matters."""
+
+from gateway.telemetry import events, metrics
+
+
+def streams(count: int) -> None:
+    """Set how many streams are open in this worker."""
+    metrics.live_streams.set(count)
+
+
+def published(mailboxes: int) -> None:
+    """Count the mailboxes that an event was put into."""
+    if mailboxes:
+        metrics.live_events.inc(mailboxes)
+
+
+def lagged(skipped: int) -> None:
+    """Count values that a slow reader does not see."""
+    metrics.live_skipped.inc(skipped)
+
+
+def reset(reason: str) -> None:
+    """Count a stream that begins from all newest values."""
+    metrics.live_resets[(reason,)].inc()
+
+
+def ended(reason: str) -> None:
+    """Count a stream that we ended: stalled, silent, unauthorized, draining or unavailable."""
+    metrics.live_ended[(reason,)].inc()
+
+
+def lost() -> None:
+    """Count and say that the log of changes has a gap: every stream of this worker begins anew."""
+    metrics.live_gaps.inc()
+    events.say("warning", "live_gap", "The log of changes has a gap; all streams begin anew.")
+
+
+def away(error: str) -> None:
+    """Say that the log of changes cannot be read; call it once until `back`."""
+    events.say("warning", "live_away", "The log of changes cannot be read; streams wait.", error=error)
+
+
+def back() -> None:
+    """Say that the log of changes can be read again."""
+    events.say("info", "live_back", "The log of changes can be read again.")
+
+
+def failed(exc: BaseException) -> None:
+    """Say that a stream or the reading of the log met a mistake of ours; it goes on, or its reader comes back."""
+    events.say("error", "live_failed", "Serving the stream of changes failed.", exc_info=exc)

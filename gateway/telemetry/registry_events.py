@@ -1,0 +1,17 @@
+"""What happens to the registry, beside the changes themselves: one function each. Never raises, never waits."""
+
+from gateway.errors import GatewayError
+from gateway.telemetry import events
+
+
+def removal_left(exc: GatewayError) -> None:
+    """Say that a removed device's readings or state are still there; sweeping goes on with them."""
+    sentence = "A device is removed, and its readings or its state not yet; trying again."
+    events.say("warning", "removal_left", sentence, error=exc.message)
+
+
+def sweep_failed(exc: Exception) -> None:
+    """Say that what is left of removed devices, or old lines of audit, could not be removed."""
+    unexpected = None if isinstance(exc, GatewayError) else exc
+    sentence = "Cannot sweep up after removed devices; trying again."
+    events.say("warning", "sweep_failed", sentence, error=str(exc), exc_info=unexpected)

@@ -1,0 +1,84 @@
+"""In: acts of admins. Out: one row each, in the transaction of the act; pages of them. Never a token in a row."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+
+from gateway.errors import BadRequest
+from gateway.timescale.pool import Connection, Pool
+from gateway.timescale.queries import query
+
+UNNAMED = "gateway"
+"""The actor of what nobody asked for by name."""
+ADMIN_KEY = "admin key"
+"""The actor of what was asked for with the bootstrap key of the settings."""
+MAX_PAGE = 1000
+MAX_ID = 2**63 - 1
+PURGED_AT_ONCE = 1000
+"""Rows one statement removes, so that none holds its locks for long."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One act."""
+
+    id: int
+    at: datetime
+    actor: str
+    """`key 12 "label"`, `admin key`, `cli NAME`."""
+    action: str
+    """Such as `device.create`."""
+    target: str
+    detail: dict[str, object]
+
+
+class Audit:
+    """Who did what. All methods raise SinkUnavailable and SinkFault."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def page(
+        self,
+        *,
+        since: datetime | None = None,
+        actor: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Entry]:
+        """Return acts, newest first; the next page lies before the last one's id. Raises BadRequest."""
+        if not 1 <= limit <= MAX_PAGE + 1:
+            raise BadRequest(f"limit is {limit}; it must lie between 1 and {MAX_PAGE}", parameter="limit")
+        if actor is not None and not actor.isprintable():
+            raise BadRequest("actor= holds characters that no name has", parameter="actor")
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(query("list_audit"), since, actor, before, limit)
+        return [
+            Entry(row["id"], row["at"], row["actor"], row["action"], row["target"], msgspec.json.decode(row["detail"]))
+            for row in rows
+        ]
+
+    async def actor(self, digest: bytes) -> str:
+        """Return what the holder of the token with this SHA-256 is called here."""
+        async with self._pool.connection() as connection:
+            row = await connection.fetchrow(query("name_of_key"), digest)
+        if row is None:
+            return ADMIN_KEY
+        return f'key {row["id"]} "{row["label"]}"'
+
+    async def note(self, actor: str, action: str, target: str, *, detail: Mapping[str, object]) -> None:
+        """Note an act that is no transaction of this database, such as a replay."""
+        async with self._pool.connection() as connection:
+            await note(connection, actor, action, target=target, **detail)
+
+    async def purge(self, age: timedelta) -> None:
+        """Remove what is older."""
+        async with self._pool.connection() as connection:
+            while await connection.fetchval(query("purge_audit"), age, PURGED_AT_ONCE):
+                pass
+
+
+async def note(connection: Connection, actor: str, action: str, *, target: str, **detail: object) -> None:
+    """Note an act in the transaction that is open on this connection."""
+    encoded = msgspec.json.encode(detail).decode()
+    await connection.execute(query("insert_audit"), actor, action, target, encoded)

@@ -1,0 +1,140 @@
+"""Series and a cut in, what each bucket says out. The database computes; nothing is read message by message.
+
+Bools count as 0 and 1. Sums and extremes of ints are exact; a sum may be larger than any int8.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from gateway.cuts import Cut
+from gateway.history import Column, Fill, Series, SeriesName, Wish, to_datetime
+from gateway.model import Kind, Value
+from gateway.timescale.history.sources import Place
+from gateway.timescale.pool import Connection
+from gateway.timescale.queries import query
+
+Places = Mapping[SeriesName, Sequence[Place]]
+PERCENTILES = {"p50": 0, "p95": 1}
+Percentiles = dict[tuple[int, int], Sequence[float]]
+"""By number of the series and start of the bucket."""
+_COLUMNS = ((Kind.DOUBLE, Kind.BOOL), (Kind.INT,), (Kind.TEXT,))
+"""Kinds that lie in the same column."""
+
+
+async def read_buckets(
+    connection: Connection,
+    places: Places,
+    cut: Cut,
+    *,
+    wish: Wish,
+    timescale: bool,
+) -> list[Series]:
+    """Return the series that have readings in the span, ordered by name. Raises DATABASE_ERRORS."""
+    found: list[Series] = []
+    async with connection.transaction(isolation="repeatable_read", readonly=True):  # all statements see the same
+        for column in _COLUMNS:
+            names = [name for name in places if name.kind in column]
+            if names:
+                found += await _read(connection, places, names, cut=cut, wish=wish, timescale=timescale)
+    return sorted(found, key=lambda series: series.name)
+
+
+async def _read(
+    connection: Connection,
+    places: Places,
+    names: Sequence[SeriesName],
+    *,
+    cut: Cut,
+    wish: Wish,
+    timescale: bool,
+) -> list[Series]:
+    """Read series that lie in the same column."""
+    kind = names[0].kind
+    arguments = [*to_arguments(places, names), *to_span(cut), *to_bucket(cut)]
+    ends = not {"first", "last"}.isdisjoint(wish.functions)
+    rows = await connection.fetch(with_bucket(_statement(kind), cut, timescale=timescale), *arguments, ends)
+    percentiles: Percentiles = {}
+    if not PERCENTILES.keys().isdisjoint(wish.functions):
+        block = query("history_percentiles_ints") if kind is Kind.INT else query("history_percentiles_values")
+        for row in await connection.fetch(with_bucket(block, cut, timescale=timescale), *arguments):
+            percentiles[row["series"], row["start_us"]] = row["percentiles"]
+    ordered = sorted(rows, key=lambda row: (row["series"], row["start_us"]))
+    return [_to_series(names[at], part, percentiles, cut=cut, wish=wish) for at, part in by_series(ordered)]
+
+
+def _statement(kind: Kind) -> str:
+    if kind is Kind.TEXT:
+        return query("history_buckets_texts")
+    return query("history_buckets_ints") if kind is Kind.INT else query("history_buckets_values")
+
+
+def with_bucket(statement: str, cut: Cut, *, timescale: bool) -> str:
+    """Put the expression for the start of a bucket into a statement."""
+    if cut.days is not None:
+        return statement.replace("{bucket}", query("bucket_days"))
+    return statement.replace("{bucket}", query("bucket_timescaledb") if timescale else query("bucket_postgresql"))
+
+
+def to_arguments(places: Places, names: Sequence[SeriesName]) -> list[object]:
+    """Return the first five arguments: series by number, device, shape, position, older shapes."""
+    rows = [(number, *place) for number, name in enumerate(names) for place in places[name]]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def to_span(cut: Cut) -> tuple[object, object]:
+    """Return the arguments for the span."""
+    return to_datetime(cut.span.start_us), to_datetime(cut.span.end_us)
+
+
+def to_bucket(cut: Cut) -> tuple[object, object]:
+    """Return the arguments of the expression that `with_bucket` chooses."""
+    if cut.days is not None:
+        return [to_datetime(start) for start in cut.days], to_datetime(cut.days[0])
+    return timedelta(microseconds=cut.every_us), to_datetime(cut.origin_us)
+
+
+def by_series(rows: Sequence[Any]) -> list[tuple[int, list[Any]]]:
+    """Group rows by their number of a series."""
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row["series"], []).append(row)
+    return list(found.items())
+
+
+def _to_series(name: SeriesName, rows: Sequence[Any], percentiles: Percentiles, *, cut: Cut, wish: Wish) -> Series:
+    starts = [row["start_us"] for row in rows]
+    columns: dict[str, Column] = {}
+    for function in wish.functions:
+        read = _reader(name.kind, function, percentiles)
+        columns[function] = [read(row) for row in rows]
+    if wish.fill == "none":
+        return Series(name, starts, columns)
+    every = cut.starts()
+    filled = {function: _filled(function, column, starts, every, wish.fill) for function, column in columns.items()}
+    return Series(name, every, filled)
+
+
+def _reader(kind: Kind, function: str, percentiles: Percentiles) -> Callable[[Any], Value | None]:
+    if function in PERCENTILES:
+        return lambda row: float(percentiles[row["series"], row["start_us"]][PERCENTILES[function]])
+    if kind is Kind.BOOL and function in ("first", "last"):
+        return lambda row: bool(row[function])
+    if kind is Kind.INT and function == "sum":
+        return lambda row: int(row["sum"])
+    return lambda row: row[function]
+
+
+def _filled(function: str, column: Column, starts: Sequence[int], every: Sequence[int], fill: Fill) -> Column:
+    """Give every bucket a value: an empty one counts 0 readings, and says null or what the one before it said."""
+    known = dict(zip(starts, column, strict=True))
+    if function == "count":
+        return [known.get(start, 0) for start in every]
+    if fill == "null":
+        return [known.get(start) for start in every]
+    found: list[Value | None] = []
+    before: Value | None = None
+    for start in every:
+        before = known.get(start, before)
+        found.append(before)
+    return found

@@ -1,0 +1,166 @@
+"""Series and a number of points in, charts out: numbers thinned, bools and texts as their changes. Reads a bounded lot.
+
+Up to MAX_VALUES values are read one by one and thinned. Of more, the database first keeps the first, last, lowest and
+highest point of each of MAX_CUTS slices of the span, so that peaks survive, and those are thinned.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.cuts import Cut
+from gateway.history import MAX_CHANGES, Series, SeriesName, Span, to_datetime
+from gateway.model import Kind, Metric
+from gateway.timescale.history.blocks import Block, read_blocks
+from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, to_span, with_bucket
+from gateway.timescale.history.sources import Pair, Place, Sources
+from gateway.timescale.history.thinning import thin
+from gateway.timescale.pool import Connection
+from gateway.timescale.queries import query
+
+MAX_VALUES = 2_000_000
+"""Values read one by one for one call, about 30 bytes each while they are looked at."""
+BLOCK_VALUES = 500_000
+"""Values of one statement."""
+MAX_CUTS = 4_000
+"""Slices of a span that is too long to be read one by one."""
+NUMBERS = (Kind.DOUBLE, Kind.INT)
+
+
+class Points(NamedTuple):
+    """A series of numbers before it is thinned; times ascend."""
+
+    times: NDArray[np.int64]
+    values: NDArray[Any]
+
+
+class Asked(NamedTuple):
+    """What a chart is to show."""
+
+    span: Span
+    points: int
+    timescale: bool
+
+
+async def read_chart(connection: Connection, sources: Sources, asked: Asked) -> list[Series]:
+    """Return the series that have readings in the span, ordered by name. Raises DATABASE_ERRORS."""
+    places = sources.series()
+    numbers = [name for name in places if name.kind in NUMBERS]
+    points = await _read_all(connection, sources, asked) if numbers else {}
+    if points is None:
+        points = await _read_extremes(connection, places, asked)
+    found = await asyncio.to_thread(_thin_all, points, asked.points)
+    for name in places:
+        if name.kind not in NUMBERS:
+            found += await _changes(connection, name, places[name], asked)
+    return sorted(found, key=lambda series: series.name)
+
+
+def _thin_all(points: Mapping[SeriesName, Points], most: int) -> list[Series]:
+    """Thin each series; up to a tenth of a second of work, so it runs beside the event loop."""
+    found = []
+    for name, (times, values) in points.items():
+        kept = thin(times, values.astype(np.float64), most)
+        found.append(Series(name, times[kept].tolist(), {"value": values[kept].tolist()}))
+    return found
+
+
+async def _read_all(connection: Connection, sources: Sources, asked: Asked) -> dict[SeriesName, Points] | None:
+    """Read every message, or return None as soon as there are clearly too many."""
+    spans = [(numeric, asked.span) for pair in sources.pairs if (numeric := _numbers_of(pair)).wanted]
+    read: list[Block] = []
+    seen = 0
+    while spans:
+        rows = max(2, BLOCK_VALUES // sum(pair.width for pair, _ in spans))
+        blocks = await read_blocks(connection, spans, rows=rows)
+        read += blocks
+        seen += sum(block.doubles.size + block.ints.size for block in blocks)
+        full = [block for block in blocks if len(block.times) == rows]
+        if seen + sum(_to_come(block, asked.span) for block in full) > MAX_VALUES:
+            return None
+        spans = [(block.pair, asked.span._replace(start_us=int(block.times[-1]) + 1)) for block in full]
+    return _by_name(read)
+
+
+def _numbers_of(pair: Pair) -> Pair:
+    """Return the pair without its bools and texts: those are charted by their changes."""
+    doubles = [position for position in pair.doubles if pair.shape.doubles[position].kind is Kind.DOUBLE]
+    return pair._replace(doubles=doubles, texts=[])
+
+
+def _to_come(block: Block, span: Span) -> float:
+    """Guess how many values follow, from how far the block came."""
+    covered = int(block.times[-1] - block.times[0])
+    return (block.doubles.size + block.ints.size) * (span.end_us - int(block.times[-1])) / max(1, covered)
+
+
+def _by_name(blocks: Sequence[Block]) -> dict[SeriesName, Points]:
+    """Take the series out of the blocks, those of the oldest shape first."""
+    parts: dict[SeriesName, list[Points]] = {}
+    for block in sorted((block for block in blocks if len(block.times)), key=lambda block: block.pair.shape_id):
+        shape, device = block.pair.shape, block.pair.device
+        columns: list[tuple[Metric, NDArray[Any]]] = []
+        columns += [(shape.doubles[at], block.doubles[:, n]) for n, at in enumerate(block.pair.doubles)]
+        columns += [(shape.ints[at], block.ints[:, n]) for n, at in enumerate(block.pair.ints)]
+        for metric, values in columns:
+            name = SeriesName(device, metric.name, metric.kind)
+            parts.setdefault(name, []).append(Points(block.times, values))
+    return {name: _joined(found) for name, found in parts.items()}
+
+
+def _joined(parts: Sequence[Points]) -> Points:
+    """Join parts of one series; of the same time the first part wins."""
+    times = np.concatenate([part.times for part in parts])
+    values = np.concatenate([part.values for part in parts])
+    if bool((np.diff(times) > 0).all()):
+        return Points(times, values)
+    times, kept = np.unique(times, return_index=True)
+    return Points(times, values[kept])
+
+
+async def _read_extremes(
+    connection: Connection, places: Mapping[SeriesName, Sequence[Place]], asked: Asked
+) -> dict[SeriesName, Points]:
+    span = asked.span
+    every_us = -(-(span.end_us - span.start_us) // MAX_CUTS)
+    cut = Cut(span, every_us, span.start_us, None)
+    found: dict[SeriesName, Points] = {}
+    for kind in NUMBERS:
+        names = [name for name in places if name.kind is kind]
+        if names:
+            block = query("history_extremes_values") if kind is Kind.DOUBLE else query("history_extremes_ints")
+            arguments = [*to_arguments(places, names), *to_span(cut), *to_bucket(cut)]
+            rows = await connection.fetch(with_bucket(block, cut, timescale=asked.timescale), *arguments)
+            found |= {names[number]: _extremes(part, kind) for number, part in by_series(rows)}
+    return found
+
+
+def _extremes(rows: Sequence[Any], kind: Kind) -> Points:
+    """Turn first, last, lowest and highest of each slice into points, each time once."""
+    pairs = [tuple(row[end]) for row in rows for end in ("first", "last")]
+    pairs += [tuple(reversed(row[end])) for row in rows for end in ("lowest", "highest")]
+    times, kept = np.unique(np.array([int(time_us) for time_us, _ in pairs], np.int64), return_index=True)
+    values = np.array([value for _, value in pairs], np.float64 if kind is Kind.DOUBLE else np.int64)
+    return Points(times, values[kept])
+
+
+async def _changes(connection: Connection, name: SeriesName, places: Sequence[Place], asked: Asked) -> list[Series]:
+    """Return one series, or none if there is nothing in the span."""
+    statement = query("history_changes_texts") if name.kind is Kind.TEXT else query("history_changes_bools")
+    rows = await connection.fetch(
+        statement,
+        places[0].device_id,
+        [place.shape_id for place in places],
+        [place.position for place in places],
+        [place.older for place in places],
+        to_datetime(asked.span.start_us),
+        to_datetime(asked.span.end_us),
+        MAX_CHANGES + 1,
+    )
+    kept = rows[:MAX_CHANGES][::-1]
+    values = [row["v"] if name.kind is Kind.TEXT else bool(row["v"]) for row in kept]
+    series = Series(name, [row["time_us"] for row in kept], {"value": values}, len(rows) > MAX_CHANGES)
+    return [series] if kept else []

@@ -1,0 +1,170 @@
+"""Questions about stored readings in, rows, buckets and charts out. In time order and bounded; never writes.
+
+Rows are read in keyset pages (by time, device and shape), each in its own short statement: an export of any length
+holds no snapshot that keeps vacuum from working, and no connection while its reader is slow. What arrives behind the
+position while it runs is not seen; nothing is told twice, and nothing is left out that was there.
+"""
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from gateway.contracts import ShapeBook
+from gateway.cuts import Cut, suggest_every
+from gateway.errors import BadRequest, TooManyBuckets, UnknownDevice
+from gateway.history import TEXT_FUNCTIONS, Answer, Order, Row, RowPage, SeriesName, Span, Wish
+from gateway.model import Kind
+from gateway.settings import History
+from gateway.timescale.history.blocks import read_blocks
+from gateway.timescale.history.buckets import read_buckets
+from gateway.timescale.history.charts import Asked, read_chart
+from gateway.timescale.history.lending import Lending
+from gateway.timescale.history.merging import Chunk, Merger
+from gateway.timescale.history.sources import Place, Sources, find_sources
+from gateway.timescale.migrations import ground
+from gateway.timescale.pool import Connection, Pool
+
+BLOCK_VALUES = 100_000
+"""Numbers read at once, over all pairs; 8 bytes each, and more as objects, of which few exist at a time."""
+BLOCK_ROWS = 2_000
+"""Messages of one pair read at once."""
+MAX_CELLS = 500_000
+"""Values of one answer of buckets or charts: series × times × functions."""
+
+
+class _Series(NamedTuple):
+    """The series that can be answered, and those that cannot."""
+
+    places: Mapping[SeriesName, Sequence[Place]]
+    left_out: list[SeriesName]
+
+
+class TimescaleHistory:
+    """Reads what is stored. All methods raise what `Lending.connection` raises."""
+
+    def __init__(self, pool: Pool, shapes: ShapeBook, settings: History) -> None:
+        self._lending = Lending(pool, settings)
+        self._shapes = shapes
+        self._timescale: bool | None = None
+
+    async def page(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int
+    ) -> RowPage:
+        """Return the first `limit` rows. Raises UnknownDevice."""
+        found = Chunk([], [])
+        async with aclosing(self._chunks(devices, metrics, order, rows=limit + 1)) as chunks:
+            async for chunk in chunks:
+                found.rows.extend(chunk.rows)
+                found.pairs.extend(chunk.pairs)
+                if len(found.rows) > limit:
+                    break
+        if len(found.rows) <= limit:
+            return RowPage(found.rows, None)
+        shown = Chunk(found.rows[:limit], found.pairs[:limit])
+        return RowPage(shown.rows, shown.position(order.after))
+
+    async def stream(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order
+    ) -> AsyncGenerator[list[Row], None]:
+        """Yield all rows, a few at a time: a list may be empty. Raises UnknownDevice before the first."""
+        async with aclosing(self._chunks(devices, metrics, order, rows=BLOCK_ROWS)) as chunks:
+            async for chunk in chunks:
+                yield chunk.rows
+
+    async def buckets(self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: Wish) -> Answer:
+        """Return series cut into buckets.
+
+        Raises UnknownDevice, TooManyBuckets, and BadRequest for functions that a named metric does not have.
+        """
+        async with self._lending.connection() as connection:
+            sources = await self._sources(connection, devices, metrics)
+            series = _answerable(sources, metrics, wish)
+            _check_cells(len(series.places) * len(wish.functions), cut)
+            timescale = await self._is_timescale(connection)
+            found = await read_buckets(connection, series.places, cut, wish=wish, timescale=timescale)
+        return Answer(found, series.left_out)
+
+    async def chart(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
+    ) -> Answer:
+        """Return series thinned to at most so many points each. Raises UnknownDevice, BadRequest: too many series."""
+        async with self._lending.connection() as connection:
+            sources = await self._sources(connection, devices, metrics)
+            count = len(sources.series())
+            if count * points > MAX_CELLS:
+                raise BadRequest(
+                    f"{count} series of {points} points are more than {MAX_CELLS} values; name fewer metrics or"
+                    " devices, or ask for fewer points",
+                    parameter="points",
+                )
+            asked = Asked(span, points, await self._is_timescale(connection))
+            return Answer(await read_chart(connection, sources, asked), [])
+
+    async def _chunks(
+        self, devices: Sequence[str], metrics: Collection[str] | None, order: Order, *, rows: int
+    ) -> AsyncGenerator[Chunk, None]:
+        async with self._lending.connection() as connection:
+            sources = await self._sources(connection, devices, metrics)
+            merger = Merger(sources.pairs, order)
+            await _feed(connection, merger, order, rows=rows)
+        while True:
+            while merger.hungry:
+                async with self._lending.connection(patient=True) as connection:
+                    await _feed(connection, merger, order, rows=rows)
+            if merger.is_empty:
+                return
+            for chunk in merger.chunks():
+                yield chunk
+
+    async def _sources(
+        self, connection: Connection, devices: Sequence[str], metrics: Collection[str] | None
+    ) -> Sources:
+        sources = await find_sources(connection, self._shapes, devices, metrics=metrics)
+        if sources.unknown:
+            name = sources.unknown[0]
+            raise UnknownDevice(f"device {name!r} is not known here; register it, or let it send readings", device=name)
+        return sources
+
+    async def _is_timescale(self, connection: Connection) -> bool:
+        if self._timescale is None:
+            self._timescale = (await ground(connection)).kind != "postgresql"
+        return self._timescale
+
+
+async def _feed(connection: Connection, merger: Merger, order: Order, *, rows: int) -> None:
+    hungry = merger.hungry
+    if hungry:
+        width = sum(pair.width for pair, _ in hungry)
+        rows = max(2, min(rows, BLOCK_ROWS, BLOCK_VALUES // width))
+        merger.feed(await read_blocks(connection, hungry, rows=rows, descending=order.descending), rows=rows)
+
+
+def _answerable(sources: Sources, metrics: Collection[str] | None, wish: Wish) -> _Series:
+    """Leave out texts if asked for what texts cannot say. Raises BadRequest for a named metric of no other kind."""
+    places = sources.series()
+    wrong = [function for function in wish.functions if function not in TEXT_FUNCTIONS]
+    left_out = [name for name in places if wrong and name.kind is Kind.TEXT]
+    kept = {name: places[name] for name in places if name not in left_out}
+    numeric = {name.metric for name in kept}
+    for name in left_out:
+        if metrics is not None and name.metric not in numeric:
+            raise BadRequest(
+                f"metric {name.metric!r} of device {name.device!r} is of kind text, which has no {', '.join(wrong)};"
+                f" ask for {', '.join(TEXT_FUNCTIONS)}, or name other metrics",
+                parameter="fn",
+                metric=name.metric,
+                kind=name.kind.value,
+            )
+    return _Series(kept, left_out)
+
+
+def _check_cells(columns: int, cut: Cut) -> None:
+    """Raise TooManyBuckets if the answer would hold more than MAX_CELLS values."""
+    count = columns * cut.size
+    if count > MAX_CELLS:
+        raise TooManyBuckets(
+            f"{cut.size} buckets of {columns} columns are more than {MAX_CELLS} values; ask for larger buckets, or"
+            " name fewer metrics, devices or functions",
+            suggested_every=suggest_every(cut.span, MAX_CELLS // columns),
+            limit=MAX_CELLS,
+        )

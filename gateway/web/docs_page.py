@@ -1,0 +1,91 @@
+"""The OpenAPI document and the page that shows it out, to everybody: they hold no data. Loads nothing from elsewhere.
+
+The page is Swagger UI as the package `offapi` ships it. It is found and never imported: that would fill templates that
+nobody needs.
+"""
+
+import asyncio
+import gzip
+from functools import cache
+from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
+
+from sanic import HTTPResponse, Request
+
+from gateway.errors import NotFound
+from gateway.web.assets import MEDIA, Asset
+from gateway.web.context import context_of
+from gateway.web.latest import matches
+from gateway.web.parameters import shown
+from gateway.web.replies import JSON, reply
+from gateway.web.security import content_policy, page_headers
+
+OURS = Path(__file__).resolve().parent / "openapi" / "page"
+SHIPPED = "offapi"
+FILES = {
+    "page.css": (None, "page.css"),
+    "start.js": (None, "start.js"),
+    "swagger-ui.css": (SHIPPED, "swagger_style.css"),
+    "swagger-ui.js": (SHIPPED, "swagger_bundle.js"),
+}
+"""What /docs/… serves → (the package that ships it, its name there)."""
+CACHING = {"cache-control": "no-cache", "vary": "accept-encoding"}
+HEADERS = page_headers(content_policy(trusted_types=False)) | CACHING
+"""Swagger UI makes HTML from the Markdown of descriptions, hence no trusted types."""
+NOT_MODIFIED = 304
+
+
+async def get_document(request: Request) -> HTTPResponse:
+    """Answer with the OpenAPI document."""
+    return _answer(request, request.app.ctx.openapi, CACHING)
+
+
+async def get_docs(request: Request) -> HTTPResponse:
+    """Answer with the page."""
+    return _answer(request, load(None, "index.html"), HEADERS)
+
+
+async def get_docs_asset(request: Request, file: str) -> HTTPResponse:
+    """Answer with a script or a style of the page."""
+    if file not in FILES:
+        raise NotFound(f"there is no file {shown(file)}; the page is at /docs")
+    asset = await asyncio.to_thread(load, *FILES[file])  # compressing 1.5 MB once would hold up everybody for 50 ms
+    return _answer(request, asset, HEADERS)
+
+
+def to_asset(plain: bytes, media: str) -> Asset:
+    """Return bytes with their packed form and their ETag."""
+    return Asset(plain, gzip.compress(plain, mtime=0), media, blake2b(plain, digest_size=9).hexdigest())
+
+
+@cache
+def load(package: str | None, name: str) -> Asset:
+    """Return a file of ours, or one that a package ships."""
+    folder = OURS if package is None else _folder(package)
+    path = folder / name
+    return to_asset(path.read_bytes(), MEDIA[path.suffix])
+
+
+def document_asset(document: bytes) -> Asset:
+    """Return the document as /openapi.json serves it."""
+    return to_asset(document, JSON)
+
+
+def _folder(package: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise NotFound(f"the package {package} is not installed; the document itself is at /openapi.json")
+    return Path(spec.origin).parent
+
+
+def _answer(request: Request, asset: Asset, headers: dict[str, str]) -> HTTPResponse:
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    etag = asset.tag(packed=packed)
+    headers = {**headers, "etag": etag}
+    if matches(request.headers.getall("if-none-match", ()), etag):
+        return reply(request, context_of(request), b"", status=NOT_MODIFIED, headers=headers)
+    if packed:
+        headers["content-encoding"] = "gzip"
+    body = asset.packed if packed else asset.plain
+    return reply(request, context_of(request), body, content_type=asset.media, headers=headers)

@@ -1,0 +1,66 @@
+"""The whole gateway at a glance out, for readers and admins: rates, health, books and devices. Changes nothing.
+
+Whichever worker is asked, the numbers are those of all; only `parts` are its own, as on /readyz.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from sanic import HTTPResponse, Request
+
+from gateway.errors import Forbidden
+from gateway.model import Principal, Role
+from gateway.telemetry import ledger_events
+from gateway.telemetry.history import Waiting
+from gateway.web.context import Context, context_of
+from gateway.web.guards import identify
+from gateway.web.latest import to_rfc3339
+from gateway.web.ops import account
+from gateway.web.questions import Question
+from gateway.web.replies import reply
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+async def get_fleet(request: Request) -> HTTPResponse:
+    """Answer with rates now and over the last 15 minutes, the health of the parts, the books, and counts of devices."""
+    context = context_of(request)
+    principal = await identify(request, context)
+    require_overview(principal)
+    Question(request).finish()
+    view = await context.glance.take(partial(_look, context))
+    body = _encode({**view, "role": principal.role})
+    return reply(request, context, body, headers={"cache-control": "no-store"})
+
+
+def require_overview(principal: Principal) -> None:
+    """Raise Forbidden unless the numbers of the whole gateway may be seen."""
+    if principal.role not in (Role.READER, Role.ADMIN):
+        raise Forbidden(f"a key with the role {principal.role} may not see the fleet; use a reader or an admin key")
+
+
+async def _look(context: Context) -> dict[str, Any]:
+    health, devices = await asyncio.gather(account(context), context.census.count())
+    newest = context.history.newest
+    return {
+        "now": to_rfc3339(context.clock.now_us()),
+        "ready": health.ready and not context.draining,
+        "parts": {**health.parts, **_mqtt(context, health.parts.get("mqtt", {}))},
+        "rates": context.history.now(),
+        "history": context.history.series(),
+        "waiting": newest.waiting if newest else Waiting(),
+        "ledger": ledger_events.read(),
+        "devices": devices,
+    }
+
+
+def _mqtt(context: Context, part: Mapping[str, object]) -> dict[str, object]:
+    """Say how MQTT is for the whole gateway: only the first worker consumes it, and another one may be asked."""
+    newest = context.history.newest
+    if part.get("consumes", True) or not context.mqtt or newest is None:
+        return {}
+    connected = newest.mqtt_connections > 0
+    return {"mqtt": {"ok": connected, "consumes": True, "connected": connected, "error": None}}

@@ -1,0 +1,103 @@
+// The fleet's numbers in, the first view out: rates with their last 15 minutes, health in words, and the books.
+
+import { el, setShown, setText } from "./dom.js";
+import { compact, count, milliseconds, plural, rate } from "./format.js";
+import { health } from "./health.js";
+import { books } from "./books.js";
+import { spark } from "./spark.js";
+
+const WINDOW_MS = 15 * 60 * 1000;
+
+const CARDS = [
+  {
+    name: "Readings",
+    unit: "/s",
+    field: "readings_per_s",
+    format: rate,
+    wide: true,
+    note: (view) => `${rate(view.rates.messages_per_s)} messages/s`,
+  },
+  { name: "Requests", unit: "/s", field: "requests_per_s", format: rate },
+  {
+    name: "Time to commit, p99",
+    unit: "ms",
+    field: "p99_ms",
+    format: milliseconds,
+    note: (view) => `p50 ${milliseconds(view.rates.p50_ms)}`,
+  },
+  { name: "Refused", unit: "/s", field: "refused_per_s", format: rate },
+];
+
+export function showOverview(content, { fleet, signal }) {
+  const cards = CARDS.map(card);
+  const devices = deviceCard();
+  const parts = health();
+  const ledger = books();
+  content.append(
+    el("h1", {}, "Overview"),
+    el("p", { class: "muted lead" }, "The whole gateway now; the lines show its last 15 minutes."),
+    el("section", { class: "cards", "aria-label": "Rates now" }, ...cards.map((one) => one.node), devices.node),
+    el("div", { class: "columns" }, parts.node, ledger.node),
+  );
+  fleet.watch((view) => {
+    for (const part of [...cards, devices, parts, ledger]) part.update(view);
+  }, signal);
+}
+
+function card({ name, unit, field, format, wide, note }) {
+  const number = el("span", { class: "number" });
+  const beside = el("p", { class: "note" });
+  const line = spark();
+  const node = el(
+    "article",
+    { class: wide ? "card stat wide" : "card stat" },
+    el("h2", {}, name),
+    el("p", { class: "figure" }, number, el("span", { class: "unit" }, unit)),
+    line.node,
+    beside,
+  );
+  return {
+    node,
+    update(view) {
+      const { ts } = view.history;
+      const values = view.history[field];
+      const end = ts.at(-1) ?? Date.parse(view.now);
+      setText(number, format(view.rates[field]));
+      setText(beside, [peak(values, format), note?.(view)].filter(Boolean).join(" · "));
+      line.draw(ts, values, [end - WINDOW_MS, end]);
+    },
+  };
+}
+
+function peak(values, format) {
+  const high = values.reduce((most, value) => Math.max(most, value ?? -1), -1);
+  return high < 0 ? "measuring…" : `peak ${high < 10_000 ? format(high) : compact(high)}`;
+}
+
+function deviceCard() {
+  const number = el("span", { class: "number" });
+  const note = el("p", { class: "note" });
+  const node = el(
+    "article",
+    { class: "card stat" },
+    el("h2", {}, "Devices"),
+    el("p", { class: "figure" }, number),
+    el("p", { class: "go" }, el("a", { href: "#/devices" }, "Look at devices")),
+    note,
+  );
+  return {
+    node,
+    update({ devices }) {
+      setShown(note, true);
+      setText(number, count(devices?.total));
+      if (devices === null) setText(note, "not counted yet");
+      else
+        setText(
+          note,
+          devices.total === devices.enabled
+            ? "all may send"
+            : plural(devices.total - devices.enabled, "is disabled", "are disabled"),
+        );
+    },
+  };
+}

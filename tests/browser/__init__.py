@@ -1,0 +1,1 @@
+"""A real browser for tests: Debian's Chromium, headless, driven over its DevTools protocol."""

@@ -1,0 +1,36 @@
+"""In: the servers of the session. Out: a whole gateway for each file of tests that asks for it, empty for each test."""
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from gateway.local.valkey import ValkeyServer
+from tests.ground.databases import Database, Databases
+from tests.integration.whole_gateway import Whole, empty, settings_of, whole
+
+
+class Shared(NamedTuple):
+    """A gateway and its database."""
+
+    database: Database
+    gateway: Whole
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(
+    plain_databases: Databases, valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shared]:
+    """A whole gateway on plain PostgreSQL; tests that use it run in the loop of their module."""
+    async with plain_databases.migrated() as database:
+        settings = settings_of(database.url, valkey_server.url(), tmp_path_factory.mktemp("spool"))
+        async with whole(settings) as gateway:
+            yield Shared(database, gateway)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def registry(shared: Shared) -> Whole:
+    """A whole gateway whose registry is empty."""
+    await empty(shared.database.url)
+    return shared.gateway

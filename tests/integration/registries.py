@@ -1,0 +1,33 @@
+"""Registries for tests of the HTTP door: one that must not be asked, and one on a real database."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from gateway.listing import Listing
+from gateway.registrar import Registrar, registrar
+from gateway.state.read import Times
+from gateway.testing.clock import ManualClock
+from gateway.testing.latest import MemoryNewest
+from gateway.testing.sink import MemorySink
+from gateway.testing.state import MemoryState
+from gateway.timescale.pool import Pool
+
+
+class Silence:
+    """Nobody was ever heard of."""
+
+    async def times(self, reported: Mapping[str, bool]) -> Times:
+        return Times(dict.fromkeys(reported), "redis")
+
+
+def registrar_on(pool: Pool) -> Registrar:
+    """The registry of this database, beside a state in memory."""
+    return registrar(pool, MemoryState(), MemoryNewest(MemorySink()), clock=ManualClock())
+
+
+NO_REGISTRAR = registrar_on(Pool(cast("Any", None), acquire_timeout=1))
+"""A registry that must not be asked: tests of it bring a real one."""
+NO_LISTING = Listing(
+    NO_REGISTRAR.devices, Silence(), clock=ManualClock(), monotonic=time.monotonic, offline_after_secs=900
+)

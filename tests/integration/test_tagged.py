@@ -1,0 +1,38 @@
+"""Which devices carry which tags, from both kinds of database."""
+
+import asyncpg
+
+from gateway.changes import Tag
+from gateway.timescale.pool import open_pool
+from gateway.timescale.tagged import TaggedDevices
+from tests.ground.databases import Database
+
+CASES: list[tuple[list[Tag], list[str]]] = [
+    ([], ["a", "b", "c"]),
+    ([("site", "north")], ["a", "b"]),
+    ([("site", None)], ["a", "b", "c"]),
+    ([("site", "north"), ("floor", None)], ["b"]),
+    ([("site", "north"), ("site", None)], ["a", "b"]),
+    ([("site", "north"), ("site", "south")], []),
+    ([("floor", "2"), ("site", "south")], []),
+    ([("", None)], []),
+    ([("site", "%")], []),
+    ([('"', "\\")], ["c"]),
+]
+
+
+async def test_devices_by_tags(database: Database) -> None:
+    connection = await asyncpg.connect(database.url)
+    try:
+        await connection.execute(
+            """insert into devices (name, tags) values
+               ('a', '{"site": "north"}'), ('b', '{"site": "north", "floor": "2"}'),
+               ('c', '{"site": "south", "\\"": "\\\\"}')"""
+        )
+    finally:
+        await connection.close()
+    async with open_pool(database.url, name="test", size=1, connect_timeout=10, command_timeout=10) as pool:
+        tagged = TaggedDevices(pool)
+        for tags, names in CASES:
+            assert await tagged.tagged(tags, limit=10) == names, tags
+        assert await tagged.tagged([], limit=2) == ["a", "b"]

@@ -1,0 +1,153 @@
+"""Streams of history over a real server: broken off if they fail, ended with their reader, held back by a slow one."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from gateway.errors import SinkUnavailable
+from gateway.history import Order, Row
+from gateway.settings import History
+from gateway.telemetry import metrics
+from gateway.web.exports import Exports
+from tests.integration.web_server import NOW_US, Door, serving
+
+PATH = "/v1/devices/d1/readings"
+NDJSON = {"Accept": "application/x-ndjson"}
+DEADLINE = 10.0
+Source = Callable[[], AsyncGenerator[list[Row], None]]
+
+
+def rows(count: int) -> list[Row]:
+    return [Row("d1", NOW_US + i, {"s": "x" * 1000}) for i in range(count)]
+
+
+class Scripted:
+    """History that streams what a test says, and nothing else."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.lists = 0
+        self.closed = asyncio.Event()
+
+    async def stream(self, *_: object, order: Order) -> AsyncGenerator[list[Row], None]:
+        assert order.span.start_us < order.span.end_us
+        try:
+            async for some in self._source():
+                self.lists += 1
+                yield some
+        finally:
+            self.closed.set()
+
+
+async def endless() -> AsyncGenerator[list[Row], None]:
+    while True:
+        yield rows(100)
+
+
+def counted(outcome: str) -> float:
+    value: float = metrics.history_streams[(outcome,)]._value.get()
+    return value
+
+
+@pytest_asyncio.fixture(name="door")
+async def running() -> AsyncIterator[Door]:
+    async with serving() as door:
+        yield door
+
+
+def script(door: Door, source: Source) -> Scripted:
+    scripted = Scripted(source)
+    door.context.stored = scripted  # type: ignore[assignment]
+    return scripted
+
+
+@pytest.mark.parametrize("error", [SinkUnavailable(), ValueError("a mistake of ours")])
+async def test_a_stream_that_fails_does_not_look_complete(door: Door, error: Exception) -> None:
+    async def failing() -> AsyncGenerator[list[Row], None]:
+        yield rows(1)
+        raise error
+
+    script(door, failing)
+    before = counted("broken_off")
+    with pytest.raises(httpx.TransportError):
+        await door.client.get(PATH, headers=NDJSON)
+    assert counted("broken_off") == before + 1
+    assert (await door.client.get("/livez")).status_code == 200
+
+
+async def test_a_stream_that_fails_at_once_is_a_problem(door: Door) -> None:
+    async def failing() -> AsyncGenerator[list[Row], None]:
+        raise SinkUnavailable
+        yield []
+
+    script(door, failing)
+    got = await door.client.get(PATH, headers=NDJSON)
+    assert (got.status_code, got.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_a_stream_ends_with_its_reader(door: Door) -> None:
+    scripted = script(door, endless)
+    before = counted("gone")
+    async with door.client.stream("GET", PATH, headers=NDJSON) as got:
+        async for line in got.aiter_lines():
+            assert json.loads(line)["device"] == "d1"
+            break
+    await asyncio.wait_for(scripted.closed.wait(), DEADLINE)
+    assert counted("gone") == before + 1
+
+
+async def test_a_slow_reader_holds_the_stream_back(door: Door) -> None:
+    scripted = script(door, endless)
+    async with door.client.stream("GET", PATH, headers=NDJSON):
+        async with asyncio.timeout(DEADLINE):
+            seen = -1
+            while scripted.lists != seen:  # a hundred rounds of the loop without one more: it waits
+                seen = scripted.lists
+                for _ in range(100):
+                    await asyncio.sleep(0.001)
+        assert 0 < scripted.lists < 500, "a list is 100 kB, and the kernel's buffers are a few MB"
+    await asyncio.wait_for(scripted.closed.wait(), DEADLINE)
+
+
+async def test_so_many_streams_at_once(door: Door) -> None:
+    go_on = asyncio.Event()
+
+    async def waiting() -> AsyncGenerator[list[Row], None]:
+        yield rows(1)
+        await go_on.wait()
+
+    script(door, waiting)
+    door.context.exports = Exports(History(max_exports=1))
+    async with door.client.stream("GET", PATH, headers=NDJSON) as first:
+        assert first.status_code == 200
+        second = await door.client.get(PATH, headers=NDJSON)
+        assert (second.status_code, second.json()["code"]) == (503, "overloaded")
+        assert (second.json()["limit"], second.json()["value"]) == ("history.max_exports", 1)
+        assert second.headers["retry-after"]
+        go_on.set()
+        assert len((await first.aread()).splitlines()) == 1
+    assert (await door.client.get(PATH, headers=NDJSON)).status_code == 200
+
+
+async def test_a_stream_has_a_longest_time(door: Door) -> None:
+    script(door, endless)
+    door.context.exports = Exports(History(export_timeout_secs=0.1))
+    with pytest.raises(httpx.TransportError):
+        await asyncio.wait_for(door.client.get(PATH, headers=NDJSON), DEADLINE)
+
+
+async def test_a_whole_stream_is_counted(door: Door) -> None:
+    async def short() -> AsyncGenerator[list[Row], None]:
+        yield rows(2)
+        yield []
+        yield rows(3)
+
+    script(door, short)
+    before = counted("complete")
+    got = await door.client.get(PATH, headers={"Accept": "text/csv"})
+    assert len(got.text.splitlines()) == 1 + 5
+    assert counted("complete") == before + 1

@@ -1,0 +1,86 @@
+"""In: a database and a Valkey. Out: whole gateways behind HTTP, in this process, with the parts of production."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sanic import Sanic
+
+from gateway.runtime.worker import open_runtime
+from gateway.settings import Auth, Database, Devices, Http, Redis, Settings, Spool
+from gateway.web.app import create_app
+from gateway.web.context import Context
+from tests.conformance import conform
+from tests.integration.writing import execute
+
+Sanic.test_mode = True  # several apps in one process
+ADMIN = "the-admin-key"
+
+
+class Whole:
+    """A gateway, its client (with the admin's key) and its parts."""
+
+    def __init__(self, client: httpx.AsyncClient, context: Context) -> None:
+        self.client = client
+        self.context = context
+
+    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send a request that must not fail by a mistake of ours."""
+        got = await self.client.request(method, path, **more)
+        assert got.status_code < 500, got.text
+        return got
+
+    async def json(self, method: str, path: str, *, status: int = 200, **more: Any) -> Any:
+        """Return the body of an answer of this status."""
+        got = await self.call(method, path, **more)
+        assert got.status_code == status, f"{got.status_code}: {got.text}"
+        return got.json() if got.content else None
+
+
+def settings_of(database: str, valkey: str, folder: Path, *, unknown: str = "refuse") -> Settings:
+    """Settings of a gateway for these servers, its spool in `folder`."""
+    return Settings(
+        http=Http(drain_secs=0, grace_secs=1),
+        database=Database(url=database),
+        redis=Redis(url=valkey),
+        auth=Auth(admin_key=ADMIN, refresh_ms=50),
+        devices=Devices(unknown="auto" if unknown == "auto" else "refuse"),
+        spool=Spool(dir=str(folder)),
+    )
+
+
+async def empty(database: str) -> None:
+    """Take everything out of the registry, in a way that gateways hear of."""
+    for table in ("messages", "device_shapes", "credentials", "devices", "metrics", "declared_ints", "audit"):
+        await execute(database, f"delete from {table}")
+
+
+@asynccontextmanager
+async def whole(settings: Settings) -> AsyncIterator[Whole]:
+    """Serve until the end of the block."""
+    os.environ.pop("SANIC_WORKER_NAME", None)
+    app = create_app(settings, open_runtime)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        server: Any = await app.create_server(sock=listening, return_asyncio_server=True)
+        await server.startup()
+        await server.before_start()
+        await server.after_start()
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            headers=headers,
+            trust_env=False,
+            event_hooks={"response": [conform]},
+        ) as client:
+            yield Whole(client, app.ctx.gateway)
+        await server.before_stop()
+        await server.close()
+        for connection in list(server.connections):
+            connection.close_if_idle()
+        await server.after_stop()

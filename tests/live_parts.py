@@ -1,0 +1,87 @@
+"""In: what a test wants to be seen live. Out: streams over a log in memory. Never a Redis."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from gateway import settings
+from gateway.changes import Tag
+from gateway.contracts import Newest
+from gateway.live.snapshots import State
+from gateway.live.streams import Authenticator, Streams
+from gateway.model import Kind, Metric, Shape, Value
+from gateway.testing.live import MemoryChangeLog
+
+NOON_US = 1_732_277_000_123_000
+SHAPES = {
+    1: Shape((Metric("t", Kind.DOUBLE),), (), ()),
+    2: Shape(
+        (Metric("open", Kind.BOOL), Metric("t", Kind.DOUBLE)), (Metric("n", Kind.INT),), (Metric("fw", Kind.TEXT),)
+    ),
+}
+LIMITS = settings.Live(ping_secs=1.0, stall_secs=2.0)
+
+
+def reading(value: float, *, after: int = 0) -> Newest:
+    """A message of `t` alone."""
+    return Newest(1, NOON_US + after, (value,), (), ())
+
+
+class Shown(NamedTuple):
+    metrics: Mapping[str, tuple[Value, int, Kind]]
+
+
+class KnownStates:
+    """Newest values as a test sets them."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, tuple[Value, int, Kind]]] = {}
+        self.reads = 0
+        self.failure: Exception | None = None
+
+    async def devices(self, names: Sequence[str]) -> Sequence[State | None]:
+        self.reads += 1
+        if self.failure is not None:
+            raise self.failure
+        return [Shown(self.known[name]) if name in self.known else None for name in names]
+
+
+class KnownTags:
+    """Devices and their tags."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, dict[str, str]] = {}
+        self.failure: Exception | None = None
+
+    async def tagged(self, tags: Collection[Tag], *, limit: int) -> list[str]:
+        if self.failure is not None:
+            raise self.failure
+        return sorted(
+            name
+            for name, has in self.devices.items()
+            if all(key in has and value in (None, has[key]) for key, value in tags)
+        )[:limit]
+
+
+class KnownShapes:
+    async def shapes(self, ids: Collection[int]) -> Mapping[int, Shape]:
+        return {number: SHAPES[number] for number in ids if number in SHAPES}
+
+
+class Stage:
+    """Streams and all that stands behind them."""
+
+    def __init__(self, authenticator: Authenticator, limits: settings.Live = LIMITS) -> None:
+        self.log = MemoryChangeLog()
+        self.states = KnownStates()
+        self.tags = KnownTags()
+        self.streams = Streams(
+            self.log, KnownShapes(), roster=self.tags, states=self.states, authenticator=authenticator, limits=limits
+        )
+
+
+@asynccontextmanager
+async def staged(authenticator: Authenticator, limits: settings.Live = LIMITS) -> AsyncIterator[Stage]:
+    stage = Stage(authenticator, limits)
+    async with stage.streams:
+        yield stage

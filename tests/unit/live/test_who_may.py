@@ -1,0 +1,145 @@
+"""How many streams there may be, and when one ends: a token revoked, the worker stopping."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from gateway import settings
+from gateway.errors import BadRequest, Draining, SinkUnavailable, TooManyStreams
+from gateway.live import hub, reader, snapshots, streams
+from gateway.live.filters import Filter
+from gateway.model import Principal, Role
+from tests.live_parts import Stage, staged
+from tests.unit.live.reading import ADMIN, Tokens, reading, until
+
+FEW = settings.Live(max_streams=3, stall_secs=0.2)
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    return Tokens()
+
+
+@pytest.fixture
+async def stage(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(streams, "CHECK_SECS", 0.02)
+    monkeypatch.setattr(streams, "LOOK_SECS", 0.02)
+    monkeypatch.setattr("gateway.testing.live.WAIT_SECS", 0.02)
+    async with staged(tokens, FEW) as made:
+        yield made
+
+
+async def test_streams_are_counted_and_their_places_given_back(stage: Stage) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(reading(stage))
+        with pytest.raises(TooManyStreams) as caught:
+            await stack.enter_async_context(reading(stage))
+        assert caught.value.details == {"limit": "live.max_streams", "value": 3}
+    async with reading(stage) as seen:
+        assert (await seen.snapshot())[0] == "start"
+
+
+async def test_each_subscription_of_a_socket_counts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage.streams.reader(None, ADMIN, cut=lambda: None) as reader:
+        for name in "abc":
+            await reader.subscribe(name, Filter(), last=None, snapshot=False)
+        with pytest.raises(TooManyStreams):
+            await reader.subscribe("d", Filter(), last=None, snapshot=False)
+        assert reader.unsubscribe("a")
+        assert not reader.unsubscribe("a")
+        await reader.subscribe("d", Filter(), last=None, snapshot=False)
+        monkeypatch.setattr(streams, "MAX_SUBSCRIPTIONS", 3)
+        assert reader.unsubscribe("d")
+        await reader.subscribe("d", Filter(), last=None, snapshot=False)
+        with pytest.raises(TooManyStreams, match="a connection"):
+            await reader.subscribe("e", Filter(), last=None, snapshot=False)
+
+
+async def test_a_revoked_token_ends_its_streams_and_no_others(stage: Stage, tokens: Tokens) -> None:
+    tokens.valid["Bearer other"] = ADMIN
+    async with reading(stage) as kept, reading(stage, header="Bearer other") as revoked:
+        for seen in (kept, revoked):
+            await seen.snapshot()
+        del tokens.valid["Bearer other"]
+        assert await revoked.ends() == "unauthorized"
+        assert kept.reader.ended is None
+
+
+async def test_a_token_that_means_somebody_else_ends_them_too(stage: Stage, tokens: Tokens) -> None:
+    async with reading(stage) as seen:
+        tokens.valid["Bearer admin"] = Principal(Role.DEVICE, device="d1")
+        assert await seen.ends() == "unauthorized"
+
+
+async def test_a_database_that_is_away_ends_nothing(stage: Stage, tokens: Tokens) -> None:
+    async with reading(stage) as seen:
+        await seen.snapshot()
+        tokens.failure = SinkUnavailable()
+        await asyncio.sleep(0.1)  # several looks
+        assert seen.reader.ended is None
+        tokens.failure, tokens.valid = None, {}
+        assert await seen.ends() == "unauthorized"
+
+
+async def test_stopping_ends_all_and_takes_no_more(stage: Stage) -> None:
+    async with reading(stage) as seen:
+        await seen.snapshot()
+        stage.streams.drain()
+        assert await seen.ends() == "draining"
+        with pytest.raises(Draining):
+            async with reading(stage):
+                pass
+
+
+async def test_a_reader_that_takes_nothing_is_given_up(stage: Stage) -> None:
+    cut = asyncio.Event()
+    async with reading(stage, cut=cut.set) as seen:
+        await asyncio.wait_for(seen.reader.send(asyncio.sleep(0)), 10)
+        sending = asyncio.ensure_future(seen.reader.send(cut.wait()))  # type: ignore[arg-type]
+        await asyncio.wait_for(sending, 10)
+
+
+async def test_an_end_does_not_wait_for_a_reader_that_takes_nothing(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "LAST_WORDS_SECS", 0.05)
+    cut = asyncio.Event()
+    async with staged(tokens, settings.Live(stall_secs=3600)) as stage, reading(stage, cut=cut.set) as seen:
+        sending = asyncio.ensure_future(seen.reader.send(cut.wait()))  # type: ignore[arg-type]
+        await until(lambda: seen.reader._sending is not None)
+        stage.streams.drain()
+        await asyncio.wait_for(sending, 10)
+
+
+async def test_too_many_devices_in_all_filters(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "MAX_INDEXED", 3)
+    async with reading(stage, Filter(devices=frozenset("ab"))) as seen:
+        await seen.snapshot()
+        with pytest.raises(TooManyStreams):
+            async with reading(stage, Filter(devices=frozenset("cd"))):
+                pass
+    async with reading(stage, Filter(devices=frozenset("cd"))) as seen:
+        await seen.snapshot()
+
+
+async def test_tags_that_match_too_many_devices(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_TAGGED", 3)
+    stage.tags.devices = {f"d{i}": {"site": "north"} for i in range(4)}
+    with pytest.raises(BadRequest):
+        async with reading(stage, Filter(tags=frozenset({("site", None)}))):
+            pass
+
+
+async def test_a_snapshot_of_too_many_devices_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_DEVICES", 3)
+    stage.tags.devices = {f"d{i}": {} for i in range(4)}
+    async with reading(stage) as seen:
+        output = await seen.next()
+        assert output.truncated  # type: ignore[union-attr]
+    stage.tags.devices.popitem()
+    async with reading(stage) as seen:
+        output = await seen.next()
+        assert not output.truncated  # type: ignore[union-attr]

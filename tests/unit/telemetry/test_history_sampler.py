@@ -1,0 +1,112 @@
+"""Samples of the real metrics, alone and of several processes, and what happens when they cannot be read."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.ledger import Fate
+from gateway.telemetry import MULTIPROC_ENV, events, ledger_events, metrics
+from gateway.telemetry.history import History, Sums
+from gateway.telemetry.history_sampler import sampling, to_step, to_sums, totals
+
+SECS = 10.0
+COUNTING = """
+import json, sys
+from gateway.telemetry import events, metrics, history_sampler
+metrics.begin_at_zero()
+metrics.readings_received[("http",)].inc(5)
+metrics.readings_refused[("http",)].inc(2)
+metrics.mqtt_connected.set(1)
+events.http_answered("a", 200)
+events.http_answered("b", 404)
+events.queue_changed(7, 70)
+events.acknowledged(0.2)
+if sys.argv[1:]:
+    print(json.dumps(history_sampler.to_sums(history_sampler.totals(), at_ms=1, at_secs=1.0), default=lambda x: 0))
+else:
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def now() -> Sums:
+    return to_sums(totals(), at_ms=0, at_secs=0.0)
+
+
+async def until_samples(history: History, count: int) -> None:
+    async with asyncio.timeout(SECS):
+        while len(history.series().ts) < count:  # noqa: ASYNC110 - nobody tells of a sample
+            await asyncio.sleep(0.01)
+
+
+async def test_a_sample_has_what_was_counted() -> None:
+    before = now()
+    with ledger_events.InHand("http", 12) as hand:
+        hand.settle(Fate(stored=6, duplicates=1, conflicts=1, refused=1, dead_lettered=1, spooled=1, failed=1))
+    await asyncio.sleep(0)
+    events.http_answered("readings", 200)
+    events.http_answered("readings", 422)
+    events.committed(3, secs=0.01)
+    events.acknowledged(0.002)
+    after = now()
+    assert after.readings - before.readings == 12
+    assert after.refused - before.refused == 4
+    assert after.requests - before.requests == 2
+    assert after.messages - before.messages == 3
+    grown = [new - old for old, new in zip(before.latency, after.latency, strict=True)]
+    assert grown == [0, *[1] * len(metrics.LATENCY_BUCKETS)]
+
+
+def test_the_workers_are_summed(tmp_path: Path) -> None:
+    env = os.environ | {MULTIPROC_ENV: str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", COUNTING], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        other = subprocess.run(
+            [sys.executable, "-c", COUNTING, "print"], env=env, capture_output=True, text=True, check=True, timeout=60
+        )
+        worker.communicate()
+    sums = Sums(*json.loads(other.stdout))
+    assert (sums.requests, sums.readings, sums.refused, sums.mqtt_connections) == (4, 10, 4, 2)
+    assert sums.latency[-1] == 2
+    assert len(sums.latency) == len(metrics.LATENCY_BUCKETS) + 1
+
+
+async def test_samples_come_by_themselves_and_end_with_the_block() -> None:
+    history = History()
+    async with sampling(history, every_secs=0.02):
+        await until_samples(history, 3)
+    kept = len(history.series().ts)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "history.sample"]
+    assert len(history.series().ts) == kept
+    assert all(at % 20 == 0 for at in history.series().ts)
+
+
+async def test_a_sample_that_fails_is_said_and_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, failures, said = metrics.families, iter([FileNotFoundError("gone")]), list[BaseException]()
+
+    def families() -> Iterable[Any]:
+        for failure in failures:
+            raise failure
+        return whole()
+
+    monkeypatch.setattr(metrics, "families", families)
+    monkeypatch.setattr(events, "sample_failed", said.append)
+    history = History()
+    async with sampling(history, every_secs=0.02):
+        await until_samples(history, 2)
+    assert [str(one) for one in said] == ["gone"]
+
+
+@pytest.mark.parametrize(("at_ms", "step"), [(10_000, 10_000), (14_899, 10_000), (14_950, 15_000), (15_050, 15_000)])
+def test_a_sleep_that_ends_early_counts_for_its_own_step(at_ms: int, step: int) -> None:
+    assert to_step(at_ms, 5000) == step

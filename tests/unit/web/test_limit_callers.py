@@ -1,0 +1,50 @@
+"""Whom the limits take for one caller, asked without a server."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from sanic import Request
+
+from gateway import settings
+from gateway.errors import RateLimited
+from gateway.model import Principal, Role
+from gateway.web.limits import Limits
+
+ONE = settings.Limits(device_requests_per_sec=1e-3, key_requests_per_sec=1e-3, burst_secs=1)
+
+
+def limits() -> Limits:
+    return Limits(settings.Settings(limits=ONE), monotonic=lambda: 1000.0)
+
+
+def ask(one: Limits, principal: Principal, header: str) -> None:
+    request = cast(Request, SimpleNamespace(ctx=SimpleNamespace(), ip="192.0.2.1", headers={}))
+    one.arrive(request)
+    one.identified(request, principal, header)
+
+
+@pytest.mark.parametrize("header", ["Bearer gwi_a", "bearer gwi_a", "BEARER gwi_a", "Bearer   gwi_a", "Bearer gwi_a  "])
+def test_a_key_is_one_caller_however_its_header_is_spelt(header: str) -> None:
+    one = limits()
+    ask(one, Principal(Role.INGEST), "Bearer gwi_a")
+    ask(one, Principal(Role.INGEST), "Bearer gwi_b")
+    with pytest.raises(RateLimited):
+        ask(one, Principal(Role.INGEST), header)
+
+
+def test_a_device_is_one_caller_with_all_its_tokens() -> None:
+    one = limits()
+    ask(one, Principal(Role.DEVICE, device="d1"), "Bearer gwd_old")
+    ask(one, Principal(Role.DEVICE, device="d2"), "Bearer gwd_other")
+    with pytest.raises(RateLimited) as caught:
+        ask(one, Principal(Role.DEVICE, device="d1"), "Bearer gwd_new")
+    assert caught.value.details["limit"] == "limits.device_requests_per_sec"
+
+
+def test_no_token_is_kept() -> None:
+    one = limits()
+    ask(one, Principal(Role.INGEST), "Bearer gwi_secret")
+    assert one._of_key is not None
+    assert one._of_key.requests is not None
+    assert [type(caller) for caller in one._of_key.requests._full_at] == [int]
