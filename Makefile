@@ -3,6 +3,8 @@
 # make bench figures of this machine beside raw COPY             make clean  removes .venv and .local (the data!)
 
 PYTHON ?= python3
+# Tests wait more than they compute; each of these processes starts the servers it needs.
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -13,14 +15,14 @@ up: $(STAMP)
 	@exec $(BIN)/gateway up --demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/docs
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/docs
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.ground.bench $(ARGS)

@@ -163,10 +163,17 @@ async def device_client(
 async def publish(
     url: str, topic: str, bodies: Sequence[bytes], *, qos: int = 1, version: aiomqtt.ProtocolVersion
 ) -> None:
-    """Publish in order; with QoS 1 return when the broker has acknowledged all."""
-    async with device_client(url, client_id=f"publisher-{time.monotonic_ns()}", version=version) as client:
-        for body in bodies:
-            await client.publish(topic, body, qos=qos)
+    """Publish in order; with QoS 1 return when the broker has acknowledged all.
+
+    rumqttd sometimes hangs up on a client right after its CONNACK; nothing was sent then, so that is tried again.
+    """
+    for last in (False, False, True):
+        async with device_client(url, client_id=f"publisher-{time.monotonic_ns()}", version=version) as client:
+            if client._disconnected.done() and not last:
+                continue
+            for body in bodies:
+                await client.publish(topic, body, qos=qos)
+            return
 
 
 def asking_for_a_receipt(topic: str, correlation: bytes) -> Properties:
