@@ -1,7 +1,7 @@
 """The `simulator` command: arguments in, exit code out. Each command's code is imported when it is asked for.
 
 Exit codes: 0 all is well; 1 a reading was lost, doubled, altered or wrongly shown, or an answer was wrong; 2 it could
-not be run as asked.
+not be run as asked; 99 all was well, and a requirement of `--require` was not met.
 """
 
 import os
@@ -26,7 +26,23 @@ app.command(
     "    simulator run smart-city-10k --rate 50000 --workers 2 --ledger city.ledger\n\n"
     "    simulator run --devices 1000 --rate 20000 --transport mixed --seconds 20\n\n"
     "    simulator run --rate 150000 --batch 1000 --transport http --no-verify\n\n"
-    "    simulator run --database postgresql://localhost/gateway --json out.json",
+    "    simulator run --database postgresql://localhost/gateway --json out.json\n\n"
+    '    simulator run smoke --require "p99_ack<200ms,lost=0,errors<0.1%"',
+)
+app.command(
+    "simulator.capacity.command:capacity",
+    name="capacity",
+    help_epilogue="Examples:\n\n"
+    "    simulator capacity\n\n"
+    "    simulator capacity smart-city-10k --p99 500 --workers 2\n\n"
+    "    simulator capacity --transport http --batch 1000 --first 20000 --hold 60 --json capacity.json",
+)
+app.command(
+    "simulator.compare_command:compare",
+    name="compare",
+    help_epilogue="Examples:\n\n"
+    "    simulator compare before.json after.json\n\n"
+    "    simulator compare before.json after.json --tolerance 5%",
 )
 app.command("simulator.shows:scenarios", name="scenarios")
 app.command("simulator.shows:schema", name="schema")

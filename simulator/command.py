@@ -9,8 +9,10 @@ import uvloop
 from rich.console import Console
 
 from simulator.errors import UsageError
+from simulator.junit import to_junit
 from simulator.live import Watcher
-from simulator.options import RunOptions
+from simulator.options import Judging, RunOptions
+from simulator.page.page import to_html
 from simulator.report import Report
 from simulator.run import Run
 from simulator.screen import to_screen
@@ -22,8 +24,8 @@ def run(scenario: str | None = None, /, options: RunOptions = RunOptions()) -> i
     The schedule does not wait for answers (an open loop), and latency counts from the time at which a reading should
     have been sent. Ctrl-C stops sending and goes on to the verdict; a second one ends at once.
 
-    Exit codes: 0 all is well; 1 something was lost, doubled, altered, wrongly shown or wrongly answered; 2 it could not
-    be run as asked.
+    Exit codes, the first that applies: 1 something was lost, doubled, altered, wrongly shown or wrongly answered; 2 it
+    could not be run, or verified, as asked; 99 a requirement was not met; 0 all is well.
 
     Parameters
     ----------
@@ -33,15 +35,24 @@ def run(scenario: str | None = None, /, options: RunOptions = RunOptions()) -> i
     """
     report = uvloop.run(_run(scenario, options))
     Console().print(to_screen(report), highlight=False)
-    if options.verdict.json is not None:
-        write_report(report, options.verdict.json)
+    write_files(report, options.verdict)
+    if options.verdict.html is not None:
+        write(options.verdict.html, to_html(report))
     return report.exit_code
 
 
-def write_report(report: Report, path: Path) -> None:
-    """Write the report for programs. Raises UsageError."""
+def write_files(report: Report, judging: Judging) -> None:
+    """Write the report to the files that were asked for. Raises UsageError."""
+    if judging.json is not None:
+        write(judging.json, report.to_json())
+    if judging.junit is not None:
+        write(judging.junit, to_junit(report))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write one file. Raises UsageError."""
     try:
-        path.write_bytes(report.to_json())
+        path.write_bytes(content)
     except OSError as error:
         raise UsageError(f"The report cannot be written to {path}: {error}.") from error
 

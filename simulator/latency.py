@@ -1,7 +1,8 @@
 """Collect latencies: seconds in, percentiles in milliseconds out. Pure.
 
-Two views of the same samples: an HDR histogram of the whole run (three digits), and the samples since the last look,
-for the live line; percentiles of an HDR histogram are too slow to take while a load is running.
+Three views of the same samples: an HDR histogram of the whole run (three digits), and the samples since the last look,
+for the live line, and since the last second, for the timeline; percentiles of an HDR histogram are too slow to take
+while a load is running.
 """
 
 from dataclasses import dataclass
@@ -35,12 +36,17 @@ class Latencies:
     def __init__(self) -> None:
         self._histogram = HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
         self._recent: list[float] = []
+        self._since: list[float] = []
 
     def record(self, seconds: float, *, recent: bool = True) -> None:
-        """Take in one sample; without `recent` it is not kept for `take_recent`."""
+        """Take in one sample; without `recent` it is kept for neither `take_recent` nor `take_since`."""
         self._histogram.record_value(min(max(int(seconds * _US), _LOWEST_US), _HIGHEST_US))
-        if recent and len(self._recent) < _MAX_RECENT:
+        if not recent:
+            return
+        if len(self._recent) < _MAX_RECENT:
             self._recent.append(seconds)
+        if len(self._since) < _MAX_RECENT:
+            self._since.append(seconds)
 
     def add(self, other: Self) -> None:
         """Take in the samples of another, but for its recent ones."""
@@ -61,6 +67,11 @@ class Latencies:
         """Return the samples since the last call, at most 200,000, in seconds."""
         recent, self._recent = self._recent, []
         return recent
+
+    def take_since(self) -> list[float]:
+        """Do the same, for somebody who looks at other times."""
+        since, self._since = self._since, []
+        return since
 
     def summary(self) -> Percentiles:
         """Return the percentiles of the whole run."""

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from simulator.catalogue import find
 from simulator.errors import UsageError
+from simulator.figures import VERIFIED
 from simulator.overrides import Mix, Overrides, overridden, plain
 from simulator.plan import Plan
+from simulator.requirements import Requirement, parse
 from simulator.scenario import Scenario, Shape, run_id
 
 DEFAULT_KEY_FILE = Path(".local/admin.key")
@@ -132,6 +134,8 @@ class Judging:
     """Seconds that what was acknowledged may take to be stored."""
     json: Path | None = None
     """Write the report there, too."""
+    junit: Path | None = None
+    """Write it there as JUnit XML: each check, and each requirement, is a test case."""
 
     def __post_init__(self) -> None:
         """Raise UsageError, in a sentence, for what makes no sense."""
@@ -162,11 +166,25 @@ class VerdictOptions(Judging):
     """Register the devices and a key for them first [as the scenario says; no without one]."""
     keep: Annotated[bool, Parameter(negative="")] = False
     """Leave the registered devices, and their readings, when all is well; if it is not they stay anyway."""
+    html: Path | None = None
+    """Write it there as one page with charts, to be opened in a browser."""
+    require: str = ""
+    """What the run must reach, else exit code 99: "p99_ack<200ms,lost=0,errors<0.1%"; a wrong name lists them all."""
 
     @property
     def source(self) -> Verify:
         """Where to look."""
         return "none" if self.no_verify else where(self.verify, self.database)
+
+    def requirements(self) -> list[Requirement]:
+        """Return what the run must reach. Raises UsageError for what is none, and for what nobody will look at."""
+        found = parse(self.require)
+        unseen = [one.text for one in found if one.name in VERIFIED]
+        if unseen and self.source == "none":
+            raise UsageError(f"--require: {unseen[0]} needs a verification, and --verify none leaves it out.")
+        if self.source == "api" and any(one.name == "duplicated" for one in found):
+            raise UsageError("--require: only the database shows what is duplicated: give it with --database.")
+        return found
 
 
 @Parameter(name="*")

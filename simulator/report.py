@@ -9,8 +9,11 @@ import msgspec
 import orjson
 
 from simulator.faults.score import Score
+from simulator.figures import figures_of
 from simulator.plan import Plan
+from simulator.requirements import Requirement, check
 from simulator.results import LaneReport, WorkerResult, lanes
+from simulator.timeline import merged
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 
@@ -19,6 +22,8 @@ _LATE_MS = 20.0
 _STOOD_MS = 500.0
 _MAX_CODES = 4
 BAD = ("lost", "duplicated", "wrong", "unexpected", "state_wrong")
+MISSED = 99
+"""The exit code of a run that was good and did not reach what was required."""
 
 
 class Report:
@@ -29,7 +34,13 @@ class Report:
     """
 
     def __init__(
-        self, plan: Plan, results: Sequence[WorkerResult], *, verdict: Verdict | None, notes: Sequence[str] = ()
+        self,
+        plan: Plan,
+        results: Sequence[WorkerResult],
+        *,
+        verdict: Verdict | None,
+        notes: Sequence[str] = (),
+        requirements: Sequence[Requirement] = (),
     ) -> None:
         self.plan = plan
         self.elapsed = max(result.elapsed for result in results)
@@ -39,7 +50,10 @@ class Report:
         self.lanes = lanes(self.parts, self.phases)
         self.verdict = verdict
         self.score = _total(part.score for part in self.parts)
+        self.timelines = merged([result.timelines for result in results])
         self._notes = notes
+        figures = figures_of(self.lanes, elapsed=self.elapsed, wrong_answers=self.wrong_answers, verdict=verdict)
+        self.outcomes = check(requirements, figures)
 
     @property
     def expected_refusals(self) -> int:
@@ -67,11 +81,18 @@ class Report:
         return found
 
     @property
+    def missed(self) -> list[str]:
+        """The requirements that were not met, in words."""
+        return [f"{one.requirement} ({one.told})" for one in self.outcomes if not one.is_met]
+
+    @property
     def exit_code(self) -> int:
-        """0 if all is well, 1 if not, 2 if that could not be found out."""
+        """0 if all is well, 1 if not, 2 if that could not be found out, 99 if only a requirement was missed."""
         if self.failures:
             return 1
-        return 2 if self.verdict is not None and self.verdict.unfinished else 0
+        if self.verdict is not None and self.verdict.unfinished:
+            return 2
+        return MISSED if self.missed else 0
 
     @property
     def held_back(self) -> str:
@@ -127,6 +148,7 @@ class Report:
             "generator_held_back": self.held_back,
             "acknowledged_per_s": _per_second(self.lanes, self.elapsed),
             "lanes": [asdict(lane) for lane in self.lanes],
+            "series": {transport: timeline.to_json() for transport, timeline in self.timelines.items()},
             "fleets": [
                 {"title": part.title, "transport": part.transport, **msgspec.to_builtins(part.counts)}
                 for part in self.parts
@@ -135,7 +157,9 @@ class Report:
             "wrong_answers": self.wrong_answers,
             "wrong_examples": [msgspec.to_builtins(example) for example in self.score.examples],
             "verdict": verdict,
+            "requirements": [asdict(outcome) for outcome in self.outcomes],
             "notes": self.notes,
+            "exit_code": self.exit_code,
             "failures": self.failures,
         }
         return orjson.dumps(report, option=orjson.OPT_INDENT_2)

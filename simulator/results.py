@@ -12,6 +12,7 @@ from simulator.latency import Latencies, Percentiles
 from simulator.ledger import Ledger
 from simulator.loads.base import Load
 from simulator.plan import Part
+from simulator.timeline import Timeline
 
 
 class Sent(Struct, kw_only=True):
@@ -89,6 +90,7 @@ class WorkerResult(Struct, kw_only=True):
     parts: list[PartResult]
     elapsed: float = 0.0
     cpu: float = 0.0
+    timelines: dict[Transport, Timeline] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from simulator.faults.kinds import Fault
 from simulator.ledger import Ledger
 from simulator.options import RunOptions
 from simulator.plan import Part, Plan
-from simulator.report import Report
+from simulator.report import MISSED, Report
 from simulator.results import WorkerResult
 from simulator.sender import Sender, Watch
 from simulator.verdict import look_for_database, reach_verdict
@@ -40,6 +40,7 @@ class Run:
         """Raise UsageError for options that contradict each other."""
         self._options = options
         self._plan = plan
+        self._requirements = options.verdict.requirements()
         self._broker = Broker.parse(options.target.mqtt)
         self._sending: Sender | Workers | None = None
         self._ledgers: list[Ledger] = []
@@ -63,9 +64,11 @@ class Run:
                 results = await self._send(enrolment.key, watch)
                 on_sent()
                 verdict = await self._verify(client)
-                report = Report(self._plan, results, verdict=verdict, notes=enrolment.notes)
+                report = Report(
+                    self._plan, results, verdict=verdict, notes=enrolment.notes, requirements=self._requirements
+                )
             finally:
-                await self._leave(enrolment, is_good=report is not None and report.exit_code == 0)
+                await self._leave(enrolment, is_good=report is not None and report.exit_code in {0, MISSED})
             return report
 
     async def _knock(self, client: HttpClient) -> None:

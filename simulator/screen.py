@@ -7,8 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.faults.score import WrongAnswer
-from simulator.report import Report
+from simulator.report import MISSED, Report
+from simulator.requirements import Outcome
 from simulator.verify.findings import Findings, time_of
+from simulator.verify.referee import Verdict
 
 
 def to_screen(report: Report) -> RenderableType:
@@ -19,7 +21,8 @@ def to_screen(report: Report) -> RenderableType:
     parts += [Text(f"  {p.trouble:<11} {p.device} {p.metric} {p.time}  {p.detail}", style="red") for p in problems]
     parts += [_wrong(example) for example in report.score.examples]
     parts += [Text(f"  {line}", style="red") for line in (report.verdict.letters.examples if report.verdict else ())]
-    parts.append(_last_line(report))
+    parts += [_outcome(outcome) for outcome in report.outcomes]
+    parts.append(last_line(report))
     return Group(*parts)
 
 
@@ -76,14 +79,26 @@ def _wrong(answer: WrongAnswer) -> Text:
     return Text(f"  wrong answer {where}  {what}: {answer.got}, should be {answer.expected}", style="red")
 
 
-def _last_line(report: Report) -> Text:
-    verdict = report.verdict
+def _outcome(outcome: Outcome) -> Text:
+    met, style = ("met", "green") if outcome.is_met else ("NOT met", "bold red")
+    return Text(f"required {outcome.requirement}: {met}, {outcome.told}", style=style)
+
+
+def last_line(report: Report) -> Text:
+    """Return the verdict in a line."""
     if report.failures:
         return Text(f"FAILED: {', '.join(report.failures)}", style="bold red")
+    if report.verdict is not None and report.verdict.unfinished:
+        return Text(f"NOT VERIFIED to the end: {report.verdict.unfinished}", style="bold red")
+    if report.exit_code == MISSED:
+        return Text(f"REQUIREMENT NOT MET: {', '.join(report.missed)}", style="bold red")
+    return _proved(report.verdict)
+
+
+def _proved(verdict: Verdict | None) -> Text:
+    """Say how far a run in which nothing is wrong was proved."""
     if verdict is None:
         return Text("sent, not verified", style="bold yellow")
-    if verdict.unfinished:
-        return Text(f"NOT VERIFIED to the end: {verdict.unfinished}", style="bold red")
     if not verdict.stored_checked:
         return Text("no fault found, but what is stored was not looked at", style="bold yellow")
     stored = "stored once and unaltered" if verdict.twins_shown else "stored and unaltered"

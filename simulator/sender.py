@@ -10,6 +10,7 @@ from simulator.books import OpenLedger
 from simulator.drivers.http import HttpClient
 from simulator.drivers.mqtt import Broker
 from simulator.errors import SimulatorError
+from simulator.lane import Transport
 from simulator.live import Look, look_at
 from simulator.loads.base import Load
 from simulator.loads.over_http import HttpLoad
@@ -17,6 +18,7 @@ from simulator.loads.over_mqtt import MqttLoad, open_publishers
 from simulator.pacing import Pace
 from simulator.plan import Part, Plan
 from simulator.results import PartResult, WorkerResult
+from simulator.timeline import Recorder, Timeline
 
 Watch = Callable[[Look], Coroutine[None, None, None]]
 _ATTEMPT_S = 30.0
@@ -52,10 +54,13 @@ class Sender:
         """Send all, while `watch` runs. Raises Unreachable."""
         self._loads = [self._load(part, open_ledger, client) for part in self._parts]
         began, cpu = time.monotonic(), time.process_time()
-        await _send(self._loads, watch)
+        timelines = await _send(self._loads, watch)
         elapsed, busy = time.monotonic() - began, time.process_time() - cpu
         return WorkerResult(
-            parts=[PartResult.of(load) for load in self._loads], elapsed=elapsed, cpu=busy / max(elapsed, 1e-6)
+            parts=[PartResult.of(load) for load in self._loads],
+            elapsed=elapsed,
+            cpu=busy / max(elapsed, 1e-6),
+            timelines=timelines,
         )
 
     def _load(self, part: Part, open_ledger: OpenLedger, client: HttpClient) -> Load:
@@ -81,13 +86,16 @@ class Sender:
         return max(1, self._plan.scenario.mqtt_connections // self._plan.workers // over_mqtt)
 
 
-async def _send(loads: Sequence[Load], watch: Watch) -> None:
+async def _send(loads: Sequence[Load], watch: Watch) -> dict[Transport, Timeline]:
+    """Send all; return how it went, second by second."""
     async with AsyncExitStack() as stack:
         for load in loads:
             await stack.enter_async_context(load.opened())
         for load in loads:
             load.pace.start()
         watcher = asyncio.create_task(watch(lambda: look_at(loads)), name="sender.watch")
+        recorder = Recorder(loads, clock=time.monotonic)
+        recording = asyncio.create_task(recorder.record(), name="sender.record")
         try:
             async with asyncio.TaskGroup() as group:
                 for load in loads:
@@ -97,4 +105,7 @@ async def _send(loads: Sequence[Load], watch: Watch) -> None:
             raise errors.exceptions[0] from None
         finally:
             watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+            recording.cancel()
+            await asyncio.gather(watcher, recording, return_exceptions=True)
+        recorder.finish()
+        return recorder.timelines

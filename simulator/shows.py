@@ -13,7 +13,7 @@ from rich.table import Table
 
 from simulator.books import Book
 from simulator.catalogue import listed
-from simulator.command import write_report
+from simulator.command import write_files
 from simulator.drivers.http import HttpClient
 from simulator.dump import payloads_of
 from simulator.enrolment import Enrolment
@@ -91,8 +91,7 @@ def verify(ledger: Path, /, options: VerifyOptions = VerifyOptions()) -> int:
     """
     report = uvloop.run(_verify(ledger, options))
     Console().print(to_screen(report), highlight=False)
-    if options.verdict.json is not None:
-        write_report(report, options.verdict.json)
+    write_files(report, options.verdict)
     return report.exit_code
 
 

@@ -1,0 +1,106 @@
+"""What a rate must keep to be held: a report and limits in, what broke first out. Pure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from simulator.figures import errors_of
+from simulator.report import Report
+from simulator.timeline import Row
+
+GENERATOR = "the generator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`p99` in ms, for each transport; `errors` in per cent of the attempts."""
+
+    p99: float
+    errors: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """One limit that did not hold, in words; `second` is when it first did not, as far as one can tell.
+
+    `is_late` says that a generator that is held back would break it, too: it cannot make a gateway refuse or lose.
+    """
+
+    told: str
+    second: float
+    is_late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One rate, offered for a while. `broken` is empty if it was held, else what broke first comes first.
+
+    `held_back` says why the generator was the bottleneck, if it was and all that broke may be its own doing.
+    """
+
+    rate: float
+    acknowledged: float
+    """Readings a second."""
+    p99: float
+    errors: float
+    broken: tuple[str, ...] = ()
+    held_back: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether every limit held."""
+        return not self.broken
+
+    @property
+    def first(self) -> str:
+        """What broke first; the generator, if it was held back. Empty if nothing broke."""
+        return "" if self.is_held else GENERATOR if self.held_back else self.broken[0]
+
+
+def judge(report: Report, limits: Limits, *, rate: float) -> Trial:
+    """Hold a run against the limits."""
+    broken = sorted(_broken(report, limits), key=lambda one: one.second)
+    acknowledged = sum(lane.acknowledged for lane in report.lanes)
+    return Trial(
+        rate=rate,
+        acknowledged=acknowledged / report.elapsed if report.elapsed else 0.0,
+        p99=max(lane.latency.p99 for lane in report.lanes),
+        errors=errors_of(report.lanes).percent,
+        broken=tuple(one.told for one in broken),
+        held_back=report.held_back if all(one.is_late for one in broken) else "",
+    )
+
+
+def _broken(report: Report, limits: Limits) -> Iterator[Broken]:
+    for lane in report.lanes:
+        if lane.latency.p99 > limits.p99:
+            second = _first(report, lambda row: row.percentiles().get("p99", 0.0) > limits.p99)
+            told = f"p99 over {lane.transport.upper()} {lane.latency.p99:,.0f} ms, more than {limits.p99:g} ms"
+            yield Broken(told=told, second=second, is_late=True)
+    share = errors_of(report.lanes).percent
+    if share > limits.errors:
+        told = f"{share:.3g} % of the attempts failed, more than {limits.errors:g} %"
+        yield Broken(told=told, second=_first(report, lambda row: bool(row.errors)))
+    yield from _missing(report)
+
+
+def _missing(report: Report) -> Iterator[Broken]:
+    """Yield what shows in the end: readings given up, and what a verification found."""
+    for name in ("unsent", "unacknowledged"):
+        count = sum(getattr(lane, name) for lane in report.lanes)
+        if count:
+            yield Broken(told=f"{count:,} readings {name}", second=report.elapsed, is_late=name == "unsent")
+    for failure in report.failures:
+        yield Broken(told=failure, second=report.elapsed)
+    if report.verdict is not None and report.verdict.unfinished:
+        yield Broken(told=f"not verified: {report.verdict.unfinished}", second=report.elapsed)
+
+
+def _first(report: Report, is_so: Callable[[Row], bool]) -> float:
+    """Return the first second of which this is so; the end if it is so of none."""
+    seconds = [
+        at * timeline.width
+        for timeline in report.timelines.values()
+        for at, row in enumerate(timeline.rows)
+        if is_so(row)
+    ]
+    return min(seconds, default=report.elapsed)
