@@ -65,6 +65,7 @@ class RedisState:
         self._check = client.register_script(script("check"))
         self._doubt = client.register_script(script("doubt"))
         self._rebuild = client.register_script(script("rebuild"))
+        self._read = client.register_script(script("read"))
         self._newest_times = client.register_script(script("newest_times"))
         self._server = b""
         self._away = False
@@ -101,14 +102,11 @@ class RedisState:
         if self._away:
             raise StateUnavailable
         prefix = self._prefix
-        async with self._asking(NOT_REACHED), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.get(prefix + MARKER)
-            for device in devices:
-                pipeline.hgetall(prefix + device.encode())
-            marker, *hashes = await pipeline.execute()
+        async with self._asking(NOT_REACHED):
+            marker, *hashes = await self._read(keys=[prefix, prefix + MARKER], args=list(devices))
             if not marker or marker != self._server:
                 raise StateUnavailable("the state is not complete; it is being rebuilt")
-            return [[packing.unpack(field, packed) for field, packed in fields.items()] for fields in hashes]
+            return [list(map(packing.unpack, flat[::2], flat[1::2])) for flat in hashes]
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
         """Return the time of the newest message of each device (µs), in order; raises StateUnavailable as `read`."""
