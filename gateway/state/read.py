@@ -5,6 +5,7 @@ Where Redis is away, slow or not complete the database answers, with the same va
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import NamedTuple
 
 from gateway.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
@@ -12,13 +13,17 @@ from gateway.errors import StateUnavailable
 from gateway.model import Kind, Shape, Value
 from gateway.telemetry import events
 
+Reading = tuple[Value, int, Kind]
+"""The newest value of a metric, its time (µs) and kind. Thousands at a time: a plain tuple is made in C."""
 
-class Reading(NamedTuple):
-    """The newest value of a metric."""
 
-    value: Value
-    time_us: int
-    kind: Kind
+class _Columns(NamedTuple):
+    """A shape, ready to be put beside the values of a message."""
+
+    names: list[str]
+    kinds: list[Kind]
+    bools: list[int]
+    """Positions of the values that are kept as 0 and 1."""
 
 
 class DeviceState(NamedTuple):
@@ -69,8 +74,9 @@ class LiveReader:
         unknown, missing = await self._silent([name for name in names if not found[name]])
         await self._ask_database([name for name in missing if source[name] == "redis"], found, source)
         shapes = await self._shapes.shapes({entry.shape_id for entries in found.values() for entry in entries})
+        columns = {number: _columns(shape) for number, shape in shapes.items()}
         return [
-            None if name in unknown else DeviceState(name, _merge(found[name], shapes), source[name]) for name in names
+            None if name in unknown else DeviceState(name, _merge(found[name], columns), source[name]) for name in names
         ]
 
     async def times(self, reported: Mapping[str, bool]) -> Times:
@@ -107,16 +113,25 @@ class LiveReader:
         return unknown, [name for name, card in cards.items() if card and card.known and card.shapes]
 
 
-def _merge(entries: Sequence[Newest], shapes: Mapping[int, Shape]) -> dict[str, Reading]:
+def _columns(shape: Shape) -> _Columns:
+    metrics = shape.metrics
+    bools = [i for i, metric in enumerate(metrics) if metric.kind is Kind.BOOL]
+    return _Columns([metric.name for metric in metrics], [metric.kind for metric in metrics], bools)
+
+
+def _merge(entries: Sequence[Newest], shapes: Mapping[int, _Columns]) -> dict[str, Reading]:
     """Take the newest of each metric over all shapes and kinds; at the same time the older shape wins."""
     metrics: dict[str, Reading] = {}
-    for entry in sorted(entries, key=lambda e: (-e.time_us, e.shape_id)):
-        shape = shapes.get(entry.shape_id)
-        if shape is None:
+    for entry in sorted(entries, key=_oldest_first) if len(entries) > 1 else entries:
+        columns = shapes.get(entry.shape_id)
+        if columns is None:
             continue
-        values: tuple[Value, ...] = (*entry.doubles, *entry.ints, *entry.texts)
-        for metric, value in zip(shape.metrics, values, strict=True):
-            if metric.name not in metrics:
-                shown = bool(value) if metric.kind is Kind.BOOL else value
-                metrics[metric.name] = Reading(shown, entry.time_us, metric.kind)
+        values: list[Value] = [*entry.doubles, *entry.ints, *entry.texts]
+        for i in columns.bools:
+            values[i] = bool(values[i])
+        metrics.update(zip(columns.names, zip(values, repeat(entry.time_us), columns.kinds, strict=False), strict=True))
     return metrics
+
+
+def _oldest_first(entry: Newest) -> tuple[int, int]:
+    return entry.time_us, -entry.shape_id

@@ -6,6 +6,7 @@ their times, but neither ages nor the source: an unchanged device answers 304 ho
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -129,6 +130,7 @@ def matches(given: Iterable[str], etag: str) -> bool:
     return any(tag == "*" or tag.removeprefix("W/") == etag for tag in tags)
 
 
+@lru_cache(maxsize=4096)
 def to_rfc3339(time_us: int) -> str:
     """`1_732_277_000_123_000` → `2024-11-22T12:03:20.123000Z`."""
     return (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
@@ -156,12 +158,12 @@ def _many(
 
 def _body(state: DeviceState, wanted: Collection[str] | None, *, now_us: int) -> dict[str, Any]:
     readings: dict[str, Mapping[str, object]] = {}
-    shown_us, shown_ts = None, ""
-    for name in _picked(state, wanted):
-        value, time_us, kind = state.metrics[name]
+    shown_us, shown_ts, age_ms = None, "", 0
+    for name, (value, time_us, kind) in state.metrics.items():
+        if wanted is not None and name not in wanted:
+            continue
         if time_us != shown_us:  # the metrics of one message share their time
-            shown_us, shown_ts = time_us, to_rfc3339(time_us)
-        age_ms = max(0, now_us - time_us) // 1000
+            shown_us, shown_ts, age_ms = time_us, to_rfc3339(time_us), max(0, now_us - time_us) // 1000
         readings[name] = {"value": value, "ts": shown_ts, "kind": kind, "age_ms": age_ms}
     return {"metrics": readings, "source": state.source}
 

@@ -1,11 +1,10 @@
 """A real Sanic server on a loopback port with scripted parts behind it, for tests of the HTTP door."""
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, cast
 
 import httpx
@@ -130,8 +129,6 @@ class ScriptedLive:
 
 
 class NoLetters:
-    """A letterbox with nothing in it."""
-
     async def page(self, _: Wanted, **__: object) -> list[Letter]:
         return []
 
@@ -262,7 +259,7 @@ class Wire:
 
     async def close(self) -> None:
         self._writer.close()
-        with contextlib.suppress(ConnectionError):
+        with suppress(ConnectionError):
             await asyncio.wait_for(self._writer.wait_closed(), 10)
 
 

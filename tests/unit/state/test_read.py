@@ -27,7 +27,7 @@ class Place(NamedTuple):
         found = await self.reader.device(device)
         assert found is not None
         assert (found.device, found.source) == (device, source)
-        return {name: (each.value, each.time_us - NOON, each.kind.value) for name, each in found.metrics.items()}
+        return {name: (value, time_us - NOON, kind.value) for name, (value, time_us, kind) in found.metrics.items()}
 
 
 @pytest.fixture
