@@ -6,10 +6,12 @@ With PROMETHEUS_MULTIPROC_DIR set before this module is imported, each process w
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import values as prometheus_values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.telemetry import MULTIPROC_ENV
@@ -20,6 +22,9 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Seconds."""
 ROW_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 
+if MULTIPROC_ENV in os.environ:
+    # The library asks for the process id at every count, in case of a fork: a system call each. Ours are spawned.
+    prometheus_values.ValueClass = prometheus_values.MultiProcessValue(partial(int, os.getpid()))  # type: ignore[no-untyped-call]
 
 Child = TypeVar("Child", Counter, Gauge)
 
