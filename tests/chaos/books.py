@@ -29,6 +29,8 @@ SETTLE_SECS = 5.0
 ENOUGH = 3
 """The same numbers as often are no coincidence."""
 PAUSE_SECS = 0.05
+NOTICED = 0.4
+"""Part of the time to settle within which the gateway surely notices that a worker is dead."""
 
 
 class Books:
@@ -80,6 +82,7 @@ class Books:
         """Take over what a killed worker left unanswered, once it stays as it is; it cannot become less."""
         seen: dict[str, Counter[int]] = {}
         deadline = time.monotonic() + self._settle_secs
+        time.sleep(self._settle_secs * NOTICED)  # until then what the dead worker had queued still counts as queued
         while time.monotonic() < deadline:
             for name, account in self._accounts().items():
                 seen.setdefault(name, Counter())[account["unanswered"]] += 1

@@ -70,8 +70,15 @@ class Group:
         return found
 
     def wait_ready(self, names: set[str]) -> dict[str, int]:
-        until(lambda: set(self.workers()) == names, "the workers answer", self)
-        return self.workers()
+        found: dict[str, int] = {}
+
+        def are_there() -> bool:
+            found.clear()
+            found.update(self.workers())
+            return set(found) == names
+
+        until(are_there, "the workers answer", self)
+        return found
 
     def wait_gone(self) -> None:
         until(lambda: not self.pids(), "no process is left", self)
