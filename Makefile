@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 # Tests wait more than they compute; each of these processes starts the servers it needs.
-JOBS ?= 3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
