@@ -18,8 +18,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway import run_folder
 from gateway.errors import StartError
 from gateway.settings import Http, Settings
-from gateway.watchdog import watch
+from gateway.watchdog import hear_interrupts, watch
 
 if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the metrics must be known before
     from sanic.worker.manager import WorkerManager
@@ -39,6 +40,7 @@ BIND_SECS = 5.0
 START_SECS = 120.0
 """How long workers may take to open their parts."""
 PR_SET_PDEATHSIG = 1
+STOPS = (signal.SIGTERM, signal.SIGINT)
 STOP, CANNOT_START = "__TERMINATE__", "__TERMINATE_EARLY__"
 """Sanic's messages to the main process."""
 
@@ -97,8 +99,9 @@ def make_worker_app(settings: Settings, open_runtime: "OpenRuntime") -> "App":
 
     _die_with_main()
     os.setpgid(0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT):  # until Sanic takes them over, when the parts are open
+    for number in STOPS:  # until Sanic takes them over, when the parts are open
         signal.signal(number, _leave)
+    hear_interrupts()
     _configure_logs(settings)
     app = create_app(settings, open_runtime)
     app.register_listener(_ignore_signals, "before_server_stop")
@@ -109,13 +112,13 @@ def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.sock
     from sanic import Sanic  # noqa: PLC0415
     from sanic.worker.loader import AppLoader  # noqa: PLC0415
 
-    from gateway.web.accepting import Connection  # noqa: PLC0415
     from gateway.web.app import BACKLOG, create_app  # noqa: PLC0415
+    from gateway.web.connection import Connection  # noqa: PLC0415
 
     _configure_logs(settings)
     app = create_app(settings, open_runtime)
-    app.register_listener(_release_sigterm, "main_process_start")
-    app.register_listener(partial(_take_over, settings, metrics), "main_process_ready")
+    told: list[int] = []
+    app.register_listener(partial(_take_over, settings, metrics, told), "main_process_ready")
     app.register_listener(partial(_remove, metrics), "main_process_stop")
     app.prepare(
         sock=listening,
@@ -124,29 +127,32 @@ def _run(settings: Settings, open_runtime: "OpenRuntime", listening: socket.sock
         backlog=BACKLOG,
         access_log=settings.http.access_log,
     )
-    # SIGTERM waits while Sanic starts its helper process, which thereby is deaf to it for good: `systemctl stop`
-    # signals every process at once, and a helper that leaves first breaks the orderly stop of the others.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    # Until `_take_over` signals are noted: an exception amid Sanic's start can make it hang. They are blocked, too, so
+    # that Sanic's helper process is deaf to them for good: `systemctl stop` and Ctrl-C signal every process at once,
+    # and a helper that leaves first breaks the orderly stop of the others.
+    for number in STOPS:
+        signal.signal(number, lambda number, _frame: told.append(number))
+    resource_tracker.ensure_running()  # or starting it, as the helper needs it, would end the wait (Python 3.11)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     Sanic.serve(primary=app, app_loader=AppLoader(factory=partial(make_worker_app, settings, open_runtime)))
-
-
-def _release_sigterm(_app: "App") -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _leave(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _take_over(settings: Settings, metrics: Path, app: "App") -> None:
-    """Start the watchdog, and mend three ways of Sanic's.
+def _take_over(settings: Settings, metrics: Path, told: Sequence[int], app: "App") -> None:
+    """Start the watchdog, obey the signals that came before, and mend four ways of Sanic's.
 
-    Its last resort kills process groups, that of our caller among them; while workers start it is deaf to signals; and
-    its signal handler talks to the helper process, perhaps amid a talk with it that the signal has interrupted.
+    Its last resort kills process groups, that of our caller among them; while workers start it is deaf to signals;
+    its signal handler talks to the helper process, perhaps amid a talk with it that the signal has interrupted; and a
+    Ctrl-C makes a process that is still importing print a traceback.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, partial(_on_signal, app.manager, []))
+    if told or app.manager._shutting_down:  # noqa: SLF001 - Sanic's own handlers were in force for a moment
+        app.manager._shutting_down = False  # noqa: SLF001
+        app.manager.monitor_publisher.send(STOP)
     app.manager.kill = partial(_kill, app.manager)  # type: ignore[method-assign]
     app.manager.wait_for_ack = partial(_await_workers, app.manager)  # type: ignore[method-assign]
     run_folder.note_helper(metrics, get_temp_dir())
@@ -159,6 +165,18 @@ def _take_over(settings: Settings, metrics: Path, app: "App") -> None:
         "log": settings.log,
     }
     app.manager.manage("Watchdog", watch, kwargs)
+    for process in [process for worker in app.manager.workers for process in worker.processes]:
+        process.start = partial(_start_deaf, process.start)  # type: ignore[method-assign]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def _start_deaf(start: Callable[[], None]) -> None:
+    """Start a process that hears of interrupts only when it says so: see `hear_interrupts`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        start()
+    finally:
+        hear_interrupts()
 
 
 def _on_signal(manager: "WorkerManager", before: list[int], number: int, _frame: object) -> None:
@@ -213,8 +231,8 @@ def _die_with_main() -> None:
 
 def _ignore_signals(_app: "App") -> None:
     """Once stopping, a second signal must not cut the stop short; the main process kills if it is asked twice."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _configure_logs(settings: Settings) -> None:

@@ -24,6 +24,8 @@ SMALL_ROWS = 2000
 GIVEN_WAY = 3.0
 """Times the duration of a round that live traffic, if it waits, gets before the next round."""
 LONGEST_WAY_SECS = 0.5
+REFRESH_SECS = 5.0
+"""How often it is asked which spools there are; later while the database is away, when it does not matter."""
 TICK_SECS = 0.01
 """How often live traffic is looked at meanwhile."""
 
@@ -31,6 +33,10 @@ Store = Callable[[Sequence[Batch]], Awaitable[list[Outcome]]]
 """Returns after COMMIT, with an outcome for each batch. Raises Unavailable, SinkFault; returns or raises in time."""
 Bury = Callable[[Batch, Outcome], Awaitable[None]]
 """Keeps the conflicts and rejected messages of a batch for people: their device was told that they are accepted."""
+
+
+Refresh = Callable[[], Awaitable[Sequence["Backlog"]]]
+"""Returns which spools there are now, oldest first; those it leaves out are not touched again. Raises GatewayError."""
 
 
 class Backlog(Spool, Protocol):
@@ -66,6 +72,7 @@ class Drainer:
         busy: Callable[[], bool],
         rng: Random,
         max_rows: int,
+        refresh: Refresh | None = None,
     ) -> None:
         """`busy` says whether live messages wait; `max_rows` is the most a round takes."""
         self._spools = spools
@@ -74,6 +81,9 @@ class Drainer:
         self._busy = busy
         self._rng = rng
         self._max_rows = max_rows
+        self._refresh = refresh
+        self._refresh_at = 0.0
+        """Loop time from which the spools are to be asked for again."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stored: dict[Backlog, list[int]] = {}
@@ -106,7 +116,9 @@ class Drainer:
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
+        self._refresh_at = loop.time() + REFRESH_SECS
         while True:
+            await self._look_around(loop.time())
             started = loop.time()
             drained = await self._try()
             waiting = self.waiting()
@@ -115,6 +127,18 @@ class Drainer:
                 await self._give_way(loop.time() - started)
             else:
                 await self._rest(self._pause())
+
+    async def _look_around(self, now: float) -> None:
+        """Ask now and then which spools there are; between two rounds, when none is in use."""
+        if self._refresh is None or now < self._refresh_at:
+            return
+        self._refresh_at = now + REFRESH_SECS
+        try:
+            self._spools = await self._refresh()
+        except GatewayError as exc:  # what is known is emptied all the same
+            spool_events.drain_failed("disk", exc.message)
+        except Exception as exc:  # noqa: BLE001 - the same
+            spool_events.failed("drainer", exc)
 
     async def _try(self) -> bool:
         """Do a round with the first spool that has anything; say whether there was one."""

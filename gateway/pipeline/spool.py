@@ -3,24 +3,21 @@
     append ─ encode ─▶ waiting ─▶ writer: all that waits in one transaction, one fsync ─▶ tickets
                                    └ one thread a file; appends during a transaction join the next one
 
-`open_spools` opens this worker's file and those that dead workers left. A record that cannot be read is set aside,
-counted and told; it never stops the others. Formats: `spool_codec` (records), `spool_file` (the file).
+A record that cannot be read is set aside, counted and told; it never stops the others. Which files there are: `spools`.
+Formats: `spool_codec` (records), `spool_file` (the file).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
-from gateway import settings
 from gateway.contracts import Clock, Spooled
 from gateway.errors import SpoolFault, SpoolFull
 from gateway.layouts import Layouts
 from gateway.model import Batch
-from gateway.pipeline.spool_claims import Claim, claim_left, claim_own
+from gateway.pipeline.spool_claims import Claim
 from gateway.pipeline.spool_codec import DamagedRecord, Record, decode, encode
 from gateway.pipeline.spool_file import SpoolFile, Stored
 from gateway.telemetry import spool_events
@@ -66,20 +63,27 @@ class SqliteSpool:
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._in_thread(self._file.open)
-        except SpoolFault as exc:
-            spool_events.fault(self.name, exc.message)
-        spool_events.opened(self.name, messages=self.rows, damaged=self.damaged, adopted=self._adopted)
+        await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the file, and say what is in it."""
+        try:
+            await self.in_thread(self._file.open)
+        except SpoolFault as exc:
+            spool_events.fault(self.name, exc.message)
+        spool_events.opened(self.name, messages=self.rows, damaged=self.damaged, adopted=self._adopted)
+
+    async def close(self) -> None:
         """Write what waits, close the file, give up the right to it. Waits for the disk DISK_SECS at most."""
         if self._writer:
             await asyncio.wait([self._writer], timeout=DISK_SECS)
         deletes = self._adopted and self.is_empty
         try:
-            await self._in_thread(self._file.delete if deletes else self._file.close)
+            await self.in_thread(self._file.delete if deletes else self._file.close)
         except SpoolFault as exc:
             spool_events.fault(self.name, exc.message)
         finally:
@@ -147,7 +151,7 @@ class SqliteSpool:
         Fewer if they are large (`spool_file.READ_BYTES`). Raises SpoolFault.
         """
         while self._file.totals.records or not self._file.is_open:
-            stored = await self._in_thread(self._file.read, max_rows)
+            stored = await self.in_thread(self._file.read, max_rows)
             batches = await self._decode(stored)
             if batches or not stored:
                 return batches
@@ -155,7 +159,7 @@ class SqliteSpool:
 
     async def remove(self, ids: Sequence[int]) -> None:
         """Forget batches that are stored now. Raises SpoolFault: they come again."""
-        await self._in_thread(self._file.remove, ids)
+        await self.in_thread(self._file.remove, ids)
 
     async def _write(self) -> None:
         """Write groups of what waits until nothing waits."""
@@ -163,7 +167,7 @@ class SqliteSpool:
             group = self._take()
             try:
                 records = [each.records for each in group]
-                verdicts = await self._in_thread(self._file.append, records, self._clock.now_us())
+                verdicts = await self.in_thread(self._file.append, records, self._clock.now_us())
             except Exception as exc:  # noqa: BLE001 - whoever waits is told, whatever it was
                 self._fail(group, exc)
             else:
@@ -202,7 +206,7 @@ class SqliteSpool:
             try:
                 batches.append(Spooled(number, decode(content, self._layouts)))
             except DamagedRecord as exc:
-                await self._in_thread(self._file.set_aside, number, str(exc))
+                await self.in_thread(self._file.set_aside, number, str(exc))
                 spool_events.record_damaged(self.name, number, str(exc))
             if not i % DECODE_TURN:
                 await asyncio.sleep(0)
@@ -215,39 +219,11 @@ class SqliteSpool:
             limit="spool.max_bytes",
         )
 
-    async def _in_thread(self, call: "Callable[..., T]", *args: object) -> T:
-        """Run a call of the file in its thread. Raises SpoolFault."""
+    async def in_thread(self, call: "Callable[..., T]", *args: object) -> T:
+        """Run a call that may wait for the disk in the file's thread. Raises SpoolFault, and what the call raises."""
         work = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
         try:
             async with asyncio.timeout(DISK_SECS):
                 return await work
         except TimeoutError as exc:
             raise SpoolFault(f"the spool's disk does not answer within {DISK_SECS:.0f} s") from exc
-
-
-class Spools(NamedTuple):
-    """The spool files of one worker."""
-
-    own: SqliteSpool
-    """Where it appends."""
-    left: list[SqliteSpool]
-    """What workers that are gone left behind, oldest first: to be drained, never appended to."""
-
-
-@asynccontextmanager
-async def open_spools(limits: settings.Spool, worker: str, *, layouts: Layouts, clock: Clock) -> AsyncIterator[Spools]:
-    """Open the spool of this worker and take over what others left. Raises StartError if the folder cannot be used."""
-    folder = Path(limits.dir)
-    async with AsyncExitStack() as stack:
-        claim = claim_own(folder, worker)
-        spool = SqliteSpool(claim, layouts, clock=clock, max_bytes=limits.max_bytes)
-        own = await stack.enter_async_context(spool)
-        left = []
-        for claim in claim_left(folder):
-            spool = SqliteSpool(claim, layouts, clock=clock, max_bytes=limits.max_bytes, adopted=True)
-            left.append(await stack.enter_async_context(spool))
-        yield Spools(own, sorted(left, key=_age))
-
-
-def _age(spool: SqliteSpool) -> int:
-    return spool.oldest_us or 0

@@ -9,7 +9,8 @@ from gateway.pipeline.breaker import Breaker
 from gateway.pipeline.committer import Committer
 from gateway.pipeline.drainer import Drainer
 from gateway.pipeline.fallback import Fallback
-from gateway.pipeline.spool import SqliteSpool, open_spools
+from gateway.pipeline.spool import SqliteSpool
+from gateway.pipeline.spools import open_spools
 from gateway.replay import Replay
 from gateway.runtime.pools import named_pool
 from gateway.runtime.registry import Registry, open_registry
@@ -81,12 +82,13 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         )
         replay = Replay(fallback, publisher.publish, letters)
         drainer = Drainer(
-            [*spools.left, spools.own],  # what others left is older
+            spools.all,
             replay.store,
             bury=replay.bury,
             busy=lambda: len(committer.batcher) > 0,
             rng=SystemRandom(),
             max_rows=DRAIN_ROWS,
+            refresh=spools.refresh,
         )
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]

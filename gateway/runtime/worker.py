@@ -17,12 +17,11 @@ from gateway.listing import Listing
 from gateway.mqtt import consumer as mqtt
 from gateway.pipeline.stall import Stall, watching
 from gateway.redelivery import Redelivery
-from gateway.registrar import registrar
+from gateway.registrar import Registrar, registrar
 from gateway.removal import sweeping
-from gateway.runtime.history import open_history
-from gateway.runtime.live import open_streams
-from gateway.runtime.registry import following, open_registry
-from gateway.runtime.storage import open_storage
+from gateway.runtime.reading import open_reading
+from gateway.runtime.registry import Registry, following, open_registry
+from gateway.runtime.storage import Storage, open_storage
 from gateway.settings import Settings
 from gateway.state.read import LiveReader
 from gateway.telemetry.history import History
@@ -32,7 +31,7 @@ from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.letter_purge import purging
 from gateway.timescale.letterbox import LetterBox
 from gateway.timescale.retention import retaining
-from gateway.web.context import Context
+from gateway.web.context import Context, Fleet, WaysIn
 from gateway.workers import worker_index
 
 MQTT_STOP_SECS = 10.0
@@ -45,64 +44,82 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
     async with AsyncExitStack() as stack:
         registry = await stack.enter_async_context(open_registry(settings))
         storage = await stack.enter_async_context(open_storage(settings, worker, registry))
-        stall = Stall(time.monotonic)
+        stall, history = Stall(time.monotonic), History()
         await stack.enter_async_context(watching(stall))
-        intake = Intake(
-            registry.gate,
-            storage.committer,
-            registry.layouts,
-            registry.clock,
-            stall=stall,
-            max_readings=settings.http.max_readings,
-        )
+        intake = _intake(settings, registry, storage, stall=stall)
         await stack.enter_async_context(following(settings, registry))
         consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.letters))
-        monitor = Monitor(
-            registry.pool,
-            storage.state,
-            breaker=storage.breaker,
-            drainer=storage.drainer,
-            stall=stall,
-            committer=storage.committer,
-            publisher=storage.publisher,
-            keeper=storage.keeper,
-            consumer=consumer,
-            room=lambda: settings.spool.max_bytes - storage.spool.size,
-        )
         book = registrar(registry.pool, storage.state, storage.stored, clock=registry.clock)
-        if not worker_index(worker):
-            await stack.enter_async_context(sweeping(book.removal, book.audit, keep_days=settings.audit.keep_days))
-            await stack.enter_async_context(purging(registry.pool, settings.dead_letters))
-            await stack.enter_async_context(retaining(registry.pool, settings.retention))
-        history = History()
+        await stack.enter_async_context(_tidying(settings, worker, registry, book=book))
         await stack.enter_async_context(sampling(history))
         live = LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
+        ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
         letters = LetterBox(registry.pool)
         gc.freeze()  # what is open now stays: the collector need not look at it again
         yield Context(
             settings,
             worker=worker,
-            intake=intake,
-            authenticator=registry.authenticator,
-            live=live,
-            streams=await stack.enter_async_context(open_streams(settings, registry, storage, live)),
-            stored=await stack.enter_async_context(open_history(settings, registry.dictionary)),
-            letters=letters,
-            redelivery=Redelivery(intake, letters),
-            receipts=storage.answers,
-            health=monitor.health,
             clock=registry.clock,
+            authenticator=registry.authenticator,
+            ways_in=WaysIn(intake, storage.answers, letters, Redelivery(intake, letters)),
+            ways_out=ways_out,
+            fleet=_fleet(settings, registry, book, live=live),
+            health=_monitor(settings, registry, storage, stall=stall, consumer=consumer).health,
             history=history,
-            census=Census(registry.pool, monotonic=time.monotonic),
-            registrar=book,
-            listing=Listing(
-                book.devices,
-                live,
-                clock=registry.clock,
-                monotonic=time.monotonic,
-                offline_after_secs=settings.devices.offline_after_secs,
-            ),
         )
+
+
+def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> Intake:
+    return Intake(
+        registry.gate,
+        storage.committer,
+        registry.layouts,
+        registry.clock,
+        stall=stall,
+        max_readings=settings.http.max_readings,
+    )
+
+
+def _monitor(
+    settings: Settings, registry: Registry, storage: Storage, *, stall: Stall, consumer: mqtt.Consumer | None
+) -> Monitor:
+    return Monitor(
+        registry.pool,
+        storage.state,
+        breaker=storage.breaker,
+        drainer=storage.drainer,
+        stall=stall,
+        committer=storage.committer,
+        publisher=storage.publisher,
+        keeper=storage.keeper,
+        consumer=consumer,
+        room=lambda: settings.spool.max_bytes - storage.spool.size,
+    )
+
+
+def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: LiveReader) -> Fleet:
+    listing = Listing(
+        book.devices,
+        live,
+        clock=registry.clock,
+        monotonic=time.monotonic,
+        offline_after_secs=settings.devices.offline_after_secs,
+    )
+    return Fleet(book, listing, Census(registry.pool, monotonic=time.monotonic))
+
+
+@asynccontextmanager
+async def _tidying(settings: Settings, worker: str, registry: Registry, *, book: Registrar) -> AsyncIterator[None]:
+    """Remove now and then what is due to go; the first worker does it for all."""
+    if worker_index(worker):
+        yield
+        return
+    async with (
+        sweeping(book.removal, book.audit, keep_days=settings.audit.keep_days),
+        purging(registry.pool, settings.dead_letters),
+        retaining(registry.pool, settings.retention),
+    ):
+        yield
 
 
 @asynccontextmanager

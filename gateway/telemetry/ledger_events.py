@@ -27,10 +27,9 @@ class _Turn:
 
     def of(self, source: str) -> list[int]:
         """Return the sums of a source, to add to at once."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop = loop
-            loop.call_soon(self.end)
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self.end)
         sums = self._sums.get(source)
         if sums is None:
             sums = self._sums[source] = [0] * (2 + len(metrics.FATES))
@@ -53,7 +52,10 @@ _turn = _Turn()
 
 
 class InHand:
-    """The readings of one body from being decoded to being answered; without `settle` they leave as failed."""
+    """The readings of one body from now, when it is decoded, to being answered at the end of a `with` block.
+
+    Without `settle` they leave as failed.
+    """
 
     __slots__ = ("_fate", "_readings", "_source")
 
@@ -61,11 +63,11 @@ class InHand:
         self._source = source
         self._readings = readings
         self._fate: Fate | None = None
+        sums = _turn.of(source)
+        sums[0] += readings
+        sums[1] += readings
 
     def __enter__(self) -> Self:
-        sums = _turn.of(self._source)
-        sums[0] += self._readings
-        sums[1] += self._readings
         return self
 
     def settle(self, fate: Fate) -> None:

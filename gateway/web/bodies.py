@@ -28,6 +28,10 @@ class Bodies:
         self.in_hand = 0
         """Bytes."""
 
+    def has_room(self, size: int) -> bool:
+        """Whether a body of so many bytes may be taken into hand."""
+        return size <= self.limits.max_body_bytes and self.in_hand + size <= self.limits.max_inflight_bytes
+
     def hold(self) -> "Hold":
         """Return a context manager that counts one request's bytes and gives them back at its end."""
         return Hold(self)

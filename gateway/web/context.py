@@ -5,6 +5,7 @@ The runtime opens the parts and hands them over; what is asked of each is in par
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from sanic import Request
 
@@ -24,6 +25,31 @@ from gateway.web.request_ids import RequestIds
 from gateway.web.turns import Turns
 
 
+class WaysIn(NamedTuple):
+    """What readings come in by, and what could not come in."""
+
+    intake: Intake
+    receipts: Receipts
+    letters: Letters
+    redelivery: Redelivery
+
+
+class WaysOut(NamedTuple):
+    """What tells of readings: the newest, those that are stored, and each as it comes."""
+
+    live: LiveReader
+    stored: Stored
+    streams: Streams
+
+
+class Fleet(NamedTuple):
+    """What knows devices, metrics and credentials."""
+
+    registrar: Registrar
+    listing: Listing
+    census: Census
+
+
 class Context:
     """The parts of one worker."""
 
@@ -32,38 +58,24 @@ class Context:
         settings: Settings,
         *,
         worker: str,
-        intake: Intake,
-        authenticator: Authenticator,
-        live: LiveReader,
-        streams: Streams,
-        stored: Stored,
-        letters: Letters,
-        redelivery: Redelivery,
-        receipts: Receipts,
-        health: Callable[[], Awaitable[Health]],
         clock: Clock,
+        authenticator: Authenticator,
+        ways_in: WaysIn,
+        ways_out: WaysOut,
+        fleet: Fleet,
+        health: Callable[[], Awaitable[Health]],
         history: History,
-        census: Census,
-        registrar: Registrar,
-        listing: Listing,
     ) -> None:
         self.http: Http = settings.http
         self.worker = worker
-        self.intake = intake
-        self.authenticator = authenticator
-        self.live = live
-        self.streams = streams
-        self.stored = stored
-        self.exports = Exports(settings.history)
-        self.letters = letters
-        self.redelivery = redelivery
-        self.receipts = receipts
-        self.health = health
         self.clock = clock
+        self.authenticator = authenticator
+        self.intake, self.receipts, self.letters, self.redelivery = ways_in
+        self.live, self.stored, self.streams = ways_out
+        self.registrar, self.listing, self.census = fleet
+        self.health = health
         self.history = history
-        self.census = census
-        self.registrar = registrar
-        self.listing = listing
+        self.exports = Exports(settings.history)
         self.glance = Glance(time.monotonic)
         self.mqtt = bool(settings.mqtt.url)
         """Whether this gateway, though perhaps not this worker, consumes MQTT."""

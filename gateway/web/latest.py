@@ -5,10 +5,8 @@ their times, but neither ages nor the source: an unchanged device answers 304 ho
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
-from functools import lru_cache
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import orjson
@@ -19,6 +17,7 @@ from gateway.devices import to_wanted
 from gateway.errors import BadPayload, BadRequest, UnknownDevice
 from gateway.layouts import DEVICE_NAME
 from gateway.model import MAX_NAME
+from gateway.moments import to_rfc3339
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_reader, require_reader_of_all
 from gateway.web.parameters import device_name, refuse_unknown, require_json
@@ -26,7 +25,6 @@ from gateway.web.parts import DeviceState
 from gateway.web.questions import Question, to_page
 from gateway.web.replies import reply
 
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z
 MAX_DEVICES = 1000
 """Devices of one query."""
 NOT_MODIFIED = 304
@@ -46,6 +44,14 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
+class Answer(NamedTuple):
+    """What is said of one device."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
 _decode_query = msgspec.json.Decoder(Query).decode
 
 
@@ -56,13 +62,9 @@ async def get_state(request: Request, device: str) -> HTTPResponse:
     require_reader(await identify(request, context), device)
     wanted = _wanted(request) if request.query_string else None
     state = await context.live.device(device)
-    if state is None:
-        raise UnknownDevice(f"device {device!r} is not known here; register it, or let it send readings", device=device)
-    etag = to_etag(state, wanted)
-    if matches(request.headers.getall("if-none-match", ()), etag):
-        return reply(request, context, b"", status=NOT_MODIFIED, headers={"etag": etag})
-    body = {"device": state.device, **_body(state, wanted, now_us=context.clock.now_us())}
-    return reply(request, context, orjson.dumps(body), headers={"etag": etag, "cache-control": "private, no-cache"})
+    tags = request.headers.getall("if-none-match", ())
+    answer = to_answer(device, state, wanted, tags, now_us=context.clock.now_us())
+    return reply(request, context, answer.body, status=answer.status, headers=answer.headers)
 
 
 async def query_states(request: Request, call: str) -> HTTPResponse:  # noqa: ARG001 - the path segment
@@ -118,6 +120,19 @@ async def _chosen(context: Context, query: Query) -> tuple[list[str], str | None
     return [device.name for device in shown], page.cursor(last and last.name)
 
 
+def to_answer(
+    device: str, state: DeviceState | None, wanted: Collection[str] | None, tags: Iterable[str], *, now_us: int
+) -> Answer:
+    """Return the answer; `tags` are the values of If-None-Match. Raises UnknownDevice if there is no state."""
+    if state is None:
+        raise UnknownDevice(f"device {device!r} is not known here; register it, or let it send readings", device=device)
+    etag = to_etag(state, wanted)
+    if matches(tags, etag):
+        return Answer(NOT_MODIFIED, b"", {"etag": etag})
+    body = {"device": state.device, **_body(state, wanted, now_us=now_us)}
+    return Answer(200, orjson.dumps(body), {"etag": etag, "cache-control": "private, no-cache"})
+
+
 def to_etag(state: DeviceState, wanted: Collection[str] | None) -> str:
     """Return a strong ETag (RFC 9110 8.8.3) over the device, its values and their times."""
     content = [(name, *state.metrics[name]) for name in sorted(_picked(state, wanted))]
@@ -128,12 +143,6 @@ def matches(given: Iterable[str], etag: str) -> bool:
     """Whether an If-None-Match header names this ETag (RFC 9110 13.1.2: the comparison is weak)."""
     tags = (tag.strip() for header in given for tag in header.split(","))
     return any(tag == "*" or tag.removeprefix("W/") == etag for tag in tags)
-
-
-@lru_cache(maxsize=4096)
-def to_rfc3339(time_us: int) -> str:
-    """`1_732_277_000_123_000` → `2024-11-22T12:03:20.123000Z`."""
-    return (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
 
 
 def _many(

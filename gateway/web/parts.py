@@ -1,7 +1,8 @@
 """What handlers ask of the parts behind them, and no more: Protocols. Makes none, knows none of the real ones."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,6 +13,23 @@ from gateway.letters import Letter, Wanted
 from gateway.model import Kind, Principal, Receipt
 
 Value = float | int | bool | str
+
+
+class Underway(Protocol):
+    """A body that was taken in and waits for its COMMIT. `receipt` or `abandon` is called when the ticket is done."""
+
+    @property
+    def ticket(self) -> "asyncio.Future[Any]":
+        """Done after COMMIT; cancelled by whoever does not wait for it any more."""
+        ...
+
+    def receipt(self) -> Receipt:
+        """Return what became of the body. Raises the GatewayErrors that say no to all of it."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the books on it."""
+        ...
 
 
 class Intake(Protocol):
@@ -33,6 +51,10 @@ class Intake(Protocol):
         toll: Toll | None = None,
     ) -> Receipt:
         """Return after COMMIT. Raises the GatewayErrors that say no to the whole body."""
+        ...
+
+    def at_once(self, body: bytes, *, principal: Principal, device: str | None) -> Underway | None:
+        """Take in a body that needs no waiting; None: `take` it. Never raises."""
         ...
 
 
@@ -72,6 +94,10 @@ class LiveReader(Protocol):
 
     async def device(self, name: str) -> DeviceState | None:
         """Return the state of one device, None if it is not known. Raises Unavailable."""
+        ...
+
+    def soon(self, name: str) -> "asyncio.Future[Any]":
+        """Return the same as a future: it is read together with others that are asked for now."""
         ...
 
     async def devices(self, names: Sequence[str]) -> Sequence[DeviceState | None]:

@@ -1,6 +1,7 @@
 """Bytes in, a Sanic response out: the one place where X-Request-Id is set and requests are counted. Never fails."""
 
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 
 from sanic import HTTPResponse, Request
 from sanic.http import Http as Stream
@@ -9,6 +10,7 @@ from gateway.telemetry import events
 from gateway.web.context import Context
 
 JSON = "application/json"
+OK = 200
 BODILESS = (204, 304)
 """Statuses whose replies have no body (RFC 9110 6.4.1)."""
 UNROUTED = "none"
@@ -50,6 +52,21 @@ def reply(
         request.stream.keep_alive = False
     events.http_answered(route_label(request), status)
     return response
+
+
+def to_bytes(
+    body: bytes, *, status: int, headers: Mapping[str, str], content_type: str = JSON, keep_alive: bool = True
+) -> bytes:
+    """Return a whole response as Sanic would send it (RFC 9112); header values are ours, as those of `Reply`."""
+    head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    connection = "keep-alive" if keep_alive else "close"
+    if status in BODILESS:
+        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{head}connection: {connection}\r\n\r\n".encode(
+            "ascii"
+        )
+    start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n" if status != OK else "HTTP/1.1 200 OK\r\n"
+    end = f"content-length: {len(body)}\r\nconnection: {connection}\r\ncontent-type: {content_type}\r\n\r\n"
+    return (start + head + end).encode("ascii") + body
 
 
 def route_label(request: Request) -> str:

@@ -9,6 +9,8 @@ from collections import deque
 
 EACH_TURN = 16
 """Bodies in one turn of the loop: some 40 ms of the largest usual ones."""
+BYTES_EACH_TURN, BYTES_EACH_BODY = 512 * 1024, 2048
+"""Of bodies that are taken at once: bytes in one turn, and what each counts for above its own; some 10 ms in all."""
 
 
 class Turns:
@@ -17,25 +19,36 @@ class Turns:
     def __init__(self, each_turn: int = EACH_TURN) -> None:
         self._each_turn = each_turn
         self._left = each_turn
+        self._bytes = BYTES_EACH_TURN
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_counting = False
 
     async def mine(self) -> None:
         """Return when it is the caller's turn; at once, unless many came together."""
-        loop = asyncio.get_running_loop()
-        if not self._is_counting:
-            self._is_counting = True
-            loop.call_soon(self._next)
+        self._count()
         if self._left and not self._waiting:
             self._left -= 1
             return
-        turn: asyncio.Future[None] = loop.create_future()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         await turn
 
+    def is_free(self, size: int) -> bool:
+        """Whether a body of so many bytes may be taken in right now: nobody waits, and this turn has not had enough."""
+        self._count()
+        if self._waiting or self._bytes < 0:
+            return False
+        self._bytes -= size + BYTES_EACH_BODY
+        return True
+
+    def _count(self) -> None:
+        if not self._is_counting:
+            self._is_counting = True
+            asyncio.get_running_loop().call_soon(self._next)
+
     def _next(self) -> None:
         """Begin a turn of the loop with those who wait."""
-        self._left = self._each_turn
+        self._left, self._bytes = self._each_turn, BYTES_EACH_TURN
         while self._waiting and self._left:
             turn = self._waiting.popleft()
             if not turn.done():  # its caller has given up

@@ -5,11 +5,18 @@
 
 from gateway.errors import UnsupportedMedia
 from gateway.layouts import Layouts
-from gateway.model import Decoded
+from gateway.model import Batch, Decoded
 from gateway.wire import careful, native
 
 ACCEPTED = ("application/json",)
 """Media types that are read; no media type at all is taken for JSON."""
+
+
+def plain(body: bytes, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
+    """Return the readings of a JSON body that is plain, well-formed and not empty; else None, and `decode` tells."""
+    layouts.make_room()
+    batch = native.decode(body, layouts, device=device, received_us=received_us)
+    return batch if batch is not None and batch.readings else None
 
 
 def decode(

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import httpx
@@ -20,7 +21,8 @@ from gateway.telemetry.history import History
 from gateway.testing.receipts import MemoryReceipts
 from gateway.timescale.census import Count
 from gateway.web.app import create_app
-from gateway.web.context import Context
+from gateway.web.connection import Connection
+from gateway.web.context import Context, Fleet, WaysIn, WaysOut
 from gateway.web.parts import Health, Value
 from tests.conformance import conform
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
@@ -83,6 +85,9 @@ class ScriptedIntake:
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
 
+    def at_once(self, body: bytes, **_: object) -> None:
+        """Nothing is taken at once here: it is asked for as Sanic asks."""
+
     def fail(self, exc: Exception) -> None:
         async def raising(_: bytes) -> Receipt:
             raise exc
@@ -120,9 +125,14 @@ class KnownState(NamedTuple):
 class ScriptedLive:
     def __init__(self) -> None:
         self.known: dict[str, KnownState] = {}
+        self.asked_soon = 0
 
     async def device(self, name: str) -> KnownState | None:
         return self.known.get(name)
+
+    def soon(self, name: str) -> "asyncio.Future[KnownState | None]":
+        self.asked_soon += 1
+        return asyncio.ensure_future(self.device(name))
 
     async def devices(self, names: Sequence[str]) -> list[KnownState | None]:
         return [self.known.get(name) for name in names]
@@ -160,6 +170,7 @@ class FixedClock:
         return NOW_US
 
 
+OURS = partial(Connection, more=False)  # Sanic does not tell a server in a test which socket it listens on
 NOTHING_STORED = cast("Any", None)
 """A history that must not be asked: tests of it bring a real one."""
 
@@ -183,26 +194,20 @@ class Door:
         self.context: Context
         self.client: httpx.AsyncClient
         self.stop: Callable[[], Coroutine[Any, Any, None]]
+        self.connections: set[Any] = set()
 
     @asynccontextmanager
     async def open_runtime(self, settings: Settings, worker: str) -> AsyncIterator[Context]:
         self.context = Context(
             settings,
             worker=worker,
-            intake=self.intake,
-            authenticator=ScriptedAuthenticator(),
-            live=self.live,
-            streams=self.stage.streams,
-            stored=self.stored,
-            letters=NoLetters(),
-            redelivery=Redelivery(self.intake, NoLetters()),
-            receipts=self.receipts,
-            health=self._answer_health,
             clock=FixedClock(),
+            authenticator=ScriptedAuthenticator(),
+            ways_in=WaysIn(self.intake, self.receipts, NoLetters(), Redelivery(self.intake, NoLetters())),
+            ways_out=WaysOut(self.live, self.stored, self.stage.streams),
+            fleet=Fleet(NO_REGISTRAR, NO_LISTING, self.census),
+            health=self._answer_health,
             history=self.history,
-            census=self.census,
-            registrar=NO_REGISTRAR,
-            listing=NO_LISTING,
         )
         async with self.stage.streams:
             yield self.context
@@ -270,19 +275,25 @@ def head(path: str, *lines: str, token: str = "admin") -> bytes:
 
 
 @asynccontextmanager
-async def serving(http: Http | None = None, *, limits: Limits | None = None) -> AsyncIterator[Door]:
-    """Serve with these limits until the end of the block."""
-    door = Door(Settings(http=http or Http(drain_secs=0, grace_secs=1), limits=limits or Limits()))
+async def serving(
+    http: Http | None = None,
+    *,
+    limits: Limits | None = None,
+    make: Callable[[Settings], Door] = Door,
+    protocol: Any = OURS,
+) -> AsyncIterator[Door]:
+    """Serve with these limits until the end of the block, over our connections or Sanic's own."""
+    door = make(Settings(http=http or Http(drain_secs=0, grace_secs=1), limits=limits or Limits()))
     os.environ.pop("SANIC_WORKER_NAME", None)
     app = create_app(door.settings, door.open_runtime)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         door.port = listening.getsockname()[1]
-        server: Any = await app.create_server(sock=listening, return_asyncio_server=True)
+        server: Any = await app.create_server(sock=listening, return_asyncio_server=True, protocol=protocol)
         await server.startup()
         await server.before_start()
         await server.after_start()
-        door.stop = server.before_stop
+        door.stop, door.connections = server.before_stop, server.connections
         base = f"http://127.0.0.1:{door.port}"
         async with httpx.AsyncClient(
             base_url=base,

@@ -17,7 +17,7 @@ from gateway.redelivery import Redelivery
 from gateway.settings import Http, Settings
 from gateway.telemetry.history import History
 from gateway.testing.receipts import MemoryReceipts
-from gateway.web.context import Context
+from gateway.web.context import Context, Fleet, WaysIn, WaysOut
 from gateway.web.parts import Health
 from gateway.workers import serve
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
@@ -40,6 +40,9 @@ class SlowIntake:
     def knock(self) -> None:
         pass
 
+    def at_once(self, body: bytes, **_: object) -> None:
+        """Nothing is taken at once here."""
+
     async def take(self, body: bytes, **_: object) -> Receipt:
         if body == b"slow":
             (Path(os.environ[FOLDER_ENV]) / "taken").touch()
@@ -61,20 +64,13 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
     yield Context(
         settings,
         worker=worker,
-        intake=SlowIntake(),
-        authenticator=ScriptedAuthenticator(),
-        live=ScriptedLive(),
-        streams=Stage(ScriptedAuthenticator()).streams,
-        letters=NoLetters(),
-        redelivery=Redelivery(SlowIntake(), NoLetters()),
-        receipts=MemoryReceipts(),
-        health=health,
         clock=FixedClock(),
-        stored=NOTHING_STORED,
+        authenticator=ScriptedAuthenticator(),
+        ways_in=WaysIn(SlowIntake(), MemoryReceipts(), NoLetters(), Redelivery(SlowIntake(), NoLetters())),
+        ways_out=WaysOut(ScriptedLive(), NOTHING_STORED, Stage(ScriptedAuthenticator()).streams),
+        fleet=Fleet(NO_REGISTRAR, NO_LISTING, ScriptedCensus()),
+        health=health,
         history=History(),
-        census=ScriptedCensus(),
-        registrar=NO_REGISTRAR,
-        listing=NO_LISTING,
     )
 
 

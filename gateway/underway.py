@@ -1,0 +1,49 @@
+"""A body whose readings wait for their COMMIT, for whoever does not wait with it: a ticket in hand, then a receipt."""
+
+import asyncio
+
+from gateway import ledger, receipts
+from gateway.model import Decoded, Outcome, Receipt, Refusal
+from gateway.pipeline.stall import Stall
+from gateway.telemetry import events
+from gateway.telemetry.ledger_events import InHand
+
+MAX_ERRORS = 100
+"""Refusals listed in a receipt, unless asked otherwise."""
+
+
+class Underway:
+    """One body that was submitted. Either `receipt` or `abandon` is to be called, once, when the ticket is done."""
+
+    __slots__ = ("_decoded", "_hand", "_stall", "ticket")
+
+    def __init__(self, decoded: Decoded, ticket: "asyncio.Future[Outcome]", stall: Stall, hand: InHand) -> None:
+        self._decoded = decoded
+        self._stall = stall
+        self._hand = hand
+        self.ticket = ticket
+        """Resolves after COMMIT. Cancelling it takes the body out if it still waits."""
+
+    def receipt(self) -> Receipt:
+        """Return what became of the body. Raises what the ticket raises: nothing of it may be taken for stored then."""
+        with self._hand as hand:
+            outcome = self.ticket.result()
+            self._stall.durable()
+            decoded, refusals = self._decoded, late(self._decoded, outcome)
+            receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=MAX_ERRORS)
+            hand.settle(ledger.settle(receipt, refusals, answers=True))
+        if refusals:
+            events.refused(refusals)
+        return receipt
+
+    def abandon(self) -> None:
+        """Close the books on a body whose sender is gone."""
+        with self._hand:
+            pass
+
+
+def late(decoded: Decoded, outcome: Outcome) -> list[Refusal]:
+    """Return all refusals: those from before the COMMIT, and what turned out there."""
+    if outcome.conflicts or outcome.rejected:
+        return decoded.refusals + receipts.late_refusals(decoded.batch, outcome)
+    return decoded.refusals

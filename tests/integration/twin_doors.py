@@ -1,0 +1,118 @@
+"""The HTTP door twice, over our connections and over Sanic's alone, each with a store of its own in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
+
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+
+from gateway import settings
+from gateway.admission.gate import Gate
+from gateway.intake import Intake
+from gateway.layouts import Layouts
+from gateway.model import Block, Kind, Principal
+from gateway.pipeline.committer import Committer
+from gateway.pipeline.stall import Stall
+from gateway.settings import Http, Settings
+from gateway.testing.directory import MemoryDirectory
+from gateway.testing.sink import MemorySink
+from gateway.underway import Underway
+from gateway.web.context import Context
+from gateway.web.request_ids import RequestIds
+from tests.integration.web_server import NOW_US, Door, FixedClock, KnownState, serving
+
+DEVICES = ("d1", "d2", "far:away.4")
+
+
+class Heard(NamedTuple):
+    """What was answered (but for a header that Sanic leaves out where it is served by itself)."""
+
+    answered: bytes
+    whole: bool
+    """Not so where a server hung up on what came after: the system then may drop what was under way to us."""
+
+
+class CountingIntake(Intake):
+    """Counts what it took at once."""
+
+    taken = 0
+
+    def at_once(self, body: bytes, *, principal: Principal, device: str | None = None) -> Underway | None:
+        underway = super().at_once(body, principal=principal, device=device)
+        self.taken += underway is not None
+        return underway
+
+
+class StoringDoor(Door):
+    """A door that leads to a real intake and committer, with a sink in memory."""
+
+    def __init__(self, tree: Settings) -> None:
+        super().__init__(tree)
+        self.sink = MemorySink()
+        self.committer: Committer
+        self.storing: CountingIntake
+        for name in DEVICES:
+            self.live.known[name] = KnownState(name, {"t": (1.5, NOW_US, Kind.DOUBLE), "ok": (True, 0, Kind.BOOL)})
+
+    @asynccontextmanager
+    async def open_runtime(self, tree: Settings, worker: str) -> AsyncIterator[Context]:
+        layouts, directory = Layouts(), MemoryDirectory()
+        directory.add(*DEVICES)
+        gate = Gate(
+            directory, layouts, devices=tree.devices, clock=tree.clock, retention=settings.Retention(days=36_500)
+        )
+        async with (
+            super().open_runtime(tree, worker) as context,
+            Committer(self.sink, _shown, limits=settings.Queue(), slots=1) as self.committer,
+        ):
+            context.intake = self.storing = CountingIntake(
+                gate, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
+            )
+            context.request_ids = RequestIds("id")
+            yield context
+
+    @property
+    def taken_at_once(self) -> int:
+        """Bodies that were taken without waiting."""
+        return self.storing.taken
+
+    async def converse(self, pieces: Sequence[bytes]) -> Heard:
+        """Send the pieces one after the other; return all that is answered until the server ends the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        answered, whole = bytearray(), False
+        with suppress(ConnectionError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)  # so that the server sees them apart
+            async with asyncio.timeout(10):
+                while more := await reader.read(65_536):
+                    answered += more
+            whole = True
+        writer.close()
+        return Heard(bytes(answered).replace(b"alt-svc: \r\n", b""), whole)
+
+
+class Twins(NamedTuple):
+    """The same door over both kinds of connections."""
+
+    ours: StoringDoor
+    sanic: StoringDoor
+
+
+@asynccontextmanager
+async def twins() -> AsyncIterator[Twins]:
+    """Serve both until the end of the block."""
+    http = Http(drain_secs=0, grace_secs=1, body_deadline_secs=5, max_body_bytes=4096)
+    async with (
+        serving(http, make=StoringDoor) as ours,
+        serving(http, make=StoringDoor, protocol=WebSocketProtocol) as sanic,
+    ):
+        assert isinstance(ours, StoringDoor)
+        assert isinstance(sanic, StoringDoor)
+        yield Twins(ours, sanic)
+
+
+async def _shown(_: Sequence[Block]) -> None:
+    pass
