@@ -41,6 +41,8 @@ class Committer:
         self._tasks: list[asyncio.Task[None]] = []
         self._finishing: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Asked for once: before Python 3.12 each time is a system call."""
         self._full = ""
         """The limit that turned a batch away, until something leaves the queue."""
         self._backfilling = False
@@ -93,7 +95,7 @@ class Committer:
         if limit is not None:
             self._full = self._full if backfill else limit  # live traffic may still have room
             self._turn_away(limit, backfill=backfill)
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         ticket: asyncio.Future[Outcome] = loop.create_future()
         self.batcher.add(Waiting(batch, ticket, size, atomic, loop.time(), backfill))
         if self._is_worth_a_commit():

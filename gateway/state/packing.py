@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.contracts import Newest
 from gateway.model import Block
@@ -21,19 +22,30 @@ NOT_OURS = (struct.error, UnicodeDecodeError)
 
 def to_blob(block: Block) -> bytes:
     """Return the messages of a block as newest_wins.lua takes them."""
-    doubles, ints = block.doubles.shape[1], block.ints.shape[1]
-    rows = np.empty(len(block), _row_type(doubles, ints))
-    rows["field"] = block.shapes
-    rows["length"] = rows.dtype.itemsize - 8
-    rows["time"] = block.times
-    rows["counts"] = (doubles, ints, len(block.texts[0]) if block.texts else 0)
-    rows["doubles"] = block.doubles
-    rows["ints"] = block.ints
+    names = list(map(_named, block.names))
+    if not block.texts and len(set(map(len, names))) == 1:
+        return _rows(block, len(names[0]), names).tobytes()
+    rows = _rows(block, 0, None)
     fixed, step = rows.tobytes(), rows.dtype.itemsize
     pieces = [fixed[i : i + step] for i in range(0, len(fixed), step)]
     if block.texts:
         pieces = [_with_texts(piece, texts) for piece, texts in zip(pieces, block.texts, strict=True)]
-    return b"".join([part for pair in zip(map(_named, block.names), pieces, strict=True) for part in pair])
+    return b"".join([part for pair in zip(names, pieces, strict=True) for part in pair])
+
+
+def _rows(block: Block, name: int, names: list[bytes] | None) -> NDArray[Any]:
+    """Return the messages but for their texts; with their names if those are all as long as `name`."""
+    doubles, ints = block.doubles.shape[1], block.ints.shape[1]
+    rows = np.empty(len(block), _row_type(doubles, ints, name))
+    if names is not None:
+        rows["name"] = names
+    rows["field"] = block.shapes
+    rows["length"] = rows.dtype.itemsize - name - 8
+    rows["time"] = block.times
+    rows["counts"] = (doubles, ints, len(block.texts[0]) if block.texts else 0)
+    rows["doubles"] = block.doubles
+    rows["ints"] = block.ints
+    return rows
 
 
 def pack(device: str, message: Newest) -> bytes:
@@ -86,9 +98,10 @@ def _with_texts(piece: bytes, texts: tuple[str, ...]) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _row_type(doubles: int, ints: int) -> np.dtype[Any]:
+def _row_type(doubles: int, ints: int, name: int) -> np.dtype[Any]:
     return np.dtype(
         [
+            ("name", f"S{name}"),
             ("field", ">u4"),
             ("length", ">u4"),
             ("time", ">f8"),

@@ -149,22 +149,28 @@ def _devices(named: list[str | None], implied: str | None) -> list[str] | None:
 
 
 def _fill_numbers(batch: Batch, values: list[dict[str, Any]], layouts: Layouts) -> bool:
-    numbers: list[int] = []
+    numbers = _numbers(list(map(tuple, values)), layouts)
+    if numbers is None:
+        return False
     flat: list[float] = []
-    known, extend = layouts.numbers.get, flat.extend
     for each in values:
-        names = tuple(each)
-        number = known(names)
-        if number is None:
-            number = layouts.number(names)
-        if number is None:
-            return False
-        numbers.append(number)
-        extend(each.values())
-    batch.layouts = array("i", numbers)
+        flat.extend(each.values())
+    batch.layouts = numbers
     batch.doubles = array("d", flat)
     batch.readings = len(flat)
     return _are_exact(batch.doubles)
+
+
+def _numbers(orders: list[tuple[str, ...]], layouts: Layouts) -> "array[int] | None":
+    """Return the layout number of each message, None if one has none; mostly all say the same names alike."""
+    if not orders:
+        return array("i")
+    if orders.count(orders[0]) == len(orders):
+        number = layouts.number(orders[0])
+        return None if number is None else array("i", [number]) * len(orders)
+    if any(layouts.number(names) is None for names in set(orders)):
+        return None
+    return array("i", map(layouts.numbers.__getitem__, orders))
 
 
 def _fill_typed(batch: Batch, values: list[dict[str, Any]], layouts: Layouts) -> bool:
@@ -191,7 +197,7 @@ def _are_exact(doubles: "array[float]") -> bool:
     MAX_EXACT itself is in doubt already: MAX_EXACT + 1 was rounded to it.
     """
     if len(doubles) > timestamps.SMALL:
-        return bool(np.abs(np.frombuffer(doubles)).max() < MAX_EXACT)
+        return bool(np.maximum.reduce(np.abs(np.frombuffer(doubles))) < MAX_EXACT)
     return not doubles or (max(doubles) < MAX_EXACT and min(doubles) > -MAX_EXACT)
 
 
