@@ -15,16 +15,18 @@ from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from gateway.web.accepting import take_waiting
 from gateway.web.express import begin
+from gateway.web.plain import Reader
 
 
 class Connection(WebSocketProtocol):
     """One HTTP connection, or a WebSocket that began as one."""
 
-    __slots__ = ("_more", "_underway")
+    __slots__ = ("_more", "_reader", "_underway")
 
     def __init__(self, *, more: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._more = partial(type(self), more=False, **kwargs) if more else None
+        self._reader = Reader()
         self._underway: asyncio.Future[Any] | None = None
         """What the answer to a plain request waits for."""
 
@@ -62,7 +64,7 @@ class Connection(WebSocketProtocol):
         )
 
     def _begin(self, data: bytes) -> bool:
-        underway = begin(self.app, data, self._answer)
+        underway = begin(self.app, self._reader, data, self._answer)
         if underway is None:
             return False
         self._underway = underway

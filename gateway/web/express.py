@@ -18,7 +18,7 @@ from gateway.web.context import Context
 from gateway.web.latest import to_answer
 from gateway.web.lifetime import App
 from gateway.web.parts import Underway
-from gateway.web.plain import Plain, parse
+from gateway.web.plain import Plain, Reader
 from gateway.web.replies import JSON, to_bytes
 from gateway.web.requests import AnyRequest
 
@@ -35,7 +35,7 @@ READINGS, DEVICE_READINGS, STATE = "readings", "device_readings", "device_state"
 """The routes' labels."""
 
 
-def begin(app: App, data: bytes, send: Send) -> "asyncio.Future[Any] | None":
+def begin(app: App, reader: Reader, data: bytes, send: Send) -> "asyncio.Future[Any] | None":
     """Return what the answer waits for, if this is one plain request and can be served at once; else None.
 
     Cancelling it says that nobody wants the answer any more; then, and only then, `send` is not called.
@@ -43,7 +43,7 @@ def begin(app: App, data: bytes, send: Send) -> "asyncio.Future[Any] | None":
     context: Context = app.ctx.gateway
     if context.limits is not None or context.draining:
         return None
-    plain = parse(data)
+    plain = reader.read(data)
     if plain is None:
         return None
     principal = context.authenticator.principal(plain.authorization)

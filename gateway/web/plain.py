@@ -40,6 +40,29 @@ class Plain(NamedTuple):
     body: bytes
 
 
+class Reader:
+    """Reads the requests of one connection. Most clients send one head again and again, so the last is remembered."""
+
+    __slots__ = ("_head", "_length", "_plain")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._length = 0
+        """Bytes of the body that this head announces."""
+        self._plain: Plain | None = None
+
+    def read(self, data: bytes) -> Plain | None:
+        """Return what a plain request says; None for everything else."""
+        head, last = self._head, self._plain
+        if last is not None and len(data) == len(head) + self._length and data.startswith(head):
+            return Plain(*last[:-1], data[len(head) :])
+        plain = self._plain = parse(data)
+        if plain is not None:
+            self._length = len(plain.body)
+            self._head = data[: len(data) - self._length]
+        return plain
+
+
 def parse(data: bytes) -> Plain | None:
     """Return what a plain request says; None for everything else."""
     end = data.find(_END)

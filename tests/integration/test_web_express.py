@@ -10,7 +10,7 @@ import pytest_asyncio
 from gateway.errors import SinkFault
 from gateway.settings import Http
 from gateway.telemetry import ledger_events
-from gateway.web.plain import parse
+from gateway.web.plain import Reader, parse
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import NOW_US, Wire, head, serving
 
@@ -154,3 +154,19 @@ async def test_states_are_answered_at_once_and_with_their_tag(door: StoringDoor,
 )
 def test_what_is_left_to_sanic(data: bytes) -> None:
     assert parse(data) is None
+
+
+def test_a_head_that_comes_again_is_read_as_the_first_time() -> None:
+    reader = Reader()
+    start = b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n"
+    for data in (
+        start + b"{}",
+        start + b"[]",
+        start + b"[",
+        start + b"[]G",
+        start[:-1] + b"X[]",
+        start + b"[]",
+        b"",
+        b"x",
+    ):
+        assert reader.read(data) == parse(data)
