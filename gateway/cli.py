@@ -1,4 +1,4 @@
-"""The `gateway` command. Exit codes: 0 done, 1 it did not work (one sentence on stderr says why), 2 wrong usage."""
+"""The `gateway` command. Exit codes: 0 done, 1 it did not work (stderr says why), 2 wrong usage, 130 interrupted."""
 
 import asyncio
 import os
@@ -165,9 +165,3 @@ def main() -> None:
         raise SystemExit(1) from None
     except BrokenPipeError:  # as in "gateway settings | head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
-if __name__ == "__main__":
-    main()

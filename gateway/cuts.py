@@ -11,7 +11,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from gateway.errors import TooManyBuckets
-from gateway.history import EPOCH, MAX_BUCKETS, Span, to_datetime
+from gateway.history import MAX_BUCKETS, Span
+from gateway.moments import EPOCH, to_datetime, to_us
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 """Seconds."""
@@ -100,4 +101,4 @@ def _days(span: Span, count: int, zone: ZoneInfo) -> Iterator[int]:
 def _midnight(ordinal: int, zone: ZoneInfo) -> int:
     """Return when a day begins; where the clock jumps over midnight, that is the jump."""
     local = datetime.combine(date.fromordinal(ordinal), time(), zone)
-    return (local.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+    return to_us(local.astimezone(UTC))

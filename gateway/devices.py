@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from gateway.errors import BadRequest, PreconditionFailed
-from gateway.grants import check_prefix, to_datetime
+from gateway.grants import check_prefix
+from gateway.moments import to_datetime
 
 MAX_TAGS = 64
 MAX_TAG_KEY = 64

@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -25,8 +25,6 @@ MAX_LIFETIME = timedelta(days=36_525)
 MAX_LABEL = 200
 _RANDOM_BYTES = 32
 _PREFIX = re.compile(rf"[A-Za-z0-9._:\-]{{0,{MAX_NAME}}}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Issued(NamedTuple):
@@ -94,13 +92,3 @@ def check_prefix(prefix: str) -> None:
     """Raise BadRequest unless device names can start like this."""
     if not _PREFIX.fullmatch(prefix):
         raise BadRequest(f"prefix {prefix[:MAX_NAME]!r} must be at most {MAX_NAME} characters of A-Z a-z 0-9 . _ : -")
-
-
-def to_datetime(time_us: int) -> datetime:
-    """Microseconds since 1970 UTC → aware datetime, exactly."""
-    return _EPOCH + timedelta(microseconds=time_us)
-
-
-def to_us(moment: datetime) -> int:
-    """Aware datetime → microseconds since 1970 UTC, exactly."""
-    return (moment - _EPOCH) // _MICROSECOND

@@ -5,12 +5,10 @@ since 1970 UTC everywhere; a span holds its start and not its end.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from gateway.model import Kind, Value
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FUNCTIONS = ("avg", "min", "max", "sum", "count", "first", "last", "p50", "p95")
 """What may be asked of a bucket."""
 TEXT_FUNCTIONS = ("count", "first", "last")
@@ -94,8 +92,3 @@ class Answer(NamedTuple):
 
     series: list[Series]
     left_out: list[SeriesName]
-
-
-def to_datetime(time_us: int) -> datetime:
-    """Return the moment as the database's driver takes it."""
-    return EPOCH + timedelta(microseconds=time_us)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from gateway.errors import BadRequest
+from gateway.moments import parse_moment
 
 MAX_PAGE = 1000
 """Letters of one page, and of one replay."""
@@ -112,11 +113,8 @@ def to_number(text: str, *, parameter: str, highest: int = MAX_ID) -> int:
 
 
 def _to_moment(text: str) -> datetime:
-    try:
-        moment = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = parse_moment(text)
+    if moment is None:
         raise BadRequest(
             f"since={_shown(text)} is no moment; send RFC 3339 with a zone, such as 2026-01-31T12:00:00Z",
             parameter="since",

@@ -6,7 +6,6 @@ A reading without `ts` gets the time at which its letter was first refused, so t
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from gateway.errors import BadRequest, GatewayError, NotFound
 from gateway.letters import Letter, Wanted
 from gateway.model import Principal, Receipt, Role
+from gateway.moments import to_us
 from gateway.telemetry import events
 
 SOURCE = "replay"
@@ -22,7 +22,6 @@ BUDGET_SECS = 15.0
 """After this a run ends between two letters, so that its caller gets an answer before any time-out."""
 LISTED = 100
 """Letters of a run that are listed with what was wrong."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Door(Protocol):
@@ -153,7 +152,7 @@ class Redelivery:
             principal=OPERATOR,
             device=letter.device,
             source=SOURCE,
-            received_us=(letter.first_at - EPOCH) // timedelta(microseconds=1),
+            received_us=to_us(letter.first_at),
         )
 
 

@@ -4,13 +4,13 @@ It is out of the registry at once and refused by every gateway within a second; 
 bounded steps. What a call does not get done `sweeping` does, also after a crash.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Protocol
 
+from gateway.chores import repeating
 from gateway.contracts import Newest, NewestStored
 from gateway.errors import GatewayError, StateUnavailable
 from gateway.telemetry import registry_events
@@ -104,23 +104,14 @@ class Removal:
 async def sweeping(
     removal: Removal, audit: Audit, *, keep_days: int, every_secs: float = SWEEP_SECS
 ) -> AsyncIterator[None]:
-    """Sweep, and remove lines of audit that are older, now and then every so many seconds, until the block ends."""
-    task = asyncio.create_task(
-        _sweep(removal, audit, age=timedelta(days=keep_days), every_secs=every_secs), name="registry.sweep"
-    )
-    try:
+    """Sweep, and remove lines of audit that are older, now and then every so many seconds, until the block ends.
+
+    Gateways may sweep at the same time, as calls may remove at the same time: what one finds gone is done.
+    """
+
+    def tidying(chore: Callable[[], Awaitable[None]], name: str) -> AbstractAsyncContextManager[None]:
+        return repeating(chore, name=name, every_secs=every_secs, on_failure=registry_events.sweep_failed)
+
+    age = timedelta(days=keep_days)
+    async with tidying(removal.sweep, "registry.sweep"), tidying(lambda: audit.purge(age), "audit.purge"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _sweep(removal: Removal, audit: Audit, *, age: timedelta, every_secs: float) -> None:
-    """Sweep for ever: one that fails is said, and is due again next time."""
-    while True:
-        for step in (removal.sweep, lambda: audit.purge(age)):
-            try:
-                await step()
-            except Exception as exc:  # noqa: BLE001 - not even a mistake of ours may end it
-                registry_events.sweep_failed(exc)
-        await asyncio.sleep(every_secs)

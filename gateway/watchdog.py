@@ -62,6 +62,7 @@ def watch(
     told: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _frame: told.append(got))
+    hear_interrupts()
     patience = Patience()
     workers: dict[str, int] = {}
     while not told:
@@ -78,6 +79,11 @@ def watch(
         for name in _dead(snapshot):
             if patience.is_over(name, time.monotonic()):
                 _start_again(name, workers[name], publisher)
+
+
+def hear_interrupts() -> None:
+    """Hear of SIGINT from now on, also of one that came before: a process starts deaf to it, until it can obey."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _servers(snapshot: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

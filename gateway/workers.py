@@ -198,6 +198,9 @@ def _await_workers(manager: "WorkerManager") -> None:
             return
         if message == CANNOT_START or time.monotonic() > deadline:
             _kill(manager)
+        if message:  # the watchdog's word that a worker died before it served
+            manager._handle_message(message)  # noqa: SLF001
+        manager._sync_states()  # type: ignore[no-untyped-call]  # noqa: SLF001 - the watchdog sees the dead by it
 
 
 def _kill(manager: "WorkerManager") -> NoReturn:

@@ -13,6 +13,8 @@ _FOUND: tuple[tuple[str, Trouble, str], ...] = (
     ("altered", "wrong", "wrong"),
     ("unexpected", "unexpected", "unexpected"),
     ("state wrong", "state wrong", "state_wrong"),
+    ("stream gaps", "stream gap", "stream_gaps"),
+    ("stream wrong", "stream wrong", "stream_wrong"),
 )
 """What is looked for: title, trouble of its problems, count in the findings."""
 

@@ -24,8 +24,9 @@ def run(scenario: str | None = None, /, options: RunOptions = RunOptions()) -> i
     The schedule does not wait for answers (an open loop), and latency counts from the time at which a reading should
     have been sent. Ctrl-C stops sending and goes on to the verdict; a second one ends at once.
 
-    Exit codes, the first that applies: 1 something was lost, doubled, altered, wrongly shown or wrongly answered; 2 it
-    could not be run, or verified, as asked; 99 a requirement was not met; 0 all is well.
+    Exit codes, the first that applies: 1 something was lost, doubled, altered, wrongly shown, left out by the live
+    stream or wrongly answered; 2 it could not be run, or verified, as asked; 99 a requirement was not met; 0 all is
+    well.
 
     Parameters
     ----------

@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Struct, field
 
 from simulator.errors import UsageError
+from simulator.targets.spec import TargetSpec
 
 _PERCENTILES = ("p50", "p90", "p99", "p999", "max")
 _FOUND = {"lost": "lost", "duplicated": "duplicated", "altered": "wrong", "unexpected": "unexpected",
-          "state wrong": "state_wrong"}  # fmt: skip
-_LEAST_MS = 1.0
-"""Latencies this close to each other are the same: so much is in the machine."""
+          "state wrong": "state_wrong", "stream gaps": "stream_gaps", "stream wrong": "stream_wrong"}  # fmt: skip
+_LEAST_MS = {"latency": 1.0, "until in state": 50.0, "until in stream": 10.0}
+"""Latencies this close to each other are the same: so much is in the machine, or lies between two looks."""
 _LEAST_PERCENT = 0.01
 """And so are shares of errors, in per cent of the attempts."""
 _PERCENT = 100.0
@@ -32,6 +33,10 @@ class _Latency(Struct):
     max: float
 
 
+class _Visibility(Struct):
+    latency: _Latency
+
+
 class _Lane(Struct):
     transport: str
     offered: int
@@ -39,6 +44,13 @@ class _Lane(Struct):
     latency: _Latency
     errors: dict[str, int]
     wrong_answers: dict[str, int]
+    state: _Visibility | None = None
+    stream: _Visibility | None = None
+
+    def measured(self) -> dict[str, _Latency | None]:
+        """Return the latencies by what they are called."""
+        state, stream = (seen.latency if seen else None for seen in (self.state, self.stream))
+        return {"latency": self.latency, "until in state": state, "until in stream": stream}
 
 
 class _Total(Struct):
@@ -47,6 +59,8 @@ class _Total(Struct):
     wrong: int
     unexpected: int
     state_wrong: int
+    stream_gaps: int = 0
+    stream_wrong: int = 0
 
 
 class _Verdict(Struct):
@@ -54,10 +68,16 @@ class _Verdict(Struct):
     stored_checked: bool
     twins_shown: bool
     states_unchecked: str
+    stream_unchecked: str = "a report of before streams were watched"
 
     def tell(self, name: str) -> int | None:
         """Return what was found, None if it was not looked for."""
-        seen = not self.states_unchecked if name == "state_wrong" else self.stored_checked
+        unchecked = {
+            "state_wrong": self.states_unchecked,
+            "stream_gaps": self.stream_unchecked,
+            "stream_wrong": self.stream_unchecked,
+        }
+        seen = not unchecked[name] if name in unchecked else self.stored_checked
         return getattr(self.total, name) if seen and (self.twins_shown or name != "duplicated") else None
 
 
@@ -67,6 +87,7 @@ class _Scenario(Struct):
 
 class _Plan(Struct):
     scenario: _Scenario
+    target: TargetSpec = TargetSpec()
 
 
 class Record(Struct):
@@ -146,12 +167,19 @@ def _of_lanes(a: Record, b: Record, x: _Lane, y: _Lane) -> Iterator[Row]:
         title=f"{over} acknowledged", unit="/s", a=x.acknowledged / a.elapsed_s, b=y.acknowledged / b.elapsed_s,
         rule="less",
     )  # fmt: skip
-    for name in _PERCENTILES:
-        title = f"{over} latency {name.replace('p999', 'p99.9')}"
-        before, after = (getattr(each.latency, name) if each.latency.count else None for each in (x, y))
-        least = float("inf") if name == "max" else _LEAST_MS
-        yield Row(title=title, unit="ms", a=before, b=after, rule="more", least=least)
+    for (what, before), (_, after) in zip(x.measured().items(), y.measured().items(), strict=True):
+        if before is not None or after is not None:
+            yield from _percentiles(f"{over} {what}", before, after, least=_LEAST_MS[what])
     yield Row(title=f"{over} errors", unit="%", a=_errors(x), b=_errors(y), rule="more", least=_LEAST_PERCENT)
+
+
+def _percentiles(title: str, before: _Latency | None, after: _Latency | None, *, least: float) -> Iterator[Row]:
+    for name in _PERCENTILES:
+        a, b = (getattr(each, name) if each is not None and each.count else None for each in (before, after))
+        yield Row(
+            title=f"{title} {name.replace('p999', 'p99.9')}", unit="ms", a=a, b=b, rule="more",
+            least=float("inf") if name == "max" else least,
+        )  # fmt: skip
 
 
 def _errors(lane: _Lane) -> float:

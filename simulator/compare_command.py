@@ -12,8 +12,9 @@ from simulator.errors import UsageError
 def compare(before: Path, after: Path, /, *, tolerance: str = "10%") -> int:
     """Hold the reports of two runs side by side: rate, latency, errors, and what was lost.
 
-    Latencies less than 1 ms apart are the same, and so are shares of errors less than 0.01 % apart; the highest latency
-    is shown and not judged, it is a single post. What is lost, altered or wrongly answered is judged without tolerance.
+    Latencies less than 1 ms apart are the same (50 ms until seen in the state, 10 ms in the live stream), and so are
+    shares of errors less than 0.01 % apart; the highest latency is shown and not judged, it is a single post. What is
+    lost, altered, left out or wrongly answered is judged without tolerance.
 
     Exit codes: 0 the second is as good; 1 it is worse beyond the tolerance; 2 they cannot be compared.
 
@@ -34,6 +35,9 @@ def compare(before: Path, after: Path, /, *, tolerance: str = "10%") -> int:
     console.print(_table(found, share), highlight=False)
     if a.plan.scenario.title != b.plan.scenario.title:
         told = f"· different scenarios: {a.plan.scenario.title}; {b.plan.scenario.title}"
+        console.print(told, style="yellow", highlight=False, markup=False)
+    if a.plan.target != b.plan.target:
+        told = f"· different targets: {a.plan.target.title}; {b.plan.target.title}"
         console.print(told, style="yellow", highlight=False, markup=False)
     if worse:
         told = f"WORSE by more than {100 * share:g} %: {', '.join(worse)}"

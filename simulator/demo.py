@@ -17,13 +17,14 @@ from rich.console import Console
 
 from simulator.devices.metrics import DEMO
 from simulator.drivers.http import HttpClient
-from simulator.drivers.mqtt import Broker, MqttPublisher
+from simulator.drivers.mqtt import Broker, MqttPublisher, kept
 from simulator.encode import Encoder, Post
 from simulator.errors import ConnectionLost, Unreachable, UsageError
 from simulator.fleet import Fleet
 from simulator.lane import Lane, Transport
 from simulator.options import Target
 from simulator.pacing import Pace
+from simulator.targets.native import Native
 
 _MAX_DEVICES = 10_000
 _FOR_EVER = 2**62
@@ -84,7 +85,7 @@ class _Story:
             start_ms=0,
             step_ms=step_ms,
         )
-        self._encoder = Encoder(Fleet("demo", 1, DEMO), self._lane, shapes=("values",))
+        self._encoder = Encoder(Fleet("demo", 1, DEMO), self._lane, Native(DEMO, self._lane, shapes=("values",)).write)
         self._base = time.time_ns() // 1_000_000 // step_ms * devices
         self._pace = Pace(self._lane.rate, _FOR_EVER, patience=every, clock=time.monotonic)
 
@@ -146,9 +147,9 @@ async def _post(client: HttpClient, story: _Story, trouble: _Trouble) -> None:
 
 async def _publish(broker: Broker, story: _Story, trouble: _Trouble) -> None:
     while True:
-        publisher = MqttPublisher(broker, client_id="simulator-demo", on_ack=lambda _: None, random=Random())
+        publisher = MqttPublisher(broker, client_id="simulator-demo", on_ack=lambda _: None)
         try:
-            async with publisher:
+            async with kept([publisher], random=Random()):
                 trouble.note("")
                 await _publish_all(publisher, story)
         except Unreachable as error:

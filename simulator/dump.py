@@ -1,4 +1,4 @@
-"""What a part puts on the wire, as lines of text: a part in, its posts in the order of sending out. Pure."""
+"""What a part puts on the wire, as lines of text: a part and a target in, posts in the order of sending out. Pure."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -7,13 +7,12 @@ from simulator.faults.kinds import AGAIN
 from simulator.loads.script import Job, Script
 from simulator.pacing import Turn
 from simulator.plan import Part
+from simulator.targets.target import Target
 
-_ADDRESS = "/v1/readings"
 
-
-def payloads_of(part: Part) -> Iterator[str]:
+def payloads_of(part: Part, target: Target) -> Iterator[str]:
     """Yield a line for each post, and for what is sent after it: transport, address, encoding, fault, body."""
-    script = Script(part)
+    script = Script(part, target)
     for slot in range(part.lane.posts):
         job = script.job(Turn(slot, part.timetable.due(slot)))
         yield _line(part, job)
@@ -23,9 +22,10 @@ def payloads_of(part: Part) -> Iterator[str]:
 
 def _line(part: Part, job: Job) -> str:
     post = job.post
-    address = post.topic.decode() or _ADDRESS
+    address = post.topic.decode() or post.head.path.partition("?")[0]
     try:
         body = post.body.decode()
     except UnicodeDecodeError:
         body = b64encode(post.body).decode()
-    return f"{part.lane.transport} {address} {post.encoding or 'identity'} {job.fault.value} {body.rstrip()}"
+    one_line = body.rstrip().replace("\n", "\\n")
+    return f"{part.lane.transport} {address} {post.encoding or 'identity'} {job.fault.value} {one_line}"

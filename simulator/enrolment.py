@@ -15,6 +15,7 @@ import orjson
 from simulator.drivers.http import HttpClient, Request
 from simulator.drivers.http_reader import Response
 from simulator.errors import ConnectionLost, Unreachable, UsageError
+from simulator.faults.kinds import Fault
 from simulator.faults.spoil import GHOST
 from simulator.plan import Plan
 
@@ -44,6 +45,18 @@ class Enrolment:
     def is_enrolled(self) -> bool:
         """Whether anything is registered."""
         return bool(self._names)
+
+    async def prepare(self) -> tuple[Fault, ...]:
+        """Register what is to be registered, find out which faults are none here. Raises Unreachable, UsageError."""
+        scenario = self._plan.scenario
+        await self.check_zstd()
+        if scenario.enrol:
+            await self.enrol()
+        asks = scenario.faults.unknown_device and scenario.gateway.unknown == "ask"
+        if not asks or not await self.lets_strangers_in():
+            return ()
+        self.notes.append("unknown_device is no fault here: this gateway lets unknown devices in")
+        return (Fault.UNKNOWN_DEVICE,)
 
     async def enrol(self) -> None:
         """Register every device, and make a key that may write them alone. Raises Unreachable."""

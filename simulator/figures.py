@@ -1,9 +1,10 @@
 """The figures of a run that a requirement may name: lanes and a verdict in, named numbers out. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from simulator.latency import Percentiles
 from simulator.results import LaneReport
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
@@ -13,15 +14,21 @@ Kind = Literal["time", "rate", "share", "count"]
 
 _PERCENTILES = ("p50", "p90", "p99", "p999", "max")
 _TRANSPORTS = ("http", "mqtt")
+_MOMENTS: Mapping[str, Callable[[LaneReport], Percentiles]] = {
+    "ack": lambda lane: lane.latency,
+    "state": lambda lane: lane.state.latency if lane.state else Percentiles(),
+    "stream": lambda lane: lane.stream.latency if lane.stream else Percentiles(),
+}
+"""Until when latencies count: the answer, the first sight in the state, that in the live stream."""
 _FOUND = {
     "lost": "lost", "duplicated": "duplicated", "altered": "wrong", "unexpected": "unexpected",
-    "state_wrong": "state_wrong",
+    "state_wrong": "state_wrong", "stream_gaps": "stream_gaps", "stream_wrong": "stream_wrong",
 }  # fmt: skip
 """What a verification finds, by the name of its count in `Findings`."""
 
 KINDS: Mapping[str, Kind] = {
-    **{f"{name}_ack": "time" for name in _PERCENTILES},
-    **{f"{name}_ack_{transport}": "time" for transport in _TRANSPORTS for name in _PERCENTILES},
+    **{f"{name}_{moment}": "time" for moment in _MOMENTS for name in _PERCENTILES},
+    **{f"{name}_{moment}_{over}": "time" for moment in _MOMENTS for over in _TRANSPORTS for name in _PERCENTILES},
     "rate": "rate",
     "errors": "share",
     "unacknowledged": "share",
@@ -73,16 +80,18 @@ def errors_of(lanes: Sequence[LaneReport]) -> Figure:
 
 def _times(lanes: Sequence[LaneReport]) -> dict[str, Figure]:
     """Return latencies; of several transports together the worst."""
-    found = {f"{name}_ack": _worst(lanes, name) for name in _PERCENTILES}
-    for transport in _TRANSPORTS:
-        own = [lane for lane in lanes if lane.transport == transport]
-        found |= {f"{name}_ack_{transport}": _worst(own, name) for name in _PERCENTILES}
+    found: dict[str, Figure] = {}
+    for moment, latency_of in _MOMENTS.items():
+        for over in (None, *_TRANSPORTS):
+            measured = [latency_of(lane) for lane in lanes if over in {None, lane.transport}]
+            suffix = f"_{over}" if over else ""
+            found |= {f"{name}_{moment}{suffix}": _worst(measured, name) for name in _PERCENTILES}
     return found
 
 
-def _worst(lanes: Sequence[LaneReport], name: str) -> Figure:
-    measured = [getattr(lane.latency, name) for lane in lanes if lane.latency.count]
-    return Figure(value=max(measured)) if measured else Figure(unknown="nothing was measured")
+def _worst(measured: Sequence[Percentiles], name: str) -> Figure:
+    values = [getattr(one, name) for one in measured if one.count]
+    return Figure(value=max(values)) if values else Figure(unknown="nothing was measured")
 
 
 def _rate(lanes: Sequence[LaneReport], elapsed: float) -> Figure:
@@ -106,6 +115,8 @@ def unknown_to(verdict: Verdict | None, name: str) -> str:
         return "not verified"
     if name == "state_wrong":
         return verdict.states_unchecked
+    if name in {"stream_gaps", "stream_wrong"}:
+        return verdict.stream_unchecked
     if not verdict.stored_checked:
         return verdict.stored_unchecked or verdict.unfinished or "what is stored was not looked at"
     if name == "duplicated" and not verdict.twins_shown:

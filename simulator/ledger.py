@@ -51,7 +51,7 @@ class Ledger:
         self.codes: Counter[str] = Counter()
         """Refused readings by the gateway's code."""
         self.durability: Counter[str] = Counter()
-        """Acknowledged posts by where the gateway says they are: `db`, `spool`, or `broker`."""
+        """Acknowledged posts by where the gateway says they are: `db`, `spool`, or `broker`; `target` if it is none."""
         self.faults: Counter[str] = Counter()
         """Answers that cannot be right, by what is wrong with them; their posts stay `SENT`."""
         self._outcomes = bytearray(lane.posts) if outcomes is None else outcomes

@@ -15,17 +15,18 @@ from simulator.overrides import Mix, Overrides, overridden, plain
 from simulator.plan import Plan
 from simulator.requirements import Requirement, parse
 from simulator.scenario import Scenario, Shape, run_id
+from simulator.targets.options import WHERE_TO, Aim
+from simulator.targets.spec import Kind
 
 DEFAULT_KEY_FILE = Path(".local/admin.key")
 KEY_VARIABLE = "SIMULATOR_KEY"
 Verify = Literal["database", "api", "none"]
 
-_LOAD = Group("Load", sort_key=0)
-_TARGET = Group("Where to", sort_key=1)
+LOAD = Group("Load", sort_key=0)
 _VERDICT = Group("Verdict", sort_key=2)
 
 
-@Parameter(name="*", group=_TARGET)
+@Parameter(name="*", group=WHERE_TO)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The gateway and the broker, and how we are known there."""
@@ -37,12 +38,15 @@ class Target:
     key_file: Path | None = None
     """File with the gateway's key; else $SIMULATOR_KEY, else .local/admin.key."""
 
-    def key(self) -> str:
-        """Return the key, empty if there is none. Raises UsageError for a file that cannot be read."""
+    def key(self, *, kind: Kind = "gateway") -> str:
+        """Return the key, empty if there is none: nobody but a gateway is shown .local/admin.key.
+
+        Raises UsageError for a file that cannot be read.
+        """
         if self.key_file is None and KEY_VARIABLE in os.environ:
             return _one_word(os.environ[KEY_VARIABLE], where=f"${KEY_VARIABLE}")
         path = self.key_file or DEFAULT_KEY_FILE
-        if self.key_file is None and not path.exists():
+        if self.key_file is None and (kind != "gateway" or not path.exists()):
             return ""
         try:
             text = path.read_text(encoding="ascii")
@@ -58,7 +62,7 @@ def _one_word(text: str, *, where: str) -> str:
     return words[0]
 
 
-@Parameter(name="*", group=_LOAD)
+@Parameter(name="*", group=LOAD)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
     """What is sent, and how fast. Without a scenario the defaults in brackets hold; with one its own."""
@@ -90,20 +94,22 @@ class LoadOptions:
     connections: int | None = None
     """HTTP connections; each has one request on the way [16]."""
     mqtt_connections: int | None = None
-    """MQTT connections [4]."""
+    """MQTT connections, at most one for each device [4]."""
     window: int | None = None
-    """MQTT messages on the way on each connection [1,000]."""
+    """MQTT messages on the way on each connection; on all of a fleet together at most 200,000 [1,000]."""
     give_up: float | None = None
     """Seconds after which a post is neither started nor sent again [60]."""
     workers: int = 1
     """Processes that send; the devices are shared among them."""
+    watch: int | None = None
+    """Devices whose readings are waited for in the state and in the live stream; 0: none [20]."""
 
     def scenario(self, name: str | None) -> Scenario:
         """Return the scenario of this name, or the plain one, with what these options say. Raises UsageError."""
         asked = Overrides(
             devices=self.devices, rate=self.rate, seconds=self.seconds, transport=self.transport, batch=self.batch,
             publish_batch=self.publish_batch, shape=self.shape, seed=self.seed, connections=self.connections,
-            mqtt_connections=self.mqtt_connections, window=self.window, give_up=self.give_up,
+            mqtt_connections=self.mqtt_connections, window=self.window, give_up=self.give_up, watch=self.watch,
         )  # fmt: skip
         if name is None:
             return overridden(plain(metrics=self.metrics, mixed_kinds=self.mixed_kinds), asked)
@@ -118,7 +124,13 @@ class LoadOptions:
         scenario = self.scenario(name)
         start_ms = now_ms - int(scenario.ago * 1_000) if self.start_ms is None else self.start_ms
         run = run_id(now_ms) if self.run is None else self.run
-        return Plan(scenario=scenario, run=run, start_ms=start_ms, began_ms=now_ms, workers=self.workers)
+        plan = Plan(scenario=scenario, run=run, start_ms=start_ms, began_ms=now_ms, workers=self.workers)
+        if self.mqtt_connections is not None and 0 < plan.mqtt_devices < self.mqtt_connections:
+            raise UsageError(
+                f"--mqtt-connections {self.mqtt_connections:,} is more than the {plan.mqtt_devices:,} devices "
+                "that send over MQTT: each has one connection, so ask for fewer, or for more --devices."
+            )
+        return plan
 
 
 @Parameter(name="*", group=_VERDICT)
@@ -127,7 +139,7 @@ class Judging:
     """How what was sent is held against what is stored."""
 
     verify: Verify | None = None
-    """Where to look for what is stored [the database, if it is given, else the gateway's API]."""
+    """Where to look for what is stored [the database, if it is given, else the API]."""
     database: Annotated[str | None, Parameter(env_var="SIMULATOR_DATABASE", show_env_var=True)] = None
     """The gateway's database, postgresql://…."""
     settle: float = 30
@@ -194,11 +206,12 @@ class RunOptions:
 
     load: LoadOptions = field(default_factory=LoadOptions)
     target: Target = field(default_factory=Target)
+    aim: Aim = field(default_factory=Aim)
     verdict: VerdictOptions = field(default_factory=VerdictOptions)
 
     def plan(self, name: str | None = None, *, now_ms: int) -> Plan:
         """Return the run these options describe. Raises UsageError."""
-        plan = self.load.plan(name, now_ms=now_ms)
+        plan = self.aim.aimed(self.load.plan(name, now_ms=now_ms))
         if self.verdict.enrol is None:
             return plan
         return replace(plan, scenario=replace(plan.scenario, enrol=self.verdict.enrol))

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from simulator.errors import UsageError
-from simulator.scenario import MAX_DEVICES, FleetSpec, Phase, Scenario, Shape
+from simulator.scenario import MAX_DEVICES, MAX_MQTT_CONNECTIONS, FleetSpec, Phase, Scenario, Shape
 
 Mix = Literal["http", "mqtt", "mixed"]
 
@@ -17,6 +17,8 @@ _MAX_METRICS = 500
 _MAX_CONNECTIONS = 1_000
 _MAX_WINDOW = 65_535
 """Packet identifiers have 16 bits."""
+_MAX_WATCH = 100
+"""So many names fit into the address of a stream."""
 
 
 class Overrides(Struct, frozen=True, kw_only=True):
@@ -34,13 +36,15 @@ class Overrides(Struct, frozen=True, kw_only=True):
     mqtt_connections: int | None = None
     window: int | None = None
     give_up: float | None = None
+    watch: int | None = None
 
     def check(self) -> None:
         """Raise UsageError, in a sentence, for what makes no sense."""
         _within("devices", self.devices, 1, MAX_DEVICES)
         _within("connections", self.connections, 1, _MAX_CONNECTIONS)
-        _within("mqtt-connections", self.mqtt_connections, 1, _MAX_CONNECTIONS)
+        _within("mqtt-connections", self.mqtt_connections, 1, MAX_MQTT_CONNECTIONS)
         _within("window", self.window, 1, _MAX_WINDOW)
+        _within("watch", self.watch, 0, _MAX_WATCH)
         _require(self.rate is None or 0 < self.rate < math.inf, "--rate must be more than 0 readings a second.")
         _require(self.seconds is None or 0 < self.seconds < math.inf, "--seconds must be more than 0.")
         _require(self.batch is None or self.batch > 0, "--batch must be at least 1 reading.")
@@ -75,7 +79,7 @@ def overridden(scenario: Scenario, asked: Overrides) -> Scenario:
     )
 
 
-_KEPT = ("seed", "connections", "mqtt_connections", "window", "give_up")
+_KEPT = ("seed", "connections", "mqtt_connections", "window", "give_up", "watch")
 
 
 def _fleet(spec: FleetSpec, asked: Overrides, devices: float, rate: float) -> FleetSpec:

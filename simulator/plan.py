@@ -4,9 +4,9 @@ A part is some devices of one fleet over one transport, sent by one process. The
 ledger keeps the plan, and of each post only what became of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ from simulator.fleet import Fleet
 from simulator.lane import Lane, Transport
 from simulator.scenario import Compression, FleetSpec, Scenario, Shape
 from simulator.schedule import Timetable
+from simulator.targets.spec import TargetSpec
 
 _MAX_RUN = 10
 """Messages of one device in an item that can hold several, over HTTP."""
@@ -46,6 +47,8 @@ class Part:
     compression: tuple[Compression, ...]
     timetable: Timetable
     draw: Draw
+    connections: int = 0
+    """Over MQTT: as many, at most one for each device."""
 
     def shape(self, post: int) -> Shape:
         """Return how the body of a post is written."""
@@ -75,6 +78,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     began_ms: int = 0
     workers: int = 1
     left_out: tuple[Fault, ...] = ()
+    target: TargetSpec = TargetSpec()
 
     def __post_init__(self) -> None:
         """Raise UsageError, in a sentence, for what makes no sense."""
@@ -106,9 +110,20 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             for transport, begin, devices in _shares(spec)
             for worker, first, count in _slices(begin, devices, self.workers)
         ]
-        return tuple(self._part(index, share) for index, share in enumerate(shares))
+        over_mqtt = [share.devices if share.transport == "mqtt" else 0 for share in shares]
+        connections = _spread(self.scenario.mqtt_connections, over_mqtt)
+        return tuple(
+            self._part(index, share, count)
+            for index, (share, count) in enumerate(zip(shares, connections, strict=True))
+        )
 
-    def _part(self, index: int, share: "_Share") -> Part:
+    @property
+    def mqtt_devices(self) -> int:
+        """Devices that send over MQTT."""
+        shares = (share for spec in self.scenario.fleets for share in _shares(spec))
+        return sum(devices for transport, _, devices in shares if transport == "mqtt")
+
+    def _part(self, index: int, share: "_Share", connections: int) -> Part:
         scenario, spec, fleet = self.scenario, share.spec, share.fleet
         lane, timetable = self._lane(share)
         return Part(
@@ -120,6 +135,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             shapes=_shapes(spec, lane),
             compression=spec.compression if lane.transport == "http" else ("none",),
             timetable=timetable,
+            connections=connections,
             draw=Draw(
                 scenario.faults,
                 scenario.gateway,
@@ -195,6 +211,14 @@ def _slices(first: int, devices: int, workers: int) -> Iterator[tuple[int, int, 
     for worker, (begin, end) in enumerate(pairwise(bounds)):
         if end > begin:
             yield worker, begin, end - begin
+
+
+def _spread(connections: int, devices: Sequence[int]) -> list[int]:
+    """Return how many connections go to each of these groups of devices: in proportion, one at least, no idle one."""
+    total = sum(devices)
+    wanted = min(connections, total)
+    bounds = [wanted * before // max(1, total) for before in accumulate(devices, initial=0)]
+    return [max(end - begin, min(1, count)) for (begin, end), count in zip(pairwise(bounds), devices, strict=True)]
 
 
 def _shapes(spec: FleetSpec, lane: Lane) -> tuple[Shape, ...]:

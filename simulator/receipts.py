@@ -5,6 +5,7 @@ acknowledgement: a 200 whose count is not the number of readings posted is a fau
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -18,6 +19,10 @@ _OK, _PARTLY, _UNPROCESSABLE = 200, 207, 422
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _REQUEST_TIMEOUT = 408
 _RUNS = frozenset({"readings", "columns"})
+
+
+TARGET = "target"
+"""Stands for where something is stored that is no gateway."""
 
 
 class Meaning(Enum):
@@ -35,7 +40,7 @@ class Answer:
     """`codes` counts refused readings by reason; `refused` are their numbers: message in the post x metrics + metric.
 
     For AGAIN and UNCLEAR `reason` says why, in a word to count by. `accepted` and `duplicates` are as the receipt has
-    them. Status 0: there was no answer.
+    them; `durability` is where a gateway says that it is, or TARGET. Status 0: there was no answer.
     """
 
     meaning: Meaning
@@ -46,6 +51,31 @@ class Answer:
     accepted: int = 0
     duplicates: int = 0
     reason: str = ""
+
+    @classmethod
+    def stored(cls, status: int) -> "Answer":
+        """Return: all of the post is stored."""
+        return cls(Meaning.STORED, status, TARGET)
+
+    @classmethod
+    def refusal(cls, status: int, code: str, *, readings: int) -> "Answer":
+        """Return: nothing of the post, which has so many readings, is stored, for one reason."""
+        return cls(Meaning.REFUSED, status, codes=Counter({code: readings}), refused=tuple(range(readings)))
+
+    @classmethod
+    def partly(cls, status: int, refused: Mapping[int, str]) -> "Answer":
+        """Return: these readings are not stored, each with its code; numbered message x metrics + metric."""
+        return cls(Meaning.PARTLY, status, TARGET, codes=Counter(refused.values()), refused=tuple(sorted(refused)))
+
+    @classmethod
+    def again(cls, status: int) -> "Answer":
+        """Return: the post may be sent again, later."""
+        return cls(Meaning.AGAIN, status, reason=f"http_{status}")
+
+    @classmethod
+    def unclear(cls, status: int, reason: str) -> "Answer":
+        """Return: what became of the post cannot be told, which is a wrong answer; `reason` is a word to count by."""
+        return cls(Meaning.UNCLEAR, status, reason=reason)
 
 
 class ReceiptReader:

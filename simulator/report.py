@@ -13,15 +13,19 @@ from simulator.figures import figures_of
 from simulator.plan import Plan
 from simulator.requirements import Requirement, check
 from simulator.results import LaneReport, WorkerResult, lanes
+from simulator.sight.watch import NOT_WATCHED, Watch
 from simulator.timeline import merged
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 
-_BUSY_CPU = 0.9
+BUSY_CPU = 0.9
+"""Cores from which on a generator process may be the bottleneck."""
 _LATE_MS = 20.0
 _STOOD_MS = 500.0
 _MAX_CODES = 4
-BAD = ("lost", "duplicated", "wrong", "unexpected", "state_wrong")
+_MANY_CONNECTIONS = 1_000
+"""So many that one wants to know how long it took to open them."""
+BAD = ("lost", "duplicated", "wrong", "unexpected", "state_wrong", "stream_gaps", "stream_wrong")
 MISSED = 99
 """The exit code of a run that was good and did not reach what was required."""
 
@@ -41,14 +45,18 @@ class Report:
         verdict: Verdict | None,
         notes: Sequence[str] = (),
         requirements: Sequence[Requirement] = (),
+        watch: Watch = NOT_WATCHED,
     ) -> None:
         self.plan = plan
         self.elapsed = max(result.elapsed for result in results)
         self.cpu = max(result.cpu for result in results)
+        self.connections = sum(result.connections for result in results)
+        self.connecting = max(result.connecting for result in results)
         self.parts = [part for result in results for part in result.parts]
         self.phases = [phase.name for phase in plan.scenario.timeline]
         self.lanes = lanes(self.parts, self.phases)
         self.verdict = verdict
+        self.watch = watch
         self.score = _total(part.score for part in self.parts)
         self.timelines = merged([result.timelines for result in results])
         self._notes = notes
@@ -99,8 +107,8 @@ class Report:
         """Why the generator itself was the bottleneck; empty if it was not."""
         late = max(lane.lateness.p99 for lane in self.lanes)
         longest = max(lane.lateness.max for lane in self.lanes)
-        if self.cpu > _BUSY_CPU or late > _LATE_MS:
-            cure = "use more --workers" if self.cpu > _BUSY_CPU else "the machine was busy with something else"
+        if self.cpu > BUSY_CPU or late > _LATE_MS:
+            cure = "use more --workers" if self.cpu > BUSY_CPU else "the machine was busy with something else"
             return (
                 f"the generator itself was held back: {self.cpu:.0%} of a core, late by {late:.0f} ms (p99); "
                 f"its figures say little about the gateway; {cure}"
@@ -113,6 +121,8 @@ class Report:
     def notes(self) -> list[str]:
         """What a reader of the figures has to know."""
         found = [*self._notes, *([self.held_back] if self.held_back else [])]
+        if self.connections >= _MANY_CONNECTIONS:
+            found.append(f"{self.connections:,} MQTT connections, opened in {self.connecting:.1f} s")
         for title, counts in (
             ("faults", [lane.injected for lane in self.lanes]),
             ("refused", [_without(lane.refused_by_code, lane.expected_refusals) for lane in self.lanes]),
@@ -121,7 +131,30 @@ class Report:
         ):
             told = [f"{lane.transport}: {_list(each)}" for lane, each in zip(self.lanes, counts, strict=True) if each]
             found += [f"{title} over {'; '.join(told)}"] if told else []
-        return found + self._verdict_notes()
+        return found + self._watch_notes() + self._verdict_notes()
+
+    def _watch_notes(self) -> list[str]:
+        """Say what was seen late or never, and what could not be watched."""
+        watch, found = self.watch, list[str]()
+        if self.plan.target.kind != "gateway":
+            return found
+        for lane in self.lanes:
+            for where, seen in (("state", lane.state), ("live stream", lane.stream)):
+                if seen is not None and seen.unseen:
+                    found.append(
+                        f"{seen.unseen:,} messages over {lane.transport} were not seen in the {where} until the end, "
+                        f"{seen.examples[0]} among them"
+                    )
+        again = {reason: count for reason, count in watch.stream_resets.items() if reason != "start"}
+        found += [f"the live stream began anew: {_list(again)}"] if again else []
+        found += [f"the live stream left out {watch.stream_skipped:,} values"] if watch.stream_skipped else []
+        if self.elapsed and watch.state_unwatched == watch.stream_unwatched != "":
+            return [*found, f"neither the state nor the live stream was watched: {watch.state_unwatched}"]
+        if self.elapsed and watch.state_unwatched:
+            found.append(f"the state was not watched: {watch.state_unwatched}")
+        if watch.stream_unwatched:
+            found.append(f"the live stream was not watched: {watch.stream_unwatched}")
+        return found
 
     def _verdict_notes(self) -> list[str]:
         verdict = self.verdict
@@ -146,8 +179,11 @@ class Report:
             "elapsed_s": self.elapsed,
             "generator_cpu": self.cpu,
             "generator_held_back": self.held_back,
+            "mqtt_connections": self.connections,
+            "mqtt_connecting_s": self.connecting,
             "acknowledged_per_s": _per_second(self.lanes, self.elapsed),
             "lanes": [asdict(lane) for lane in self.lanes],
+            "watch": asdict(self.watch),
             "series": {transport: timeline.to_json() for transport, timeline in self.timelines.items()},
             "fleets": [
                 {"title": part.title, "transport": part.transport, **msgspec.to_builtins(part.counts)}

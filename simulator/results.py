@@ -14,6 +14,8 @@ from simulator.loads.base import Load
 from simulator.plan import Part
 from simulator.timeline import Timeline
 
+_MAX_EXAMPLES = 100
+
 
 class Sent(Struct, kw_only=True):
     """Counts of readings."""
@@ -44,6 +46,19 @@ class Sent(Struct, kw_only=True):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
+class Seen(Struct, kw_only=True):
+    """How long messages of watched devices took to be seen, from the intended time of sending.
+
+    `latencies` and `phases` as in `PartResult`; `unseen` were not seen until the end, and have taken until then at
+    least; `examples` are the first of them, by device and time.
+    """
+
+    latencies: bytes = b""
+    phases: list[bytes] = field(default_factory=list)
+    unseen: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
 class PartResult(Struct, kw_only=True):
     """One part. `codes` counts readings, `errors` attempts, `faults` answers, `durability` posts."""
 
@@ -59,6 +74,11 @@ class PartResult(Struct, kw_only=True):
     """HDR histograms, as `Latencies.encode` writes them; so are the next two."""
     lateness: bytes = b""
     phases: list[bytes] = field(default_factory=list)
+    began: float = 0.0
+    """When the schedule began, on the clock that all processes of a machine share; 0 if nobody knows."""
+    state: Seen | None = None
+    """In the state, if it was watched; in the live stream, if that was."""
+    stream: Seen | None = None
 
     @classmethod
     def of(cls, load: Load) -> "PartResult":
@@ -76,6 +96,7 @@ class PartResult(Struct, kw_only=True):
             latencies=load.latencies.encode(),
             lateness=load.lateness.encode(),
             phases=[phase.encode() for phase in load.phases],
+            began=load.pace.began,
         )
 
     @classmethod
@@ -85,12 +106,27 @@ class PartResult(Struct, kw_only=True):
 
 
 class WorkerResult(Struct, kw_only=True):
-    """What one process came to: `elapsed` in seconds, `cpu` in cores used while sending."""
+    """What one process came to: `elapsed` in seconds, `cpu` in cores used while sending.
 
-    parts: list[PartResult]
+    `connections` over MQTT stood before that, and took `connecting` seconds to make.
+    """
+
+    parts: list[PartResult] = field(default_factory=list)
     elapsed: float = 0.0
     cpu: float = 0.0
+    connections: int = 0
+    connecting: float = 0.0
     timelines: dict[Transport, Timeline] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visibility:
+    """How long messages of watched devices took to be seen; `unseen` and `examples` as in `Seen`."""
+
+    latency: Percentiles
+    by_phase: dict[str, Percentiles]
+    unseen: int
+    examples: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +150,9 @@ class LaneReport:
     latency: Percentiles
     latency_by_phase: dict[str, Percentiles]
     lateness: Percentiles
+    state: Visibility | None
+    """None if nobody watched; so with the next."""
+    stream: Visibility | None
 
 
 def lanes(parts: Sequence[PartResult], phases: Sequence[str]) -> list[LaneReport]:
@@ -146,6 +185,20 @@ def _lane(parts: Sequence[PartResult], phases: Sequence[str]) -> LaneReport:
         latency=_merged(part.latencies for part in parts),
         latency_by_phase={name: _merged(encoded) for name, encoded in by_phase},
         lateness=_merged(part.lateness for part in parts),
+        state=_visibility([part.state for part in parts if part.state], phases),
+        stream=_visibility([part.stream for part in parts if part.stream], phases),
+    )
+
+
+def _visibility(seen: Sequence[Seen], phases: Sequence[str]) -> Visibility | None:
+    if not seen:
+        return None
+    by_phase = zip(phases, zip(*(one.phases for one in seen), strict=True), strict=False)
+    return Visibility(
+        latency=_merged(one.latencies for one in seen),
+        by_phase={name: _merged(encoded) for name, encoded in by_phase},
+        unseen=sum(one.unseen for one in seen),
+        examples=[example for one in seen for example in one.examples][:_MAX_EXAMPLES],
     )
 
 

@@ -3,8 +3,9 @@
 The composition root of `simulator run`; prints nothing, and tells `watch` how it stands while the load is on.
 """
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack, nullcontext
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,33 +15,40 @@ from simulator import worker
 from simulator.books import Book, in_memory
 from simulator.drivers.http import HttpClient
 from simulator.drivers.mqtt import Broker
-from simulator.enrolment import Enrolment
-from simulator.errors import ConnectionLost, Unreachable
-from simulator.faults.kinds import Fault
+from simulator.errors import Unreachable
 from simulator.ledger import Ledger
+from simulator.open_files import check_files
 from simulator.options import RunOptions
 from simulator.plan import Part, Plan
 from simulator.report import MISSED, Report
 from simulator.results import WorkerResult
 from simulator.sender import Sender, Watch
+from simulator.sight.polls import AT_ONCE
+from simulator.sight.watching import Watching
+from simulator.targets.choose import fitted, target_of
+from simulator.targets.target import Registry
 from simulator.verdict import look_for_database, reach_verdict
 from simulator.verify.referee import Verdict
 from simulator.workers import Workers
 
-_UNAUTHORIZED = 401
 _ASKING = 8
 """Connections to ask, not to send, with."""
 _ASK_S = 30.0
+_POLL_S = 10.0
+_SEE_S, _QUIET_S, _UNVERIFIED_QUIET_S = 10.0, 5.0, 1.0
+"""Seconds that what is stored may take to be seen; that nothing new may come; the same if nobody waits for storage."""
 
 
 class Run:
     """One run. `execute` does all of it, once."""
 
     def __init__(self, options: RunOptions, plan: Plan) -> None:
-        """Raise UsageError for options that contradict each other."""
+        """Raise UsageError for options that contradict each other, or that this machine does not allow."""
+        check_files(plan)
         self._options = options
-        self._plan = plan
         self._requirements = options.verdict.requirements()
+        self._target = target_of(plan.target)
+        self._plan = fitted(self._target, plan)
         self._broker = Broker.parse(options.target.mqtt)
         self._sending: Sender | Workers | None = None
         self._ledgers: list[Ledger] = []
@@ -53,45 +61,64 @@ class Run:
 
     async def execute(self, watch: Watch, *, on_sent: Callable[[], None]) -> Report:
         """Run, verify, report; `watch` is cancelled when all is sent. Raises UsageError and Unreachable."""
-        options, target = self._options, self._options.target
-        async with HttpClient(target.url, key=target.key(), connections=_ASKING, timeout=_ASK_S) as client:
-            await look_for_database(options.verdict)
+        options = self._options
+        async with self._open_client(connections=_ASKING, timeout=_ASK_S) as client:
+            await look_for_database(options.verdict, self._target)
             await self._knock(client)
-            enrolment = Enrolment(client, self._plan)
+            registry = self._target.registry(client, self._plan)
             report = None
             try:
-                await self._prepare(enrolment)
-                results = await self._send(enrolment.key, watch)
-                on_sent()
-                verdict = await self._verify(client)
+                await self._prepare(registry)
+                async with self._watching() as watching:
+                    results = await self._send(registry.key, watch)
+                    on_sent()
+                    verdict = await self._verify(client)
+                    await self._see(watching, results, verdict)
                 report = Report(
-                    self._plan, results, verdict=verdict, notes=enrolment.notes, requirements=self._requirements
-                )
+                    self._plan, results, verdict=verdict, notes=registry.notes, requirements=self._requirements,
+                    watch=watching.told,
+                )  # fmt: skip
             finally:
-                await self._leave(enrolment, is_good=report is not None and report.exit_code in {0, MISSED})
+                await self._leave(registry, is_good=report is not None and report.exit_code in {0, MISSED})
             return report
 
-    async def _knock(self, client: HttpClient) -> None:
-        """Ask the gateway for something harmless. Raises Unreachable if it is not there or does not know our key."""
-        try:
-            response = await client.post(b'{"devices":["simulator"]}', path="/v1/states:query")
-        except ConnectionLost as error:
-            if self._needs_http:
-                raise Unreachable(f"The gateway at {client.url} does not answer: {error}.") from error
-            return
-        if response.status == _UNAUTHORIZED and self._needs_http:
-            raise Unreachable(f"The gateway at {client.url} does not take our key: give one with --key-file.")
+    def _open_client(self, *, connections: int, timeout: float) -> HttpClient:
+        """Return a client to ask with, with the key that we were given."""
+        options, authorize = self._options.target, self._target.authorization
+        key = options.key(kind=self._plan.target.kind)
+        return HttpClient(options.url, key=key, connections=connections, timeout=timeout, authorize=authorize)
 
-    async def _prepare(self, enrolment: Enrolment) -> None:
-        """Register what is to be registered, and find out which faults are none for this gateway."""
-        scenario = self._plan.scenario
-        await enrolment.check_zstd()
-        if scenario.enrol:
-            await enrolment.enrol()
-        asks = scenario.faults.unknown_device and scenario.gateway.unknown == "ask"
-        if asks and await enrolment.lets_strangers_in():
-            enrolment.notes.append("unknown_device is no fault here: this gateway lets unknown devices in")
-            self._plan = replace(self._plan, left_out=(Fault.UNKNOWN_DEVICE,))
+    async def _knock(self, client: HttpClient) -> None:
+        """See that the target is there and knows our key, if anything is posted to it. Raises Unreachable."""
+        try:
+            await self._target.knock(client)
+        except Unreachable:
+            if self._needs_http:
+                raise
+
+    async def _prepare(self, registry: Registry) -> None:
+        """Introduce what is to be introduced, and find out which faults are none for this target."""
+        left_out = await registry.prepare()
+        if left_out:
+            self._plan = replace(self._plan, left_out=left_out)
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[Watching]:
+        """Hold open what watches some devices, on connections of its own and with the key that we were given."""
+        async with (
+            self._open_client(connections=AT_ONCE, timeout=_POLL_S) as client,
+            Watching(client, self._plan, clock=time.monotonic) as watching,
+        ):
+            await watching.begun()
+            yield watching
+
+    async def _see(self, watching: Watching, results: Sequence[WorkerResult], verdict: Verdict | None) -> None:
+        """Wait until what is stored by now was seen, and add to the verdict what the stream left out."""
+        patience = min(self._options.verdict.settle, _SEE_S)
+        quiet = _QUIET_S if verdict is not None else _UNVERIFIED_QUIET_S
+        await watching.settle(self._ledgers, results, patience=patience, quiet=quiet)
+        if verdict is not None:
+            watching.add_to(verdict)
 
     async def _send(self, key: str, watch: Watch) -> list[WorkerResult]:
         folder = self._options.verdict.ledger
@@ -107,7 +134,7 @@ class Run:
         return results
 
     async def _send_here(self, key: str, watch: Watch, folder: Path | None) -> WorkerResult:
-        sender = self._sending = Sender(self._plan, 0, broker=self._broker)
+        sender = self._sending = Sender(self._plan, 0, target=self._target, broker=self._broker)
         book = Book.create(folder, self._plan) if folder else None
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(sender.open_client(self._options.target.url, key))
@@ -122,12 +149,14 @@ class Run:
     async def _verify(self, client: HttpClient) -> Verdict | None:
         if self._options.verdict.source == "none":
             return None
-        return await reach_verdict(self._plan, self._ledgers, client, self._options.verdict)
+        return await reach_verdict(
+            self._plan, self._ledgers, client, target=self._target, judging=self._options.verdict
+        )
 
-    async def _leave(self, enrolment: Enrolment, *, is_good: bool) -> None:
+    async def _leave(self, registry: Registry, *, is_good: bool) -> None:
         """Remove what was registered, but not what somebody will want to look at."""
         verdict, is_sent = self._options.verdict, any(ledger.sent for ledger in self._ledgers)
         stays = is_sent and (verdict.keep or verdict.ledger is not None or not is_good)
-        await enrolment.withdraw(keep_devices=stays)
-        if enrolment.is_enrolled and is_sent and not is_good:
-            enrolment.notes.append("the devices stay registered, to look at: all was not well")
+        await registry.withdraw(keep_devices=stays)
+        if registry.is_enrolled and is_sent and not is_good:
+            registry.notes.append("the devices stay registered, to look at: all was not well")

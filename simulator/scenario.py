@@ -18,6 +18,8 @@ Rate = Annotated[float, Meta(ge=0, le=1)]
 Factor = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 MAX_DEVICES = 1_000_000
+MAX_MQTT_CONNECTIONS = 20_000
+"""From one address to one port of a broker there are 28,000 at most, unless the kernel is told otherwise."""
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -103,11 +105,18 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ago: Annotated[float, Meta(ge=0, description="Seconds before now at which the readings begin.")] = 0.0
     speed: Annotated[float, Meta(gt=0, description="Seconds of the readings' time in a second of ours.")] = 1.0
     connections: Annotated[int, Meta(ge=1, le=1_000, description="HTTP connections.")] = 16
-    mqtt_connections: Annotated[int, Meta(ge=1, le=1_000, description="MQTT connections.")] = 4
-    window: Annotated[int, Meta(ge=1, le=65_535, description="MQTT messages on the way on each connection.")] = 1_000
+    mqtt_connections: Annotated[
+        int, Meta(ge=1, le=MAX_MQTT_CONNECTIONS, description="MQTT connections, at most one for each device.")
+    ] = 4
+    window: Annotated[
+        int, Meta(ge=1, le=65_535, description="MQTT messages on the way on each connection; 200,000 on a fleet's.")
+    ] = 1_000
     give_up: Annotated[
         float, Meta(ge=0, description="Seconds after which a post is neither started nor sent again.")
     ] = 60.0
+    watch: Annotated[
+        int, Meta(ge=0, le=100, description="Devices watched in the state and in the live stream; 0: none.")
+    ] = 20
     enrol: Annotated[
         bool, Meta(description="Register the devices and a key of their own first, remove them in the end.")
     ] = True

@@ -9,6 +9,7 @@ from rich.text import Text
 from simulator.faults.score import WrongAnswer
 from simulator.report import MISSED, Report
 from simulator.requirements import Outcome
+from simulator.results import Visibility
 from simulator.verify.findings import Findings, time_of
 from simulator.verify.referee import Verdict
 
@@ -18,7 +19,7 @@ def to_screen(report: Report) -> RenderableType:
     parts: list[RenderableType] = [_title(report), _table(report)]
     parts += [Text(f"· {note}", style="yellow", overflow="fold") for note in report.notes]
     problems = report.verdict.total.problems if report.verdict else []
-    parts += [Text(f"  {p.trouble:<11} {p.device} {p.metric} {p.time}  {p.detail}", style="red") for p in problems]
+    parts += [Text(f"  {p.trouble:<12} {p.device} {p.metric} {p.time}  {p.detail}", style="red") for p in problems]
     parts += [_wrong(example) for example in report.score.examples]
     parts += [Text(f"  {line}", style="red") for line in (report.verdict.letters.examples if report.verdict else ())]
     parts += [_outcome(outcome) for outcome in report.outcomes]
@@ -30,6 +31,8 @@ def _title(report: Report) -> Text:
     plan, scenario = report.plan, report.plan.scenario
     fleets = ", ".join(f"{spec.devices:,} {spec.title}" for spec in scenario.fleets)
     what = f"{plan.prefix}: {fleets}; {scenario.rate:,.0f} readings/s for {scenario.duration:g} s"
+    if plan.target.kind != "gateway":
+        what = f"{plan.target.title}: {what}"
     return Text(what, style="bold", overflow="ellipsis", no_wrap=True)
 
 
@@ -51,11 +54,21 @@ def _table(report: Report) -> Table:
     if report.elapsed:
         per_s = [round(lane.acknowledged / report.elapsed) for lane in report.lanes]
         _add_counts(table, "acknowledged a second", per_s, bad=False)
-        for title, first, second in (("p50 … p90", "p50", "p90"), ("p99 … p99.9", "p99", "p999")):
+        for title, first, second in (("p50 … p99", "p50", "p99"), ("p99.9 … max", "p999", "max")):
             spans = [f"{getattr(x.latency, first):,.1f} … {getattr(x.latency, second):,.1f}" for x in report.lanes]
             table.add_row(f"latency {title}, ms", *spans, "")
-        table.add_row("latency max, ms", *(f"{lane.latency.max:,.1f}" for lane in report.lanes), "")
+        _add_seen(
+            table, "in the state", [lane.state for lane in report.lanes], f"each {report.watch.state_every_ms:g} ms"
+        )
+        _add_seen(table, "in the stream", [lane.stream for lane in report.lanes], "")
     return table
+
+
+def _add_seen(table: Table, where: str, seen: Sequence[Visibility | None], every: str) -> None:
+    """Add how long it took until messages were seen; `every` is how often one looked, in ms."""
+    if any(seen):
+        spans = [f"{one.latency.p50:,.1f} … {one.latency.p99:,.1f}" if one else "" for one in seen]
+        table.add_row(f"{where} p50 … p99, ms", *spans, every)
 
 
 def _add_findings(table: Table, report: Report) -> None:
@@ -65,12 +78,16 @@ def _add_findings(table: Table, report: Report) -> None:
     findings = [verdict.findings.get(lane.transport, Findings()) for lane in report.lanes]
     if verdict.stored_checked:
         _add_counts(table, "stored", [f.stored for f in findings], bad=False)
-        for name in ("lost", "duplicated", "wrong", "unexpected"):
+        for name in ("lost", "duplicated", "wrong"):
             if name != "duplicated" or verdict.twins_shown:
                 _add_counts(table, name, [getattr(f, name) for f in findings], bad=True)
+        _add_trouble(table, "unexpected", [f.unexpected for f in findings])
     if not verdict.states_unchecked:
         _add_counts(table, "series checked", [f.state_checked for f in findings], bad=False)
         _add_counts(table, "state wrong", [f.state_wrong for f in findings], bad=True)
+    if not verdict.stream_unchecked:
+        _add_counts(table, "stream gaps", [f.stream_gaps for f in findings], bad=True)
+        _add_trouble(table, "stream wrong", [f.stream_wrong for f in findings])
 
 
 def _wrong(answer: WrongAnswer) -> Text:
@@ -111,3 +128,9 @@ def _proved(verdict: Verdict | None) -> Text:
 def _add_counts(table: Table, name: str, counts: Sequence[int], *, bad: bool) -> None:
     style = "bold red" if bad and any(counts) else None
     table.add_row(name, *(f"{count:,}" for count in counts), f"{sum(counts):,}", style=style)
+
+
+def _add_trouble(table: Table, name: str, counts: Sequence[int]) -> None:
+    """Add what hardly ever happens, only if it did: the table is to fit a screen."""
+    if any(counts):
+        _add_counts(table, name, counts, bad=True)

@@ -15,22 +15,29 @@ from simulator.live import Look, look_at
 from simulator.loads.base import Load
 from simulator.loads.over_http import HttpLoad
 from simulator.loads.over_mqtt import MqttLoad, open_publishers
+from simulator.loads.script import Script
+from simulator.open_files import raise_limit
 from simulator.pacing import Pace
 from simulator.plan import Part, Plan
 from simulator.results import PartResult, WorkerResult
+from simulator.targets.target import Target
 from simulator.timeline import Recorder, Timeline
 
 Watch = Callable[[Look], Coroutine[None, None, None]]
 _ATTEMPT_S = 30.0
+_GRAIN_S = 0.001
+"""Messages of one millisecond are published together: 30,000 a second in 1,000 turns of the event loop."""
 
 
 class Sender:
     """Sends what one worker of a plan has to send. `send` does all of it, once."""
 
-    def __init__(self, plan: Plan, worker: int, *, broker: Broker) -> None:
+    def __init__(self, plan: Plan, worker: int, *, target: Target, broker: Broker) -> None:
         """Raise UsageError for a plan that cannot be sent."""
+        raise_limit(plan, worker)
         self._plan = plan
         self._parts = [part for part in plan.parts() if part.worker == worker]
+        self._target = target
         self._broker = broker
         self._loads: list[Load] = []
 
@@ -47,65 +54,77 @@ class Sender:
     def open_client(self, url: str, key: str) -> HttpClient:
         """Return the client that the posts go through. Raises UsageError for a URL that is none."""
         scenario = self._plan.scenario
+        authorize = self._target.authorization
         timeout = min(_ATTEMPT_S, max(1.0, scenario.give_up))
-        return HttpClient(url, key=key, connections=self._connections, timeout=timeout)
+        return HttpClient(url, key=key, connections=self._connections, timeout=timeout, authorize=authorize)
 
     async def send(self, client: HttpClient, open_ledger: OpenLedger, watch: Watch) -> WorkerResult:
         """Send all, while `watch` runs. Raises Unreachable."""
         self._loads = [self._load(part, open_ledger, client) for part in self._parts]
-        began, cpu = time.monotonic(), time.process_time()
-        timelines = await _send(self._loads, watch)
-        elapsed, busy = time.monotonic() - began, time.process_time() - cpu
-        return WorkerResult(
-            parts=[PartResult.of(load) for load in self._loads],
-            elapsed=elapsed,
-            cpu=busy / max(elapsed, 1e-6),
-            timelines=timelines,
-        )
+        result = WorkerResult()
+        await _send(self._loads, watch, result)
+        result.parts = [PartResult.of(load) for load in self._loads]
+        return result
 
     def _load(self, part: Part, open_ledger: OpenLedger, client: HttpClient) -> Load:
         scenario, ledger = self._plan.scenario, open_ledger(part)
-        pace = Pace(part.timetable, part.lane.posts, patience=scenario.give_up, clock=time.monotonic)
-        phases = len(scenario.timeline)
+        grain = _GRAIN_S if part.lane.transport == "mqtt" else 0.0
+        pace = Pace(part.timetable, part.lane.posts, patience=scenario.give_up, clock=time.monotonic, grain=grain)
+        phases, script = len(scenario.timeline), Script(part, self._target)
         if part.lane.transport == "http":
             return HttpLoad(
-                part, ledger, pace,
+                script, ledger, pace,
                 client=client, senders=self._connections, random=Random(scenario.seed), clock=time.monotonic,
                 give_up=scenario.give_up, phases=phases,
             )  # fmt: skip
         name = f"{scenario.seed}-{self._plan.run}" + (f"-{part.index}" if part.index else "")
         return MqttLoad(
-            part, ledger, pace,
-            open_publisher=open_publishers(self._broker, run=name, seed=scenario.seed, window=scenario.window),
-            publishers=self._publishers(), clock=time.monotonic, give_up=scenario.give_up, phases=phases,
+            script, ledger, pace,
+            open_publisher=open_publishers(self._broker, run=name, window=scenario.window, publishers=part.connections),
+            publishers=part.connections, random=Random(scenario.seed), clock=time.monotonic,
+            give_up=scenario.give_up, phases=phases,
         )  # fmt: skip
 
-    def _publishers(self) -> int:
-        """Return how many connections each MQTT part of this worker has: all together as many as asked for."""
-        over_mqtt = sum(part.lane.transport == "mqtt" for part in self._parts)
-        return max(1, self._plan.scenario.mqtt_connections // self._plan.workers // over_mqtt)
 
-
-async def _send(loads: Sequence[Load], watch: Watch) -> dict[Transport, Timeline]:
-    """Send all; return how it went, second by second."""
+async def _send(loads: Sequence[Load], watch: Watch, result: WorkerResult) -> None:
+    """Send all; put into the result how it went. What connecting takes is not part of sending."""
     async with AsyncExitStack() as stack:
+        began = time.monotonic()
         for load in loads:
             await stack.enter_async_context(load.opened())
-        for load in loads:
-            load.pace.start()
-        watcher = asyncio.create_task(watch(lambda: look_at(loads)), name="sender.watch")
-        recorder = Recorder(loads, clock=time.monotonic)
-        recording = asyncio.create_task(recorder.record(), name="sender.record")
+        result.connections = sum(load.part.connections for load in loads)
+        result.connecting = time.monotonic() - began
+        began, cpu = time.monotonic(), time.process_time()
         try:
-            async with asyncio.TaskGroup() as group:
-                for load in loads:
-                    part = load.part
-                    group.create_task(load.run(), name=f"sender.{part.title}.{part.lane.transport}[{part.index}]")
-        except* SimulatorError as errors:
-            raise errors.exceptions[0] from None
+            result.timelines = await _send_opened(loads, watch)
         finally:
-            watcher.cancel()
-            recording.cancel()
-            await asyncio.gather(watcher, recording, return_exceptions=True)
-        recorder.finish()
-        return recorder.timelines
+            result.elapsed = time.monotonic() - began
+            result.cpu = (time.process_time() - cpu) / max(result.elapsed, 1e-6)
+
+
+async def _send_opened(loads: Sequence[Load], watch: Watch) -> dict[Transport, Timeline]:
+    """Send all; return how it went, second by second."""
+    for load in loads:
+        load.pace.start()
+    watcher = asyncio.create_task(watch(lambda: look_at(loads)), name="sender.watch")
+    recorder = Recorder(loads, clock=time.monotonic)
+    recording = asyncio.create_task(recorder.record(), name="sender.record")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for load in loads:
+                part = load.part
+                group.create_task(load.run(), name=f"sender.{part.title}.{part.lane.transport}[{part.index}]")
+    except* SimulatorError as errors:
+        raise _first(errors) from None
+    finally:
+        watcher.cancel()
+        recording.cancel()
+        await asyncio.gather(watcher, recording, return_exceptions=True)
+    recorder.finish()
+    return recorder.timelines
+
+
+def _first(errors: BaseExceptionGroup[SimulatorError]) -> SimulatorError:
+    """Return the first error of a group, however deep it lies."""
+    one = errors.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one

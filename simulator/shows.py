@@ -16,12 +16,15 @@ from simulator.catalogue import listed
 from simulator.command import write_files
 from simulator.drivers.http import HttpClient
 from simulator.dump import payloads_of
-from simulator.enrolment import Enrolment
 from simulator.options import Judging, LoadOptions, Target
+from simulator.plan import Plan
 from simulator.report import Report
 from simulator.results import PartResult, WorkerResult
 from simulator.scenario import schema as schema_of
 from simulator.screen import to_screen
+from simulator.targets.choose import fitted, target_of
+from simulator.targets.options import Aim
+from simulator.targets.target import Target as AnyTarget
 from simulator.verdict import reach_verdict
 
 _ASKING, _ASK_S = 8, 30.0
@@ -51,21 +54,25 @@ class PayloadOptions:
     count: int = 20
     """Posts to print of each part."""
     load: LoadOptions = field(default_factory=LoadOptions)
+    aim: Aim = field(default_factory=Aim)
 
 
 def payloads(scenario: str | None = None, /, options: PayloadOptions = PayloadOptions()) -> int:
     """Print the first posts of a run, one a line: transport, topic or address, encoding, and the body.
 
-    The body is Base64 where it is not text. With --seed, --run and --start-ms the same scenario prints the same bytes.
+    The body is Base64 where it is not text, and a line break in it is shown as a backslash and an n. With --seed, --run
+    and --start-ms the same scenario prints the same bytes.
 
     Parameters
     ----------
     scenario
         Name of a scenario, or a TOML file. Without one: numbers at a steady rate.
     """
-    plan = options.load.plan(scenario, now_ms=time.time_ns() // 1_000_000)
+    plan = options.aim.aimed(options.load.plan(scenario, now_ms=time.time_ns() // 1_000_000))
+    target = target_of(plan.target)
+    plan = fitted(target, plan)
     for part in plan.parts():
-        for line in islice(payloads_of(part), options.count):
+        for line in islice(payloads_of(part, target), options.count):
             print(line)
     return 0
 
@@ -76,6 +83,7 @@ class VerifyOptions:
     """What `simulator verify` takes beside the ledger."""
 
     target: Target = field(default_factory=Target)
+    aim: Aim = field(default_factory=Aim)
     verdict: Judging = field(default_factory=Judging)
 
 
@@ -95,7 +103,16 @@ def verify(ledger: Path, /, options: VerifyOptions = VerifyOptions()) -> int:
     return report.exit_code
 
 
-def remove(ledger: Path, /, target: Target = Target()) -> int:  # noqa: B008 - frozen
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveOptions:
+    """What `simulator remove` takes beside the ledger."""
+
+    target: Target = field(default_factory=Target)
+    aim: Aim = field(default_factory=Aim)
+
+
+def remove(ledger: Path, /, options: RemoveOptions = RemoveOptions()) -> int:
     """Remove the devices of a run that kept its ledger, with all their readings.
 
     Exit codes: 0 they are gone; 1 some could not be removed; 2 it could not be run as asked.
@@ -105,25 +122,33 @@ def remove(ledger: Path, /, target: Target = Target()) -> int:  # noqa: B008 - f
     ledger
         The folder that was given to simulator run with --ledger.
     """
-    notes = uvloop.run(_remove(ledger, target))
+    notes = uvloop.run(_remove(ledger, options))
     for note in notes:
         print(note)
     return 1 if notes else 0
 
 
-async def _remove(folder: Path, target: Target) -> list[str]:
+async def _remove(folder: Path, options: RemoveOptions) -> list[str]:
     book = await asyncio.to_thread(Book.open, folder)
-    async with HttpClient(target.url, key=target.key(), connections=_ASKING, timeout=_ASK_S) as client:
-        enrolment = Enrolment.of_before(client, book.plan)
-        await enrolment.withdraw()
-    return enrolment.notes
+    plan = options.aim.aimed(book.plan)
+    target = target_of(plan.target)
+    async with _open_client(options.target, target, plan) as client:
+        registry = target.registry(client, plan, is_begun=True)
+        await registry.withdraw()
+    return registry.notes
+
+
+def _open_client(known: Target, target: AnyTarget, plan: Plan) -> HttpClient:
+    key = known.key(kind=plan.target.kind)
+    return HttpClient(known.url, key=key, connections=_ASKING, timeout=_ASK_S, authorize=target.authorization)
 
 
 async def _verify(folder: Path, options: VerifyOptions) -> Report:
     book = await asyncio.to_thread(Book.open, folder)
-    parts = book.plan.parts()
+    plan = options.aim.aimed(book.plan)
+    target, parts = target_of(plan.target), plan.parts()
     ledgers = [book.read(part) for part in parts]
     results = [PartResult.of_ledger(part, ledger) for part, ledger in zip(parts, ledgers, strict=True)]
-    async with HttpClient(options.target.url, key=options.target.key(), connections=_ASKING, timeout=_ASK_S) as client:
-        verdict = await reach_verdict(book.plan, ledgers, client, options.verdict)
-    return Report(book.plan, [WorkerResult(parts=results)], verdict=verdict)
+    async with _open_client(options.target, target, plan) as client:
+        verdict = await reach_verdict(plan, ledgers, client, target=target, judging=options.verdict)
+    return Report(plan, [WorkerResult(parts=results)], verdict=verdict)

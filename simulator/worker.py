@@ -18,6 +18,7 @@ from simulator.drivers.mqtt import Broker
 from simulator.errors import SimulatorError
 from simulator.live import Look
 from simulator.sender import Sender
+from simulator.targets.choose import target_of
 
 URL, MQTT, KEY = "SIMULATOR_URL", "SIMULATOR_MQTT", "SIMULATOR_KEY"
 """The environment it is started with."""
@@ -26,7 +27,8 @@ _TELL_S = 0.5
 
 async def _work(folder: Path, number: int) -> None:
     book = Book.open(folder)
-    sender = Sender(book.plan, number, broker=Broker.parse(os.environ[MQTT]))
+    target = target_of(book.plan.target)
+    sender = Sender(book.plan, number, target=target, broker=Broker.parse(os.environ[MQTT]))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sender.stop)
     async with sender.open_client(os.environ[URL], os.environ[KEY]) as client:
         with book.writing() as open_ledger:

@@ -14,6 +14,7 @@ from gateway.local.valkey import ValkeyServer
 from tests.ground import choose, postgres
 from tests.ground.databases import Database, Databases
 from tests.ground.errors import NoGroundError
+from tests.ground.influx import influx
 from tests.ground.mosquitto import Limits, Mosquitto
 from tests.ground.postgres import PLAIN_TUNING, TIMESCALE_TUNING, DatabaseServer
 
@@ -42,6 +43,13 @@ def timescale_server() -> Iterator[DatabaseServer]:
     """TimescaleDB for the whole session: do not stop it (that is what ``own_timescale`` is for)."""
     with _have(lambda: choose.timescale(TIMESCALE_TUNING)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def influx_url() -> Iterator[str]:
+    """InfluxDB 1.x for the whole session; give each test a database of its own."""
+    with _have(influx) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from gateway import settings
 from gateway.contracts import Clock, Spool
 from gateway.layouts import Layouts
 from gateway.model import Batch, Kind
-from gateway.pipeline.spool import Spools, open_spools
+from gateway.pipeline.spools import Spools, open_spools
 from gateway.testing import ManualClock
 from tests.batches import NOON, Message, Reading, batch, readings
 

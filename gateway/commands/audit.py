@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
@@ -11,6 +10,7 @@ from gateway.commands.registry import Database, Json, Limit
 from gateway.commands.session import run, spoken
 from gateway.commands.tables import print_json, print_note, print_table
 from gateway.errors import BadRequest
+from gateway.moments import parse_moment
 
 audit_app = App(
     name="audit",
@@ -54,10 +54,7 @@ def list_audit(
 
 
 def _to_moment(text: str) -> datetime:
-    try:
-        moment = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = parse_moment(text)
+    if moment is None:
         raise BadRequest(f"--since {text[:60]!a} is no moment; give one such as 2026-01-31T12:00:00Z")
     return moment

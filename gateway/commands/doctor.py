@@ -17,6 +17,19 @@ from gateway.timescale.pool import open_pool
 SECS = 10.0
 """Longest examination of one part."""
 MIN_WAL_BYTES = 4 * 2**30
+NO_TIMESCALE = (
+    "without TimescaleDB readings older than retention.days are deleted row by row, not by chunks;"
+    " to have it, create the extension before the first 'gateway migrate'"
+)
+WAYS_OUT = {
+    "database": "check database.url (host, port, user, password, database) and whether the server lets this machine in;"
+    " until it answers, readings go to the spool",
+    "redis": "check redis.url and whether the server lets this machine in; until it answers, the newest state is read"
+    " from the database",
+    "mqtt": "check mqtt.url, mqtt.ca_file and what the broker lets this user do; until it answers, MQTT messages wait"
+    " at the broker",
+}
+"""What to look at when a part cannot be used, and what its absence means."""
 
 
 class Finding(NamedTuple):
@@ -44,10 +57,18 @@ async def _guarded(part: str, look: Awaitable[list[Finding]]) -> list[Finding]:
         async with asyncio.timeout(SECS):
             return await look
     except TimeoutError:
-        return [Finding(part, ok=False, sentence=f"no answer within {SECS:.0f} s")]
-    except GatewayError as exc:
-        cause = f" ({exc.__cause__})" if exc.__cause__ else ""
-        return [Finding(part, ok=False, sentence=f"{exc.message}{cause}")]
+        return [Finding(part, ok=False, sentence=f"no answer within {SECS:.0f} s; {WAYS_OUT[part]}")]
+    except (GatewayError, LinkError) as exc:
+        return [Finding(part, ok=False, sentence=_say(part, exc))]
+
+
+def _say(part: str, exc: GatewayError | LinkError) -> str:
+    """Say what is wrong in the server's words, or in ours where ours say what to do."""
+    cause = exc.__cause__
+    if isinstance(exc, GatewayError) and cause is None:
+        return exc.message
+    what = exc if isinstance(exc, LinkError) else cause
+    return f"cannot be used: {str(what) or type(what).__name__}; {WAYS_OUT[part]}"
 
 
 async def _database(settings: Settings) -> list[Finding]:
@@ -68,9 +89,13 @@ async def _database(settings: Settings) -> list[Finding]:
                 for name in ("fsync", "full_page_writes", "synchronous_commit", "transaction_read_only")
             }
             wal = await connection.fetchval("select pg_size_bytes(current_setting('max_wal_size'))")
+        if ground.timescale is None:
+            findings.append(Finding("database", ok=True, sentence=NO_TIMESCALE))
         findings += _judge(facts, wal)
     pending = await migrations.migrate(database.url, chunk_hours=database.chunk_hours, plan_only=True)
-    words = f"{len(pending)} migrations pending: run 'gateway migrate'" if pending else "the schema is up to date"
+    words = "the schema is up to date"
+    if pending:
+        words = f"{len(pending)} migrations pending: run 'gateway migrate', or 'gateway serve', which begins with it"
     return [*findings, Finding("schema", ok=not pending, sentence=words)]
 
 
@@ -89,7 +114,8 @@ def _judge(facts: dict[str, str], wal_bytes: int) -> list[Finding]:
         findings.append(Finding("database", ok=False, sentence="it is read-only (a standby?): connect to the primary"))
     if wal_bytes < MIN_WAL_BYTES:
         words = (
-            f"max_wal_size is {wal_bytes / 2**30:.1f} GiB: checkpoints will be frequent under load; 4GB or more helps"
+            f"max_wal_size is {wal_bytes / 2**30:.1f} GiB: checkpoints will be frequent under load, and slow commits;"
+            " set it to 4GB or more"
         )
         findings.append(Finding("database", ok=True, sentence=words))
     return findings
@@ -101,7 +127,7 @@ async def _redis(settings: Settings) -> list[Finding]:
     words = f"{facts['server']}, maxmemory-policy {facts['policy']}"
     evicts = facts["policy"] not in ("noeviction", "unknown")
     if evicts:
-        words += ": it may drop the newest state of devices; set it to noeviction"
+        words += ": when its memory is full it drops the newest state of devices; set maxmemory-policy to noeviction"
     return [Finding("redis", ok=not evicts, sentence=words)]
 
 
@@ -115,9 +141,6 @@ async def _mqtt(settings: Settings) -> list[Finding]:
         receive_max=1,
         session_expiry_secs=0,
     )
-    try:
-        await link.open(subscription)
-    except LinkError as exc:
-        return [Finding("mqtt", ok=False, sentence=str(exc))]
+    await link.open(subscription)
     await link.farewell()
     return [Finding("mqtt", ok=True, sentence=f"subscribes to {subscription} with QoS 1")]

@@ -4,16 +4,15 @@ A change is {"device", "ts" (RFC 3339, UTC, microseconds), "values": {metric: va
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 import orjson
 
 from gateway.changes import Change, Position
+from gateway.moments import to_rfc3339
 
 PART_BYTES = 64 * 1024
 """A part ends with the change that fills it."""
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z
 
 Reason = Literal["start", "too_old", "lost"]
 """A new stream; the gap is longer than what is kept; changes are missing, or too many waited for one reader."""
@@ -60,11 +59,6 @@ class Snapshot(NamedTuple):
 
 Item = Event | Lagged | Lost
 Output = Event | Lagged | Snapshot
-
-
-def to_rfc3339(time_us: int) -> str:
-    """`1_732_277_000_123_000` → `2024-11-22T12:03:20.123000Z`."""
-    return (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
 
 
 def _parts(changes: Iterable[Change]) -> list[bytes]:

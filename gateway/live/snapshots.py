@@ -13,9 +13,9 @@ import orjson
 
 from gateway.changes import Tag
 from gateway.errors import BadRequest, GatewayError, SinkUnavailable
-from gateway.live.events import to_rfc3339
 from gateway.live.filters import Filter
 from gateway.model import Kind, Value
+from gateway.moments import to_rfc3339
 
 MAX_DEVICES = 1000
 """Devices a snapshot shows."""

@@ -6,15 +6,18 @@ up after everything is loaded, not before.
 
 import logging
 import os
+import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
 
 from gateway.local.enter import die_with_parent, drop_to
 from gateway.local.launch import Child, User
 from gateway.local.ports import LOOPBACK, listens
+from gateway.local.server import Server
 
 _SEGMENT_BYTES = 16 * 1024 * 1024
 _SEGMENTS = 16  # what a filter keeps for a consumer that is behind: 256 MiB of memory, then the oldest is lost
@@ -44,7 +47,7 @@ max_segment_count = {_SEGMENTS}
 
 
 @dataclass(slots=True)
-class BrokerServer:
+class BrokerServer(Server):
     """An MQTT broker on 127.0.0.1 as our child: MQTT 3.1.1 for devices on one port, MQTT 5 for the gateway on another.
 
     ``config`` is written at start. Everything it holds is in memory: for first steps and tests, not for production.
@@ -56,7 +59,6 @@ class BrokerServer:
     gateway_port: int
     user: User | None = None
     keep_fds: Sequence[int] = ()
-    _child: Child | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start and return when both ports take connections; else LocalStackError."""
@@ -71,11 +73,6 @@ class BrokerServer:
         )
         child.start(lambda: listens(self.device_port) and listens(self.gateway_port))
         self._child = child
-
-    def stop(self) -> None:
-        """End the broker; its sessions and queues end with it."""
-        if self._child is not None:
-            self._child.stop()
 
     def url(self) -> str:
         """Where the gateway connects, with MQTT 5."""
@@ -95,6 +92,9 @@ def serve(config: str, parent: str, *whom: str) -> None:
     """Be the broker until a signal ends this process; root is given up and the parent's death heeded first."""
     from iotcore import IotCoreBroker  # noqa: PLC0415 -- only this process needs it
 
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a connection takes one, and a shell allows 1,024; else it stays as it is
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     logging.getLogger("rumqttd").setLevel(logging.CRITICAL)  # below that it writes a line for every packet
     broker = IotCoreBroker(config_path=config)
     if whom:

@@ -14,6 +14,7 @@ from gateway.errors import LocalStackError
 from gateway.local import enter
 from gateway.local.home import Wheel, wheel
 from gateway.local.launch import Child, Stop, User
+from gateway.local.server import Server
 
 SUPERUSER = "postgres"
 _INITDB_SECS = 60
@@ -62,11 +63,11 @@ class Loopback:
 
 
 @dataclass(slots=True)
-class PostgresServer:
+class PostgresServer(Server):
     """A PostgreSQL server over one data folder (made on first start), as our child.
 
     ``data``, ``log`` and a socket's folder are paths as we see them; ``data``'s parent exists and ``data``, if it
-    exists, belongs to the user that the server runs as.
+    exists, belongs to the user that the server runs as. A stop is fast: open transactions are rolled back.
     """
 
     installation: Installation
@@ -75,7 +76,6 @@ class PostgresServer:
     listen: Socket | Loopback
     tuning: Mapping[str, str] = field(default_factory=lambda: INGEST_TUNING)
     keep_fds: Sequence[int] = ()
-    _child: Child | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Make the data folder if there is none, start, and return when connections are taken; else LocalStackError."""
@@ -95,21 +95,6 @@ class PostgresServer:
         )
         child.start(lambda: self._is_ready(child), timeout=60)
         self._child = child
-
-    def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back, everything committed is on disk."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """SIGKILL the server and all its backends, as a crash of the machine's memory would."""
-        if self._child is not None:
-            self._child.kill()
-
-    def restart(self) -> None:
-        """Stop, if it runs, and start on the same data, port and password."""
-        self.stop()
-        self.start()
 
     def url(self, database: str = SUPERUSER) -> str:
         """Return a ``postgresql://`` URL of this database for asyncpg, as the superuser."""

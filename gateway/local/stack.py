@@ -72,8 +72,7 @@ class LocalStack:
             listen=postgres.Socket(home.sockets()),
             keep_fds=(family,),
         )
-        server.start()
-        stack.callback(server.stop)
+        stack.enter_context(server)
         self.database_url = server.url()
 
     def _start_valkey(self, stack: ExitStack, home: Home, family: int) -> None:
@@ -85,8 +84,7 @@ class LocalStack:
             user=home.user,
             keep_fds=(family,),
         )
-        server.start()
-        stack.callback(server.stop)
+        stack.enter_context(server)
         self.redis_url = server.url()
 
     def _start_broker(self, stack: ExitStack, home: Home, *, device_port: int, family: int) -> None:
@@ -98,8 +96,7 @@ class LocalStack:
             user=home.user,
             keep_fds=(family,),
         )
-        server.start()
-        stack.callback(server.stop)
+        stack.enter_context(server)
         self.mqtt_url = server.url()
         self.device_mqtt_url = server.device_url()
 

@@ -3,22 +3,24 @@
 import platform
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.local.home import Wheel, wheel
 from gateway.local.launch import Child, User
+from gateway.local.server import Server
 
 _PONG = b"+PONG\r\n"
 _CONNECT_SECS = 0.5
 
 
 @dataclass(slots=True)
-class ValkeyServer:
+class ValkeyServer(Server):
     """A Valkey server as our child, on a unix socket (``listen`` a path) or on 127.0.0.1 (``listen`` a port).
 
     No append-only file: the newest state can always be rebuilt from the database. A polite stop saves ``data/dump.rdb``
-    and the next start loads it. ``data`` exists and belongs to ``user``; with ``root`` it lies inside that chroot.
+    and the next start loads it; a kill loses what changed since the last save. ``data`` exists and belongs to ``user``;
+    with ``root`` it lies inside that chroot.
     """
 
     program: Path
@@ -28,7 +30,6 @@ class ValkeyServer:
     user: User | None = None
     root: Path | None = None
     keep_fds: Sequence[int] = ()
-    _child: Child | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start and return when it answers PING (its data is loaded by then); else LocalStackError."""
@@ -43,21 +44,6 @@ class ValkeyServer:
         )
         child.start(self._answers)
         self._child = child
-
-    def stop(self) -> None:
-        """Save to disk and end."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """SIGKILL, as a crash would; what changed since the last save is gone."""
-        if self._child is not None:
-            self._child.kill()
-
-    def restart(self) -> None:
-        """Stop, if it runs, and start on the same data and address."""
-        self.stop()
-        self.start()
 
     def url(self, database: int = 0) -> str:
         """Return a URL of this numbered database for redis-py."""

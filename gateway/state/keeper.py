@@ -39,6 +39,7 @@ class Keeper:
         self._state = state
         self._rebuilder = Rebuilder(state, stored)
         self._gap = False
+        self._was_complete = False
         self._task: asyncio.Task[None] | None = None
         self._rebuilding: asyncio.Task[None] | None = None
         self.condition: Condition | None = None
@@ -92,6 +93,7 @@ class Keeper:
     async def _look(self) -> None:
         await self._settle_gap()
         condition = self.condition = await self._state.check()
+        self._was_complete |= condition.complete
         idle = self._rebuilding is None or self._rebuilding.done()
         if idle and not condition.complete and condition.rebuild is None:
             self._rebuilding = asyncio.create_task(self._try_rebuild(condition.server), name="state.rebuild")
@@ -124,7 +126,7 @@ class Keeper:
             nonlocal progress
             progress = reached
             if not reached.done:
-                events.state_rebuild_began(reached.total)
+                events.state_rebuild_began(reached.total, lost=self._was_complete)
 
         result = await self._rebuilder.rebuild(server, on_progress=note)
         if result != "elsewhere":

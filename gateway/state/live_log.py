@@ -10,15 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from gateway import settings
 from gateway.changes import Logged, Position
 from gateway.contracts import Newest
 from gateway.errors import StateUnavailable
 from gateway.state import packing
+from gateway.state.client import open_client, translated
 from gateway.state.store import LOG, WATCH, script
 
 BLOCK_MS = 1000
@@ -44,20 +42,20 @@ class RedisChangeLog:
 
     async def watch(self) -> Position:
         """Have changes logged, and return the end of the log. Raises StateUnavailable."""
-        async with _translated():
+        async with translated():
             epoch, offset, ms = await self._watch(keys=[self._key(WATCH), self._key(LOG)], args=self._bounds)
             return Position(epoch.decode(), int(offset), int(ms))
 
     async def after(self, position: Position) -> list[Logged]:
         """Return the next entries, or none after BLOCK_MS. Raises StateUnavailable."""
-        async with _translated():
+        async with translated():
             start = f"{position.offset}-{_LAST}"
             streams: Any = await self._client.xread({self._key(LOG): start}, count=TAKE, block=BLOCK_MS)
             return [Entry(*each) for _, entries in streams for each in entries]
 
     async def between(self, position: Position, upto: Position) -> list[Logged]:
         """Return the oldest entries after one position and not after another. Raises StateUnavailable."""
-        async with _translated():
+        async with translated():
             start, end = f"{position.offset}-{_LAST}", f"{upto.offset}-{_LAST}"
             found: Any = await self._client.xrange(self._key(LOG), start, end, count=TAKE)
             return [Entry(*each) for each in found]
@@ -100,26 +98,15 @@ class Entry:
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as exc:
-        raise StateUnavailable from exc
-
-
-@asynccontextmanager
 async def open_change_log(
     branch: settings.Redis, limits: settings.Live, *, site: Callable[[], str]
 ) -> AsyncIterator[RedisChangeLog]:
     """Open the log; nothing is connected yet on return, so it opens while Redis is away."""
-    client = redis.Redis.from_url(
+    async with open_client(
         branch.url,
-        socket_timeout=branch.timeout_secs + BLOCK_MS / 1000,  # a wait for entries is no silence
-        socket_connect_timeout=branch.timeout_secs,
-        retry=Retry(NoBackoff(), 0),
-        client_name="device-gateway-live",
-    )
-    try:
+        name="device-gateway-live",
+        wait_secs=branch.timeout_secs + BLOCK_MS / 1000,  # a wait for entries is no silence
+        connect_secs=branch.timeout_secs,
+        retries=0,
+    ) as client:
         yield RedisChangeLog(client, limits, site=site)
-    finally:
-        await client.aclose()

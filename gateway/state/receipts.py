@@ -4,14 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisGone
-from redis.exceptions import RedisError
 
 from gateway import settings
 from gateway.contracts import Kept
 from gateway.errors import StateUnavailable
+from gateway.state.client import open_client, translated
 
 CLAIM_SECS = 10
 """How long a claim stands whose owner died. A slower owner loses it to a repeat, which the readings' keys absorb."""
@@ -35,7 +32,7 @@ class RedisReceipts:
     async def claim(self, key: str, fingerprint: bytes) -> Kept | None:
         """Return what is kept, or None: the key is claimed now, and the caller goes on. Raises StateUnavailable."""
         name = self._name(key)
-        async with _translated(), self._client.pipeline(transaction=False) as pipeline:
+        async with translated(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.set(name, _pack(Kept(fingerprint, 0, b"")), nx=True, ex=CLAIM_SECS)
             pipeline.get(name)
             claimed, value = await pipeline.execute()
@@ -43,12 +40,12 @@ class RedisReceipts:
 
     async def keep(self, key: str, kept: Kept) -> None:
         """Keep an answer in place of the claim. Raises StateUnavailable."""
-        async with _translated():
+        async with translated():
             await self._client.set(self._name(key), _pack(kept), ex=self._keep_secs)
 
     async def release(self, key: str) -> None:
         """Give up a claim: nothing was answered that could be repeated. Raises StateUnavailable."""
-        async with _translated():
+        async with translated():
             await self._client.delete(self._name(key))
 
     def _name(self, key: str) -> bytes:
@@ -62,17 +59,9 @@ class RedisReceipts:
 async def open_receipts(branch: settings.Redis, *, keep_secs: int) -> AsyncIterator[RedisReceipts]:
     """Open the store; nothing is connected yet on return. Each wait is at most `redis.ack_wait_ms`."""
     wait_secs = branch.ack_wait_ms / 1000
-    client = redis.Redis.from_url(
-        branch.url,
-        socket_timeout=wait_secs,
-        socket_connect_timeout=wait_secs,
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisGone,)),  # a connection that a restart has ended
-        client_name="device-gateway-receipts",
-    )
-    try:
+    name = "device-gateway-receipts"
+    async with open_client(branch.url, name=name, wait_secs=wait_secs, connect_secs=wait_secs) as client:
         yield RedisReceipts(client, keep_secs=keep_secs)
-    finally:
-        await client.aclose()
 
 
 def _pack(kept: Kept) -> bytes:
@@ -84,11 +73,3 @@ def _unpack(value: bytes) -> Kept:
         raise StateUnavailable("a kept receipt is not one of ours")
     status = int.from_bytes(value[FINGERPRINT_BYTES:MIN_BYTES])
     return Kept(value[:FINGERPRINT_BYTES], status, value[MIN_BYTES:])
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as exc:
-        raise StateUnavailable from exc

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSlow
@@ -22,6 +20,7 @@ from gateway.contracts import Newest
 from gateway.errors import StateUnavailable
 from gateway.model import Block
 from gateway.state import packing
+from gateway.state.client import open_client
 
 DEAD_MS = 5000
 """A gateway silent for so long is taken for dead: what it committed last may be missing in the state."""
@@ -193,18 +192,10 @@ class RedisState:
 
 @asynccontextmanager
 async def open_state(branch: settings.Redis, *, site: str = "") -> AsyncIterator[RedisState]:
-    """Open the store; nothing is connected yet on return, so it opens while Redis is away."""
-    client = redis.Redis.from_url(
-        branch.url,
-        socket_timeout=branch.timeout_secs,
-        socket_connect_timeout=branch.timeout_secs,
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisGone,)),  # a time-out must not count twice
-        client_name="device-gateway",
-    )
-    try:
+    """Open the store; nothing is connected yet on return, so it opens while Redis is away. Raises SettingsError."""
+    secs = branch.timeout_secs
+    async with open_client(branch.url, name="device-gateway", wait_secs=secs, connect_secs=secs) as client:
         yield RedisState(client, site=site)
-    finally:
-        await client.aclose()
 
 
 def script(name: str) -> str:

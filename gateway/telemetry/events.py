@@ -208,9 +208,15 @@ def state_read_from_database(devices: int) -> None:
     metrics.state_db_reads.inc(devices)
 
 
-def state_rebuild_began(series: int) -> None:
-    """Say that the state is being filled from the database; a series is a shape of a device."""
-    say("warning", "state_rebuild", "State is not complete; rebuilding it from the database.", series=series)
+def state_rebuild_began(series: int, *, lost: bool) -> None:
+    """Say that the state is being filled from the database, `lost` if it was complete before.
+
+    A series is a shape of a device.
+    """
+    if lost:
+        say("warning", "state_rebuild", "State is not complete; rebuilding it from the database.", series=series)
+    else:
+        say("info", "state_rebuild", "Filling the state from the database.", series=series)
 
 
 def state_rebuilt(series: int, secs: float, *, complete: bool) -> None:

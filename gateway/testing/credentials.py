@@ -17,10 +17,9 @@ from gateway.grants import (
     check_overlap,
     digest_of,
     new_token,
-    to_datetime,
-    to_us,
 )
 from gateway.model import Principal, Role
+from gateway.moments import to_datetime, to_us
 
 
 class MemoryCredentials:

@@ -18,10 +18,9 @@ from gateway.grants import (
     check_overlap,
     digest_of,
     new_token,
-    to_datetime,
-    to_us,
 )
 from gateway.model import Principal, Role
+from gateway.moments import to_datetime, to_us
 from gateway.timescale.audit import UNNAMED, note
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query

@@ -4,17 +4,16 @@ import hashlib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from gateway.contracts import DeadLetter
 from gateway.errors import Reason
 from gateway.model import Batch, Kind, Layout, Value
+from gateway.moments import to_datetime
 from gateway.timescale.pool import Pool
 from gateway.timescale.queries import query
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DETAIL = 2000
 """Characters of a detail that are kept."""
 
@@ -60,8 +59,7 @@ def _to_body(device: str, time_us: int, layout: Layout, row: Sequence[Value]) ->
         metric.name: bool(value) if metric.kind is Kind.BOOL else value
         for metric, value in zip(layout.posted, row, strict=True)
     }
-    time = EPOCH + timedelta(microseconds=time_us)
-    return msgspec.json.encode({"device": device, "ts": time, "values": values})
+    return msgspec.json.encode({"device": device, "ts": to_datetime(time_us), "values": values})
 
 
 def _fingerprint(letter: DeadLetter) -> bytes:

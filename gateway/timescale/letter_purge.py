@@ -1,12 +1,12 @@
 """In: how long and how many bytes of dead letters are kept. Out: the table within both. Never touches readings."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
+from gateway.chores import repeating
 from gateway.settings import DeadLetters
 from gateway.telemetry import events
+from gateway.timescale.alone import alone
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
@@ -17,25 +17,14 @@ AT_ONCE = 1000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-@asynccontextmanager
-async def purging(pool: Pool, limits: DeadLetters, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
+def purging(pool: Pool, limits: DeadLetters, *, every_secs: float = EVERY_SECS) -> AbstractAsyncContextManager[None]:
     """Purge now and then every so many seconds, until the end of the block."""
-    task = asyncio.create_task(_keep_within(pool, limits, every_secs=every_secs), name="dead_letters.purge")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _keep_within(pool: Pool, limits: DeadLetters, *, every_secs: float) -> None:
-    """Purge for ever: one that fails is said, and is due again next time."""
-    while True:
-        try:
-            await purge(pool, limits)
-        except Exception as exc:  # noqa: BLE001 - not even a mistake of ours may end it: the table would only grow
-            events.letter_purge_failed(exc)
-        await asyncio.sleep(every_secs)
+    return repeating(
+        lambda: purge(pool, limits),
+        name="dead_letters.purge",
+        every_secs=every_secs,
+        on_failure=events.letter_purge_failed,
+    )
 
 
 async def purge(pool: Pool, limits: DeadLetters) -> None:
@@ -43,9 +32,8 @@ async def purge(pool: Pool, limits: DeadLetters) -> None:
 
     Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.
     """
-    async with pool.connection() as connection:
-        # Released by the pool when it takes the connection back, whatever happens here.
-        if await connection.fetchval(query("try_purge_lock"), LOCK_KEY):
+    async with alone(pool, LOCK_KEY) as connection:
+        if connection is not None:
             await _purge_old(connection, timedelta(days=limits.keep_days))
             await _purge_most(connection, limits.max_bytes)
 

@@ -135,7 +135,7 @@ async def _pending(connection: Direct, files: Sequence[_File]) -> Sequence[_File
 async def _lock(connection: Direct, lock_timeout: float) -> None:
     """Held until the connection closes."""
     deadline = time.monotonic() + lock_timeout
-    while not await connection.fetchval(query("try_migration_lock"), LOCK_KEY):
+    while not await connection.fetchval(query("try_lock"), LOCK_KEY):
         if time.monotonic() > deadline:
             raise MigrationError(
                 f"another process has been migrating this database for {lock_timeout:.0f} s; try again when it is done"

@@ -3,13 +3,13 @@
 A retry of a removed reading is not stored anew: admission refuses what is older than retention.days.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
+from gateway.chores import repeating
 from gateway.settings import Retention
 from gateway.telemetry import retention_events
+from gateway.timescale.alone import alone
 from gateway.timescale.migrations import ground
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
@@ -21,25 +21,14 @@ AT_ONCE = 10_000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-@asynccontextmanager
-async def retaining(pool: Pool, limits: Retention, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
+def retaining(pool: Pool, limits: Retention, *, every_secs: float = EVERY_SECS) -> AbstractAsyncContextManager[None]:
     """Remove old readings now and then every so many seconds, until the end of the block."""
-    task = asyncio.create_task(_keep_removing(pool, limits, every_secs=every_secs), name="readings.retention")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _keep_removing(pool: Pool, limits: Retention, *, every_secs: float) -> None:
-    """Remove for ever: a round that fails is said, and is due again next time."""
-    while True:
-        try:
-            await remove_old(pool, limits)
-        except Exception as exc:  # noqa: BLE001 - not even a mistake of ours may end it: the table would only grow
-            retention_events.failed(exc)
-        await asyncio.sleep(every_secs)
+    return repeating(
+        lambda: remove_old(pool, limits),
+        name="readings.retention",
+        every_secs=every_secs,
+        on_failure=retention_events.failed,
+    )
 
 
 async def remove_old(pool: Pool, limits: Retention) -> None:
@@ -48,9 +37,8 @@ async def remove_old(pool: Pool, limits: Retention) -> None:
     Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.
     """
     age = timedelta(days=limits.days)
-    async with pool.connection() as connection:
-        # Released by the pool when it takes the connection back, whatever happens here.
-        if not await connection.fetchval(query("try_retention_lock"), LOCK_KEY):
+    async with alone(pool, LOCK_KEY) as connection:
+        if connection is None:
             return
         if await _is_hypertable(connection):
             if chunks := await connection.fetchval(query("drop_old_chunks"), age):

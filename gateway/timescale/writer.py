@@ -6,7 +6,6 @@ compare the rest with what is stored. Rows that the database refuses are found (
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import numpy as np
@@ -16,6 +15,7 @@ from gateway import settings
 from gateway.contracts import DeadLetters, Written
 from gateway.errors import Reason, SinkUnavailable
 from gateway.model import Batch, Block, Outcome
+from gateway.moments import to_datetime
 from gateway.telemetry import events
 from gateway.timescale import copy_format
 from gateway.timescale.assemble import CONFLICT, DUPLICATE, Group, Sorted, newest, pairs, stored
@@ -27,7 +27,6 @@ from gateway.timescale.queries import query
 
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REMOVED = "the device was removed from the registry; register it again, then replay this"
 """Said of messages that were taken in before this gateway heard of it."""
 
@@ -264,17 +263,13 @@ async def _drop(connection: Direct) -> None:
 async def _unchanged(connection: Direct, parts: Sequence[Sorted], staged: list[int]) -> list[int]:
     """Return which of these staged rows are stored with the same values."""
     times = np.concatenate([part.block.times for part in parts])
-    bounds = _moment(int(times.min())), _moment(int(times.max()))
+    bounds = to_datetime(int(times.min())), to_datetime(int(times.max()))
     same: list[int] = await connection.fetchval(query("staged_duplicates"), *bounds, staged)
     return same
 
 
 def _messages(parts: Sequence[Sorted]) -> NDArray[np.intp]:
     return np.concatenate([part.messages for part in parts])
-
-
-def _moment(us: int) -> datetime:
-    return EPOCH + timedelta(microseconds=us)
 
 
 def _blocks(parts: Sequence[Sorted]) -> list[Block]:

@@ -5,7 +5,7 @@ import orjson
 from sanic import HTTPResponse, Request
 
 from gateway.devices import to_text
-from gateway.grants import to_datetime
+from gateway.moments import to_datetime
 from gateway.timescale.audit import MAX_ID, MAX_PAGE, Entry
 from gateway.web.admins import admitted
 from gateway.web.context import context_of

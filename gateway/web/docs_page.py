@@ -14,11 +14,10 @@ from pathlib import Path
 from sanic import HTTPResponse, Request
 
 from gateway.errors import NotFound
+from gateway.web.asset_replies import send_asset
 from gateway.web.assets import MEDIA, Asset
-from gateway.web.context import context_of
-from gateway.web.latest import matches
 from gateway.web.parameters import shown
-from gateway.web.replies import JSON, reply
+from gateway.web.replies import JSON
 from gateway.web.security import content_policy, page_headers
 
 OURS = Path(__file__).resolve().parent / "openapi" / "page"
@@ -30,20 +29,18 @@ FILES = {
     "swagger-ui.js": (SHIPPED, "swagger_bundle.js"),
 }
 """What /docs/… serves → (the package that ships it, its name there)."""
-CACHING = {"cache-control": "no-cache", "vary": "accept-encoding"}
-HEADERS = page_headers(content_policy(trusted_types=False)) | CACHING
+HEADERS = page_headers(content_policy(trusted_types=False))
 """Swagger UI makes HTML from the Markdown of descriptions, hence no trusted types."""
-NOT_MODIFIED = 304
 
 
 async def get_document(request: Request) -> HTTPResponse:
     """Answer with the OpenAPI document."""
-    return _answer(request, request.app.ctx.openapi, CACHING)
+    return send_asset(request, request.app.ctx.openapi, {})
 
 
 async def get_docs(request: Request) -> HTTPResponse:
     """Answer with the page."""
-    return _answer(request, load(None, "index.html"), HEADERS)
+    return send_asset(request, load(None, "index.html"), HEADERS)
 
 
 async def get_docs_asset(request: Request, file: str) -> HTTPResponse:
@@ -51,7 +48,7 @@ async def get_docs_asset(request: Request, file: str) -> HTTPResponse:
     if file not in FILES:
         raise NotFound(f"there is no file {shown(file)}; the page is at /docs")
     asset = await asyncio.to_thread(load, *FILES[file])  # compressing 1.5 MB once would hold up everybody for 50 ms
-    return _answer(request, asset, HEADERS)
+    return send_asset(request, asset, HEADERS)
 
 
 def to_asset(plain: bytes, media: str) -> Asset:
@@ -77,15 +74,3 @@ def _folder(package: str) -> Path:
     if spec is None or spec.origin is None:
         raise NotFound(f"the package {package} is not installed; the document itself is at /openapi.json")
     return Path(spec.origin).parent
-
-
-def _answer(request: Request, asset: Asset, headers: dict[str, str]) -> HTTPResponse:
-    packed = "gzip" in request.headers.get("accept-encoding", "")
-    etag = asset.tag(packed=packed)
-    headers = {**headers, "etag": etag}
-    if matches(request.headers.getall("if-none-match", ()), etag):
-        return reply(request, context_of(request), b"", status=NOT_MODIFIED, headers=headers)
-    if packed:
-        headers["content-encoding"] = "gzip"
-    body = asset.packed if packed else asset.plain
-    return reply(request, context_of(request), body, content_type=asset.media, headers=headers)

@@ -13,11 +13,11 @@ from sanic import HTTPResponse, Request
 
 from gateway.errors import Forbidden
 from gateway.model import Principal, Role
+from gateway.moments import to_rfc3339
 from gateway.telemetry import ledger_events
 from gateway.telemetry.history import Waiting
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify
-from gateway.web.latest import to_rfc3339
 from gateway.web.ops import account
 from gateway.web.questions import Question
 from gateway.web.replies import reply

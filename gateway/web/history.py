@@ -7,6 +7,7 @@ import orjson
 from sanic import HTTPResponse, Request
 
 from gateway.history import Answer, Order, Row
+from gateway.moments import to_rfc3339
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_reader
 from gateway.web.history_encodings import (
@@ -25,7 +26,6 @@ from gateway.web.history_encodings import (
 )
 from gateway.web.history_question import Asked, BucketsWanted, PointsWanted, RowsWanted, device_names, to_asked
 from gateway.web.history_streaming import stream
-from gateway.web.latest import to_rfc3339
 from gateway.web.parameters import device_name
 from gateway.web.questions import Question
 from gateway.web.replies import reply

@@ -1,39 +1,69 @@
 """Compressed bytes in, plain bytes out, never more than a limit. Pure; raises BadPayload, TooLarge, UnsupportedMedia.
 
-gzip (RFC 1952; several members are legal) and deflate (RFC 9110 8.4.1.2: zlib format; the raw format that some clients
-send is taken too).
+gzip (RFC 1952; several members are legal), zstd (RFC 8878; so are several frames) and deflate (RFC 9110 8.4.1.2: zlib
+format; the raw format that some clients send is taken too).
 """
 
+import sys
 import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 from gateway.errors import BadPayload, TooLarge, UnsupportedMedia
 
+READ = ("gzip", "zstd", "deflate")
+"""The content encodings that are read, as Accept-Encoding lists them."""
 GZIP, ZLIB, RAW = 31, 15, -15
 """zlib's `wbits`."""
+ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+"""A frame may ask for a window of 8 MiB and no more (RFC 9659): what it asks for is allocated."""
 WINDOW = 64 * 1024
-"""Bytes given to zlib at a time: what follows a member is copied, so a large window makes many members quadratic."""
+"""Bytes decompressed at a time: what follows a member is copied, so a large window makes many members quadratic."""
 MAX_MEMBERS = 1024
-"""gzip members of one body: each costs a fresh decompressor, and 20 bytes make one."""
+"""gzip members, or zstd frames, of one body: each costs a fresh decompressor, and 20 bytes make one."""
+
+
+class Engine(Protocol):
+    """What decompresses one member, as zlib and zstd have it; `unused_data` is what came behind its end."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member's end was reached."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What was given beyond that."""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """Return at most so many bytes. Raises zlib.error or ZstdError."""
 
 
 def inflate(data: bytes, *, encoding: str, limit: int) -> bytes:
-    """Undo a Content-Encoding (`identity`, `gzip` or `deflate`, any case); `limit` is in bytes of the result."""
+    """Undo a Content-Encoding (`identity`, `gzip`, `zstd`, `deflate`, any case); `limit` is in bytes of the result."""
     match encoding.strip().lower():
         case "" | "identity":
             return data
         case "gzip" | "x-gzip":
-            return _inflate(data, GZIP, limit)
+            return _inflate(data, lambda: zlib.decompressobj(GZIP), limit)
+        case "zstd":
+            return _inflate(data, lambda: zstd.ZstdDecompressor(options=ZSTD_OPTIONS), limit)
         case "deflate":
-            return _inflate(data, ZLIB if _is_zlib(data) else RAW, limit)
+            wbits = ZLIB if _is_zlib(data) else RAW
+            return _inflate(data, lambda: zlib.decompressobj(wbits), limit)
         case other:
-            raise UnsupportedMedia(f"content encoding {other[:60]!a} is not read here; send gzip, deflate or none")
+            raise UnsupportedMedia(f"content encoding {other[:60]!a} is not read here; send {', '.join(READ)} or none")
 
 
-def _inflate(data: bytes, wbits: int, limit: int) -> bytes:
+def _inflate(data: bytes, make: Callable[[], Engine], limit: int) -> bytes:
     parts: list[bytes] = []
     size = position = 0
     for _ in range(MAX_MEMBERS):
-        engine = zlib.decompressobj(wbits)
+        engine = make()
         while not engine.eof:
             window = data[position : position + WINDOW]
             part = _feed(engine, window, room=limit - size)
@@ -44,15 +74,15 @@ def _inflate(data: bytes, wbits: int, limit: int) -> bytes:
             position += len(window) - len(engine.unused_data)
         if position == len(data):
             return b"".join(parts)
-    raise BadPayload(f"the body has more than {MAX_MEMBERS} gzip members; compress it as one")
+    raise BadPayload(f"the body has more than {MAX_MEMBERS} compressed members; compress it as one")
 
 
-def _feed(engine: "zlib._Decompress", window: bytes, *, room: int) -> bytes:
+def _feed(engine: Engine, window: bytes, *, room: int) -> bytes:
     if not window:
         raise BadPayload("the compressed body is cut off; send all of it")
     try:
         return engine.decompress(window, room + 1)
-    except zlib.error as exc:
+    except (zlib.error, zstd.ZstdError) as exc:
         raise BadPayload(f"the compressed body cannot be read: {exc}") from exc
 
 

@@ -14,6 +14,8 @@ HEALTH_SECS = 3.0
 """Longest wait for the parts' own account; a part that cannot give one is not well."""
 ALIVE = b'{"status":"alive"}'
 UNAVAILABLE = 503
+LEAVING = Health(ready=False, parts={})
+"""No part is asked any more: the answer would be the same, and a balancer should have it before the port closes."""
 
 
 async def livez(request: Request) -> HTTPResponse:
@@ -22,13 +24,13 @@ async def livez(request: Request) -> HTTPResponse:
 
 
 async def readyz(request: Request) -> HTTPResponse:
-    """Answer 200 if traffic may come, 503 if not, with the facts of each part."""
+    """Answer 200 if traffic may come, 503 if not, with the facts of each part; when draining at once, without them."""
     context = context_of(request)
-    health = await account(context)
-    ready = health.ready and not context.draining
+    health = LEAVING if context.draining else await account(context)
     status = "draining" if context.draining else "ready" if health.ready else "unready"
     body = orjson.dumps({"status": status, "worker": context.worker, "parts": health.parts}, default=str)
-    return reply(request, context, body, status=200 if ready else UNAVAILABLE, headers={"cache-control": "no-store"})
+    code = 200 if status == "ready" else UNAVAILABLE
+    return reply(request, context, body, status=code, headers={"cache-control": "no-store"})
 
 
 async def account(context: Context) -> Health:

@@ -21,6 +21,7 @@ from gateway.errors import GatewayError
 from gateway.telemetry import events
 from gateway.web.bodies import is_here, too_large
 from gateway.web.context import Context, context_of
+from gateway.web.inflate import READ
 from gateway.web.replies import reply, route_label
 
 CONTENT_TYPE = "application/problem+json"
@@ -149,7 +150,7 @@ def _headers(problem: Problem, retry_after: float | None) -> dict[str, str]:
         headers["www-authenticate"] = "Bearer"
     if problem.status == UNSUPPORTED:
         accepted = str(problem.details.get("accepted", "application/json"))
-        headers |= {"accept-post": accepted, "accept-encoding": "gzip, deflate"}
+        headers |= {"accept-post": accepted, "accept-encoding": ", ".join(READ)}
     if problem.allow:
         headers["allow"] = problem.allow
     return headers

@@ -21,11 +21,11 @@ from simulator.bench.meter import Meter
 from simulator.bench.options import BenchOptions
 from simulator.bench.parts import Part, Parts
 from simulator.bench.results import Results
-from simulator.bench.runners import HttpRunner, MqttRunner, Runner, StateRunner
+from simulator.bench.runners import HalfRunner, HttpRunner, MqttRunner, Runner, StateRunner
 from simulator.bench.window import Window
 from simulator.bench.workloads import Workload
 from simulator.bench.yardstick import Yardstick, setups
-from simulator.drivers.mqtt import Broker, MqttPublisher
+from simulator.drivers.mqtt import Broker, MqttPublisher, kept
 from simulator.errors import Unreachable
 from simulator.scenario import run_id
 from simulator.verify.stored import StoredReadings
@@ -95,6 +95,7 @@ class Bench:
 
     async def _round(self, yardstick: Yardstick, runners: list[Runner], meter: Meter, results: Results) -> None:
         """Measure everything once, or until stopped; a measurement that was cut short does not count."""
+        results.commits.append(await meter.database.commit_times())
         await yardstick.renew()
         for i, setup in enumerate(setups(self._workloads)):
             window = self._next_window(self._work.seconds / 4)
@@ -107,6 +108,8 @@ class Bench:
             )
         for runner in runners:
             await self._filling.reach(runner.workload.fill, width=runner.workload.form.width)
+            if isinstance(runner, HalfRunner):
+                runner.rate = results.last_rate(runner.workload.half_of) / 2
             load = await meter.load(runner, self._next_window(self._work.seconds))
             if self._stopped:
                 return
@@ -122,7 +125,7 @@ class Bench:
         start_ms, clock, gateway = self._start_ms, time.monotonic, self._gateway
         if workload.door == "mqtt":
             return MqttRunner(workload, gateway, self._broker, prefix=prefix, start_ms=start_ms, clock=clock)
-        kind = HttpRunner if workload.ingests else StateRunner
+        kind = HalfRunner if workload.half_of else HttpRunner if workload.ingests else StateRunner
         return kind(workload, gateway, prefix=prefix, start_ms=start_ms, clock=clock)
 
     async def _knock(self) -> None:
@@ -132,7 +135,8 @@ class Bench:
         if response.status == _UNAUTHORIZED:
             raise Unreachable("The gateway does not take our key: give one with --key-file.")
         if self._publishes:
-            async with MqttPublisher(self._broker, client_id="bench-knock", on_ack=lambda _: None, random=Random()):
+            publisher = MqttPublisher(self._broker, client_id="bench-knock", on_ack=lambda _: None)
+            async with kept([publisher], random=Random()):
                 pass
 
     async def _find(self, database: Database) -> Parts:

@@ -1,14 +1,17 @@
 """What the gateway's database is, and how large its readings have grown: a URL in, facts out. Never writes."""
 
+import time
 from dataclasses import dataclass
 from typing import Self
 
 import asyncpg
 
+from simulator.bench.tally import Tally, Times
 from simulator.errors import Unreachable
 
 _CONNECT_S = 10
 _COMMAND_S = 120
+_COMMITS = 200
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 _FACTS = """
@@ -88,6 +91,18 @@ class Database:
             return int(await self._connection.fetchval(f"select {ask}"))
         except LOST as error:
             raise Unreachable(f"The database was lost while asking for its size: {error}.") from error
+
+    async def commit_times(self) -> Times:
+        """Return how long a COMMIT takes that writes next to nothing: mostly the disk's fsync. Nothing is left."""
+        tally = Tally(lambda *_: "", items=0)
+        try:
+            for _ in range(_COMMITS):
+                began = time.monotonic()
+                await self._connection.execute("select pg_logical_emit_message(true, 'bench', '')")
+                tally.take(0, b"", time.monotonic() - began)
+        except LOST as error:
+            raise Unreachable(f"The database was lost while committing: {error}.") from error
+        return tally.times()
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -13,7 +13,7 @@ from random import Random
 from simulator.bench.gateway import Gateway
 from simulator.bench.tally import Tally
 from simulator.drivers.http import HttpConnection
-from simulator.drivers.mqtt import Broker, MqttPublisher
+from simulator.drivers.mqtt import Broker, MqttPublisher, kept
 from simulator.errors import ConnectionLost, Unreachable
 from simulator.pacing import Clock
 
@@ -88,19 +88,16 @@ class Publishing:
         self._sent = 0
         self._may_send = asyncio.Event()
         self._publishers = [
-            MqttPublisher(
-                broker, client_id=f"{client}-{i}", on_ack=self._taken, random=Random(f"{client}-{i}"), window=_WINDOW
-            )
-            for i in range(clients)
+            MqttPublisher(broker, client_id=f"{client}-{i}", on_ack=self._taken, window=_WINDOW) for i in range(clients)
         ]
+        self._random = Random(client)
 
     async def run(self, posts: Iterator[Post], *, readings: int) -> None:
         """Publish all posts, of so many readings each, and see them committed. Raises Unreachable."""
         async with AsyncExitStack() as stack:
             await self._progress.start()
             stack.callback(self._progress.close)
-            for publisher in self._publishers:
-                await stack.enter_async_context(publisher)
+            await stack.enter_async_context(kept(self._publishers, random=self._random))
             began = self._clock()
             watcher = asyncio.create_task(self._watch(readings), name="bench.progress")
             try:

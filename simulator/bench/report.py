@@ -116,6 +116,11 @@ class Report:
     def _comparisons(self) -> list[str]:
         results = self._results
         found = []
+        if results.commits:
+            p50, p99 = millis(one.p50 for one in results.commits), millis(one.p99 for one in results.commits)
+            found.append(f"a COMMIT that writes next to nothing takes {p50} ms (p99 {p99} ms): mostly the disk's fsync")
+        if results.of("W1h"):
+            found.append("W1h: an open loop, its times count from when each request was due")
         for name, what in (("W6", "ingest beside 2,000 state reads/s"), ("W7", "duplicates")):
             share = results.share(name, "W3")
             if share is not None:

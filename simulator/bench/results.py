@@ -99,6 +99,8 @@ class Results:
     rounds: int
     copies: list[CopyRound] = field(default_factory=list)
     loads: list[LoadRound] = field(default_factory=list)
+    commits: list[Times] = field(default_factory=list)
+    """Of each round, the times of a COMMIT that writes next to nothing: mostly the disk's fsync."""
     remarks: list[str] = field(default_factory=list)
 
     def workloads(self) -> list[Workload]:
@@ -109,6 +111,11 @@ class Results:
     def of(self, name: str) -> list[LoadRound]:
         """Return the rounds of a workload."""
         return [load for load in self.loads if load.workload == name]
+
+    def last_rate(self, name: str) -> float:
+        """Return the answers a second of the newest round of a workload."""
+        last = self.of(name)[-1]
+        return last.answers / last.elapsed
 
     def setups(self) -> list[Setup]:
         """Return the yardstick's setups, in the order in which they were measured."""

@@ -5,13 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
+from itertools import count, cycle
 
 import orjson
 
 from simulator.bench.closed_loop import call
-from simulator.bench.dashboards import Dashboards
 from simulator.bench.gateway import Gateway
+from simulator.bench.open_loop import OpenLoop
 from simulator.bench.posts import Posts, device_names, to_templates
 from simulator.bench.publishing import Publishing
 from simulator.bench.results import Reads
@@ -103,8 +103,9 @@ class HttpRunner(Runner):
         return Outcome(elapsed, tally.items, tally.answers, tally)
 
     async def _run_with_dashboards(self, window: Window) -> Outcome:
-        requests = state_requests(self.gateway, self.names)
-        dashboards = Dashboards(self.gateway, requests, rate=self.workload.dashboards)
+        read = Tally(judge_state, items=1)
+        requests = cycle(state_requests(self.gateway, self.names))
+        dashboards = OpenLoop(self.gateway, requests, read, rate=self.workload.dashboards)
         await dashboards.open()
         try:
             window.open()
@@ -116,9 +117,34 @@ class HttpRunner(Runner):
                 await reading
         finally:
             dashboards.close()
-        tally = dashboards.tally
-        reads = Reads(rate=tally.answers / outcome.elapsed, times=tally.times(), faults=dict(tally.faults))
+        reads = Reads(rate=read.answers / outcome.elapsed, times=read.times(), faults=dict(read.faults))
         return replace(outcome, beside=reads)
+
+
+class HalfRunner(Runner):
+    """Posts over HTTP at a rate, whether it is answered or not."""
+
+    rate = 0.0
+    """Posts a second; to be set before each run."""
+
+    async def warm_up(self) -> None:
+        """Post everything once."""
+        await self._post_once()
+
+    async def run(self, window: Window) -> Outcome:
+        """Post until the window is closed."""
+        readings = self.workload.form.readings
+        tally = Tally(ReceiptJudge(readings=readings, repeats=False), items=readings)
+        requests = (self.posts.next()[1] for _ in count())
+        loop = OpenLoop(self.gateway, requests, tally, rate=self.rate)
+        await loop.open()
+        began = self.clock()
+        try:
+            window.open()
+            await loop.run(window)
+        finally:
+            loop.close()
+        return Outcome(self.clock() - began, tally.items, tally.answers, tally)
 
 
 class MqttRunner(Runner):

@@ -1,7 +1,7 @@
 """What is measured: the workloads by name. Pure data.
 
-All but the dashboards of W6 are closed loops: each connection sends its next request when the last one is answered.
-That measures capacity; latency under a load that does not wait is what `simulator run` measures.
+All but W1h and the dashboards of W6 are closed loops: each connection sends its next request when the last one is
+answered. That measures capacity; latency is what a load that does not wait sees, below capacity.
 """
 
 from dataclasses import dataclass
@@ -57,6 +57,8 @@ class Workload:
     connections: int
     repeats: bool = False
     dashboards: int = 0
+    half_of: str = ""
+    """The workload at half of whose rate, measured just before, it sends: an open loop."""
     family: str = ""
     """Which growth it is a step of, if it is one; the first of a family is what the others are compared with."""
     fill: int = 0
@@ -96,6 +98,7 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload(name="W1", title="1 message × 5, 64 conn", form=_ONE, connections=64),
+        Workload(name="W1h", title="W1 at half its rate", form=_ONE, connections=64, half_of="W1"),
         Workload(name="W2", title="20 messages × 5, 64 c", form=_RUN, connections=64),
         Workload(name="W3", title="100 dev × 10, 16 conn", form=_BULK, connections=16),
         Workload(name="W3f", title="1,000 flat, 16 conn", form=_FLAT, connections=16),
@@ -143,7 +146,7 @@ FAMILIES = tuple(dict.fromkeys(workload.family for workload in WORKLOADS.values(
 
 
 def pick(names: str) -> tuple[Workload, ...]:
-    """Return the workloads named, by name or family, with commas between them, in their usual order.
+    """Return the workloads named, by name or family, with commas between them, in their usual order; W1h brings W1.
 
     Raises UsageError.
     """
@@ -154,4 +157,5 @@ def pick(names: str) -> tuple[Workload, ...]:
         raise UsageError(
             f"--workloads takes names out of {known}; {', '.join(unknown) or 'nothing'} is not among them."
         )
-    return tuple(workload for name, workload in WORKLOADS.items() if wanted & {name, workload.family})
+    wanted |= {WORKLOADS[name].half_of for name in wanted & WORKLOADS.keys()}
+    return tuple(workload for name, workload in WORKLOADS.items() if wanted & {name, workload.family} - {""})

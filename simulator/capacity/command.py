@@ -27,6 +27,8 @@ def capacity(scenario: str | None = None, /, options: CapacityOptions = Capacity
     readings given up, or lost with --database. Then goes to the middle, until --precision is reached. Over MQTT the
     answer comes from the broker: give --database, else it is the broker that is measured. Ctrl-C ends it early.
 
+    Each rate is a run of its own, with devices that are registered first and removed in the end.
+
     Exit codes: 0 it was found; 1 not even the lowest rate was held; 2 it could not be run as asked, or not be told: the
     generator itself was the bottleneck, or it was stopped.
 
@@ -37,7 +39,8 @@ def capacity(scenario: str | None = None, /, options: CapacityOptions = Capacity
     """
     found = uvloop.run(_look(scenario, options))
     console = Console()
-    console.print(_table(found), highlight=False)
+    if found.trials:
+        console.print(_table(found), highlight=False)
     for line in told(found, hold=options.search.hold):
         console.print(line)
     if options.search.json is not None:
@@ -52,7 +55,7 @@ def told(found: Capacity, *, hold: float) -> list[Text]:
     if held is None:
         lines.append(Text("no rate was held", style="bold red"))
     else:
-        least = "" if broke else "at least "
+        least = "" if broke and broke.first != GENERATOR else "at least "
         lines.append(Text(f"held for {hold:g} s: {least}{held.rate:,.0f} readings/s", style="bold green"))
     if broke is not None:
         lines.append(Text(f"at {broke.rate:,.0f} readings/s broke first: {broke.first}", style="bold"))

@@ -1,13 +1,16 @@
 """What a rate must keep to be held: a report and limits in, what broke first out. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from simulator.figures import errors_of
-from simulator.report import Report
+from simulator.report import BUSY_CPU, Report
+from simulator.results import LaneReport
 from simulator.timeline import Row
 
 GENERATOR = "the generator"
+_MAX_REASONS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +78,35 @@ def _broken(report: Report, limits: Limits) -> Iterator[Broken]:
         if lane.latency.p99 > limits.p99:
             second = _first(report, lambda row: row.percentiles().get("p99", 0.0) > limits.p99)
             told = f"p99 over {lane.transport.upper()} {lane.latency.p99:,.0f} ms, more than {limits.p99:g} ms"
-            yield Broken(told=told, second=second, is_late=True)
+            yield Broken(told=told, second=second, is_late=_may_be_ours(report, lane, lane.latency.p99 - limits.p99))
     share = errors_of(report.lanes).percent
     if share > limits.errors:
-        told = f"{share:.3g} % of the attempts failed, more than {limits.errors:g} %"
+        told = f"{share:.3g} % of the attempts failed ({why(report)}), more than {limits.errors:g} %"
         yield Broken(told=told, second=_first(report, lambda row: bool(row.errors)))
     yield from _missing(report)
 
 
+def _may_be_ours(report: Report, lane: LaneReport, ms: float) -> bool:
+    """Whether a generator as late, or as busy, as this one was may have added so much to latencies by itself."""
+    return report.cpu > BUSY_CPU or lane.lateness.max >= ms
+
+
+def why(report: Report) -> str:
+    """Return what most of the attempts failed of: a reason to come again, or an answer that is wrong."""
+    reasons = Counter(example.got for example in report.score.examples)
+    for lane in report.lanes:
+        reasons.update(lane.errors)
+    return ", ".join(reason for reason, _ in reasons.most_common(_MAX_REASONS)) or "no reason was given"
+
+
 def _missing(report: Report) -> Iterator[Broken]:
     """Yield what shows in the end: readings given up, and what a verification found."""
+    give_up_ms = report.plan.scenario.give_up * 1_000
     for name in ("unsent", "unacknowledged"):
         count = sum(getattr(lane, name) for lane in report.lanes)
         if count:
-            yield Broken(told=f"{count:,} readings {name}", second=report.elapsed, is_late=name == "unsent")
+            is_late = name == "unsent" and any(_may_be_ours(report, lane, give_up_ms) for lane in report.lanes)
+            yield Broken(told=f"{count:,} readings {name}", second=report.elapsed, is_late=is_late)
     for failure in report.failures:
         yield Broken(told=failure, second=report.elapsed)
     if report.verdict is not None and report.verdict.unfinished:

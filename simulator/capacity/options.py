@@ -10,13 +10,15 @@ from msgspec.structs import replace as changed
 
 from simulator.capacity.limits import Limits
 from simulator.errors import UsageError
-from simulator.options import LoadOptions, RunOptions, Target, VerdictOptions, Verify
+from simulator.options import LOAD, LoadOptions, RunOptions, Target, VerdictOptions, Verify
 from simulator.plan import Plan
+from simulator.targets.options import Aim
 
 _SEARCH = Group("Search", sort_key=-1)
 _GIVE_UP_S = 10.0
 _MOST = 4_000_000.0
-_OWN = ("rate", "seconds", "run", "start_ms")
+_OWN = ("rate", "seconds", "run", "start_ms", "watch")
+_HIDDEN = Parameter(show=False)
 
 
 @Parameter(name="*", group=_SEARCH)
@@ -57,14 +59,29 @@ class SearchOptions:
         return Limits(p99=self.p99, errors=self.errors)
 
 
+@Parameter(name="*", group=LOAD)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteadyLoad(LoadOptions):
+    """What is sent at each rate. What capacity chooses itself is not shown, and is refused in a sentence if given."""
+
+    rate: Annotated[float | None, _HIDDEN] = None
+    seconds: Annotated[float | None, _HIDDEN] = None
+    run: Annotated[str | None, _HIDDEN] = None
+    start_ms: Annotated[int | None, _HIDDEN] = None
+    watch: Annotated[int | None, _HIDDEN] = None
+    give_up: float | None = None
+    """Seconds after which a post is neither started nor sent again [10, or less if the scenario says so]."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityOptions:
     """All that `simulator capacity` takes."""
 
     search: SearchOptions = field(default_factory=SearchOptions)
-    load: LoadOptions = field(default_factory=LoadOptions)
+    load: SteadyLoad = field(default_factory=SteadyLoad)
     target: Target = field(default_factory=Target)
+    aim: Aim = field(default_factory=Aim)
     database: Annotated[str | None, Parameter(group=_SEARCH, env_var="SIMULATOR_DATABASE", show_env_var=True)] = None
     """The gateway's database, to verify there after each rate that all is stored [it is not verified]."""
     settle: Annotated[float, Parameter(group=_SEARCH)] = 30
@@ -75,19 +92,24 @@ class CapacityOptions:
         self.search.check()
         given = [name.replace("_", "-") for name in _OWN if getattr(self.load, name) is not None]
         if given:
-            raise UsageError(f"--{given[0]} is what capacity chooses itself: see --first, --most and --hold.")
+            raise UsageError(
+                f"--{given[0]} is not for capacity, which chooses it itself: see --first, --most and --hold."
+            )
 
     def run_options(self) -> RunOptions:
         """Return the options of one trial."""
         verify: Verify = "none" if self.database is None else "database"
         verdict = VerdictOptions(verify=verify, database=self.database, settle=self.settle)
-        return RunOptions(load=self.load, target=self.target, verdict=verdict)
+        return RunOptions(load=self.load, target=self.target, aim=self.aim, verdict=verdict)
 
     def plan(self, name: str | None, rate: float, *, now_ms: int) -> Plan:
-        """Return the run at one rate: as the scenario, but steady, and with less patience. Raises UsageError."""
-        plan = replace(self.load, rate=rate).plan(name, now_ms=now_ms)
+        """Return the run at one rate: as the scenario, but steady, impatient, and always with devices of its own.
+
+        Raises UsageError.
+        """
+        plan = self.aim.aimed(replace(self.load, rate=rate).plan(name, now_ms=now_ms))
         patience = plan.scenario.give_up if self.load.give_up is not None else min(plan.scenario.give_up, _GIVE_UP_S)
-        scenario = changed(plan.scenario, phases=(), seconds=self.search.hold, give_up=patience)
+        scenario = changed(plan.scenario, phases=(), seconds=self.search.hold, give_up=patience, watch=0, enrol=True)
         made = changed(plan, scenario=scenario)
         made.parts()
         return made

@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from simulator.capacity.limits import Trial, judge
+from simulator.capacity.limits import Trial, judge, why
 from simulator.capacity.options import CapacityOptions
 from simulator.capacity.search import Capacity, search
 from simulator.errors import Unreachable
+from simulator.report import Report
 from simulator.run import Run
 from simulator.sender import Watch
 
@@ -55,12 +56,20 @@ class Trials:
                 raise
             self._ended = str(error)
             return None
+        if not self._ended and _is_refused(report):
+            self._ended = f"nothing is acknowledged at any rate: {why(report)}; {'; '.join(report.notes)}"
         if self._ended:
             return None
         trial = judge(report, options.search.limits, rate=rate)
         self._made += 1
         self._say(trial)
         return trial
+
+
+def _is_refused(report: Report) -> bool:
+    """Whether all was refused for good: a lower rate would be refused as well."""
+    tried_again = any(lane.errors for lane in report.lanes)
+    return bool(report.wrong_answers) and not tried_again and not any(lane.acknowledged for lane in report.lanes)
 
 
 def _now_ms() -> int:

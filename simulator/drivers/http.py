@@ -5,17 +5,21 @@ Does one attempt at a time and never repeats a request by itself: whether to sen
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from types import TracebackType
 from typing import Self, cast
 from urllib.parse import urlsplit
 
 from simulator.drivers.http_reader import Response, ResponseReader
+from simulator.drivers.http_stream import HttpStream, opened
 from simulator.errors import ConnectionLost, UsageError
 
+_KEYS = 8
+"""Keys whose header is remembered: it is written once, and sent with every post."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -123,12 +127,31 @@ class Request:
     media: str = "application/json"
     encoding: str = ""
     key: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def bearer(key: str) -> str:
+    """Return the Authorization header for a key (RFC 6750), empty for none."""
+    return f"Bearer {key}" if key else ""
+
+
+def _line(name: str, value: str) -> str:
+    """Return a line of a head; nothing for no value."""
+    return f"{name}: {value}\r\n" if value else ""
 
 
 class HttpClient:
     """A pool of keep-alive connections to one server; at most `connections` requests are on the way at a time."""
 
-    def __init__(self, url: str, *, key: str = "", connections: int = 16, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "",
+        connections: int = 16,
+        timeout: float = 30.0,
+        authorize: Callable[[str], str] = bearer,
+    ) -> None:
         """Raise UsageError for a URL that is not `http(s)://host[:port][/prefix]`; `timeout` in seconds, an attempt."""
         parts = urlsplit(url)
         try:
@@ -148,6 +171,7 @@ class HttpClient:
         self._busy: set[HttpConnection] = set()
         self.key = key
         """What the requests that follow are authorised with."""
+        self._authorization = lru_cache(_KEYS)(lambda key: _line("Authorization", authorize(key)))
         self._netloc = parts.netloc.rpartition("@")[2]
 
     async def __aenter__(self) -> Self:
@@ -210,13 +234,24 @@ class HttpClient:
             connection = await self._connect()
             connection.send_and_leave(self._head(request) + request.body[:sent])
 
+    @asynccontextmanager
+    async def stream(self, request: Request, *, silence: float) -> AsyncIterator[HttpStream]:
+        """Send a request whose answer does not end, on a connection beside the pool. Raises ConnectionLost.
+
+        `silence` in seconds: how long nothing may come.
+        """
+        data = self._head(request) + request.body
+        async with opened(data, host=self._host, port=self._port, tls=self._tls, silence=silence) as stream:
+            yield stream
+
     def _head(self, request: Request) -> bytes:
         key = self.key if request.key is None else request.key
-        authorization = f"Authorization: Bearer {key}\r\n" if key else ""
+        more = "".join([_line(*header) for header in request.headers]) if request.headers else ""
         encoding = f"Content-Encoding: {request.encoding}\r\n" if request.encoding else ""
         return (
-            f"{request.method} {self._prefix}{request.path} HTTP/1.1\r\nHost: {self._netloc}\r\n{authorization}"
-            f"Content-Type: {request.media}\r\n{encoding}Content-Length: {len(request.body)}\r\n\r\n"
+            f"{request.method} {self._prefix}{request.path} HTTP/1.1\r\nHost: {self._netloc}\r\n"
+            f"{self._authorization(key)}Content-Type: {request.media}\r\n{encoding}{more}"
+            f"Content-Length: {len(request.body)}\r\n\r\n"
         ).encode()
 
     @asynccontextmanager

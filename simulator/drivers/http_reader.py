@@ -54,6 +54,22 @@ class ResponseReader:
         """Whether no part of a response has come in."""
         return self._at is _At.HEAD and not self._rest
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the head of a final response is in, and its body is not yet at its end."""
+        return self._at is not _At.HEAD
+
+    @property
+    def status(self) -> int:
+        """The status of the response that is coming in; 0 before its head is in."""
+        return self._status
+
+    def take(self) -> bytes:
+        """Return what has come of a body that is not at its end, and keep it no longer: for one that never ends."""
+        taken = bytes(self._body)
+        self._body.clear()
+        return taken
+
     def feed(self, data: bytes) -> Response | None:
         """Take in bytes; return the response once it is complete. Bytes beyond it are an error."""
         self._rest += data

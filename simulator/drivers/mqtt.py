@@ -3,22 +3,32 @@
 Bounded: at most `window` messages are on the way, and `publish` is for a publisher that `has_room`. What is on the
 way when a connection ends is sent again on the next one, with DUP set and the same packet identifier, in the same
 order; the session is not a clean one, so that the broker knows them. Never subscribes.
+
+Small: a process has ten thousand of them, so one that is idle holds no task, no timer and no buffer. `Upkeep` visits
+them and connects them again.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from types import TracebackType
-from typing import Self, cast
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from simulator.drivers import mqtt_wire as wire
+from simulator.drivers.mqtt_link import Link
+from simulator.drivers.upkeep import Upkeep
 from simulator.errors import ConnectionLost, Unreachable, UsageError
 
 _PORT = 1883
-_FIRST_DELAY, _MAX_DELAY = 0.1, 2.0
+KEEPALIVE_S = 15
+_VISITS = 3
+"""In a keepalive: two thirds of one is the longest time without a packet of ours."""
+_SILENT_VISITS = 5
+"""Without a byte from the broker: then the connection is dead. Visits are counted, not seconds, for a process that was
+held back has not read what came meanwhile."""
+_MAX_ID = 65_535
 _REFUSALS = {
     1: "it does not speak MQTT 3.1.1",
     2: "it does not take the client id",
@@ -50,54 +60,13 @@ class Broker:
         return cls(parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
-class _Link(asyncio.Protocol):
-    """One TCP connection to the broker."""
-
-    def __init__(self, publisher: "MqttPublisher") -> None:
-        self._publisher = publisher
-        self._reader = wire.PacketReader()
-        loop = asyncio.get_running_loop()
-        self._clock = loop.time
-        self.connack: asyncio.Future[int] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self.is_paused = False
-        self.heard = loop.time()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.heard = self._clock()
-        try:
-            for packet in self._reader.feed(data):
-                self._take(packet)
-        except ConnectionLost:
-            self.transport.abort()
-
-    def _take(self, packet: wire.Packet) -> None:
-        if packet.kind is wire.Kind.PUBACK:
-            self._publisher._acknowledged(packet.number)  # noqa: SLF001
-        elif packet.kind is wire.Kind.CONNACK and not self.connack.done():
-            self.connack.set_result(packet.number)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.connack.done():
-            self.connack.set_exception(ConnectionLost(str(exc or "closed by the broker")))
-            self.connack.exception()  # whoever waited may have left: not an error nobody looked at
-        self.closed.set_result(None)
-        self._publisher._lost(self)  # noqa: SLF001 - two halves of one thing
-
-    def pause_writing(self) -> None:
-        self.is_paused = True
-        self._publisher._update_room()  # noqa: SLF001
-
-    def resume_writing(self) -> None:
-        self.is_paused = False
-        self._publisher._update_room()  # noqa: SLF001
-
-
 class MqttPublisher:
-    """One client of the broker. Use as `async with`; entering connects, leaving ends the session on the broker."""
+    """One client of the broker. It is connected, and kept so, by `kept`."""
+
+    __slots__ = (
+        "_broker", "_client_id", "_has_written", "_is_known", "_keepalive", "_last_id", "_link", "_news", "_on_ack",
+        "_on_lost", "_on_the_way", "_silent", "_unwritten", "_window", "has_room", "losses", "on_room",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -105,23 +74,28 @@ class MqttPublisher:
         *,
         client_id: str,
         on_ack: Callable[[int], None],
-        random: Random,
         window: int = 1_000,
-        keepalive: int = 15,
+        keepalive: int = KEEPALIVE_S,
     ) -> None:
         """`on_ack` is called with the token of each message the broker has taken; `keepalive` in seconds."""
         self._broker = broker
         self._client_id = client_id
         self._on_ack = on_ack
-        self._random = random
+        self._on_lost: Callable[[], None] = _tell_nobody
+        self.on_room: Callable[[], None] = _tell_nobody
+        """Called when there is room again."""
+        self._window = min(window, _MAX_ID)
         self._keepalive = keepalive
-        self._free = deque(range(1, window + 1))
+        self._last_id = 0
         self._on_the_way: dict[int, tuple[int, bytes]] = {}
-        self._unwritten: list[bytes] = []
-        self._link: _Link | None = None
-        self._room = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
-        self._empty: asyncio.Future[None] | None = None
+        self._unwritten: list[bytes] | None = None
+        self._link: Link | None = None
+        self._is_known = False
+        self._has_written = False
+        self._silent = 0
+        self._news: asyncio.Event | None = None
+        self.has_room = False
+        """Whether `publish` may be called."""
         self.losses = 0
         """Connections that ended by themselves."""
 
@@ -131,168 +105,157 @@ class MqttPublisher:
         return len(self._on_the_way)
 
     @property
-    def has_room(self) -> bool:
-        """Whether `publish` may be called."""
-        return self._room.is_set()
-
-    async def __aenter__(self) -> Self:
-        link = await self._connect()
-        self._keeper = asyncio.create_task(self._keep(link), name=f"mqtt.{self._client_id}")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        await self._leave()
+    def keepalive(self) -> int:
+        """Seconds in which the broker must hear of us."""
+        return self._keepalive
 
     async def room(self, timeout: float) -> bool:
         """Wait for room, at most so many seconds; return whether there is room."""
-        if self._room.is_set():
-            return True
-        try:
-            async with asyncio.timeout(timeout):
-                await self._room.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._until(lambda: self.has_room, timeout)
 
     async def drained(self, timeout: float) -> bool:
         """Wait until every message has its PUBACK, at most so many seconds; return whether that is so."""
-        if self._on_the_way:
-            self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._empty], timeout=max(0.0, timeout))
-        return not self._on_the_way
+        return await self._until(lambda: not self._on_the_way, timeout)
+
+    async def _until(self, is_so: Callable[[], bool], timeout: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not is_so():
+                    self._news = self._news or asyncio.Event()
+                    await self._news.wait()
+        return is_so()
 
     def publish(self, topic: bytes, payload: bytes, *, token: int) -> None:
         """Send a message; only while `has_room`. All that is published in one turn of the event loop is one write."""
-        packet_id = self._free.popleft()
+        packet_id = self._free_id()
         packet = wire.publish(topic, payload, packet_id=packet_id)
         self._on_the_way[packet_id] = (token, packet)
-        if not self._unwritten:
+        if self._unwritten is None:
+            self._unwritten = []
             asyncio.get_running_loop().call_soon(self._flush)
         self._unwritten.append(packet)
-        if not self._free:
-            self._update_room()
+        if len(self._on_the_way) >= self._window:
+            self.has_room = False
+
+    def _flush(self) -> None:
+        packets, self._unwritten = self._unwritten, None
+        if packets and self._link is not None:  # else they are sent again with the rest
+            self._link.write(b"".join(packets))
+            self._has_written = True
+
+    def _free_id(self) -> int:
+        number = self._last_id % _MAX_ID + 1
+        while number in self._on_the_way:
+            number = number % _MAX_ID + 1
+        self._last_id = number
+        return number
 
     def hang_up(self) -> None:
         """Break the connection as a lost radio link does; it is made anew, and what was on the way sent again."""
         if self._link is not None:
-            self._link.transport.abort()
+            self._link.abort()
 
-    def _flush(self) -> None:
-        packets, self._unwritten = self._unwritten, []
-        if self._link is not None:  # else they are sent again with the rest
-            self._link.transport.write(b"".join(packets))
+    def visit(self) -> None:
+        """Ping if nothing was written since the last visit; hang up if the broker has been silent for several."""
+        link, has_written = self._link, self._has_written
+        if link is None:
+            return
+        self._silent += 1
+        self._has_written = False
+        if self._silent > _SILENT_VISITS:
+            link.abort()
+        elif not has_written:
+            link.write(wire.PINGREQ)
 
-    def _acknowledged(self, packet_id: int) -> None:
-        found = self._on_the_way.pop(packet_id, None)
-        if found is None:
-            raise ConnectionLost("a PUBACK for a message that is not on the way")
-        self._free.append(packet_id)
-        if len(self._free) == 1:
-            self._update_room()
-        self._on_ack(found[0])
-        if self._empty is not None and not self._on_the_way and not self._empty.done():
-            self._empty.set_result(None)
+    def take_acks(self, numbers: Sequence[int]) -> None:
+        """Be told by the connection of PUBACKs; of none, that the broker has said something else."""
+        self._silent = 0
+        for number in numbers:
+            found = self._on_the_way.pop(number, None)
+            if found is None:
+                raise ConnectionLost("a PUBACK for a message that is not on the way")
+            self._on_ack(found[0])
+        if numbers and not self.has_room:
+            self.update_room()
+        if not self._on_the_way:
+            self._tell()
 
-    def _lost(self, link: _Link) -> None:
+    def lose(self, link: Link) -> None:
+        """Be told by a connection that it has ended."""
         if link is self._link:
             self._link = None
             self.losses += 1
-            self._update_room()
+            self.update_room()
+            self._on_lost()
 
-    def _update_room(self) -> None:
-        if self._link is not None and not self._link.is_paused and self._free:
-            self._room.set()
-        else:
-            self._room.clear()
+    def update_room(self) -> None:
+        """Be told by the connection that it takes more, or no more."""
+        had_room = self.has_room
+        is_open = self._link is not None and not self._link.is_paused
+        self.has_room = is_open and len(self._on_the_way) < self._window
+        if self.has_room and not had_room:
+            self.on_room()
+            self._tell()
 
-    async def _connect(self, *, clean: bool = False) -> _Link:
+    def _tell(self) -> None:
+        """Wake whoever waits."""
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+    async def connect(self, on_lost: Callable[[], None]) -> None:
+        """Connect, send again what was on the way, and call `on_lost` when it ends by itself. Raises Unreachable."""
+        link = await self._greet(clean=False)
+        self._on_lost, self._link = on_lost, link
+        self._is_known, self._silent = True, 0
+        if self._on_the_way:
+            if self._unwritten:
+                self._unwritten.clear()  # they are on the way too, and are sent here
+            link.write(b"".join(wire.again(packet) for _, packet in self._on_the_way.values()))
+        self.update_room()
+        if link.is_closed:
+            self.lose(link)
+
+    async def leave(self) -> None:
+        """Disconnect, and have the broker forget the session, if there was one. Raises Unreachable."""
+        link, self._link = self._link, None
+        self.update_room()
+        if link is not None:
+            link.say_goodbye()
+        if self._is_known:
+            (await self._greet(clean=True)).say_goodbye()
+
+    async def _greet(self, *, clean: bool) -> Link:
         """Open a connection and be let in. Raises Unreachable."""
-        where = f"{self._broker.host}:{self._broker.port}"
-        link = _Link(self)
+        broker, loop = self._broker, asyncio.get_running_loop()
+        where = f"{broker.host}:{broker.port}"
+        connack: asyncio.Future[int] = loop.create_future()
+        link = Link(self, connack)
+        hello = wire.connect(
+            self._client_id, keepalive=self._keepalive, clean=clean, user=broker.user, password=broker.password
+        )
         try:
             async with asyncio.timeout(self._keepalive):
-                await asyncio.get_running_loop().create_connection(lambda: link, self._broker.host, self._broker.port)
-                link.transport.write(self._greeting(clean=clean))
-                code = await link.connack
+                await loop.create_connection(lambda: link, broker.host, broker.port)
+                link.write(hello)
+                code = await connack
         except (OSError, ConnectionLost) as error:  # TimeoutError is an OSError
-            _abort(link)
+            link.abort()
             raise Unreachable(f"The MQTT broker at {where} does not answer: {error or 'time out'}.") from error
+        finally:
+            link.connack = None
         if code:
-            _abort(link)
+            link.abort()
             why = _REFUSALS.get(code, f"return code {code}")
             raise Unreachable(f"The MQTT broker at {where} refuses us: {why}.")
-        if not clean:
-            self._resume(link)
         return link
 
-    def _greeting(self, *, clean: bool) -> bytes:
-        return wire.connect(
-            self._client_id,
-            keepalive=self._keepalive,
-            clean=clean,
-            user=self._broker.user,
-            password=self._broker.password,
-        )
 
-    def _resume(self, link: _Link) -> None:
-        self._link = link
-        self._unwritten.clear()  # they are on the way too, and are sent here
-        link.transport.write(b"".join(wire.again(packet) for _, packet in self._on_the_way.values()))
-        self._update_room()
-
-    async def _keep(self, link: _Link) -> None:
-        """Watch the connection, replace it when it ends, until cancelled."""
-        while True:
-            await self._watch(link)
-            link = await self._reconnect()
-
-    async def _reconnect(self) -> _Link:
-        delay = _FIRST_DELAY
-        while True:
-            await asyncio.sleep(delay * self._random.uniform(0.5, 1.5))
-            delay = min(delay * 2, _MAX_DELAY)
-            try:
-                return await self._connect()
-            except Unreachable:
-                continue
-
-    async def _watch(self, link: _Link) -> None:
-        """Return when the connection has ended; end it when the broker has been silent for too long."""
-        loop = asyncio.get_running_loop()
-        while not link.closed.done():
-            await asyncio.wait([link.closed], timeout=self._keepalive / 3)
-            if loop.time() - link.heard > self._keepalive * 1.5:
-                link.transport.abort()
-            elif not link.closed.done():
-                link.transport.write(wire.PINGREQ)
-
-    async def _leave(self) -> None:
-        """Disconnect, and have the broker forget the session; a broker that is gone has nothing to forget."""
-        link, self._link = self._link, None
-        self._update_room()
-        if link is not None:
-            _say_goodbye(link)
-        try:
-            _say_goodbye(await self._connect(clean=True))
-        except Unreachable:
-            return
+def kept(publishers: Sequence[MqttPublisher], *, random: Random) -> Upkeep:
+    """Return what holds publishers connected while it is entered; `random` decides the jitter of reconnects."""
+    period = min(publisher.keepalive for publisher in publishers) / _VISITS
+    return Upkeep(publishers, period=period, random=random)
 
 
-def _say_goodbye(link: _Link) -> None:
-    if not link.transport.is_closing():
-        link.transport.write(wire.DISCONNECT)
-        link.transport.close()
-
-
-def _abort(link: _Link) -> None:
-    transport = getattr(link, "transport", None)
-    if transport is not None:
-        transport.abort()
+def _tell_nobody() -> None:
+    """Be called where nobody wants to know."""

@@ -1,10 +1,12 @@
 """What the right answer to a post is, and whether an answer is that: written from docs/http-api.md and docs/errors.md.
 
 A post without a fault must be stored whole. Every other answer is wrong, but for those that say "later": they are
-repeated. Over MQTT the right answer is a dead letter, or none.
+repeated. Over MQTT the right answer is a dead letter, or none. `ForeignTruth` is for targets that are no gateway.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from simulator.faults.draw import Draw
 from simulator.faults.kinds import Fault
@@ -33,22 +35,59 @@ class Expected:
     """The right answer. `refused` are readings of the post; `is_again` says that all of it is stored already.
 
     Over MQTT there is no status: with a code there must be a dead letter of that code, without one there must be none.
+    Without a status here, any answer is right that says that the post is stored.
     """
 
-    status: int = _OK
+    status: int | None = _OK
     code: str = ""
     refused: tuple[int, ...] = ()
     is_again: bool = False
 
     def __str__(self) -> str:
-        return f"{self.status} {self.code}".rstrip()
+        return "stored" if self.status is None else f"{self.status} {self.code}".rstrip()
 
 
 STORED = Expected()
+UNDERSTOOD_AS_STORED = Expected(status=None)
+HARMLESS = frozenset({Fault.LATE, Fault.OUT_OF_ORDER, Fault.DUPLICATE, Fault.DISCONNECT, Fault.CHURN, Fault.STORM})
+"""Their right answer needs no agreement: what came whole is stored, once, and what did not come whole is not."""
+Refusals = Mapping[Fault, tuple[int, str]]
+"""Faults for which a post must be refused as a whole, with this status and code."""
+
+
+class Truths(Protocol):
+    """Knows the right answers to the posts of one part."""
+
+    def expected(self, post: int, fault: Fault) -> Expected:
+        """Return the right answer to a post that a fault befalls, when it is sent the first time."""
+
+    def again(self, post: int, fault: Fault, shape: Shape) -> Expected:
+        """Return the right answer to what is sent after a post was stored."""
+
+
+class ForeignTruth:
+    """The right answers of a target that is no gateway: those of `HARMLESS`, and refusals that it says itself."""
+
+    def __init__(self, refusals: Refusals, *, readings: int) -> None:
+        self._refusals = refusals
+        self._all = tuple(range(readings))
+
+    def expected(self, post: int, fault: Fault) -> Expected:  # noqa: ARG002 - the protocol's
+        """Return the right answer, as `Truths` says."""
+        if fault is Fault.DISCONNECT:
+            return Expected(0, NO_ANSWER, self._all)
+        if fault in self._refusals:
+            status, code = self._refusals[fault]
+            return Expected(status, code, self._all)
+        return UNDERSTOOD_AS_STORED
+
+    def again(self, post: int, fault: Fault, shape: Shape) -> Expected:  # noqa: ARG002 - the protocol's
+        """Return the right answer, as `Truths` says."""
+        return Expected(status=None, is_again=True)
 
 
 class Truth:
-    """Knows the right answers to the posts of one part."""
+    """A gateway's right answers."""
 
     def __init__(self, draw: Draw, lane: Lane) -> None:
         self._draw = draw
@@ -88,6 +127,16 @@ class Truth:
 
 def judge(expected: Expected, answer: Answer) -> str:
     """Return what is wrong with an answer, in a few words; empty if nothing is."""
+    return _judge_foreign(answer) if expected.status is None else _judge(expected, answer)
+
+
+def _judge_foreign(answer: Answer) -> str:
+    if answer.meaning is Meaning.STORED:
+        return ""
+    return " ".join((str(answer.status), *sorted(answer.codes), answer.reason)).rstrip()
+
+
+def _judge(expected: Expected, answer: Answer) -> str:
     if answer.status != expected.status:
         return f"{answer.status} {','.join(sorted(answer.codes))}".rstrip()
     if expected.code and set(answer.codes) != {expected.code}:

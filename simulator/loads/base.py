@@ -14,18 +14,19 @@ from simulator.latency import Latencies
 from simulator.ledger import Ledger
 from simulator.loads.script import Job, Script
 from simulator.pacing import Clock, Pace, Turn
-from simulator.plan import Part
 
 
 class Load(ABC):
     """The pace, the ledger and the measurements of one part."""
 
-    def __init__(self, part: Part, ledger: Ledger, pace: Pace, *, clock: Clock, give_up: float, phases: int) -> None:
+    def __init__(
+        self, script: Script, ledger: Ledger, pace: Pace, *, clock: Clock, give_up: float, phases: int
+    ) -> None:
         """`give_up` in seconds: how long a post that was started is pursued."""
-        self.part: Final = part
+        self.part: Final = script.part
         self.ledger: Final = ledger
         self.pace: Final = pace
-        self.script: Final = Script(part)
+        self.script: Final = script
         self.latencies: Final = Latencies()
         self.phases: Final = [Latencies() for _ in range(phases)]
         """The same latencies by phase."""

@@ -14,14 +14,11 @@ from simulator.faults.kinds import AGAIN, HANG_UPS, Fault
 from simulator.faults.truth import judge
 from simulator.ledger import Ledger
 from simulator.loads.base import Load
-from simulator.loads.script import Job
+from simulator.loads.script import Job, Script
 from simulator.pacing import Clock, Pace
-from simulator.plan import Part
-from simulator.receipts import Answer, Meaning, ReceiptReader
+from simulator.receipts import TARGET, Answer, Meaning
 
 _FIRST_DELAY, _MAX_DELAY = 0.05, 2.0
-_LISTED_ERRORS = 100
-"""Readings in a post from which on the gateway has to be asked to list every error."""
 _DRIP_S = 1.0
 """Seconds between two bytes of a slow socket."""
 _PATIENCE_S = 15.0
@@ -39,7 +36,7 @@ class HttpLoad(Load):
 
     def __init__(
         self,
-        part: Part,
+        script: Script,
         ledger: Ledger,
         pace: Pace,
         *,
@@ -50,19 +47,13 @@ class HttpLoad(Load):
         give_up: float,
         phases: int = 1,
     ) -> None:
-        super().__init__(part, ledger, pace, clock=clock, give_up=give_up, phases=phases)
+        super().__init__(script, ledger, pace, clock=clock, give_up=give_up, phases=phases)
         self._client = client
-        lane, metrics = part.lane, part.fleet.metrics
-        self._receipts = {
-            shape: ReceiptReader(metrics, shape=shape, messages=lane.messages, run=lane.run)
-            for shape in set(part.shapes)
-        }
         self._senders = senders
         self._random = random
         self._busy = 0
         self._aside = asyncio.Semaphore(_MAX_ASIDE)
         self._errors: Counter[str] = Counter()
-        self._path = "/v1/readings" + ("?errors=all" if lane.readings > _LISTED_ERRORS else "")
 
     @property
     def in_flight(self) -> int:
@@ -105,7 +96,7 @@ class HttpLoad(Load):
             answer = await self._deliver(job)
             if answer is not None:
                 self._settle(job, answer)
-            if job.fault in AGAIN and answer is not None and answer.durability == "db":
+            if job.fault in AGAIN and answer is not None and _is_stored(answer):
                 await self._send_again(self.script.again(job))
         finally:
             self._busy -= 1
@@ -139,13 +130,12 @@ class HttpLoad(Load):
             return Answer(Meaning.AGAIN, reason="connection_lost"), 0.0
         if response is None:
             return Answer(Meaning.REFUSED, codes=Counter({job.expected.code: len(job.expected.refused)})), 0.0
-        receipts = self._receipts[self.part.shape(job.number)]
-        answer = receipts.read(response.status, response.body)
+        answer = self.script.codec.read(job.number, response.status, response.body)
         return answer, parse_retry_after(response.headers.get("retry-after", ""))
 
     async def _exchange(self, job: Job) -> Response | None:
         """Send a post the way its fault asks for; return the response, None if we left before there was one."""
-        request = _request(job.post, self._path)
+        request = _request(job.post)
         match job.fault:
             case Fault.BAD_TOKEN:
                 return await self._client.request(replace(request, key=_BAD_KEY))
@@ -189,8 +179,14 @@ def _drips(body: bytes, count: int) -> Iterator[bytes]:
         yield body[at : min(at + 1, len(body) - 1)]
 
 
-def _request(post: Post, path: str) -> Request:
-    return Request("POST", path, post.body, encoding=post.encoding)
+def _is_stored(answer: Answer) -> bool:
+    """Whether a repeat must find the post stored; what is in a spool may be stored after it."""
+    return answer.meaning in {Meaning.STORED, Meaning.PARTLY} and answer.durability in {"db", TARGET}
+
+
+def _request(post: Post) -> Request:
+    head = post.head
+    return Request("POST", head.path, post.body, head.media, post.encoding, headers=head.headers)
 
 
 def parse_retry_after(text: str) -> float:

@@ -6,9 +6,10 @@ from simulator.encode import Encoder, Post
 from simulator.faults.kinds import AGAIN, Fault
 from simulator.faults.score import Score, WrongAnswer
 from simulator.faults.spoil import Spoiler
-from simulator.faults.truth import STORED, Expected, Truth
+from simulator.faults.truth import STORED, Expected
 from simulator.pacing import Turn
 from simulator.plan import Part
+from simulator.targets.target import Target
 
 _US_IN_MS = 1_000
 
@@ -32,25 +33,28 @@ class Job:
 class Script:
     """The posts of one part with their faults, and the score of how they were answered."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, target: Target) -> None:
+        self.part = part
+        self.codec = target.codec(part)
+        """What the posts are written with, and their answers read."""
         self.score = Score()
-        self._part = part
         lane, draw, metrics = part.lane, part.draw, part.fleet.metrics
-        self._encoder = Encoder(part.fleet, lane, shapes=part.shapes, compression=part.compression)
+        self._encoder = Encoder(part.fleet, lane, self.codec.write, compression=part.compression)
         self._spoiler = Spoiler(self._encoder, draw, lane, metrics)
-        self._truth = Truth(draw, lane)
+        self._truth = target.truth(part)
+        self._stored = self._truth.expected(0, Fault.NONE)
         self._is_plain = not draw.spoils and not draw.shuffles
 
     def job(self, turn: Turn) -> Job:
         """Return what is sent in a turn."""
         if self._is_plain:
-            return Job(turn, self._encoder.post(turn.number))
-        number, order = self._part.draw.post_at(turn.number)
-        fault = self._part.draw.fault(number)
+            return Job(turn, self._encoder.post(turn.number), expected=self._stored)
+        number, order = self.part.draw.post_at(turn.number)
+        fault = self.part.draw.fault(number)
         if fault is Fault.NONE or fault in AGAIN:
             in_turn = number == turn.number
             post = self._encoder.post(number) if in_turn else self._encoder.packed(self._encoder.altered(number))
-            return Job(turn, post, fault, order)
+            return Job(turn, post, fault, order, self._stored)
         post = self._spoiler.post(number, fault)
         return Job(turn, post, fault, order, self._truth.expected(number, fault))
 
@@ -64,7 +68,7 @@ class Script:
         """Return what is sent once a post with a fault of `AGAIN` is stored."""
         self.score.inject(job.fault)
         post = self._spoiler.again(job.number, job.fault)
-        expected = self._truth.again(job.number, job.fault, self._part.shape(job.number))
+        expected = self._truth.again(job.number, job.fault, self.part.shape(job.number))
         return Job(job.turn, post, job.fault, job.order, expected)
 
     def note(self, job: Job, wrong: str, refused: int) -> None:
@@ -72,10 +76,10 @@ class Script:
         if not wrong:
             self.score.refuse(job.expected.code, refused)
             return
-        lane = self._part.lane
+        lane = self.part.lane
         device, n = lane.said_by(lane.messages_of(job.number, 1)[:1])
         answer = WrongAnswer(
-            device=self._part.fleet.name(int(device[0])),
+            device=self.part.fleet.name(int(device[0])),
             time_us=int(lane.time_ms(n)[0]) * _US_IN_MS,
             fault=job.fault.value,
             expected=str(job.expected),

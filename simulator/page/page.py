@@ -14,6 +14,7 @@ from simulator.latency import Percentiles
 from simulator.page.charts import number
 from simulator.page.pictures import pictures
 from simulator.report import Report
+from simulator.results import Visibility
 from simulator.screen import last_line
 from simulator.verify.findings import time_of
 
@@ -51,7 +52,8 @@ def _what(report: Report) -> str:
     fleets = ", ".join(f"{spec.devices:,} × {spec.title}" for spec in scenario.fleets)
     began = time_of(plan.began_ms * 1_000).replace("T", " ").split(".")[0]
     told = f"{plan.prefix} · {began} UTC · {fleets} · {scenario.rate:,.0f} readings/s for {scenario.duration:g} s"
-    return escape(f"{told} · seed {scenario.seed}")
+    where = "" if plan.target.kind == "gateway" else f" · target {plan.target.title}"
+    return escape(f"{told} · seed {scenario.seed}{where}")
 
 
 def _verdict(report: Report) -> str:
@@ -96,14 +98,24 @@ def _checks(checks: Sequence[Check]) -> str:
 
 
 def _latencies(report: Report) -> str:
-    rows = []
+    rows, every = [], report.watch.state_every_ms
     for lane in report.lanes:
         over = lane.transport.upper()
         rows.append(_latency_row(f"{over}, from the intended time to the answer", lane.latency))
         if len(lane.latency_by_phase) > 1:
             rows += [_latency_row(f"{over}, {name}", one) for name, one in lane.latency_by_phase.items()]
+        rows += _seen_rows(f"{over}, until the state shows it (asked every {every:g} ms)", lane.state)
+        rows += _seen_rows(f"{over}, until the live stream shows it", lane.stream)
         rows.append(_latency_row(f"{over}, how late the generator was", lane.lateness))
     return _table(("", "posts", "p50", "p90", "p99", "p99.9", "max"), rows)
+
+
+def _seen_rows(title: str, seen: Visibility | None) -> list[str]:
+    """Return rows of watched devices; none if nobody watched."""
+    if seen is None:
+        return []
+    by_phase = seen.by_phase.items() if len(seen.by_phase) > 1 else ()
+    return [_latency_row(title, seen.latency), *(_latency_row(f"{title}, {name}", one) for name, one in by_phase)]
 
 
 def _latency_row(title: str, found: Percentiles) -> str:

@@ -71,6 +71,16 @@ class Audit:
         """The names of the devices, in order."""
         return [self._fleet.name(self._first + i) for i in range(self._count)]
 
+    @property
+    def required(self) -> Grid:
+        """Which readings must be stored: device x message x metric."""
+        return self._required
+
+    @property
+    def allowed(self) -> Grid:
+        """Which may be."""
+        return self._allowed
+
     def _read_ledger(self, ledger: Ledger) -> tuple[Grid, Grid]:
         device = np.arange(self._first, self._first + self._count, dtype=np.int64)[:, None]
         posts = self._lane.post_of(device, np.arange(self._lane.depth, dtype=np.int64)[None, :])
@@ -123,7 +133,7 @@ class Audit:
         if self._flipped is None:
             return said
         here, told = self._flipped[row, n, metric], said.astype(object)
-        told[here] = _flip_of(what) if flipped else None
+        told[here] = flip_of(what) if flipped else None
         told[~here] = None if flipped else told[~here]
         return told
 
@@ -181,7 +191,7 @@ class Audit:
         values: list[Value] = what.values(self._fleet.codes(metric, rows + self._first, n)).tolist()
         if self._flipped is not None:
             flips = self._flipped[rows, n, metric].tolist()
-            values = [_flip_of(what) if flip else value for value, flip in zip(values, flips, strict=True)]
+            values = [flip_of(what) if flip else value for value, flip in zip(values, flips, strict=True)]
         times = np.asarray(self._lane.time_ms(n)).tolist()
         for row, time_ms, value in zip(rows.tolist(), times, values, strict=True):
             yield Newest(self._fleet.name(self._first + row), what.name, time_ms * _US_IN_MS, value)
@@ -205,7 +215,7 @@ class Audit:
         code = self._fleet.codes(metric, device, np.array([n], dtype=np.int64))
         (value,) = what.values(code).tolist()
         if self._flipped is not None and 0 <= n < self._lane.depth and self._flipped[row, n, metric]:
-            value = _flip_of(what)
+            value = flip_of(what)
         time_us = self._lane.time_ms(n) * _US_IN_MS
         return Newest(self._fleet.name(self._first + row), what.name, time_us, value)
 
@@ -214,7 +224,8 @@ def _flipped_kind(metric: Metric) -> str:
     return "double" if metric.kind == "text" else "text"
 
 
-def _flip_of(metric: Metric) -> Value:
+def flip_of(metric: Metric) -> Value:
+    """Return what a metric says that was flipped on purpose."""
     return FLIPPED_NUMBER if metric.kind == "text" else FLIPPED_TEXT
 
 

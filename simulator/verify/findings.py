@@ -7,7 +7,7 @@ from typing import Literal, Self
 MAX_PROBLEMS = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Trouble = Literal["lost", "duplicated", "wrong", "unexpected", "state wrong"]
+Trouble = Literal["lost", "duplicated", "wrong", "unexpected", "state wrong", "stream gap", "stream wrong"]
 
 
 def time_of(time_us: int) -> str:
@@ -47,12 +47,19 @@ class Findings:
     """There, though never sent, or refused."""
     state_checked: int = 0
     state_wrong: int = 0
+    stream_checked: int = 0
+    """Readings of watched devices that the live stream had to show."""
+    stream_gaps: int = 0
+    """Of those, never shown."""
+    stream_wrong: int = 0
+    """Shown there, though never said, or refused; or shown again."""
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing is wrong."""
-        return not (self.lost or self.duplicated or self.wrong or self.unexpected or self.state_wrong)
+        stored = self.lost or self.duplicated or self.wrong or self.unexpected
+        return not (stored or self.state_wrong or self.stream_gaps or self.stream_wrong)
 
     def note(self, problem: Problem) -> None:
         """Keep a problem, if it is one of the first."""
@@ -68,5 +75,8 @@ class Findings:
         self.unexpected += other.unexpected
         self.state_checked += other.state_checked
         self.state_wrong += other.state_wrong
+        self.stream_checked += other.stream_checked
+        self.stream_gaps += other.stream_gaps
+        self.stream_wrong += other.stream_wrong
         for problem in other.problems:
             self.note(problem)

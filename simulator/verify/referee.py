@@ -36,6 +36,7 @@ class Verdict:
     stored_unchecked: str = ""
     twins_shown: bool = True
     states_unchecked: str = ""
+    stream_unchecked: str = "only a run can watch it, while it sends"
     unfinished: str = ""
     letters: LetterFindings = field(default_factory=LetterFindings)
 

@@ -58,9 +58,6 @@ with chosen as (
 )
 select count(*) from gone;
 
--- name: try_purge_lock
-select pg_try_advisory_lock($1);
-
 -- name: purge_old_dead_letters
 with chosen as (
     select id from dead_letters where last_at < now() - $1::interval order by last_at, id limit $2

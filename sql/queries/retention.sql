@@ -1,8 +1,5 @@
 -- Readings that are older than retention.days go.
 
--- name: try_retention_lock
-select pg_try_advisory_lock($1);
-
 -- name: is_hypertable
 -- Only where TimescaleDB is; the table may be older than the extension.
 select exists (

@@ -28,6 +28,6 @@ select version, name, sha256 from schema_migration order by version;
 -- name: insert_migration
 insert into schema_migration (version, name, sha256, took_ms) values ($1, $2, $3, $4);
 
--- name: try_migration_lock
--- Never the blocking form: it deadlocks with "create index concurrently".
+-- name: try_lock
+-- Of one process at a time. Never the blocking form: in a migration it deadlocks with "create index concurrently".
 select pg_try_advisory_lock($1);

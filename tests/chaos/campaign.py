@@ -178,7 +178,8 @@ def _judge(simulator: Simulator, result: Result) -> dict[str, int]:
     result.counts = _counts(report)
     result.troubles += report["failures"]
     verdict = report["verdict"]
-    result.troubles += [text for text in (verdict["unfinished"], verdict["states_unchecked"]) if text]
+    unseen = (verdict["unfinished"], verdict["states_unchecked"], verdict["stream_unchecked"])
+    result.troubles += [text for text in unseen if text]
     for problem in verdict["total"]["problems"][:5]:
         result.troubles.append(" ".join(str(problem[key]) for key in ("trouble", "device", "metric", "detail")))
     return {lane["transport"]: int(lane["acknowledged"]) for lane in report["lanes"]}

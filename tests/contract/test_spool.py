@@ -13,7 +13,7 @@ from gateway.errors import SpoolFull
 from gateway.layouts import Layouts
 from gateway.model import Batch
 from gateway.pipeline.drainer import Backlog
-from gateway.pipeline.spool import open_spools
+from gateway.pipeline.spools import open_spools
 from gateway.testing import ManualClock
 from gateway.testing.spool import MemorySpool
 from tests.batches import Message, Reading, batch, readings

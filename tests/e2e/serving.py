@@ -47,6 +47,7 @@ class Gateway:
                 env=os.environ | dict(self.environ) | {"GATEWAY_HTTP__PORT": str(self.port)},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # a Ctrl-C here must not reach it
             )
 
     def is_alive(self) -> bool:

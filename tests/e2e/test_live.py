@@ -64,11 +64,10 @@ async def test_a_thousand_readers_and_one_that_takes_nothing(serve: Serve) -> No
         await until(lambda: all(reader.begun for reader in readers))
         async with httpx.AsyncClient(headers=HEADERS, trust_env=False, timeout=20) as client:
             filler = [{"device": f"f{i}", "values": {"text": "x" * 4000}} for i in range(40)]
-            for _ in range(READINGS):
+            for sent in range(1, READINGS + 1):
                 body = [{"device": "d1", "values": {"sent": time.time()}}, *filler]
                 assert (await client.post(f"{gateway.url}/v1/readings", json=body)).status_code == 200
-                await asyncio.sleep(0.1)
-            await until(lambda: all(len(reader.late) >= READINGS for reader in readers))
+                await until(lambda sent=sent: all(len(reader.late) >= sent for reader in readers))
             metrics = (await client.get(f"{gateway.url}/metrics")).text
     assert {len(reader.late) for reader in readers} == {READINGS}
     assert f"gateway_live_streams {READERS}.0" in metrics

@@ -1,1 +1,1 @@
-"""Real servers to test against: TimescaleDB, PostgreSQL, Valkey and mosquitto, however this machine can have them."""
+"""Real servers to test against: TimescaleDB, PostgreSQL, Valkey, mosquitto, InfluxDB; however this machine has them."""

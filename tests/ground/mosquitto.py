@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.local.launch import Child, User
 from gateway.local.ports import free_port, listens
+from gateway.local.server import Server
 from tests.ground.trixie import Trixie
 
 
@@ -20,8 +21,8 @@ class Limits:
     persistence: bool = True
 
 
-@dataclass
-class Mosquitto:
+@dataclass(slots=True)
+class Mosquitto(Server):
     """A mosquitto broker on 127.0.0.1 as our child, speaking MQTT 3.1.1 and 5 on one port; anonymous.
 
     ``data`` exists and belongs to ``user``; with ``root`` it lies inside that chroot. Sessions and queues outlive
@@ -35,7 +36,6 @@ class Mosquitto:
     limits: Limits = field(default_factory=Limits)
     user: User | None = None
     root: Path | None = None
-    _child: Child | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
@@ -49,18 +49,6 @@ class Mosquitto:
         child = Child("mosquitto", argv, log=self.log, user=self.user, root=self.root, env={"LANG": "C.UTF-8"})
         child.start(lambda: listens(self.port))
         self._child = child
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
 
     def _config(self) -> str:
         limits = self.limits
@@ -91,11 +79,8 @@ def trixie_mosquitto(root: Trixie, limits: Limits, *, port: int | None = None) -
         program = Path("/usr/sbin/mosquitto")
         log = folder / "mosquitto.log"
         broker = Mosquitto(program, folder, log, port=port or free_port(), limits=limits, user=user, root=root.root)
-        try:
-            broker.start()
+        with broker:
             yield broker
-        finally:
-            broker.stop()
 
 
 @contextmanager
@@ -104,8 +89,5 @@ def own_mosquitto(program: Path, limits: Limits, *, port: int | None = None) -> 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "mosquitto.log"
         broker = Mosquitto(program, Path(folder), log, port=port or free_port(), limits=limits)
-        try:
-            broker.start()
+        with broker:
             yield broker
-        finally:
-            broker.stop()

@@ -83,11 +83,8 @@ def trixie_timescale(root: Trixie, tuning: Mapping[str, str], *, port: int | Non
             listen=Loopback(port or free_port(), secrets.token_urlsafe(16)),
             tuning=tuning,
         )
-        try:
-            server.start()
+        with server:
             yield server
-        finally:
-            server.stop()
 
 
 @contextmanager
@@ -102,8 +99,5 @@ def plain(tuning: Mapping[str, str]) -> Iterator[PostgresServer]:
             listen=Socket(home.sockets()),
             tuning=tuning,
         )
-        try:
-            server.start()
+        with server:
             yield server
-        finally:
-            server.stop()

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,15 +61,27 @@ def _attempt() -> Trixie | NoGroundError:
 def _cached_root() -> Path:
     if os.geteuid() != 0 or not Path("/etc/debian_version").exists():
         raise NoGroundError("a trixie root needs root on Debian")
-    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "device-gateway"
-    cache_folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]
-    root = cache_folder / f"{SUITE}-{name}"
-    with (cache_folder / f"{root.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second builder waits here and then finds the root made
+    root = cache_folder() / f"{SUITE}-{name}"
+    with locked(root):
         if not root.exists():
             build(root)
     return root
+
+
+def cache_folder() -> Path:
+    """Where what is made once is kept."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "device-gateway"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """One builder of this place at a time: a second one waits here and then finds it made."""
+    with place.with_name(f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def build(root: Path) -> None:
@@ -118,12 +131,18 @@ def known_source() -> tuple[str, str] | None:
     return None
 
 
-def run(argv: list[str]) -> None:
-    """Run to the end with the output on stderr; NoGroundError when it fails."""
+def run(argv: list[str], *, folder: Path | None = None) -> None:
+    """Run to the end, in this folder, with the output on stderr; NoGroundError when it fails."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=env, check=False, timeout=_BUILD_SECS
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            env=env,
+            cwd=folder,
+            check=False,
+            timeout=_BUILD_SECS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoGroundError(f"{argv[0]}: {error}") from error

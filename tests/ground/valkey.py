@@ -25,11 +25,8 @@ def trixie_valkey(root: Trixie, *, port: int | None = None) -> Iterator[ValkeySe
             user=user,
             root=root.root,
         )
-        try:
-            server.start()
+        with server:
             yield server
-        finally:
-            server.stop()
 
 
 @contextmanager
@@ -44,8 +41,5 @@ def wheel_valkey(*, port: int | None = None) -> Iterator[ValkeyServer]:
             listen=port or free_port(),
             user=home.user,
         )
-        try:
-            server.start()
+        with server:
             yield server
-        finally:
-            server.stop()

@@ -8,7 +8,10 @@ import pytest_asyncio
 
 from gateway.local.valkey import ValkeyServer
 from tests.ground.databases import Database, Databases
+from tests.integration.web_server import Door
+from tests.integration.web_wire import Wire
 from tests.integration.whole_gateway import Whole, empty, settings_of, whole
+from tests.mqtt_ground.scripted_broker import ScriptedBroker, scripted_broker
 
 
 class Shared(NamedTuple):
@@ -34,3 +37,18 @@ async def registry(shared: Shared) -> Whole:
     """A whole gateway whose registry is empty."""
     await empty(shared.database.url)
     return shared.gateway
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[ScriptedBroker]:
+    """A broker that does what the test says."""
+    async with scripted_broker() as one:
+        yield one
+
+
+@pytest_asyncio.fixture
+async def wire(door: Door) -> AsyncIterator[Wire]:
+    """A connection to the server that the file of tests runs."""
+    wire = await door.raw()
+    yield wire
+    await wire.close()

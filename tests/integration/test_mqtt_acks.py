@@ -1,7 +1,6 @@
 """Acknowledgements over a scripted broker: in order, on their own connection, after durable, and none lost on stop."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
@@ -12,27 +11,16 @@ from gateway.mqtt.session import Session
 from gateway.settings import Mqtt
 from tests.mqtt_ground.parts import (
     CLEAN,
+    TOPIC,
     Gate,
     ScriptedIntake,
     consumer_of,
     failing,
     running,
+    settings,
     until,
 )
-from tests.mqtt_ground.scripted_broker import PINGRESP, ScriptedBroker, scripted_broker
-
-TOPIC = "devices/d1/readings"
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[ScriptedBroker]:
-    async with scripted_broker() as one:
-        yield one
-
-
-def settings(broker: ScriptedBroker, *, receive_max: int = 100, share: str = "") -> Mqtt:
-    url = f"mqtt://u:p%40ss@127.0.0.1:{broker.port}"
-    return Mqtt(url=url, receive_max=receive_max, share=share, client_id="gateway-1")
+from tests.mqtt_ground.scripted_broker import PINGRESP, ScriptedBroker
 
 
 async def test_nothing_is_acknowledged_before_take_returns(broker: ScriptedBroker) -> None:

@@ -1,33 +1,19 @@
 """More than was asked for, and what cannot be read, over a scripted broker: bounded, kept, and the rest unharmed."""
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 
 from gateway.mqtt import consumer
-from gateway.settings import Mqtt
 from tests.mqtt_ground.parts import (
+    TOPIC,
     Gate,
     Letters,
     ScriptedIntake,
     running,
+    settings,
+    settled,
     until,
 )
-from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet, scripted_broker
-
-TOPIC = "devices/d1/readings"
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[ScriptedBroker]:
-    async with scripted_broker() as one:
-        yield one
-
-
-def settings(broker: ScriptedBroker, *, receive_max: int = 100, share: str = "") -> Mqtt:
-    url = f"mqtt://u:p%40ss@127.0.0.1:{broker.port}"
-    return Mqtt(url=url, receive_max=receive_max, share=share, client_id="gateway-1")
+from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet
 
 
 async def test_a_broker_that_ignores_the_window_is_held_back(broker: ScriptedBroker) -> None:
@@ -40,7 +26,7 @@ async def test_a_broker_that_ignores_the_window_is_held_back(broker: ScriptedBro
             peer.send(TOPIC, b"%d" % mid, mid=mid)
         await until(lambda: len(intake.begun) == 10)
         peer.send(TOPIC, b"last", mid=501)
-        await asyncio.sleep(0.05)  # nothing to wait for: it must not read on
+        await settled()  # it must not read on
         assert len(intake.begun) == 10
         for mid in mids[:5]:
             gate.open(b"%d" % mid)
@@ -62,7 +48,7 @@ async def test_large_messages_are_bounded_by_their_bytes(
         for mid, body in enumerate(bodies, start=1):
             peer.send(TOPIC, body, mid=mid)
         await until(lambda: intake.begun == bodies[:3])
-        await asyncio.sleep(0.05)  # nothing to wait for: it must not read on
+        await settled()  # it must not read on
         assert len(intake.begun) == 3
         gate.open_all()
         await until(lambda: peer.acks == list(range(1, 21)))
@@ -84,7 +70,7 @@ async def test_a_pause_does_not_outlive_its_connection(broker: ScriptedBroker) -
         for mid in range(1, 30):
             broker.peers[1].send(TOPIC, b"again %d" % mid, mid=mid)
         await until(lambda: len(intake.begun) == before + 10)
-        await asyncio.sleep(0.05)  # nothing to wait for: it must not read on
+        await settled()  # it must not read on
         assert len(intake.begun) == before + 10, "the second connection is held back like the first"
         gate.open_all()
         await until(lambda: broker.peers[1].acks == list(range(1, 30)))

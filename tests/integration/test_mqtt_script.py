@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import subprocess
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,25 +14,14 @@ from gateway.settings import Mqtt
 from gateway.telemetry import mqtt_events
 from tests.mqtt_ground.parts import (
     DEADLINE_SECS,
+    TOPIC,
     ScriptedIntake,
     consumer_of,
     running,
+    settings,
     until,
 )
 from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet, scripted_broker
-
-TOPIC = "devices/d1/readings"
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[ScriptedBroker]:
-    async with scripted_broker() as one:
-        yield one
-
-
-def settings(broker: ScriptedBroker, *, receive_max: int = 100, share: str = "") -> Mqtt:
-    url = f"mqtt://u:p%40ss@127.0.0.1:{broker.port}"
-    return Mqtt(url=url, receive_max=receive_max, share=share, client_id="gateway-1")
 
 
 async def test_connect_asks_for_a_persistent_session_with_a_window(broker: ScriptedBroker) -> None:

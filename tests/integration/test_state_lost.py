@@ -13,6 +13,7 @@ from gateway.local.valkey import ValkeyServer
 from gateway.model import Block
 from gateway.state import store
 from gateway.state.store import open_state
+from gateway.telemetry import events
 from tests.ground.databases import Database
 from tests.integration.live_gateways import DEVICES, SOON, Live, living, quicken, random_messages, same, traffic, until
 from tests.integration.test_state_redis import paused, pid_of
@@ -31,6 +32,22 @@ async def test_a_new_state_is_filled_from_the_database(timescale_db: Database, v
         await one.whole()
         assert await same(one)
         assert one.keeper.facts() == {"complete": True, "rebuilding": False}
+
+
+async def test_only_a_loss_is_a_warning(timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(events, "say", lambda level, event, *_, **__: said.append(f"{event}: {level}"))
+    async with living(timescale_db.url, valkey) as one, redis.asyncio.from_url(valkey) as client:
+        await one.whole()
+        assert said == ["state_rebuild: info", "state_rebuilt: info"]
+        said.clear()
+        await client.flushall()
+        await until(lambda: _has_said("state_rebuilt: info", said))
+    assert said == ["state_rebuild: warning", "state_rebuilt: info"]
+
+
+async def _has_said(line: str, said: list[str]) -> bool:
+    return line in said
 
 
 async def test_while_valkey_is_stopped_the_database_gives_the_same_answers(

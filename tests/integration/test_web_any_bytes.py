@@ -47,7 +47,9 @@ async def status_of(door: Door, data: bytes) -> int:
 HEADERS = st.sampled_from(
     [b"Authorization", b"Content-Type", b"Content-Encoding", b"X-Request-Id", b"Expect", b"Host", b"Connection"]
 )
-WORDS = st.sampled_from([b"gzip", b"deflate", b"application/json", b"Bearer admin", b"100-continue", b"close", b""])
+WORDS = st.sampled_from(
+    [b"gzip", b"zstd", b"deflate", b"application/json", b"Bearer admin", b"100-continue", b"close", b""]
+)
 VALUES = WORDS | st.binary(max_size=40)
 
 
@@ -68,8 +70,8 @@ async def test_any_header_and_any_body(
 
 @PLACES
 @given(
-    encoding=st.sampled_from([b"gzip", b"deflate"]),
-    body=st.sampled_from([b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", b"\x78\x9c", b""]).flatmap(
+    encoding=st.sampled_from([b"gzip", b"zstd", b"deflate"]),
+    body=st.sampled_from([b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", b"\x78\x9c", b"\x28\xb5\x2f\xfd", b""]).flatmap(
         lambda start: st.binary(max_size=200).map(lambda rest: start + rest)
     ),
 )

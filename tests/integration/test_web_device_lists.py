@@ -10,7 +10,7 @@ import pytest
 
 from gateway import listing
 from gateway.errors import StateUnavailable
-from gateway.web.latest import to_rfc3339
+from gateway.moments import to_rfc3339
 from tests.integration.conftest import Shared
 from tests.integration.live_gateways import until
 from tests.integration.whole_gateway import Whole

@@ -12,7 +12,8 @@ from gateway.settings import Http
 from gateway.telemetry import ledger_events
 from gateway.web.plain import Reader, parse
 from tests.integration.twin_doors import StoringDoor
-from tests.integration.web_server import NOW_US, Wire, head, serving
+from tests.integration.web_server import NOW_US, serving
+from tests.integration.web_wire import Wire, head
 
 BODY = orjson.dumps({"device": "d1", "ts": NOW_US // 1000, "values": {"t": 1.5, "h": 2.5}})
 WAIT_SECS = 5.0

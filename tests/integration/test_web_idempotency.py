@@ -9,7 +9,8 @@ import pytest_asyncio
 from gateway.errors import BadPayload, GatewayError, Overloaded, SinkUnavailable
 from gateway.model import Receipt, Refusal
 from gateway.web.idempotency import MAX_KEPT_BYTES
-from tests.integration.web_server import CLEAN, Door, head, serving
+from tests.integration.web_server import CLEAN, Door, serving
+from tests.integration.web_wire import head
 
 BODY = b'{"device":"d1","metric":"t","value":1.5}'
 KEY = {"Idempotency-Key": "batch-1"}

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.errors import BadPayload, SettingsError
 from gateway.settings import Http, Limits
-from tests.integration.web_server import Door, Wire, head, serving
+from tests.integration.web_server import Door, serving
+from tests.integration.web_wire import Wire, head
 
 BODY = b'{"device": "d1", "values": {"t": 1}}'
 SLOW = 1e-3

@@ -8,29 +8,15 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import BadPayload, Overloaded
-from gateway.settings import Http
-from tests.integration.web_server import Door, Wire, head, serving
-
-CAP = 1000
-BODY = b'{"device":"d1","metric":"t","value":1.5}'
-LIMITS = Http(drain_secs=0, grace_secs=1, max_body_bytes=CAP, max_inflated_bytes=4 * CAP, body_deadline_secs=0.3)
+from tests.integration.tight import BODY, CAP, LIMITS, code_of
+from tests.integration.web_server import Door, serving
+from tests.integration.web_wire import Wire, head
 
 
 @pytest_asyncio.fixture(name="door")
 async def running() -> AsyncIterator[Door]:
     async with serving(LIMITS) as door:
         yield door
-
-
-@pytest_asyncio.fixture(name="wire")
-async def connected(door: Door) -> AsyncIterator[Wire]:
-    wire = await door.raw()
-    yield wire
-    await wire.close()
-
-
-def code_of(body: bytes) -> object:
-    return orjson.loads(body)["code"]
 
 
 async def test_a_body_in_pieces_arrives_whole(door: Door, wire: Wire) -> None:

@@ -181,6 +181,20 @@ def test_a_worker_that_cannot_start_again_is_tried_until_it_can(group: Group) ->
     assert group.workers()["Sanic-Server-0-0"] == workers["Sanic-Server-0-0"]
 
 
+def test_a_worker_that_is_killed_before_it_serves_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "hang").touch()
+    group = Group(tmp_path)
+    try:
+        hung = [tmp_path / f"hangs {name}" for name in WORKERS]
+        until(lambda: all(one.exists() and one.read_text() for one in hung), "the workers are starting", group)
+        (tmp_path / "hang").unlink()
+        for one in hung:
+            os.kill(int(one.read_text()), signal.SIGKILL)
+        group.wait_ready(WORKERS)
+    finally:
+        group.end()
+
+
 def test_workers_that_cannot_start_end_the_command_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "refuse").touch()
     group = Group(tmp_path)

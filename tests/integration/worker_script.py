@@ -55,7 +55,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
     if (Path(os.environ[FOLDER_ENV]) / "refuse").exists():
         raise StartError(REFUSES)
     if (Path(os.environ[FOLDER_ENV]) / "hang").exists():
-        (Path(os.environ[FOLDER_ENV]) / f"hangs {worker}").touch()
+        (Path(os.environ[FOLDER_ENV]) / f"hangs {worker}").write_text(str(os.getpid()))
         await asyncio.Event().wait()
 
     async def health() -> Health:

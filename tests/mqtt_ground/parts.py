@@ -19,16 +19,32 @@ from gateway.errors import GatewayError
 from gateway.model import Principal, Receipt, Refusal
 from gateway.mqtt.consumer import Consumer, build
 from gateway.settings import Mqtt
+from tests.mqtt_ground.scripted_broker import ScriptedBroker
 
+TOPIC = "devices/d1/readings"
 CLEAN = Receipt(1, 0, 0, 0, "db", [], errors_truncated=False)
+TURNS = 200
+"""Turns of the event loop; reading what has come takes a few."""
 DEADLINE_SECS = 12.0
 """Below the keepalive: a ping would wake a reader that has forgotten what it holds."""
+
+
+def settings(broker: ScriptedBroker, *, receive_max: int = 100, share: str = "") -> Mqtt:
+    """Settings that lead to a scripted broker."""
+    url = f"mqtt://u:p%40ss@127.0.0.1:{broker.port}"
+    return Mqtt(url=url, receive_max=receive_max, share=share, client_id="gateway-1")
 
 
 def receipt(*codes: str, accepted: int = 1) -> Receipt:
     """A receipt with one refusal of one reading for each code."""
     errors = [Refusal(0, f"/values/{i}", code, f"value {i} is bad", readings=1) for i, code in enumerate(codes)]
     return Receipt(accepted, 0, 0, len(errors), "db", errors, errors_truncated=False)
+
+
+async def settled() -> None:
+    """Let everything have its turns of the event loop that can go on: bytes that were sent lie in our own sockets."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], bool], what: str = "condition") -> None:

@@ -9,7 +9,7 @@ from itertools import count
 
 from gateway import settings
 from gateway.layouts import Layouts
-from gateway.pipeline.spool import open_spools
+from gateway.pipeline.spools import open_spools
 from gateway.testing import ManualClock
 from tests.batches import batch
 

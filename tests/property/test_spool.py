@@ -19,7 +19,8 @@ from gateway.contracts import Spooled
 from gateway.errors import SpoolFull
 from gateway.layouts import Layouts
 from gateway.model import Batch
-from gateway.pipeline.spool import Spools, SqliteSpool, open_spools
+from gateway.pipeline.spool import SqliteSpool
+from gateway.pipeline.spools import Spools, open_spools
 from gateway.testing import ManualClock
 from tests.batches import Message, batch
 from tests.property.spool_writer import SPREAD, WRITERS

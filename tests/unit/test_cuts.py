@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.cuts import UNITS, to_cut
 from gateway.errors import TooManyBuckets
-from gateway.history import EPOCH, MAX_BUCKETS, Span
+from gateway.history import MAX_BUCKETS, Span
+from gateway.moments import EPOCH
 
 SECOND = 1_000_000
 ZONES = [

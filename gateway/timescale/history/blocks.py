@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.history import Span, to_datetime
+from gateway.history import Span
 from gateway.model import Kind, Value
+from gateway.moments import to_datetime
 from gateway.timescale.history.sources import Pair, Slice
 from gateway.timescale.pool import Connection
 from gateway.timescale.queries import query

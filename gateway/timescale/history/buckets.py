@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.cuts import Cut
-from gateway.history import Column, Fill, Series, SeriesName, Wish, to_datetime
+from gateway.history import Column, Fill, Series, SeriesName, Wish
 from gateway.model import Kind, Value
+from gateway.moments import to_datetime
 from gateway.timescale.history.sources import Place
 from gateway.timescale.pool import Connection
 from gateway.timescale.queries import query

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.cuts import Cut
-from gateway.history import MAX_CHANGES, Series, SeriesName, Span, to_datetime
+from gateway.history import MAX_CHANGES, Series, SeriesName, Span
 from gateway.model import Kind, Metric
+from gateway.moments import to_datetime
 from gateway.timescale.history.blocks import Block, read_blocks
 from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, to_span, with_bucket
 from gateway.timescale.history.sources import Pair, Place, Sources

@@ -72,7 +72,7 @@ class Columns(Item):
 
 ABOUT = """One object or an array of them, in any of four shapes. The answer comes when the readings are committed, or,
 with `"durability": "spool"`, when they are safe on the gateway's disk. 503 and no answer mean: repeat the same body;
-what was stored is absorbed as duplicates. `Content-Encoding` may be `gzip` or `deflate`."""
+what was stored is absorbed as duplicates. `Content-Encoding` may be `gzip`, `zstd` or `deflate`."""
 WRITERS = (Role.INGEST, Role.ADMIN, Role.DEVICE)
 EXAMPLES = {
     "message": {"device": "d1", "ts": 1732277000123, "values": {"temperature": 21.5, "door_open": True}},

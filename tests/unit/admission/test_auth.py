@@ -14,23 +14,6 @@ from gateway.testing.clock import ManualClock
 from tests.unit.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, HEADER, TOKEN, ScriptedStore
 
 
-@pytest.fixture
-def store() -> ScriptedStore:
-    store = ScriptedStore()
-    store.answers[DIGEST] = (DEVICE, None)
-    return store
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def authenticator(store: ScriptedStore, clock: ManualClock) -> Authenticator:
-    return Authenticator(store, admin_key=ADMIN_KEY, clock=clock)
-
-
 async def test_a_token_is_looked_up_once_and_then_known(authenticator: Authenticator, store: ScriptedStore) -> None:
     assert authenticator.principal(HEADER) is None
     assert await authenticator.authenticate(HEADER) == DEVICE

@@ -11,24 +11,7 @@ from gateway.errors import GatewayError, Overloaded, SinkFault, SinkUnavailable,
 from gateway.grants import digest_of, new_token
 from gateway.model import Principal, Role
 from gateway.testing.clock import ManualClock
-from tests.unit.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, HEADER, ScriptedStore, until
-
-
-@pytest.fixture
-def store() -> ScriptedStore:
-    store = ScriptedStore()
-    store.answers[DIGEST] = (DEVICE, None)
-    return store
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def authenticator(store: ScriptedStore, clock: ManualClock) -> Authenticator:
-    return Authenticator(store, admin_key=ADMIN_KEY, clock=clock)
+from tests.unit.admission.scripted_store import DEVICE, DIGEST, HEADER, ScriptedStore, until
 
 
 async def test_many_who_present_one_token_share_one_look_up(authenticator: Authenticator, store: ScriptedStore) -> None:

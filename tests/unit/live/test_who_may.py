@@ -14,6 +14,7 @@ from gateway.model import Principal, Role
 from tests.live_parts import Stage, staged
 from tests.unit.live.reading import ADMIN, Tokens, reading, until
 
+LOOKS = 3
 FEW = settings.Live(max_streams=3, stall_secs=0.2)
 
 
@@ -77,8 +78,8 @@ async def test_a_token_that_means_somebody_else_ends_them_too(stage: Stage, toke
 async def test_a_database_that_is_away_ends_nothing(stage: Stage, tokens: Tokens) -> None:
     async with reading(stage) as seen:
         await seen.snapshot()
-        tokens.failure = SinkUnavailable()
-        await asyncio.sleep(0.1)  # several looks
+        tokens.failure, tokens.looks = SinkUnavailable(), 0
+        await until(lambda: tokens.looks >= LOOKS)
         assert seen.reader.ended is None
         tokens.failure, tokens.valid = None, {}
         assert await seen.ends() == "unauthorized"

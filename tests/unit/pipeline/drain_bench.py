@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from gateway.model import Batch, Outcome
-from gateway.pipeline.drainer import Drainer
+from gateway.pipeline.drainer import Drainer, Refresh
 from gateway.testing import MemorySink
 from gateway.testing.spool import MemorySpool
 
@@ -49,7 +49,7 @@ class Highest(Random):
 class Bench:
     """A drainer between memory spools and a memory sink; notes what happens and when."""
 
-    def __init__(self, *spools: MemorySpool, max_rows: int = 20_000) -> None:
+    def __init__(self, *spools: MemorySpool, max_rows: int = 20_000, refresh: Refresh | None = None) -> None:
         self.spools = spools or (MemorySpool(),)
         self.sink = MemorySink()
         self.live = False
@@ -59,7 +59,13 @@ class Bench:
         self.fails_to_bury: Exception | None = None
         self.takes_secs = 0.0
         self.drainer = Drainer(
-            self.spools, self.store, bury=self.bury, busy=lambda: self.live, rng=Highest(), max_rows=max_rows
+            self.spools,
+            self.store,
+            bury=self.bury,
+            busy=lambda: self.live,
+            rng=Highest(),
+            max_rows=max_rows,
+            refresh=refresh,
         )
 
     async def store(self, group: Sequence[Batch]) -> list[Outcome]:

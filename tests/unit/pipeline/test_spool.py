@@ -46,7 +46,7 @@ async def test_what_was_acknowledged_was_synced(folder: Path) -> None:
         assert connection
         asked = ("journal_mode", "synchronous")
         found = [
-            await spools.own._in_thread(lambda name=name: connection.execute(f"pragma {name}").fetchone()[0])
+            await spools.own.in_thread(lambda name=name: connection.execute(f"pragma {name}").fetchone()[0])
             for name in asked
         ]
     assert found == ["wal", 2]

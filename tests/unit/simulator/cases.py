@@ -1,13 +1,17 @@
 """Lanes and fleets small enough to look at."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from simulator.devices.metrics import DOOR, FIRMWARE_VERSION, numbers
+from simulator.encode import Encoder
 from simulator.fleet import Fleet
 from simulator.lane import Lane, Transport
 from simulator.options import LoadOptions
 from simulator.plan import Plan
+from simulator.scenario import Compression, Shape
+from simulator.targets.native import Native
 
 METRICS = (*numbers(2), DOOR, FIRMWARE_VERSION)
 START_MS = 1_790_000_000_000
@@ -40,6 +44,13 @@ def lane(
         start_ms=START_MS,
         step_ms=step_ms,
     )
+
+
+def native_encoder(
+    of: Fleet, given: Lane, *, shapes: Sequence[Shape], compression: Sequence[Compression] = ("none",)
+) -> Encoder:
+    """What writes the posts of a lane as a gateway reads them."""
+    return Encoder(of, given, Native(of.metrics, given, shapes=shapes).write, compression=compression)
 
 
 def plan(**changes: Any) -> Plan:

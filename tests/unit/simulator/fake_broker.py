@@ -14,6 +14,7 @@ class Published:
     payload: bytes
     packet_id: int
     dup: bool
+    client: str = ""
 
 
 @dataclass
@@ -28,6 +29,10 @@ class FakeBroker:
     published: list[Published] = field(default_factory=list)
     connects: list[tuple[str, bool]] = field(default_factory=list)
     goodbyes: int = 0
+    pings: int = 0
+    is_deaf_to: str = ""
+    """The client that gets no PUBACK."""
+    _clients: dict[asyncio.StreamWriter, str] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await self._packet(reader, writer):
@@ -38,11 +43,13 @@ class FakeBroker:
         body = await reader.readexactly(await _length(reader))
         match first >> 4:
             case 1:
-                self.connects.append((body[12:].decode(), bool(body[7] & 2)))
+                self._clients[writer] = body[12:].decode()
+                self.connects.append((self._clients[writer], bool(body[7] & 2)))
                 writer.write(bytes((0x20, 2, 0, self.code)))
             case 3:
                 return self._publish(first, body, writer)
             case 12:
+                self.pings += 1
                 if not self.is_mute:
                     writer.write(b"\xd0\x00")
             case 14:
@@ -55,11 +62,12 @@ class FakeBroker:
         size = int.from_bytes(body[:2], "big")
         packet_id = int.from_bytes(body[2 + size : 4 + size], "big")
         topic = body[2 : 2 + size].decode()
-        self.published.append(Published(topic, body[4 + size :], packet_id, bool(first & 8)))
+        client = self._clients[writer]
+        self.published.append(Published(topic, body[4 + size :], packet_id, bool(first & 8), client))
         if self.hang_ups:
             self.hang_ups -= 1
             return False
-        if not self.is_mute:
+        if not self.is_mute and client != self.is_deaf_to:
             writer.write(b"\x40\x02" + packet_id.to_bytes(2, "big"))
         return True
 

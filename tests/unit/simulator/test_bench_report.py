@@ -117,7 +117,10 @@ def test_exit_codes(loads: list[LoadRound], code: int) -> None:
 def test_what_a_reader_has_to_know() -> None:
     busy = load("W1", 100, generator_cpu=1.9, faults={"http_503_overloaded": 7})
     reads = Reads(rate=1_500.0, times=Times(10, 20, 30), faults={"unsent": 3})
-    found = results(busy, load("W3", 1_000), load("W6", 900, beside=reads), load("W7", 500), load("W4", 5))
+    found = results(
+        busy, load("W3", 1_000), load("W6", 900, beside=reads), load("W7", 500), load("W4", 5), load("W1h", 5)
+    )
+    found.commits.append(Times(0.71, 2.5, 9.0))
     notes = "\n".join(Report(found).notes())
     assert "W1: the generator used 95% of a core" in notes
     assert "http_503_overloaded 7" in notes
@@ -125,6 +128,8 @@ def test_what_a_reader_has_to_know() -> None:
     assert "W6: 1,500 state reads/s, p50 10.0 ms, p99 20.0 ms, 3 failed or unsent" in notes
     assert "W7: duplicates: 50% of W3" in notes
     assert "PUBACK" in notes
+    assert "a COMMIT that writes next to nothing takes 0.7 ms (p99 2.5 ms)" in notes
+    assert "W1h: an open loop" in notes
 
 
 def test_json_keeps_every_round() -> None:

@@ -14,7 +14,7 @@ from simulator.options import LoadOptions
 from simulator.scenario import FaultRates, schema
 from tests.unit.simulator.cases import START_MS
 
-SHIPPED = {"backfill", "dirty", "factory", "reconnect-storm", "smart-city-10k", "smoke", "soak"}
+SHIPPED = {"backfill", "dirty", "factory", "mqtt-10k", "reconnect-storm", "smart-city-10k", "smoke", "soak"}
 FLEET = '[[fleets]]\nmodel = "door"\ndevices = 2\nrate = 10\n'
 
 

@@ -1,15 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from random import Random
+from collections.abc import AsyncIterator
 
 import pytest
 
 from simulator.drivers.http import HttpClient, Request
-from simulator.drivers.mqtt import Broker, MqttPublisher
-from simulator.errors import ConnectionLost, Unreachable, UsageError
-from tests.ground.mosquitto import Limits, Mosquitto
-from tests.unit.simulator import fake_broker, fake_gateway
-from tests.unit.simulator.fake_broker import FakeBroker
+from simulator.errors import ConnectionLost, UsageError
+from tests.unit.simulator import fake_gateway
 from tests.unit.simulator.fake_gateway import FakeGateway
 from tests.unit.simulator.listening import listening
 from tests.unit.simulator.waiting import until
@@ -20,12 +16,6 @@ ITEM = b'[{"device":"d","ts":1,"values":{"t":1.5}}]'
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
     async with fake_gateway.running() as running:
-        yield running
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    async with fake_broker.running() as running:
         yield running
 
 
@@ -167,112 +157,8 @@ def test_urls_that_are_none(url: str) -> None:
         HttpClient(url)
 
 
-def publisher(broker: FakeBroker, acked: list[int], **options: int) -> MqttPublisher:
-    where = Broker(broker.host, broker.port)
-    return MqttPublisher(where, client_id="sim", on_ack=acked.append, random=Random(1), **options)
-
-
-async def test_messages_are_acknowledged_and_the_session_is_forgotten_at_the_end(broker: FakeBroker) -> None:
-    acked: list[int] = []
-    async with publisher(broker, acked) as mqtt:
-        for i in range(100):
-            mqtt.publish(b"a/b", b"x%d" % i, token=i)
-        assert await mqtt.drained(10)
-    assert acked == list(range(100))
-    assert [p.payload for p in broker.published] == [b"x%d" % i for i in range(100)]
-    assert not any(p.dup for p in broker.published)
-    await until(lambda: broker.goodbyes == 2)
-    assert broker.connects == [("sim", False), ("sim", True)]
-
-
-async def test_what_is_on_the_way_when_the_broker_hangs_up_is_sent_again_with_dup(broker: FakeBroker) -> None:
-    broker.hang_ups = 2
-    acked: list[int] = []
-    async with publisher(broker, acked) as mqtt:
-        for i in range(5):
-            mqtt.publish(b"t", b"%d" % i, token=i)
-        assert await mqtt.drained(10)
-        assert mqtt.losses == 2
-    assert sorted(acked) == list(range(5))
-    taken = broker.published[2:]  # the first two came to hang-ups
-    assert [(p.payload, p.dup) for p in taken] == [(b"%d" % i, True) for i in range(5)]
-    assert len({p.packet_id for p in broker.published}) == 5
-
-
-async def test_the_window_is_a_bound(broker: FakeBroker) -> None:
-    acked: list[int] = []
-    async with publisher(broker, acked, window=3) as mqtt:
-        for i in range(3):
-            assert mqtt.has_room
-            mqtt.publish(b"t", b"", token=i)
-        assert not mqtt.has_room
-        assert await mqtt.room(10)
-        assert mqtt.in_flight < 3
-
-
-async def test_a_broker_that_does_not_acknowledge_leaves_no_room(broker: FakeBroker) -> None:
-    broker.is_mute = True
-    async with publisher(broker, [], window=1) as mqtt:
-        mqtt.publish(b"t", b"", token=1)
-        assert not await mqtt.room(0.01)
-        assert not await mqtt.drained(0.01)
-
-
-async def test_a_silent_broker_is_left_for_a_new_connection(broker: FakeBroker) -> None:
-    broker.is_mute = True
-    async with publisher(broker, [], keepalive=1) as mqtt:
-        await until(lambda: mqtt.losses > 0)
-        assert await mqtt.room(10)
-
-
-async def test_a_broker_that_refuses_us_says_why(broker: FakeBroker) -> None:
-    broker.code = 4
-    with pytest.raises(Unreachable, match="user name or password"):
-        await publisher(broker, []).__aenter__()
-
-
-async def test_no_broker_is_unreachable() -> None:
-    async with listening(_hang_up) as port:
-        pass
-    with pytest.raises(Unreachable, match="does not answer"):
-        await publisher(FakeBroker(port=port), []).__aenter__()
-
-
-async def test_a_broker_that_hangs_up_at_once_is_unreachable() -> None:
-    async with listening(_hang_up) as port:
-        with pytest.raises(Unreachable, match="does not answer"):
-            await publisher(FakeBroker(port=port), []).__aenter__()
-
-
 async def _hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
-
-
-async def test_mosquitto_takes_every_message_through_a_restart(start_mosquitto: Callable[[Limits], Mosquitto]) -> None:
-    mosquitto = start_mosquitto(Limits())
-    acked: list[int] = []
-    where = Broker("127.0.0.1", mosquitto.port)
-    async with MqttPublisher(where, client_id="sim", on_ack=acked.append, random=Random(1), window=500) as mqtt:
-        for i in range(4_000):
-            assert await mqtt.room(20)
-            mqtt.publish(b"devices/d/readings", b"%d" % i, token=i)
-            if i == 2_000:
-                mosquitto.restart()  # in the main thread: its child is to die with it
-        assert await mqtt.drained(20)
-        assert mqtt.losses >= 1
-    assert sorted(acked) == list(range(4_000))
-
-
-def test_where_a_broker_is() -> None:
-    assert Broker.parse("localhost:1884") == Broker("localhost", 1884)
-    assert Broker.parse("localhost") == Broker("localhost", 1883)
-    assert Broker.parse("mqtt://me:p%40ss@[::1]:99") == Broker("::1", 99, "me", "p@ss")
-
-
-@pytest.mark.parametrize("text", ["", ":1883", "http://host", "host:x", "host:99999", "host:0"])
-def test_brokers_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="host:port"):
-        Broker.parse(text)
 
 
 async def _never_answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

@@ -8,11 +8,10 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.encode import Encoder
 from simulator.fleet import Fleet
 from simulator.lane import Lane
 from simulator.scenario import Shape
-from tests.unit.simulator.cases import METRICS, START_MS, fleet, lane
+from tests.unit.simulator.cases import METRICS, START_MS, fleet, lane, native_encoder
 from tests.unit.simulator.fake_gateway import messages_of
 
 SHAPES: tuple[Shape, ...] = ("flat", "values", "readings", "columns")
@@ -58,7 +57,7 @@ def _said(body: bytes, device: str = "") -> Readings:
 
 @given(http_lanes, st.sampled_from(SHAPES), st.integers(0, 3))
 def test_decoding_a_request_gives_back_its_readings(given_lane: Lane, shape: Shape, seed: int) -> None:
-    encoder = Encoder(fleet(seed=seed), given_lane, shapes=(shape,))
+    encoder = native_encoder(fleet(seed=seed), given_lane, shapes=(shape,))
     for number in range(given_lane.posts):
         post = encoder.post(number)
         assert _said(post.body) == _meant(fleet(seed=seed), given_lane, number)
@@ -66,7 +65,7 @@ def test_decoding_a_request_gives_back_its_readings(given_lane: Lane, shape: Sha
 
 @given(mqtt_lanes, st.sampled_from(SHAPES))
 def test_decoding_a_publish_gives_back_its_readings(given_lane: Lane, shape: Shape) -> None:
-    encoder = Encoder(fleet(), given_lane, shapes=(shape,))
+    encoder = native_encoder(fleet(), given_lane, shapes=(shape,))
     for number in range(given_lane.posts):
         post = encoder.post(number)
         _, device, _ = post.topic.decode().split("/")
@@ -76,15 +75,15 @@ def test_decoding_a_publish_gives_back_its_readings(given_lane: Lane, shape: Sha
 
 def test_the_same_post_is_the_same_bytes_however_it_is_reached() -> None:
     given_lane = lane(posts=5_000)
-    straight = Encoder(fleet(), given_lane, shapes=("values",))
-    leaping = Encoder(fleet(), given_lane, shapes=("values",))
+    straight = native_encoder(fleet(), given_lane, shapes=("values",))
+    leaping = native_encoder(fleet(), given_lane, shapes=("values",))
     wanted = {number: straight.post(number).body for number in range(given_lane.posts)}
     for number in (0, 3, 777, 778, 4_999):
         assert leaping.post(number).body == wanted[number]
 
 
 def test_bodies_take_turns_in_shape_and_compression() -> None:
-    encoder = Encoder(
+    encoder = native_encoder(
         fleet(), lane(messages=2, run=2), shapes=("flat", "columns"), compression=("none", "gzip", "zstd")
     )
     posts = [encoder.post(number) for number in range(6)]
@@ -98,18 +97,18 @@ def test_bodies_take_turns_in_shape_and_compression() -> None:
 
 
 def test_a_compressed_post_is_the_same_bytes_each_time() -> None:
-    one, other = (Encoder(fleet(), lane(), shapes=("values",), compression=("gzip", "zstd")) for _ in range(2))
+    one, other = (native_encoder(fleet(), lane(), shapes=("values",), compression=("gzip", "zstd")) for _ in range(2))
     assert [one.post(i).body for i in range(4)] == [other.packed(other.altered(i)).body for i in range(4)]
 
 
 def test_a_request_looks_like_the_documentation() -> None:
-    assert orjson.loads(Encoder(fleet(), lane(messages=1), shapes=("flat",)).post(0).body)[0] == {
+    assert orjson.loads(native_encoder(fleet(), lane(messages=1), shapes=("flat",)).post(0).body)[0] == {
         "device": "sim-1-test-00000",
         "metric": "temperature",
         "ts": START_MS,
         "value": _value(0, "temperature"),
     }
-    assert orjson.loads(Encoder(fleet(), lane(messages=2, run=2), shapes=("columns",)).post(0).body) == [
+    assert orjson.loads(native_encoder(fleet(), lane(messages=2, run=2), shapes=("columns",)).post(0).body) == [
         {
             "device": "sim-1-test-00000",
             "ts": [START_MS - 100, START_MS],
@@ -119,7 +118,7 @@ def test_a_request_looks_like_the_documentation() -> None:
 
 
 def test_a_single_message_is_published_alone() -> None:
-    post = Encoder(fleet(), lane("mqtt", messages=1), shapes=("values",)).post(1)
+    post = native_encoder(fleet(), lane("mqtt", messages=1), shapes=("values",)).post(1)
     assert post.topic == b"devices/sim-1-test-00001/readings"
     assert set(orjson.loads(post.body)) == {"ts", "values"}
 

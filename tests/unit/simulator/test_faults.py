@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.encode import Encoder
 from simulator.faults.draw import Draw
 from simulator.faults.kinds import AGAIN, CONTENT, HTTP_ONLY, Fault
 from simulator.faults.spoil import GHOST, Spoiler
@@ -18,7 +17,7 @@ from simulator.faults.truth import Expected, Truth, judge
 from simulator.lane import Lane, Transport
 from simulator.receipts import Answer, Meaning
 from simulator.scenario import Assumed, FaultRates, Shape
-from tests.unit.simulator.cases import METRICS, fleet, lane
+from tests.unit.simulator.cases import METRICS, fleet, lane, native_encoder
 from tests.unit.simulator.fake_gateway import messages_of
 
 WIDTH = len(METRICS)
@@ -43,7 +42,7 @@ def spoiled(fault: Fault, shape: Shape, *, number: int = 4) -> tuple[bytes, byte
     """A post with a fault and without it, the draw, and the encoding."""
     given_lane = lane(devices=3, messages=6, run=3, posts=9)
     one = draw(given_lane, FaultRates(**{fault.value: 1.0}), assumed=Assumed(max_body_bytes=10_000))
-    encoder = Encoder(fleet(), given_lane, shapes=(shape,))
+    encoder = native_encoder(fleet(), given_lane, shapes=(shape,))
     post = Spoiler(encoder, one, given_lane, METRICS).post(number, fault)
     return post.body, encoder.post(number).body, one, post.encoding
 
@@ -142,7 +141,7 @@ def test_faults_of_the_whole_body() -> None:
 def test_a_conflict_changes_one_value_and_not_its_kind(shape: Shape) -> None:
     given_lane = lane(devices=3, messages=6, run=3, posts=30)
     one = draw(given_lane, FaultRates(conflict=1.0))
-    encoder = Encoder(fleet(), given_lane, shapes=(shape,))
+    encoder = native_encoder(fleet(), given_lane, shapes=(shape,))
     spoiler, truth = Spoiler(encoder, one, given_lane, METRICS), Truth(one, given_lane)
     for number in range(30):
         before, after = said(encoder.post(number).body), said(spoiler.again(number, Fault.CONFLICT).body)

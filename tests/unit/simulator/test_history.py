@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from simulator.drivers.http import HttpClient
-from simulator.encode import Encoder
 from simulator.faults.draw import Draw
 from simulator.ledger import Ledger
 from simulator.loads.script import Script
 from simulator.plan import Part
 from simulator.scenario import Assumed, FaultRates
+from simulator.targets.gateway import GatewayTarget
 from simulator.verify.account import Account
 from simulator.verify.history import History
 from simulator.verify.referee import Referee, Verdict
 from tests.unit.simulator import fake_gateway
-from tests.unit.simulator.cases import METRICS, ManualClock, fleet, lane, plan
+from tests.unit.simulator.cases import METRICS, ManualClock, fleet, lane, native_encoder, plan
 from tests.unit.simulator.fake_api import FakeHistory
 from tests.unit.simulator.fake_gateway import FakeGateway
 
@@ -32,7 +32,7 @@ async def gateway() -> AsyncIterator[FakeGateway]:
 
 
 async def _send(gateway: FakeGateway) -> Ledger:
-    ledger, encoder = Ledger(LANE), Encoder(fleet(), LANE, shapes=("values", "flat"))
+    ledger, encoder = Ledger(LANE), native_encoder(fleet(), LANE, shapes=("values", "flat"))
     async with HttpClient(gateway.url) as client:
         for number in range(LANE.posts):
             ledger.write_sent(number)
@@ -118,7 +118,7 @@ async def test_a_gateway_that_shows_no_readings_leaves_them_unchecked(
 
 
 async def test_later_is_asked_again(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulator.verify.history._PAUSE_S", 0.0)
+    monkeypatch.setattr("simulator.drivers.patience.PAUSE_S", 0.0)
     answers = [(503, {"code": "query_timeout"}), (429, {"code": "rate_limited"})]
     gateway.calls.insert(0, lambda *_: answers.pop() if answers else None)
     assert (await _verify(gateway, Account(fleet(), await _send(gateway)))).total.is_clean
@@ -136,7 +136,7 @@ def _flipping() -> tuple[Part, Account]:
 
 async def test_a_reading_of_another_kind_is_right_where_it_was_sent_and_wrong_elsewhere(gateway: FakeGateway) -> None:
     part, account = _flipping()
-    script = Script(part)
+    script = Script(part, GatewayTarget())
     async with HttpClient(gateway.url) as client:
         for number in range(part.lane.posts):
             turn = type("Turn", (), {"number": number, "due": 0.0})()

@@ -77,3 +77,21 @@ def test_any_bytes_give_packets_or_a_protocol_error(data: bytes) -> None:
 def test_what_is_no_answer_to_a_publisher(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         wire.PacketReader().feed(data)
+
+
+@given(st.lists(st.integers(1, 65_535), max_size=50))
+def test_pubacks_at_once_are_those_packet_by_packet(numbers: list[int]) -> None:
+    stream = b"".join(b"\x40\x02" + number.to_bytes(2, "big") for number in numbers)
+    assert wire.pubacks(stream) == tuple(numbers) == tuple(p.number for p in wire.PacketReader().feed(stream))
+
+
+@given(st.binary(max_size=40))
+def test_what_is_not_pubacks_alone_is_for_the_reader(stream: bytes) -> None:
+    found = wire.pubacks(stream)
+    if found is not None:
+        assert stream == b"".join(b"\x40\x02" + number.to_bytes(2, "big") for number in found)
+
+
+@pytest.mark.parametrize("stream", [CONNACK, PINGRESP, b"\x40\x02\x00", b"\x40\x02\x00\x01\x40", b"\x40\x03\x00\x01"])
+def test_a_piece_of_a_puback_or_another_packet_is_for_the_reader(stream: bytes) -> None:
+    assert wire.pubacks(stream) is None

@@ -111,3 +111,15 @@ def test_every_post_is_handed_out_once_or_unsent(pauses: list[float], rate: floa
     assert _number(pace) is None
     assert taken == sorted(set(taken))
     assert len(taken) + pace.unsent == posts
+
+
+async def test_a_grain_makes_posts_a_little_late_together_and_never_early() -> None:
+    clock = ManualClock()
+    pace = Pace(10_000.0, 100, patience=5.0, clock=clock, sleep=clock.sleep, grain=0.002)
+    sleeps, times = 0, []
+    while (turn := pace.claim()) is not None:
+        sleeps += await pace.arrival(turn) > 0
+        times.append(clock.now - turn.due)
+    assert len(times) == 100
+    assert all(-1e-9 <= late <= 0.002 for late in times)
+    assert sleeps <= 100 / 19

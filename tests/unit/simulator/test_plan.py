@@ -103,7 +103,7 @@ def test_options_make_a_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"connections": 0}, {"mqtt_connections": 2_000}, {"window": 65_536}, {"give_up": -1.0}]
+    "options", [{"connections": 0}, {"mqtt_connections": 20_001}, {"window": 65_536}, {"give_up": -1.0}]
 )
 def test_options_out_of_bounds(options: dict[str, float]) -> None:
     (name,) = options

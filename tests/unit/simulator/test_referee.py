@@ -6,7 +6,6 @@ import asyncpg
 import pytest
 
 from simulator.drivers.http import HttpClient
-from simulator.encode import Encoder
 from simulator.errors import Unreachable
 from simulator.ledger import Ledger
 from simulator.verify.account import Account
@@ -16,7 +15,7 @@ from simulator.verify.states import to_us
 from simulator.verify.stored import StoredReadings
 from tests.ground.databases import Database
 from tests.unit.simulator import fake_gateway
-from tests.unit.simulator.cases import METRICS, START_MS, ManualClock, fleet, lane
+from tests.unit.simulator.cases import METRICS, START_MS, ManualClock, fleet, lane, native_encoder
 from tests.unit.simulator.fake_gateway import FakeGateway
 
 LANE = lane(devices=4, messages=2, posts=10)  # five messages of each device
@@ -32,7 +31,7 @@ async def gateway() -> AsyncIterator[FakeGateway]:
 
 async def _send(gateway: FakeGateway, *, settle: bool = True) -> Ledger:
     """Post a whole lane, as a run would."""
-    ledger, encoder = Ledger(LANE), Encoder(fleet(), LANE, shapes=("values",))
+    ledger, encoder = Ledger(LANE), native_encoder(fleet(), LANE, shapes=("values",))
     async with HttpClient(gateway.url) as client:
         for number in range(LANE.posts):
             ledger.write_sent(number)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from simulator.faults.kinds import Fault
@@ -37,6 +38,17 @@ def report(*results: WorkerResult, verdict: Verdict | None = None) -> Report:
 
 def wrong(number: int = 0) -> WrongAnswer:
     return WrongAnswer(device=f"d{number}", time_us=0, fault="nan", expected="207 not_finite", got="200")
+
+
+def test_many_connections_are_told_with_the_time_they_took() -> None:
+    one, other = result(), result()
+    one.connections, one.connecting = 700, 1.25
+    other.connections, other.connecting = 600, 2.5
+    both = report(one, other)
+    assert "1,300 MQTT connections, opened in 2.5 s" in both.notes
+    told = orjson.loads(both.to_json())
+    assert (told["mqtt_connections"], told["mqtt_connecting_s"]) == (1_300, 2.5)
+    assert not any("connections" in note for note in report(one).notes)
 
 
 def test_results_of_several_processes_add_up() -> None:

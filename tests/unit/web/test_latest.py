@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.latest import matches, to_rfc3339
+from gateway.moments import to_rfc3339
+from gateway.web.latest import matches
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
-"""State reads at a steady rate beside a load: requests in, times and faults out. An open loop: it does not wait.
+"""Requests at a steady rate: an iterator of them in, times and faults out. An open loop: it does not wait.
 
-The times count from when a read was due, so a gateway that stalls cannot hide it.
+The times count from when a request was due, so a gateway that stalls cannot hide it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from simulator.bench.gateway import Gateway
-from simulator.bench.tally import Tally, judge_state
+from simulator.bench.tally import Tally
 from simulator.bench.window import Window
 from simulator.drivers.http import HttpConnection
 from simulator.errors import ConnectionLost
@@ -17,15 +17,15 @@ _CONNECTIONS = 64
 """Enough to keep the rate up while an answer takes 30 ms."""
 _ANSWER_S = 10.0
 _PATIENCE_S = 1.0
-"""Seconds after which a read that could not be sent is left out."""
+"""Seconds after which a request that could not be sent is left out."""
 
 
-class Dashboards:
-    """Readers of single states, round-robin over the requests."""
+class OpenLoop:
+    """Callers that send the next request when it is due."""
 
-    def __init__(self, gateway: Gateway, requests: Sequence[bytes], *, rate: int) -> None:
-        """`rate` in reads/s."""
-        self.tally = Tally(judge_state, items=1)
+    def __init__(self, gateway: Gateway, requests: Iterator[bytes], tally: Tally, *, rate: float) -> None:
+        """`rate` in requests/s; the requests do not end."""
+        self._tally = tally
         self._gateway = gateway
         self._requests = requests
         self._rate = rate
@@ -42,22 +42,22 @@ class Dashboards:
             connection.close()
 
     async def run(self, window: Window) -> None:
-        """Read until the window is closed."""
+        """Send until the window is closed."""
         posts = max(1, int(self._rate * window.seconds))
         pace = Pace(self._rate, posts, patience=_PATIENCE_S, clock=window.clock)
         async with asyncio.TaskGroup() as group:
             for i, connection in enumerate(self._connections):
-                group.create_task(self._read(connection, pace, window), name=f"bench.dashboard[{i}]")
+                group.create_task(self._call(connection, pace, window), name=f"bench.open_loop[{i}]")
         if pace.unsent:
-            self.tally.faults["unsent"] += pace.unsent
+            self._tally.faults["unsent"] += pace.unsent
 
-    async def _read(self, connection: HttpConnection, pace: Pace, window: Window) -> None:
+    async def _call(self, connection: HttpConnection, pace: Pace, window: Window) -> None:
         while window.is_open and (turn := pace.claim()) is not None:
             await pace.arrival(turn)
             try:
                 async with asyncio.timeout(_ANSWER_S):
-                    response = await connection.request(self._requests[turn.number % len(self._requests)])
+                    response = await connection.request(next(self._requests))
             except (ConnectionLost, TimeoutError):
-                self.tally.faults["connection_lost"] += 1
+                self._tally.faults["connection_lost"] += 1
                 return
-            self.tally.take(response.status, response.body, window.clock() - turn.due)
+            self._tally.take(response.status, response.body, window.clock() - turn.due)

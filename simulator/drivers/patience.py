@@ -1,0 +1,29 @@
+"""Ask until there is an answer: a request in, a response out that does not say "later". For questions, not for load."""
+
+import asyncio
+
+from simulator.drivers.http import HttpClient, Request
+from simulator.drivers.http_reader import Response
+from simulator.errors import ConnectionLost, Unreachable
+
+_LATER = frozenset({429, 503})
+TRIES, PAUSE_S = 20, 0.5
+
+
+async def ask(client: HttpClient, request: Request, *, complaint: str) -> Response:
+    """Return the response; a server may just have been restarted.
+
+    Raises Unreachable, with the complaint and what was the matter, after ten seconds of trying.
+    """
+    problem = ""
+    for _ in range(TRIES):
+        try:
+            response = await client.request(request)
+        except ConnectionLost as error:
+            problem = str(error)
+        else:
+            if response.status not in _LATER:
+                return response
+            problem = f"it answers with {response.status}"
+        await asyncio.sleep(PAUSE_S)
+    raise Unreachable(f"{complaint}: {problem}.")

@@ -1,0 +1,154 @@
+"""Watch some devices beside a load: a plan and a client in; when their readings were seen, and what was not, out.
+
+Owns the two tasks that read. Sends no readings, and judges nothing before all was sent: `judging` does.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Self
+
+from simulator.drivers.http import HttpClient
+from simulator.ledger import Ledger
+from simulator.pacing import Clock, Sleep
+from simulator.plan import Plan
+from simulator.results import PartResult, WorkerResult
+from simulator.sight.judging import Judgement, judge
+from simulator.sight.polls import Polls
+from simulator.sight.sample import choose
+from simulator.sight.sightings import Sightings
+from simulator.sight.sse import SseEvent
+from simulator.sight.stream import StreamReader
+from simulator.sight.watch import NOT_WATCHED, Watch
+from simulator.verify.findings import Findings
+from simulator.verify.referee import Verdict
+
+_BEGIN_S = 5.0
+"""Seconds that the stream may take to begin."""
+LOST = "it was lost before the end"
+_LOOK_S, _MAX_LOOK_S = 0.2, 2.0
+
+
+class Watching:
+    """The watch of one run. `async with` begins and ends it; in between, `settle` once all is sent."""
+
+    def __init__(self, client: HttpClient, plan: Plan, *, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+        """`client` may read the devices, and asks for nobody else."""
+        self._plan = plan
+        self._clock = clock
+        self._sleep = sleep
+        self._watched = choose(plan)
+        names = [one.name for one in self._watched]
+        self._sightings = Sightings(self._watched, clock=clock)
+        self._polls = Polls(client, names, take=self._sightings.take_states, clock=clock, sleep=sleep)
+        random = Random(f"{plan.scenario.seed}.watch")
+        self._stream = StreamReader(client, names, take=self._take_event, random=random, sleep=sleep)
+        self._judgement = Judgement()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._has_begun = asyncio.Event()
+        self._late = ""
+        self.told = NOT_WATCHED
+        """How well it was watched, once all has settled."""
+
+    async def __aenter__(self) -> Self:
+        if self._watched:
+            self._tasks = [
+                asyncio.create_task(self._stream.run(), name="sight.stream"),
+                asyncio.create_task(self._polls.run(), name="sight.polls"),
+            ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+    async def begun(self) -> None:
+        """Wait a little for the stream: what is sent before it begins it does not show."""
+        if not self._watched:
+            return
+        waiting = asyncio.create_task(self._has_begun.wait(), name="sight.begun")
+        try:
+            await asyncio.wait([*self._tasks, waiting], timeout=_BEGIN_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not self._sightings.has_begun:
+            self._late = self._stream.refused or f"it did not begin within {_BEGIN_S:g} s"
+
+    def _take_event(self, event: SseEvent) -> None:
+        self._sightings.take_event(event)
+        if self._sightings.has_begun:
+            self._has_begun.set()
+
+    async def settle(
+        self, ledgers: Sequence[Ledger], results: Sequence[WorkerResult], *, patience: float, quiet: float
+    ) -> None:
+        """Wait until all that was acknowledged was seen, then put what was seen into the results.
+
+        Not longer than `patience` seconds, nor than `quiet` seconds after the last news of a stream that is open.
+        """
+        parts = self._by_part(results)
+        began = {index: result.began for index, result in parts.items() if result.began}
+        deadline, pause = self._clock() + patience, _LOOK_S
+        while True:
+            found, told = self._judge(ledgers, began), self._look()
+            is_quiet = told.stream_unwatched != LOST and self._clock() - self._sightings.news_at >= quiet
+            if not _is_waited_for(found, told) or is_quiet or self._clock() >= deadline:
+                break
+            await self._sleep(min(pause, max(0.0, deadline - self._clock())))
+            pause = min(2 * pause, _MAX_LOOK_S)
+        self._judgement, self.told = found, told
+        for index, result in parts.items():
+            if not told.state_unwatched and index in found.state:
+                result.state = found.state[index].seen()
+            if not told.stream_unwatched and index in found.stream:
+                result.stream = found.stream[index].seen()
+
+    def add_to(self, verdict: Verdict) -> None:
+        """Add what the stream left out, or showed and should not have."""
+        verdict.stream_unchecked = self.told.stream_unwatched
+        if verdict.stream_unchecked:
+            return
+        for transport, findings in self._judgement.findings.items():
+            verdict.findings.setdefault(transport, Findings()).add(findings)
+
+    def _judge(self, ledgers: Sequence[Ledger], began: Mapping[int, float]) -> Judgement:
+        phases = len(self._plan.scenario.timeline)
+        return judge(self._sightings, ledgers, began=began, phases=phases, now=self._clock())
+
+    def _look(self) -> Watch:
+        """Return what was watched until now, and how well."""
+        polls, sightings = self._polls, self._sightings
+        if not self._watched:
+            why = "nobody asked for it" if not self._plan.scenario.watch else "one device alone has too many readings"
+            return Watch(state_unwatched=why, stream_unwatched=why)
+        lost = "" if self._stream.is_open or self._late else self._stream.refused or LOST
+        return Watch(
+            devices=len(self._watched),
+            state_reads=polls.answered,
+            state_reads_failed=polls.failed,
+            state_reads_left_out=polls.left_out,
+            state_unwatched="" if polls.answered else polls.trouble or "no question was answered",
+            stream_connections=self._stream.connections,
+            stream_resets=dict(sightings.resets),
+            stream_skipped=sightings.skipped,
+            stream_unwatched=self._late or lost,
+        )
+
+    def _by_part(self, results: Sequence[WorkerResult]) -> dict[int, PartResult]:
+        """Return the results by the index of their part: each process lists its own in the order of the plan."""
+        found: dict[int, PartResult] = {}
+        for worker, result in enumerate(results):
+            own = [part for part in self._plan.parts() if part.worker == worker]
+            found |= {part.index: one for part, one in zip(own, result.parts, strict=True)}
+        return found
+
+
+def _is_waited_for(found: Judgement, told: Watch) -> bool:
+    """Whether something that was acknowledged has not been seen, and may still be."""
+    state = not told.state_unwatched and any(one.unseen for one in found.state.values())
+    gaps = any(one.stream_gaps for one in found.findings.values())
+    stream = not told.stream_unwatched and (gaps or any(one.unseen for one in found.stream.values()))
+    return state or stream or told.stream_unwatched == LOST

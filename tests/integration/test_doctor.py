@@ -1,0 +1,104 @@
+"""`gateway doctor`: what it finds is true, and what it advises names the setting to change."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis.asyncio
+
+from gateway.commands.doctor import Finding, examine
+from gateway.local.valkey import ValkeyServer
+from gateway.settings import Database as DatabaseSettings
+from gateway.settings import Mqtt, Redis, Settings
+from tests.ground.databases import Database
+
+NOBODY = "127.0.0.1:1"
+"""Where nothing listens."""
+
+
+def settings_of(database: str, *, redis_url: str = f"redis://{NOBODY}", mqtt: str = "") -> Settings:
+    return Settings(database=DatabaseSettings(url=database), redis=Redis(url=redis_url), mqtt=Mqtt(url=mqtt))
+
+
+async def found(settings: Settings, part: str) -> list[Finding]:
+    return [finding for finding in await examine(settings) if finding.part == part]
+
+
+async def test_all_is_well(timescale_db: Database, valkey: str) -> None:
+    findings = await examine(settings_of(timescale_db.url, redis_url=valkey))
+    assert [(finding.part, finding.ok) for finding in findings] == [
+        ("database", True),
+        ("schema", True),
+        ("redis", True),
+        ("mqtt", True),
+    ]
+    assert "TimescaleDB 2." in findings[0].sentence
+
+
+async def test_what_breaks_the_promise_is_named_with_what_to_set(timescale_db: Database) -> None:
+    connection = await asyncpg.connect(timescale_db.url)
+    name = await connection.fetchval("select current_database()")
+    for setting in ("synchronous_commit to off", "default_transaction_read_only to on"):
+        await connection.execute(f'alter database "{name}" set {setting}')
+    await connection.close()
+    _, *broken = await found(settings_of(timescale_db.url), "database")
+    assert [finding.ok for finding in broken] == [False, False]
+    assert "synchronous_commit is off" in broken[0].sentence
+    assert "set it to on" in broken[0].sentence
+    assert "connect to the primary" in broken[1].sentence
+
+
+async def test_an_evicting_redis(timescale_db: Database, own_valkey: ValkeyServer) -> None:
+    async with redis.asyncio.from_url(own_valkey.url()) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+    (finding,) = await found(settings_of(timescale_db.url, redis_url=own_valkey.url()), "redis")
+    assert not finding.ok
+    assert "set maxmemory-policy to noeviction" in finding.sentence
+
+
+async def test_servers_that_are_away_are_named_with_the_setting_that_leads_to_them() -> None:
+    findings = await examine(settings_of(f"postgresql://u:secret@{NOBODY}/d", mqtt=f"mqtt://{NOBODY}"))
+    assert [(finding.part, finding.ok) for finding in findings] == [
+        ("database", False),
+        ("redis", False),
+        ("mqtt", False),
+    ]
+    for finding in findings:
+        assert f"check {finding.part}.url" in finding.sentence
+        assert "refused" in finding.sentence or "Connect call failed" in finding.sentence
+        assert "secret" not in finding.sentence
+
+
+async def test_a_refused_login_is_told_in_the_servers_words(timescale_db: Database) -> None:
+    head, _, tail = timescale_db.url.rpartition("/")
+    (finding,) = await found(settings_of(f"{head}/no_such_{tail}"), "database")
+    assert "does not exist" in finding.sentence
+    assert "check database.url" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "http://x:1", "redis://u:sec#ret@h:p/0", "redis://h:secret/0", "redis://h/0?secret=1"],
+)
+async def test_a_redis_url_that_cannot_be_meant(url: str) -> None:
+    (finding,) = await found(settings_of(f"postgresql://{NOBODY}/d", redis_url=url), "redis")
+    assert not finding.ok
+    assert finding.sentence.startswith("redis.url cannot be read; its form is redis://")
+    assert "sec" not in finding.sentence.replace("percent-encoded", "")
+
+
+async def test_other_urls_that_cannot_be_meant() -> None:
+    findings = await examine(settings_of("nonsense", mqtt="nonsense"))
+    said = {finding.part: finding.sentence for finding in findings}
+    assert "database.url" in said["database"]
+    assert "mqtt.url is not a broker's address" in said["mqtt"]
+    assert not any(finding.ok for finding in findings)
+
+
+async def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
+    mqtt = Mqtt(url=f"mqtts://{NOBODY}", ca_file=str(tmp_path / "none.pem"))
+    settings = Settings(
+        database=DatabaseSettings(url=f"postgresql://{NOBODY}/d"), redis=Redis(url=f"redis://{NOBODY}"), mqtt=mqtt
+    )
+    (finding,) = await found(settings, "mqtt")
+    assert "mqtt.ca_file" in finding.sentence
