@@ -6,19 +6,14 @@ Where Redis is away, slow or not complete the database answers, with the same va
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from itertools import repeat
 from typing import NamedTuple
 
 from gateway.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
 from gateway.errors import StateUnavailable
 from gateway.model import Kind, Shape, Value
+from gateway.state.together import Together
 from gateway.telemetry import events
-
-READINGS = 2
-"""Readings of single devices at once, so that one that the database must answer does not hold up the next."""
-MOST = 500
-"""Devices of one of them."""
 
 Reading = tuple[Value, int, Kind]
 """The newest value of a metric, its time (µs) and kind. Thousands at a time: a plain tuple is made in C."""
@@ -65,46 +60,15 @@ class LiveReader:
         self._shapes = shapes
         self._directory = directory
         self._stored = stored
-        self._waiting: list[tuple[str, asyncio.Future[DeviceState | None]]] = []
-        """Who asked for one device, since the last reading began."""
-        self._readings: set[asyncio.Task[None]] = set()
+        self._together = Together(self.devices)
 
     async def device(self, name: str) -> DeviceState | None:
         """Return the device's state, or None if there is no such device. Raises SinkUnavailable, SinkFault."""
         return await self.soon(name)
 
     def soon(self, name: str) -> "asyncio.Future[DeviceState | None]":
-        """Return the same as a future. While some are read others gather for the next reading: a call costs most."""
-        future: asyncio.Future[DeviceState | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((name, future))
-        if len(self._readings) < READINGS:
-            self._begin()
-        return future
-
-    def _begin(self) -> None:
-        task = asyncio.create_task(self._read_waiting(), name="state.read")
-        self._readings.add(task)
-        task.add_done_callback(self._readings.discard)
-
-    async def _read_waiting(self) -> None:
-        """Read for all who wait, until nobody does."""
-        while self._waiting:
-            asked, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            names = list(dict.fromkeys([name for name, future in asked if not future.done()]))
-            states = await self._each(names)
-            for name, future in asked:
-                if not future.done():
-                    _settle(future, states[name])
-
-    async def _each(self, names: list[str]) -> dict[str, DeviceState | Exception | None]:
-        """Return each device's state, or what went wrong; what fails together is tried alone."""
-        try:
-            return dict(zip(names, await self.devices(names), strict=True))
-        except Exception as exc:  # noqa: BLE001 - whoever asked is told
-            if len(names) == 1:
-                return {names[0]: exc}
-        alone = await asyncio.gather(*[self._each([name]) for name in names])
-        return {name: state for states in alone for name, state in states.items()}
+        """Return the same as a future."""
+        return self._together.soon(name)
 
     async def devices(self, names: Sequence[str]) -> list[DeviceState | None]:
         """Return the states, in order, None where there is no such device. Raises SinkUnavailable, SinkFault."""
@@ -154,13 +118,6 @@ class LiveReader:
         cards = {name: self._directory.card(name) for name in silent}
         unknown = {name for name, card in cards.items() if card is None or not card.known}
         return unknown, [name for name, card in cards.items() if card and card.known and card.shapes]
-
-
-def _settle(future: "asyncio.Future[DeviceState | None]", state: DeviceState | Exception | None) -> None:
-    if isinstance(state, Exception):
-        future.set_exception(copy(state))  # each caller gets its own
-    else:
-        future.set_result(state)
 
 
 def _columns(shape: Shape) -> _Columns:

@@ -45,9 +45,11 @@ def column(stamps: Sequence[Timestamp], received_us: int) -> "array[int]":
         raw = array("q", cast("Sequence[int]", stamps))
     except (TypeError, OverflowError):  # they are not all integers
         return array("q", [received_us + i if ts is None else to_us(ts) for i, ts in enumerate(stamps)])
-    if raw and min(raw) >= SECONDS and max(raw) < MILLIS:
-        if len(raw) > SMALL:
-            return array("q", (np.frombuffer(raw, np.int64) * 1000).tobytes())
+    if len(raw) > SMALL:
+        many = np.frombuffer(raw, np.int64)
+        if np.minimum.reduce(many) >= SECONDS and np.maximum.reduce(many) < MILLIS:
+            return array("q", (many * 1000).tobytes())
+    elif raw and min(raw) >= SECONDS and max(raw) < MILLIS:
         return array("q", [ts * 1000 for ts in raw])
     return array("q", [to_us(ts) for ts in raw])
 

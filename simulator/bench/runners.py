@@ -106,7 +106,7 @@ class HttpRunner(Runner):
         read = Tally(judge_state, items=1)
         requests = cycle(state_requests(self.gateway, self.names))
         dashboards = OpenLoop(self.gateway, requests, read, rate=self.workload.dashboards)
-        await dashboards.open()
+        await dashboards.open(self.clock)
         try:
             window.open()
             reading = asyncio.create_task(dashboards.run(window), name="bench.dashboards")
@@ -137,7 +137,7 @@ class HalfRunner(Runner):
         tally = Tally(ReceiptJudge(readings=readings, repeats=False), items=readings)
         requests = (self.posts.next()[1] for _ in count())
         loop = OpenLoop(self.gateway, requests, tally, rate=self.rate)
-        await loop.open()
+        await loop.open(self.clock)
         began = self.clock()
         try:
             window.open()
