@@ -92,6 +92,15 @@ class Database:
         except LOST as error:
             raise Unreachable(f"The database was lost while asking for its size: {error}.") from error
 
+    async def settle(self) -> None:
+        """Have written out what was measured before, so that it is not charged to what comes next, if we may."""
+        try:
+            await self._connection.execute("checkpoint")
+        except asyncpg.InsufficientPrivilegeError:
+            return
+        except LOST as error:
+            raise Unreachable(f"The database was lost during a checkpoint: {error}.") from error
+
     async def commit_times(self) -> Times:
         """Return how long a COMMIT takes that writes next to nothing: mostly the disk's fsync. Nothing is left."""
         tally = Tally(lambda *_: "", items=0)

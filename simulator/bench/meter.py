@@ -30,6 +30,7 @@ class Meter:
 
     async def load(self, runner: Runner, window: Window) -> LoadRound:
         """Measure one workload. What is stored is counted when all has been answered."""
+        await self.database.settle()
         since_ms, size = runner.posts.since_ms, await self.database.size()
         count = await self.stored.count(runner.names, since_ms=since_ms)
         before, cpu = self.parts.look(), time.process_time()
