@@ -1,7 +1,9 @@
 """`gateway doctor`: asks each server what it is and whether it is set up for this work. Changes nothing."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
+from statistics import median
 from typing import NamedTuple
 
 from gateway.errors import GatewayError
@@ -12,10 +14,13 @@ from gateway.settings import Settings
 from gateway.state.store import open_state
 from gateway.timescale import migrations
 from gateway.timescale.installation import probe
-from gateway.timescale.pool import open_pool
+from gateway.timescale.pool import Connection, open_pool
 
 SECS = 10.0
 """Longest examination of one part."""
+COMMITS = 20
+"""COMMITs that are timed."""
+SLOW_MILLIS = 20.0
 MIN_WAL_BYTES = 4 * 2**30
 NO_TIMESCALE = (
     "without TimescaleDB readings older than retention.days are deleted row by row, not by chunks;"
@@ -82,13 +87,15 @@ async def _database(settings: Settings) -> list[Finding]:
     ) as pool:
         ground = await probe(pool)
         known = f"{ground.kind}, PostgreSQL {ground.postgres}, TimescaleDB {ground.timescale or 'none'}"
-        findings = [Finding("database", ok=True, sentence=known)]
         async with pool.connection() as connection:
             facts = {
                 name: await connection.fetchval("select current_setting($1)", name)
                 for name in ("fsync", "full_page_writes", "synchronous_commit", "transaction_read_only")
             }
             wal = await connection.fetchval("select pg_size_bytes(current_setting('max_wal_size'))")
+            if facts["transaction_read_only"] == "off":
+                known += _speed(await _commit_millis(connection))
+        findings = [Finding("database", ok=True, sentence=known)]
         if ground.timescale is None:
             findings.append(Finding("database", ok=True, sentence=NO_TIMESCALE))
         findings += _judge(facts, wal)
@@ -97,6 +104,26 @@ async def _database(settings: Settings) -> list[Finding]:
     if pending:
         words = f"{len(pending)} migrations pending: run 'gateway migrate', or 'gateway serve', which begins with it"
     return [*findings, Finding("schema", ok=not pending, sentence=words)]
+
+
+async def _commit_millis(connection: Connection) -> float:
+    """Return the median time of COMMITs that write next to nothing: mostly the fsync of the server's disk."""
+    took = []
+    for _ in range(COMMITS):
+        began = time.perf_counter()
+        await connection.execute("select pg_logical_emit_message(true, 'gateway doctor', '')")  # leaves no trace
+        took.append(time.perf_counter() - began)
+    return median(took) * 1000
+
+
+def _speed(millis: float) -> str:
+    words = f"; a COMMIT takes {millis:.1f} ms"
+    if millis > SLOW_MILLIS:
+        words += (
+            ", and each answer waits for one: put pg_wal on a disk with a fast fsync (one with power-loss protection);"
+            " do not turn fsync or synchronous_commit off for it"
+        )
+    return words
 
 
 def _judge(facts: dict[str, str], wal_bytes: int) -> list[Finding]:

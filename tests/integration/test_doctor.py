@@ -1,11 +1,13 @@
 """`gateway doctor`: what it finds is true, and what it advises names the setting to change."""
 
+import re
 from pathlib import Path
 
 import asyncpg
 import pytest
 import redis.asyncio
 
+from gateway.commands import doctor
 from gateway.commands.doctor import Finding, examine
 from gateway.local.valkey import ValkeyServer
 from gateway.settings import Database as DatabaseSettings
@@ -33,6 +35,7 @@ async def test_all_is_well(timescale_db: Database, valkey: str) -> None:
         ("mqtt", True),
     ]
     assert "TimescaleDB 2." in findings[0].sentence
+    assert re.search(r"; a COMMIT takes [0-9]+\.[0-9] ms", findings[0].sentence)
 
 
 async def test_what_breaks_the_promise_is_named_with_what_to_set(timescale_db: Database) -> None:
@@ -46,6 +49,11 @@ async def test_what_breaks_the_promise_is_named_with_what_to_set(timescale_db: D
     assert "synchronous_commit is off" in broken[0].sentence
     assert "set it to on" in broken[0].sentence
     assert "connect to the primary" in broken[1].sentence
+
+
+def test_a_slow_disk_is_told_what_it_costs_and_what_to_do() -> None:
+    assert doctor._speed(1.25) == "; a COMMIT takes 1.2 ms"
+    assert "put pg_wal on a disk with a fast fsync" in doctor._speed(35.0)
 
 
 async def test_an_evicting_redis(timescale_db: Database, own_valkey: ValkeyServer) -> None:
