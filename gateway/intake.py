@@ -84,6 +84,8 @@ class Intake:
 
         The same path, for whoever has no time to be a coroutine. Never raises.
         """
+        if not self._committer.is_open:
+            return None
         now_us = self._clock.now_us()
         batch = wire.plain(body, self._layouts, device=device, received_us=now_us)
         if batch is None or batch.readings > self._max_readings or not self._gate.passes(principal, batch, now_us):

@@ -78,9 +78,14 @@ class Committer:
         if self._full:
             self._turn_away(self._full)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `knock` would let a body be read."""
+        return not self._stopping and not self._full
+
     def has_room(self, batch: Batch) -> bool:
         """Whether `submit` would take a live batch now."""
-        return not self._stopping and not self._full and self.batcher.refuses(len(batch), batch.size) is None
+        return self.is_open and self.batcher.refuses(len(batch), batch.size) is None
 
     def submit(self, batch: Batch, *, atomic: bool = False, backfill: bool = False) -> "asyncio.Future[Outcome]":
         """Return the ticket of a batch, which resolves once it is durable. Raises Overloaded, Draining at once.

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 
 import orjson
 import pytest
 import pytest_asyncio
 
 from gateway.errors import SinkFault
-from gateway.settings import Http
+from gateway.settings import Http, Queue
 from gateway.telemetry import ledger_events
 from gateway.web.plain import Reader, parse
 from tests.integration.twin_doors import StoringDoor
@@ -91,6 +93,30 @@ async def test_a_client_that_goes_takes_its_readings_along_while_they_wait(door:
     assert len(door.sink.messages) == 2
     assert door.context.bodies.in_hand == 0
     assert ledger_events.read().sources["http"].queued == 0
+
+
+async def test_a_full_queue_is_said_as_ever_and_nothing_more_is_decoded() -> None:
+    make = partial(StoringDoor, queue=Queue(max_rows=1))
+    async with serving(Http(drain_secs=0, grace_secs=5), make=make) as door, AsyncExitStack() as stack:
+        assert isinstance(door, StoringDoor)
+        wires = [await door.raw() for _ in range(4)]
+        for wire in wires:
+            stack.push_async_callback(wire.close)
+        assert (await wires[0].post(BODY)).status == 200
+        door.sink.hold()
+        await wires[0].send(request(1))  # a slot has it in hand
+        await until(lambda: door.committer.in_hand == 1)
+        await wires[1].send(request(2))  # it fills the queue
+        await until(lambda: door.committer.batcher.rows == 1)
+        taken = door.taken_at_once
+        for wire in wires[2:]:
+            await wire.send(request(3))
+            refused = await wire.answer()
+            assert (refused.status, orjson.loads(refused.body)["limit"]) == (503, "queue.max_rows")
+        assert door.taken_at_once == taken
+        assert not door.committer.is_open
+        door.sink.release()
+        assert [(await wire.answer()).status for wire in wires[:2]] == [200, 200]
 
 
 @pytest.mark.parametrize("path", ["/v1/readings", "/v1/devices/d1/readings"])

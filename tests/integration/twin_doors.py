@@ -47,8 +47,9 @@ class CountingIntake(Intake):
 class StoringDoor(Door):
     """A door that leads to a real intake and committer, with a sink in memory."""
 
-    def __init__(self, tree: Settings) -> None:
+    def __init__(self, tree: Settings, *, queue: settings.Queue | None = None) -> None:
         super().__init__(tree)
+        self._queue = queue or settings.Queue()
         self.sink = MemorySink()
         self.committer: Committer
         self.storing: CountingIntake
@@ -64,7 +65,7 @@ class StoringDoor(Door):
         )
         async with (
             super().open_runtime(tree, worker) as context,
-            Committer(self.sink, _shown, limits=settings.Queue(), slots=1) as self.committer,
+            Committer(self.sink, _shown, limits=self._queue, slots=1) as self.committer,
         ):
             context.intake = self.storing = CountingIntake(
                 gate, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
