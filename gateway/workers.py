@@ -189,18 +189,25 @@ def _on_signal(manager: "WorkerManager", before: list[int], number: int, _frame:
 
 
 def _await_workers(manager: "WorkerManager") -> None:
-    """Return when all workers have opened their parts, or were told to stop; kill all if one of them cannot."""
+    """Return when all workers have opened their parts, or were told to stop; kill all if one cannot and none serves."""
     deadline = time.monotonic() + START_SECS
     while not manager._all_workers_ack():  # type: ignore[no-untyped-call]  # noqa: SLF001
         message = manager.monitor_subscriber.recv() if manager.monitor_subscriber.poll(0.1) else ""
         if message == STOP:  # the loop after this one sees to it
             manager.monitor_publisher.send(STOP)
             return
-        if message == CANNOT_START or time.monotonic() > deadline:
+        if (message == CANNOT_START and not _serves(manager)) or time.monotonic() > deadline:
             _kill(manager)
-        if message:  # the watchdog's word that a worker died before it served
+        if message and message != CANNOT_START:  # the watchdog's word that a worker died before it served
             manager._handle_message(message)  # noqa: SLF001
         manager._sync_states()  # type: ignore[no-untyped-call]  # noqa: SLF001 - the watchdog sees the dead by it
+
+
+def _serves(manager: "WorkerManager") -> bool:
+    """Whether any worker has opened its parts: then another one that cannot is tried again, as it is later on."""
+    from sanic.worker.constants import ProcessState  # noqa: PLC0415
+
+    return any(state.get("state") == ProcessState.ACKED.name for state in manager.worker_state.values())
 
 
 def _kill(manager: "WorkerManager") -> NoReturn:

@@ -174,7 +174,7 @@ def _numbers(orders: list[tuple[str, ...]], layouts: Layouts) -> "array[int] | N
     if orders.count(orders[0]) == len(orders):
         number = layouts.number(orders[0])
         return None if number is None else array("i", [number]) * len(orders)
-    if any(layouts.number(names) is None for names in set(orders)):
+    if any(layouts.number(names) is None for names in dict.fromkeys(orders)):
         return None
     return array("i", map(layouts.numbers.__getitem__, orders))
 
