@@ -66,7 +66,7 @@ class Exchange:
 
     def post(self, principal: Principal) -> "asyncio.Future[Any] | None":
         """Take readings in."""
-        _, device, _, _, _, body = self._plain
+        device, body = self._plain.device, self._plain.body
         bodies = self._context.bodies
         if principal.role is Role.READER or (device is not None and not principal.may_write(device)):
             return None
