@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from gateway.ending import beside
+
 
 @asynccontextmanager
 async def repeating(
@@ -17,12 +19,8 @@ async def repeating(
 
     A round that fails is told to `on_failure`, and the chore is due again next time.
     """
-    task = asyncio.create_task(_repeat(chore, every_secs=every_secs, on_failure=on_failure), name=name)
-    try:
+    async with beside(_repeat(chore, every_secs=every_secs, on_failure=on_failure), name=name):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _repeat(

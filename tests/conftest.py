@@ -1,6 +1,7 @@
 """Real servers for every test that asks for one. A test that cannot have its server is skipped with the reason."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -36,6 +37,13 @@ def _have(find: Callable[[], AbstractContextManager[Server]]) -> AbstractContext
         if os.environ.get("REQUIRE_TIMESCALEDB") == "1":
             pytest.fail(f"REQUIRE_TIMESCALEDB=1, but {error}", pytrace=False)
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """What a module leaves open fails there (ResourceWarning), not whenever the collector happens to run."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

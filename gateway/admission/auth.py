@@ -12,6 +12,7 @@ from copy import copy
 from typing import NamedTuple
 
 from gateway.contracts import Clock, Credentials
+from gateway.ending import end
 from gateway.errors import GatewayError, Overloaded, SettingsError, Unauthorized
 from gateway.grants import TOKEN, digest_of
 from gateway.model import Principal, Role
@@ -94,10 +95,7 @@ class Authenticator:
 
     async def close(self) -> None:
         """Give up the look-ups in hand."""
-        tasks = list(self._look_ups.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._look_ups.values())
 
     def _recall(self, digest: bytes) -> Principal | None:
         known = self._known.get(digest)

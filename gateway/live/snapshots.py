@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from gateway.changes import Tag
+from gateway.ending import end
 from gateway.errors import BadRequest, GatewayError, SinkUnavailable
 from gateway.live.filters import Filter
 from gateway.model import Kind, Value
@@ -79,9 +80,7 @@ class Snapshots:
 
     async def close(self) -> None:
         """Give up the reads in hand."""
-        for flight in self._flights:
-            flight.cancel()
-        await asyncio.gather(*self._flights, return_exceptions=True)
+        await end(*self._flights)
 
     async def names(self, wanted: Filter) -> frozenset[str] | None:
         """Return the devices that a filter means now; None: all. Raises BadRequest, SinkUnavailable, SinkFault."""

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from gateway import settings
 from gateway.changes import ChangeLog, Position
 from gateway.contracts import ShapeBook
+from gateway.ending import end
 from gateway.errors import ClientError, Draining, GatewayError, TooManyStreams
 from gateway.live.filters import Filter
 from gateway.live.reader import Reader
@@ -79,9 +80,7 @@ class Streams:
 
     async def __aexit__(self, *_: object) -> None:
         self.drain()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        await end(*self._tasks)
         await self._parts.aclose()
 
     @contextmanager

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from gateway.admission.limits import Meters
 from gateway.contracts import DeadLetter, DeadLetters
+from gateway.ending import end
 from gateway.errors import GatewayError, Unavailable
 from gateway.model import Receipt
 from gateway.mqtt.backoff import full_jitter
@@ -112,11 +113,11 @@ class Consumer:
         if self._tasks:
             mqtt_events.left_behind(len(self._tasks))
             self._count_dropped(len(self._loose))
-            await _cancel(self._tasks)
+            await end(*self._tasks)
         await self._session.close()
         if self._runner is not None:
             await asyncio.wait([self._runner], timeout=UNWIND_SECS)
-            await _cancel({self._runner})
+            await end(self._runner)
 
     def _arrived(self, message: Message) -> None:
         self._arrivals += 1
@@ -265,9 +266,3 @@ def _is_cancelled() -> bool:
     """Whether this task itself is asked to end, and not just something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

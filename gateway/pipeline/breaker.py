@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Self
 
+from gateway.ending import end
 from gateway.errors import GatewayError
 from gateway.telemetry import events
 
@@ -49,8 +50,7 @@ class Breaker:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def trip(self, error: str) -> None:
         """Take the database to be away from now on, until a probe succeeds."""

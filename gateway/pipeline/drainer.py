@@ -11,6 +11,7 @@ from random import Random
 from typing import NamedTuple, Protocol, Self
 
 from gateway.contracts import Spool
+from gateway.ending import end
 from gateway.errors import GatewayError, SpoolFault
 from gateway.model import Batch, Outcome
 from gateway.telemetry import ledger_events, spool_events
@@ -100,8 +101,7 @@ class Drainer:
     async def __aexit__(self, *_: object) -> None:
         """Stop at once: what a round has not removed comes again."""
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def kick(self) -> None:
         """Begin a round now: the database is back. Not meant for every append: those are seen within IDLE_SECS."""

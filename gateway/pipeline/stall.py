@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from gateway.ending import beside
 from gateway.telemetry import ledger_events
 
 STALL_SECS = 30.0
@@ -48,12 +49,8 @@ class Stall:
 @asynccontextmanager
 async def watching(stall: Stall, *, every_secs: float = LOOK_SECS) -> AsyncIterator[None]:
     """Say in the log when the pipeline stands still and when it goes on, until the end of the block."""
-    watcher = asyncio.create_task(_watch(stall, every_secs), name="stall.watch")
-    try:
+    async with beside(_watch(stall, every_secs), name="stall.watch"):
         yield
-    finally:
-        watcher.cancel()
-        await asyncio.wait([watcher])
 
 
 async def _watch(stall: Stall, every_secs: float) -> None:

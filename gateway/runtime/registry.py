@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.admission.auth import Authenticator
 from gateway.admission.gate import Gate
 from gateway.contracts import Clock
+from gateway.ending import beside
 from gateway.layouts import Layouts
 from gateway.runtime.pools import named_pool
 from gateway.settings import Settings
@@ -76,13 +77,11 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
 @asynccontextmanager
 async def following(settings: Settings, registry: Registry) -> AsyncIterator[None]:
     """Hear of changes that others make to the registry, until left."""
-    async with named_pool(settings, "gateway-revisions", size=1) as pool:
-        follower = asyncio.create_task(_follow(pool, settings, registry), name="revisions.follow")
-        try:
-            yield
-        finally:
-            follower.cancel()
-            await asyncio.wait([follower])
+    async with (
+        named_pool(settings, "gateway-revisions", size=1) as pool,
+        beside(_follow(pool, settings, registry), name="revisions.follow"),
+    ):
+        yield
 
 
 async def _follow(pool: Pool, settings: Settings, registry: Registry) -> None:

@@ -57,6 +57,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         await stack.enter_async_context(_tidying(settings, worker, registry, book=book))
         await stack.enter_async_context(sampling(history))
         live = LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
+        stack.push_async_callback(live.close)
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
         letters = LetterBox(registry.pool)
         gc.freeze()  # what is open now stays: the collector need not look at it again

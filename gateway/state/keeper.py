@@ -7,9 +7,11 @@ goes on meanwhile: a rebuild never replaces a message by one that is not newer, 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, Self
 
 from gateway.contracts import NewestStored
+from gateway.ending import end
 from gateway.errors import GatewayError, StateUnavailable
 from gateway.state.store import Condition, Progress, RedisState
 from gateway.telemetry import events
@@ -51,9 +53,9 @@ class Keeper:
 
     async def __aexit__(self, *_: object) -> None:
         tasks = [task for task in (self._task, self._rebuilding) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=STOP_SECS)  # a database that hangs holds its query back
+        with suppress(TimeoutError):  # a database that hangs holds its query back
+            async with asyncio.timeout(STOP_SECS):
+                await end(*tasks)
         try:
             async with asyncio.timeout(STOP_SECS):
                 await self._settle_gap()

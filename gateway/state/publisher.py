@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 
 from gateway import settings
 from gateway.contracts import LiveState
+from gateway.ending import end
 from gateway.errors import StateUnavailable
 from gateway.model import Block
 from gateway.telemetry import events
@@ -66,8 +67,7 @@ class Publisher:
                 await asyncio.wait(left, timeout=STOP_SECS)
         finally:
             if self._task:
-                self._task.cancel()
-                await asyncio.wait([self._task])
+                await end(self._task)
         if self.behind:
             self._skip(self.behind)
 

@@ -70,6 +70,10 @@ class LiveReader:
         """Return the same as a future."""
         return self._together.soon(name)
 
+    async def close(self) -> None:
+        """Give up the readings of `soon` that are under way."""
+        await self._together.close()
+
     async def devices(self, names: Sequence[str]) -> list[DeviceState | None]:
         """Return the states, in order, None where there is no such device. Raises SinkUnavailable, SinkFault."""
         found: dict[str, list[Newest]] = {}

@@ -7,7 +7,9 @@ fails together is tried alone, so one device that cannot be told never fails ano
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from gateway.ending import end
 
 READINGS = 4
 """Readings at once."""
@@ -41,6 +43,12 @@ class Together(Generic[State]):
             self._begin()
         return future
 
+    async def close(self) -> None:
+        """Give up the readings under way; who still waits is told by a cancellation."""
+        asked, self._waiting = self._waiting, []
+        _give_up(asked)
+        await end(*self._readings)
+
     def _begin(self) -> None:
         """Begin a reading, if somebody waits and there is room for one."""
         if self._waiting and len(self._readings) < READINGS:
@@ -64,10 +72,13 @@ class Together(Generic[State]):
     async def _read(self) -> None:
         """Read for all who wait by now."""
         asked, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-        states = await self._each(list(dict.fromkeys([name for name, future in asked if not future.done()])))
-        for name, future in asked:
-            if not future.done():
-                _settle(future, states[name])
+        try:
+            states = await self._each(list(dict.fromkeys([name for name, future in asked if not future.done()])))
+            for name, future in asked:
+                if not future.done():
+                    _settle(future, states[name])
+        finally:
+            _give_up(asked)  # nobody, unless this was cancelled
 
     async def _each(self, names: list[str]) -> dict[str, State | Exception | None]:
         """Return each device's state, or what went wrong; what fails together is tried alone."""
@@ -78,6 +89,11 @@ class Together(Generic[State]):
                 return {names[0]: exc}
         alone = await asyncio.gather(*[self._each([name]) for name in names])
         return {name: state for states in alone for name, state in states.items()}
+
+
+def _give_up(asked: Sequence[tuple[str, "asyncio.Future[Any]"]]) -> None:
+    for _, future in asked:
+        future.cancel()
 
 
 def _settle(future: "asyncio.Future[State | None]", state: State | Exception | None) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from gateway.ending import beside
 from gateway.telemetry import events, metrics, spool_events
 from gateway.telemetry.history import EVERY_SECS, History, Sums, Waiting
 
@@ -26,12 +27,8 @@ EARLY_MS = 100
 @asynccontextmanager
 async def sampling(history: History, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
     """Fill the history until the end of the block."""
-    task = asyncio.create_task(_sample(history, every_secs=every_secs), name="history.sample")
-    try:
+    async with beside(_sample(history, every_secs=every_secs), name="history.sample"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _sample(history: History, *, every_secs: float) -> None:

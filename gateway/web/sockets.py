@@ -13,6 +13,7 @@ from msgspec import Meta
 from sanic import Request
 from sanic.exceptions import RequestCancelled
 
+from gateway.ending import end
 from gateway.errors import BadPayload, BadRequest, Forbidden, GatewayError, Unauthorized
 from gateway.live.events import Event, Lagged, Output
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS
@@ -151,8 +152,7 @@ async def _converse(wire: SocketWire, reader: Reader) -> None:
         live_events.failed(exc)
         wire.fail_connection()
     finally:
-        listening.cancel()
-        await asyncio.wait([listening])
+        await end(listening)
 
 
 async def _take_leave(conversation: Conversation, wire: SocketWire, reader: Reader) -> None:

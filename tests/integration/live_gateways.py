@@ -69,6 +69,7 @@ async def living(database: str, url: str, *, max_rows: int = 10_000) -> AsyncIte
         publisher = await stack.enter_async_context(Publisher(state, limits, on_skip=keeper.note_gap))
         directory = TimescaleDirectory(gateway.pool, gateway.dictionary, monotonic=lambda: 0.0)
         reader = LiveReader(state, gateway.dictionary, directory, stored=stored)
+        stack.push_async_callback(reader.close)
         yield Live(gateway, state, stored, keeper, publisher, reader)
 
 

@@ -147,7 +147,7 @@ async def test_what_was_skipped_is_rebuilt(timescale_db: Database, own_valkey: V
         with paused(await pid_of(own_valkey.url())):
             for start in range(0, 1000, 50):
                 await one.report(*random_messages(random.Random(start), range(start, start + 50)))
-            assert one.publisher.behind <= 50
+            assert one.publisher.behind <= 100  # one commit that Redis is asked to take, and the newest
         await until(lambda: same(one))
 
 

@@ -87,6 +87,7 @@ async def test_what_does_not_fit_while_valkey_is_gone_is_counted(own_valkey: Val
     before = metrics.state_skipped_rows._value.get()
     async with publishing(own_valkey.url(), max_rows=10) as (state, publisher):
         await publisher.publish([block("first", 0, doubles=(0.5,))])
+        await _until(lambda: not publisher.behind)
         own_valkey.stop()
         for i in range(40):
             await asyncio.wait_for(publisher.publish([block(f"d{i}", i, doubles=(0.5,))]), SOON)

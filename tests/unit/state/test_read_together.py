@@ -129,3 +129,17 @@ async def test_whoever_gives_up_is_not_read_for(reader: LiveReader, state: SlowS
     state.open.set()
     await asyncio.gather(first, stays)
     assert "d4" not in [name for asked in state.asked for name in asked]
+
+
+async def test_closing_leaves_neither_a_reading_nor_one_who_waits(
+    reader: LiveReader, state: SlowState, sink: MemorySink
+) -> None:
+    await report(state, sink, 1)
+    before = asyncio.all_tasks()
+    futures = [reader.soon("d0")]
+    await begun(state, 1)
+    futures.append(reader.soon("d1"))
+    await reader.close()
+    assert asyncio.all_tasks() == before
+    assert [future.cancelled() for future in futures] == [True, True]
+    assert state.asked == [["d0"]]
