@@ -2,11 +2,14 @@
 
 import errno
 import socket
+from random import SystemRandom
 
 from gateway.errors import LocalStackError
 
 LOOPBACK = "127.0.0.1"
+_QUIET = range(20_000, 32_000)
 _given: set[int] = set()
+_random = SystemRandom()
 
 
 def need_port(port: int, *, setting: str, host: str = LOOPBACK) -> None:
@@ -21,14 +24,25 @@ def need_port(port: int, *, setting: str, host: str = LOOPBACK) -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens now; never the same one twice in a process."""
+    """Return a port of 127.0.0.1 that nobody uses now; never the same one twice in a process.
+
+    None of those that connections are given (RFC 6335 6, Linux: 32768 and up): a server that is started again, on the
+    same port, would find it taken by whoever connects to something meanwhile.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:
+        port = _random.choice(_QUIET)
+        if port not in _given and _is_free(port):
             _given.add(port)
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
 
 
 def listens(port: int, *, timeout: float = 0.5) -> bool:
