@@ -4,7 +4,9 @@
 | --- | --- |
 | `plan.json` | the scenario, the name and the start: what every post holds follows from them |
 | `N.outcomes` | one byte for each post of part N, in its order |
-| `N.refused` | single readings refused, as int64; written before the post they belong to is settled |
+| `N.refused` | single readings refused, as int64, below 0 how many of a post; written before that post is settled |
+| `N.began` | when part N began to send, as a float64 on the clock that all processes of a machine share |
+| `watch` | what was seen of the watched devices, a line a second at most: see `sight.notes` |
 | `worker-N.json` | what process N came to, of several |
 
 The outcomes are mapped into memory: a note costs no call, and a killed simulator leaves all it has noted. A machine
@@ -12,6 +14,7 @@ that loses its power may leave less.
 """
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from mmap import mmap
@@ -25,7 +28,8 @@ from simulator.ledger import Ledger
 from simulator.plan import Part, Plan
 from simulator.results import WorkerResult
 
-_PLAN = "plan.json"
+_PLAN, _WATCH = "plan.json", "watch"
+_BEGAN = struct.Struct("<d")
 OpenLedger = Callable[[Part], Ledger]
 
 
@@ -97,6 +101,42 @@ class Book:
             raise UsageError(f"The ledger in {self.folder} is damaged: {outcomes.name} has {len(found)} bytes.")
         whole = numbers[: len(numbers) // 8 * 8]  # the last note may have been cut short with its writer
         return Ledger(part.lane, outcomes=bytearray(found), refused=np.frombuffer(whole, dtype=np.int64).tolist())
+
+    def keep_began(self, part: Part, at: float) -> None:
+        """Write when a part began to send. Raises UsageError."""
+        try:
+            self._path(part, "began").write_bytes(_BEGAN.pack(at))
+        except OSError as error:
+            raise UsageError(f"The ledger cannot be written to {self.folder}: {error}.") from error
+
+    def began(self) -> dict[int, float]:
+        """Return when the parts began, by their index; without those of which that is not known, as none did."""
+        found = {part.index: self._left(self._path(part, "began")) for part in self.plan.parts()}
+        return {index: _BEGAN.unpack(text)[0] for index, text in found.items() if len(text) == _BEGAN.size}
+
+    @contextmanager
+    def watching(self) -> Iterator[Callable[[bytes], object]]:
+        """Yield what appends to the notes of the watch. Raises UsageError."""
+        try:
+            notes = os.open(self.folder / _WATCH, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise UsageError(f"The ledger cannot be written to {self.folder}: {error}.") from error
+        try:
+            yield lambda line: os.write(notes, line)
+        finally:
+            os.close(notes)
+
+    def watched(self) -> bytes:
+        """Return the notes of the watch as they were left, nothing if there are none. Raises UsageError."""
+        return self._left(self.folder / _WATCH)
+
+    def _left(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise UsageError(f"The ledger in {self.folder} cannot be read: {error}.") from error
 
     def keep_result(self, worker: int, result: WorkerResult) -> None:
         """Write what a process came to."""

@@ -5,18 +5,19 @@ was found out is told in notes. Never touches a device whose name does not begin
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from simulator.drivers.http import HttpClient, Request
 from simulator.drivers.http_reader import Response
-from simulator.errors import ConnectionLost, Unreachable, UsageError
+from simulator.drivers.patience import ask, said_by
+from simulator.errors import Unreachable, UsageError
 from simulator.faults.kinds import Fault
 from simulator.faults.spoil import GHOST
+from simulator.objects import object_of
 from simulator.plan import Plan
 
 _LINES = 1_000
@@ -24,8 +25,6 @@ _LINES = 1_000
 _AT_ONCE = 8
 _OK, _CREATED, _DONE, _NOT_FOUND = 200, 201, 204, 404
 _UNSUPPORTED, _UNPROCESSABLE = 415, 422
-_LATER = frozenset({429, 503})
-_TRIES, _PAUSE_S = 20, 0.5
 
 
 class Enrolment:
@@ -66,15 +65,15 @@ class Enrolment:
             response = await self._ask(Request("POST", "/v1/devices:import", lines, media="application/x-ndjson"))
             if response.status != _OK:
                 self.notes.append(
-                    f"devices were not registered: POST /v1/devices:import was answered {_said(response)}"
+                    f"devices were not registered: POST /v1/devices:import was answered {said_by(response)}"
                 )
                 return
             self._names += some
         key = {"role": "ingest", "prefix": f"{self._plan.prefix}-", "label": f"simulator {self._plan.run}"}
         response = await self._ask(Request("POST", "/v1/keys", orjson.dumps(key)))
-        made = _object(response)
+        made = object_of(response.body)
         if response.status != _CREATED or "token" not in made:
-            self.notes.append(f"no key was made for the run: POST /v1/keys was answered {_said(response)}")
+            self.notes.append(f"no key was made for the run: POST /v1/keys was answered {said_by(response)}")
             return
         self.key, self._key_id = str(made["token"]), made["id"]
 
@@ -122,22 +121,12 @@ class Enrolment:
         for name in queue:
             response = await self._ask(Request("DELETE", f"/v1/devices/{quote(name)}?readings=delete"))
             if response.status not in {_OK, _DONE, _NOT_FOUND}:
-                left.append(f"{name} ({_said(response)})")
+                left.append(f"{name} ({said_by(response)})")
 
     async def _ask(self, request: Request) -> Response:
         """Ask until there is an answer that does not say "later". Raises Unreachable."""
-        problem = ""
-        for _ in range(_TRIES):
-            try:
-                response = await self._client.request(request)
-            except ConnectionLost as error:
-                problem = str(error)
-            else:
-                if response.status not in _LATER:
-                    return response
-                problem = f"it answers with {_said(response)}"
-            await asyncio.sleep(_PAUSE_S)
-        raise Unreachable(f"The gateway at {self._client.url} does not {request.method} {request.path}: {problem}.")
+        complaint = f"The gateway at {self._client.url} does not {request.method} {request.path}"
+        return await ask(self._client, request, complaint=complaint)
 
 
 def device_names(plan: Plan) -> Iterator[str]:
@@ -145,16 +134,3 @@ def device_names(plan: Plan) -> Iterator[str]:
     for spec, fleet in zip(plan.scenario.fleets, plan.fleets, strict=True):
         for device in range(spec.devices):
             yield fleet.name(device)
-
-
-def _object(response: Response) -> dict[str, Any]:
-    try:
-        found = orjson.loads(response.body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _said(response: Response) -> str:
-    code: Sequence[str] = _object(response).get("code", "")
-    return f"{response.status} {code}".rstrip()

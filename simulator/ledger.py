@@ -7,7 +7,7 @@ stored or not. Where it is kept, in memory or in files, is `books`' business.
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from mmap import mmap
 
@@ -27,7 +27,7 @@ class Outcome(IntEnum):
     REFUSED = 2
     """Answered: nothing of it is stored."""
     PARTLY = 3
-    """Answered: stored, but for the readings listed in `refused_readings`."""
+    """Answered: stored, but for the readings listed in `refused_readings`, or as many as `dropped` says."""
     ACKNOWLEDGED = 4
     """Answered: all of it is stored (HTTP), or the broker has it (MQTT)."""
 
@@ -40,12 +40,13 @@ class Ledger:
         lane: Lane,
         *,
         outcomes: bytearray | mmap | None = None,
-        refused: Iterable[int] = (),
+        refused: Sequence[int] = (),
         keep_refused: Callable[[bytes], object] = len,
     ) -> None:
-        """Begin anew, or go on with the outcomes and refused readings of before.
+        """Begin anew, or go on with the outcomes and what was refused before.
 
-        `keep_refused` is given the readings refused, as int64, before the post they belong to is settled.
+        `keep_refused` is given what is refused, as int64, before the post it belongs to is settled: the number of a
+        reading, or below 0 a post with how many of its readings are dropped.
         """
         self.lane = lane
         self.codes: Counter[str] = Counter()
@@ -55,7 +56,10 @@ class Ledger:
         self.faults: Counter[str] = Counter()
         """Answers that cannot be right, by what is wrong with them; their posts stay `SENT`."""
         self._outcomes = bytearray(lane.posts) if outcomes is None else outcomes
-        self._refused_readings = array("q", refused)
+        self._refused_readings = array("q", [number for number in refused if number >= 0])
+        dropped = (self._dropped_of(number) for number in refused if number < 0)
+        self.dropped = {post: readings for post, readings in dropped if self._outcomes[post] == Outcome.PARTLY}
+        """How many readings of a post are not stored, where nobody says which."""
         self._keep_refused = keep_refused
         self._posts: list[int] = np.bincount(self.outcomes, minlength=len(Outcome)).tolist()
 
@@ -68,12 +72,17 @@ class Ledger:
     def acknowledged(self) -> int:
         """Readings that must be stored."""
         posts = self._posts[Outcome.ACKNOWLEDGED] + self._posts[Outcome.PARTLY]
-        return posts * self.lane.readings - len(self._refused_readings)
+        return posts * self.lane.readings - self._refused_alone
 
     @property
     def refused(self) -> int:
         """Readings that must not be stored."""
-        return self._posts[Outcome.REFUSED] * self.lane.readings + len(self._refused_readings)
+        return self._posts[Outcome.REFUSED] * self.lane.readings + self._refused_alone
+
+    @property
+    def _refused_alone(self) -> int:
+        """Readings refused of posts that are stored otherwise."""
+        return len(self._refused_readings) + sum(self.dropped.values())
 
     @property
     def unacknowledged(self) -> int:
@@ -113,6 +122,17 @@ class Ledger:
         self._keep_refused(numbers.tobytes())
         self._refused_readings.extend(numbers)
         self._settle(post, Outcome.PARTLY)
+
+    def write_dropped(self, post: int, codes: Counter[str]) -> None:
+        """Note that a post is stored but for as many readings as `codes` counts, whichever they are."""
+        self.codes += codes
+        dropped = min(codes.total(), self.lane.readings)
+        self.dropped[post] = dropped
+        self._keep_refused(array("q", [-1 - (post * (self.lane.readings + 1) + dropped)]).tobytes())
+        self._settle(post, Outcome.PARTLY)
+
+    def _dropped_of(self, number: int) -> tuple[int, int]:
+        return divmod(-1 - number, self.lane.readings + 1)
 
     def _settle(self, post: int, outcome: Outcome) -> None:
         self._posts[self._outcomes[post]] -= 1

@@ -201,12 +201,19 @@ class VerdictOptions(Judging):
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class WhereTo:
+    """What is sent to, or was, and how we are known there."""
+
+    target: Target = field(default_factory=Target)
+    aim: Aim = field(default_factory=Aim)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(WhereTo):
     """All that `simulator run` takes."""
 
     load: LoadOptions = field(default_factory=LoadOptions)
-    target: Target = field(default_factory=Target)
-    aim: Aim = field(default_factory=Aim)
     verdict: VerdictOptions = field(default_factory=VerdictOptions)
 
     def plan(self, name: str | None = None, *, now_ms: int) -> Plan:

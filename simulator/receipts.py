@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-import orjson
-
 from simulator.devices.metrics import Metric
+from simulator.objects import object_of
 from simulator.scenario import Shape
 
 _OK, _PARTLY, _UNPROCESSABLE = 200, 207, 422
@@ -30,6 +29,8 @@ class Meaning(Enum):
 
     STORED = "stored"
     PARTLY = "partly"
+    DROPPED = "dropped"
+    """Stored, but for so many readings, and nobody says which."""
     REFUSED = "refused"
     AGAIN = "again"
     UNCLEAR = "unclear"
@@ -68,6 +69,11 @@ class Answer:
         return cls(Meaning.PARTLY, status, TARGET, codes=Counter(refused.values()), refused=tuple(sorted(refused)))
 
     @classmethod
+    def dropped(cls, status: int, code: str, *, readings: int) -> "Answer":
+        """Return: so many readings of the post are not stored, for one reason, and the target does not say which."""
+        return cls(Meaning.DROPPED, status, TARGET, codes=Counter({code: readings}))
+
+    @classmethod
     def again(cls, status: int) -> "Answer":
         """Return: the post may be sent again, later."""
         return cls(Meaning.AGAIN, status, reason=f"http_{status}")
@@ -89,7 +95,7 @@ class ReceiptReader:
 
     def read(self, status: int, body: bytes) -> Answer:
         """Return what the answer means. Never raises: what cannot be understood is UNCLEAR."""
-        receipt = _object(body)
+        receipt = object_of(body)
         if status in {_TOO_MANY, _REQUEST_TIMEOUT} or status >= _SERVER_ERROR:
             codes = Counter([str(receipt.get("code", ""))])
             return Answer(Meaning.AGAIN, status, codes=codes, reason=f"http_{status}")
@@ -145,14 +151,6 @@ class ReceiptReader:
 
     def _inside(self, numbers: range) -> tuple[int, ...]:
         return tuple(number for number in numbers if number < self._readings)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _count(receipt: dict[str, Any], key: str) -> int:

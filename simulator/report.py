@@ -148,9 +148,24 @@ class Report:
         again = {reason: count for reason, count in watch.stream_resets.items() if reason != "start"}
         found += [f"the live stream began anew: {_list(again)}"] if again else []
         found += [f"the live stream left out {watch.stream_skipped:,} values"] if watch.stream_skipped else []
-        if self.elapsed and watch.state_unwatched == watch.stream_unwatched != "":
+        found += self._unwatched_notes()
+        return found
+
+    def _unwatched_notes(self) -> list[str]:
+        """Say what could not be watched, or only until when."""
+        watch, found = self.watch, list[str]()
+        if watch.broke_off_s is not None:
+            some = f", {watch.unwatched_examples[0]} among them" if watch.unwatched_examples else ""
+            found.append(
+                f"the watch broke off {watch.broke_off_s:.1f} s after the start: {watch.unwatched:,} messages of "
+                f"watched devices, sent then or just before, were not watched{some}"
+            )
+        if watch.unkept:
+            found.append(f"what was seen is not kept beside the ledger to the end: {watch.unkept}")
+        is_told = bool(self.elapsed or watch.devices)
+        if is_told and watch.state_unwatched == watch.stream_unwatched != "":
             return [*found, f"neither the state nor the live stream was watched: {watch.state_unwatched}"]
-        if self.elapsed and watch.state_unwatched:
+        if is_told and watch.state_unwatched:
             found.append(f"the state was not watched: {watch.state_unwatched}")
         if watch.stream_unwatched:
             found.append(f"the live stream was not watched: {watch.stream_unwatched}")
@@ -163,6 +178,9 @@ class Report:
         found = []
         if not verdict.stored_checked:
             found.append(f"what is stored was not looked at: {verdict.stored_unchecked or verdict.unfinished}")
+        dropped = verdict.dropped
+        if dropped.readings:
+            found.append(f"{dropped.readings:,} readings were dropped by the target, {dropped.examples[0]} among them")
         if verdict.states_unchecked:
             found.append(f"states were not checked: {verdict.states_unchecked}")
         if verdict.letters.unchecked:

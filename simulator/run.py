@@ -4,8 +4,8 @@ The composition root of `simulator run`; prints nothing, and tells `watch` how i
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +22,7 @@ from simulator.options import RunOptions
 from simulator.plan import Part, Plan
 from simulator.report import MISSED, Report
 from simulator.results import WorkerResult
-from simulator.sender import Sender, Watch
+from simulator.sender import Sender, Watch, nobody_asks
 from simulator.sight.polls import AT_ONCE
 from simulator.sight.watching import Watching
 from simulator.targets.choose import fitted, target_of
@@ -69,8 +69,10 @@ class Run:
             report = None
             try:
                 await self._prepare(registry)
-                async with self._watching() as watching:
-                    results = await self._send(registry.key, watch)
+                folder = options.verdict.ledger
+                book = Book.create(folder, self._plan) if folder else None
+                async with self._watching(book) as watching:
+                    results = await self._send(registry.key, watch, book)
                     on_sent()
                     verdict = await self._verify(client)
                     await self._see(watching, results, verdict)
@@ -103,14 +105,15 @@ class Run:
             self._plan = replace(self._plan, left_out=left_out)
 
     @asynccontextmanager
-    async def _watching(self) -> AsyncIterator[Watching]:
+    async def _watching(self, book: Book | None) -> AsyncIterator[Watching]:
         """Hold open what watches some devices, on connections of its own and with the key that we were given."""
-        async with (
-            self._open_client(connections=AT_ONCE, timeout=_POLL_S) as client,
-            Watching(client, self._plan, clock=time.monotonic) as watching,
-        ):
-            await watching.begun()
-            yield watching
+        with book.watching() if book else nullcontext() as keep:
+            async with (
+                self._open_client(connections=AT_ONCE, timeout=_POLL_S) as client,
+                Watching(client, self._plan, clock=time.monotonic, keep=keep) as watching,
+            ):
+                await watching.begun()
+                yield watching
 
     async def _see(self, watching: Watching, results: Sequence[WorkerResult], verdict: Verdict | None) -> None:
         """Wait until what is stored by now was seen, and add to the verdict what the stream left out."""
@@ -120,22 +123,19 @@ class Run:
         if verdict is not None:
             watching.add_to(verdict)
 
-    async def _send(self, key: str, watch: Watch) -> list[WorkerResult]:
-        folder = self._options.verdict.ledger
+    async def _send(self, key: str, watch: Watch, book: Book | None) -> list[WorkerResult]:
         if self._plan.workers == 1:
-            return [await self._send_here(key, watch, folder)]
-        with nullcontext(folder) if folder else TemporaryDirectory(prefix="simulator-") as place:
-            book = Book.create(Path(place), self._plan)
+            return [await self._send_here(key, watch, book)]
+        with nullcontext(book) if book else _temporary(self._plan) as shared:
             target = self._options.target
-            workers = Workers(book, {worker.URL: target.url, worker.MQTT: target.mqtt, worker.KEY: key})
+            workers = Workers(shared, {worker.URL: target.url, worker.MQTT: target.mqtt, worker.KEY: key})
             self._sending = workers
             results = await workers.send(watch)
-            self._ledgers = [book.read(part) for part in self._plan.parts()]
+            self._ledgers = [shared.read(part) for part in self._plan.parts()]
         return results
 
-    async def _send_here(self, key: str, watch: Watch, folder: Path | None) -> WorkerResult:
+    async def _send_here(self, key: str, watch: Watch, book: Book | None) -> WorkerResult:
         sender = self._sending = Sender(self._plan, 0, target=self._target, broker=self._broker)
-        book = Book.create(folder, self._plan) if folder else None
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(sender.open_client(self._options.target.url, key))
             open_ledger = stack.enter_context(book.writing()) if book else in_memory
@@ -144,7 +144,7 @@ class Run:
                 self._ledgers.append(open_ledger(part))
                 return self._ledgers[-1]
 
-            return await sender.send(client, remember, watch)
+            return await sender.send(client, remember, watch, begun=book.keep_began if book else nobody_asks)
 
     async def _verify(self, client: HttpClient) -> Verdict | None:
         if self._options.verdict.source == "none":
@@ -160,3 +160,10 @@ class Run:
         await registry.withdraw(keep_devices=stays)
         if registry.is_enrolled and is_sent and not is_good:
             registry.notes.append("the devices stay registered, to look at: all was not well")
+
+
+@contextmanager
+def _temporary(plan: Plan) -> Iterator[Book]:
+    """Yield a book that ends with the run: several processes hand each other their ledgers in it."""
+    with TemporaryDirectory(prefix="simulator-") as place:
+        yield Book.create(Path(place), plan)

@@ -57,10 +57,8 @@ def _table(report: Report) -> Table:
         for title, first, second in (("p50 … p99", "p50", "p99"), ("p99.9 … max", "p999", "max")):
             spans = [f"{getattr(x.latency, first):,.1f} … {getattr(x.latency, second):,.1f}" for x in report.lanes]
             table.add_row(f"latency {title}, ms", *spans, "")
-        _add_seen(
-            table, "in the state", [lane.state for lane in report.lanes], f"each {report.watch.state_every_ms:g} ms"
-        )
-        _add_seen(table, "in the stream", [lane.stream for lane in report.lanes], "")
+    _add_seen(table, "in the state", [lane.state for lane in report.lanes], f"each {report.watch.state_every_ms:g} ms")
+    _add_seen(table, "in the stream", [lane.stream for lane in report.lanes], "")
     return table
 
 

@@ -24,9 +24,15 @@ from simulator.targets.target import Target
 from simulator.timeline import Recorder, Timeline
 
 Watch = Callable[[Look], Coroutine[None, None, None]]
+Begun = Callable[[Part, float], object]
+"""Is told when a part begins to send, on the clock that all processes of a machine share."""
 _ATTEMPT_S = 30.0
 _GRAIN_S = 0.001
 """Messages of one millisecond are published together: 30,000 a second in 1,000 turns of the event loop."""
+
+
+def nobody_asks(_: Part, __: float) -> None:
+    """Do nothing, for a run of which nobody keeps when it began."""
 
 
 class Sender:
@@ -58,11 +64,11 @@ class Sender:
         timeout = min(_ATTEMPT_S, max(1.0, scenario.give_up))
         return HttpClient(url, key=key, connections=self._connections, timeout=timeout, authorize=authorize)
 
-    async def send(self, client: HttpClient, open_ledger: OpenLedger, watch: Watch) -> WorkerResult:
+    async def send(self, client: HttpClient, open_ledger: OpenLedger, watch: Watch, *, begun: Begun) -> WorkerResult:
         """Send all, while `watch` runs. Raises Unreachable."""
         self._loads = [self._load(part, open_ledger, client) for part in self._parts]
         result = WorkerResult()
-        await _send(self._loads, watch, result)
+        await _send(self._loads, watch, result, begun)
         result.parts = [PartResult.of(load) for load in self._loads]
         return result
 
@@ -86,7 +92,7 @@ class Sender:
         )  # fmt: skip
 
 
-async def _send(loads: Sequence[Load], watch: Watch, result: WorkerResult) -> None:
+async def _send(loads: Sequence[Load], watch: Watch, result: WorkerResult, begun: Begun) -> None:
     """Send all; put into the result how it went. What connecting takes is not part of sending."""
     async with AsyncExitStack() as stack:
         began = time.monotonic()
@@ -96,16 +102,18 @@ async def _send(loads: Sequence[Load], watch: Watch, result: WorkerResult) -> No
         result.connecting = time.monotonic() - began
         began, cpu = time.monotonic(), time.process_time()
         try:
-            result.timelines = await _send_opened(loads, watch)
+            result.timelines = await _send_opened(loads, watch, begun)
         finally:
             result.elapsed = time.monotonic() - began
             result.cpu = (time.process_time() - cpu) / max(result.elapsed, 1e-6)
 
 
-async def _send_opened(loads: Sequence[Load], watch: Watch) -> dict[Transport, Timeline]:
+async def _send_opened(loads: Sequence[Load], watch: Watch, begun: Begun) -> dict[Transport, Timeline]:
     """Send all; return how it went, second by second."""
     for load in loads:
         load.pace.start()
+    for load in loads:
+        begun(load.part, load.pace.began)
     watcher = asyncio.create_task(watch(lambda: look_at(loads)), name="sender.watch")
     recorder = Recorder(loads, clock=time.monotonic)
     recording = asyncio.create_task(recorder.record(), name="sender.record")

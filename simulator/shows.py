@@ -16,12 +16,14 @@ from simulator.catalogue import listed
 from simulator.command import write_files
 from simulator.drivers.http import HttpClient
 from simulator.dump import payloads_of
-from simulator.options import Judging, LoadOptions, Target
+from simulator.options import Judging, LoadOptions, Target, WhereTo
 from simulator.plan import Plan
 from simulator.report import Report
 from simulator.results import PartResult, WorkerResult
 from simulator.scenario import schema as schema_of
 from simulator.screen import to_screen
+from simulator.sight.recalling import recalled
+from simulator.sight.telling import tell_parts, tell_verdict
 from simulator.targets.choose import fitted, target_of
 from simulator.targets.options import Aim
 from simulator.targets.target import Target as AnyTarget
@@ -79,16 +81,16 @@ def payloads(scenario: str | None = None, /, options: PayloadOptions = PayloadOp
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyOptions:
+class VerifyOptions(WhereTo):
     """What `simulator verify` takes beside the ledger."""
 
-    target: Target = field(default_factory=Target)
-    aim: Aim = field(default_factory=Aim)
     verdict: Judging = field(default_factory=Judging)
 
 
 def verify(ledger: Path, /, options: VerifyOptions = VerifyOptions()) -> int:
     """Hold the ledger of a run, ended or killed, against what is stored now and against the states.
+
+    What the run saw become visible, in the state and in the live stream, is told as far as it was noted.
 
     Exit codes: 0 all is well; 1 something was lost, doubled, altered or wrongly shown; 2 it could not be found out.
 
@@ -103,16 +105,7 @@ def verify(ledger: Path, /, options: VerifyOptions = VerifyOptions()) -> int:
     return report.exit_code
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveOptions:
-    """What `simulator remove` takes beside the ledger."""
-
-    target: Target = field(default_factory=Target)
-    aim: Aim = field(default_factory=Aim)
-
-
-def remove(ledger: Path, /, options: RemoveOptions = RemoveOptions()) -> int:
+def remove(ledger: Path, /, options: WhereTo = WhereTo()) -> int:  # noqa: B008 - frozen
     """Remove the devices of a run that kept its ledger, with all their readings.
 
     Exit codes: 0 they are gone; 1 some could not be removed; 2 it could not be run as asked.
@@ -128,7 +121,7 @@ def remove(ledger: Path, /, options: RemoveOptions = RemoveOptions()) -> int:
     return 1 if notes else 0
 
 
-async def _remove(folder: Path, options: RemoveOptions) -> list[str]:
+async def _remove(folder: Path, options: WhereTo) -> list[str]:
     book = await asyncio.to_thread(Book.open, folder)
     plan = options.aim.aimed(book.plan)
     target = target_of(plan.target)
@@ -149,6 +142,9 @@ async def _verify(folder: Path, options: VerifyOptions) -> Report:
     target, parts = target_of(plan.target), plan.parts()
     ledgers = [book.read(part) for part in parts]
     results = [PartResult.of_ledger(part, ledger) for part, ledger in zip(parts, ledgers, strict=True)]
+    found, told = recalled(book.watched(), book.plan, ledgers, book.began())
+    tell_parts(dict(enumerate(results)), found, told)
     async with _open_client(options.target, target, plan) as client:
         verdict = await reach_verdict(plan, ledgers, client, target=target, judging=options.verdict)
-    return Report(plan, [WorkerResult(parts=results)], verdict=verdict)
+    tell_verdict(verdict, found, told)
+    return Report(plan, [WorkerResult(parts=results)], verdict=verdict, watch=told)

@@ -26,15 +26,22 @@ _WRONG = "wrong answer"
 _EARLY_S = 0.05
 """A sleep may end that much early."""
 _REST_S = 0.1
+Buckets = dict[int, int]
+"""Bucket of latency to count."""
 
 
 class Row(Struct, kw_only=True):
-    """What happened in one stretch of time: readings, attempts that failed by reason, posts by bucket of latency."""
+    """What happened in one stretch of time: readings, attempts that failed by reason, posts by bucket of latency.
+
+    `state` and `stream` are messages of watched devices that were due in it, by bucket of the time until seen there.
+    """
 
     offered: int = 0
     acknowledged: int = 0
     errors: dict[str, int] = field(default_factory=dict)
-    latencies: dict[int, int] = field(default_factory=dict)
+    latencies: Buckets = field(default_factory=dict)
+    state: Buckets = field(default_factory=dict)
+    stream: Buckets = field(default_factory=dict)
 
     def add(self, other: "Row") -> None:
         """Take in what happened elsewhere, or later."""
@@ -42,11 +49,8 @@ class Row(Struct, kw_only=True):
         self.acknowledged += other.acknowledged
         _add(self.errors, other.errors)
         _add(self.latencies, other.latencies)
-
-    def percentiles(self) -> dict[str, float]:
-        """Return the percentiles in ms, right to 2 %; none if nothing was measured."""
-        total = sum(self.latencies.values())
-        return {name: _percentile(self.latencies, total * share / 100) for name, share in _PERCENTILES.items() if total}
+        _add(self.state, other.state)
+        _add(self.stream, other.stream)
 
 
 class Timeline(Struct, kw_only=True):
@@ -87,7 +91,9 @@ class Timeline(Struct, kw_only=True):
                     "offered": row.offered,
                     "acknowledged": row.acknowledged,
                     "errors": row.errors,
-                    "latency_ms": row.percentiles(),
+                    "latency_ms": percentiles(row.latencies),
+                    "state_ms": percentiles(row.state),
+                    "stream_ms": percentiles(row.stream),
                 }
                 for row in self.rows
             ],
@@ -124,7 +130,7 @@ class Recorder:
                 offered=max(0, now.offered - before.offered),  # what is stopped takes back what was due
                 acknowledged=now.acknowledged - before.acknowledged,
                 errors=dict(Counter(now.errors) - Counter(before.errors)),
-                latencies=_buckets(load.latencies.take_since()),
+                latencies=buckets(load.latencies.take_since()),
             )
             self._seen[at] = now
             self.timelines[load.ledger.lane.transport].put(max(0, second), row)
@@ -150,19 +156,26 @@ def _counted(load: Load) -> Row:
     return Row(offered=load.pace.offered * readings, acknowledged=load.ledger.acknowledged, errors=errors)
 
 
-def _buckets(seconds: Sequence[float]) -> dict[int, int]:
+def buckets(seconds: Sequence[float]) -> Buckets:
+    """Return latencies as a row holds them: bucket to count."""
     if not seconds:
         return {}
     octaves = np.log2(np.maximum(1.0, np.array(seconds) * _US))
-    buckets, counts = np.unique((octaves * _FINENESS).astype(np.int64), return_counts=True)
-    return dict(zip(buckets.tolist(), counts.tolist(), strict=True))
+    found, counts = np.unique((octaves * _FINENESS).astype(np.int64), return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
-def _percentile(buckets: dict[int, int], rank: float) -> float:
+def percentiles(found: Buckets) -> dict[str, float]:
+    """Return the percentiles of buckets in ms, right to 2 %; none if nothing was measured."""
+    total = sum(found.values())
+    return {name: _percentile(found, total * share / 100) for name, share in _PERCENTILES.items() if total}
+
+
+def _percentile(found: Buckets, rank: float) -> float:
     """Return the middle of the bucket in which this sample is, in ms."""
     seen = 0
-    for bucket in sorted(buckets):
-        seen += buckets[bucket]
+    for bucket in sorted(found):
+        seen += found[bucket]
         if seen >= rank:
             break
     return float(2 ** ((bucket + 0.5) / _FINENESS) / 1_000)

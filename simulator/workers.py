@@ -13,6 +13,8 @@ from simulator.live import Progress, together
 from simulator.results import WorkerResult
 from simulator.sender import Watch
 
+STOP = b"stop\n"
+"""What a worker is told over its stdin."""
 _KILL_S = 10.0
 
 
@@ -25,12 +27,13 @@ class Workers:
         self._environ = os.environ | environ
         self._processes: list[asyncio.subprocess.Process] = []
         self._progress = [Progress() for _ in range(book.plan.workers)]
+        self._is_stopped = False
 
     def stop(self) -> None:
-        """Have them send nothing new."""
+        """Have them send nothing new, those that are still starting too."""
+        self._is_stopped = True
         for process in self._processes:
-            if process.returncode is None:
-                process.terminate()
+            _stop(process)
 
     async def send(self, watch: Watch) -> list[WorkerResult]:
         """Return their results once all have sent everything. Raises Unreachable if one of them cannot."""
@@ -49,9 +52,12 @@ class Workers:
     async def _run(self, number: int) -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "simulator.worker", str(self._book.folder), str(number),
-            env=self._environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=self._environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self._processes.append(process)
+        if self._is_stopped:
+            _stop(process)
         if process.stdout is None or process.stderr is None:
             raise AssertionError("pipes were asked for")
         try:
@@ -66,6 +72,12 @@ class Workers:
     async def _follow(self, number: int, lines: asyncio.StreamReader) -> None:
         async for line in lines:
             self._progress[number] = msgspec.json.decode(line, type=Progress)
+
+
+def _stop(process: asyncio.subprocess.Process) -> None:
+    """Say so over the pipe, where it waits for a process that is not listening yet; a signal would kill that."""
+    if process.returncode is None and process.stdin is not None:
+        process.stdin.write(STOP)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

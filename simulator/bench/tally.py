@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
+
+from simulator.objects import object_of
 
 _OK = 200
 _MAX_KNOWN = 64
@@ -83,7 +84,7 @@ class ReceiptJudge:
         """Judge an answer; see `Judge`."""
         if status == _OK and body in self._good:
             return ""
-        receipt = _object(body)
+        receipt = object_of(body)
         if status != _OK:
             return f"http_{status}{_first_code(receipt)}"
         for name, value in self._wanted.items():
@@ -113,11 +114,3 @@ def _first_code(receipt: dict[str, Any]) -> str:
     first = errors[0] if isinstance(errors, list) and errors else receipt
     code = first.get("code") if isinstance(first, dict) else None
     return f"_{code}" if code else ""
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -29,6 +29,9 @@ def capacity(scenario: str | None = None, /, options: CapacityOptions = Capacity
 
     Each rate is a run of its own, with devices that are registered first and removed in the end.
 
+    What a target other than a gateway has stored is read back after each rate, if there is a way to, unless you say
+    --no-verify; without that the result says "not verified".
+
     Exit codes: 0 it was found; 1 not even the lowest rate was held; 2 it could not be run as asked, or not be told: the
     generator itself was the bottleneck, or it was stopped.
 
@@ -56,7 +59,10 @@ def told(found: Capacity, *, hold: float) -> list[Text]:
         lines.append(Text("no rate was held", style="bold red"))
     else:
         least = "" if broke and broke.first != GENERATOR else "at least "
-        lines.append(Text(f"held for {hold:g} s: {least}{held.rate:,.0f} readings/s", style="bold green"))
+        style, open_end = ("bold yellow", ", not verified") if held.unverified else ("bold green", "")
+        lines.append(Text(f"held for {hold:g} s: {least}{held.rate:,.0f} readings/s{open_end}", style=style))
+    if found.unverified:
+        lines.append(Text(f"· nobody looked for what was acknowledged: {found.unverified}", style="yellow"))
     if broke is not None:
         lines.append(Text(f"at {broke.rate:,.0f} readings/s broke first: {broke.first}", style="bold"))
         if broke.first == GENERATOR:
@@ -75,6 +81,8 @@ def to_json(found: Capacity) -> bytes:
         "broke": found.broke.rate if found.broke else None,
         "broke_first": found.broke.first if found.broke else "",
         "ended": found.ended,
+        "verified": found.held is not None and not found.unverified,
+        "unverified": found.unverified and f"not verified: {found.unverified}",
         "exit_code": found.exit_code,
         "trials": [asdict(trial) for trial in found.trials],
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from simulator.figures import errors_of
 from simulator.report import BUSY_CPU, Report
 from simulator.results import LaneReport
-from simulator.timeline import Row
+from simulator.timeline import Row, percentiles
 
 GENERATOR = "the generator"
 _MAX_REASONS = 2
@@ -47,6 +47,8 @@ class Trial:
     errors: float
     broken: tuple[str, ...] = ()
     held_back: str = ""
+    unverified: str = ""
+    """Why nobody looked for what was acknowledged; empty if it was looked for, to the end."""
 
     @property
     def is_held(self) -> bool:
@@ -70,13 +72,24 @@ def judge(report: Report, limits: Limits, *, rate: float) -> Trial:
         errors=errors_of(report.lanes).percent,
         broken=tuple(one.told for one in broken),
         held_back=report.held_back if all(one.is_late for one in broken) else "",
+        unverified=_unverified(report),
     )
+
+
+def _unverified(report: Report) -> str:
+    """Return why it is not known whether all that was acknowledged is stored; empty if it is."""
+    verdict = report.verdict
+    if verdict is None:
+        return "give --database to have it looked for" if report.plan.target.kind == "gateway" else "--no-verify"
+    if not verdict.stored_checked:
+        return verdict.stored_unchecked or "what is stored was not looked at"
+    return verdict.unfinished
 
 
 def _broken(report: Report, limits: Limits) -> Iterator[Broken]:
     for lane in report.lanes:
         if lane.latency.p99 > limits.p99:
-            second = _first(report, lambda row: row.percentiles().get("p99", 0.0) > limits.p99)
+            second = _first(report, lambda row: percentiles(row.latencies).get("p99", 0.0) > limits.p99)
             told = f"p99 over {lane.transport.upper()} {lane.latency.p99:,.0f} ms, more than {limits.p99:g} ms"
             yield Broken(told=told, second=second, is_late=_may_be_ours(report, lane, lane.latency.p99 - limits.p99))
     share = errors_of(report.lanes).percent

@@ -35,6 +35,11 @@ class Capacity:
         return max(held, key=lambda trial: trial.rate, default=None)
 
     @property
+    def unverified(self) -> str:
+        """Why what was acknowledged at the highest rate held was not looked for; empty if it was, or none was held."""
+        return self.held.unverified if self.held else ""
+
+    @property
     def exit_code(self) -> int:
         """0 if it was found, 1 if not even the lowest rate was held, 2 if it could not be told."""
         if self.ended or (self.broke is not None and self.broke.first == GENERATOR):

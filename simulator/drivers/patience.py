@@ -5,6 +5,7 @@ import asyncio
 from simulator.drivers.http import HttpClient, Request
 from simulator.drivers.http_reader import Response
 from simulator.errors import ConnectionLost, Unreachable
+from simulator.objects import object_of
 
 _LATER = frozenset({429, 503})
 TRIES, PAUSE_S = 20, 0.5
@@ -24,6 +25,11 @@ async def ask(client: HttpClient, request: Request, *, complaint: str) -> Respon
         else:
             if response.status not in _LATER:
                 return response
-            problem = f"it answers with {response.status}"
+            problem = f"it answers with {said_by(response)}"
         await asyncio.sleep(PAUSE_S)
     raise Unreachable(f"{complaint}: {problem}.")
+
+
+def said_by(response: Response) -> str:
+    """Return the status of an answer, with the code of its problem if it has one."""
+    return f"{response.status} {object_of(response.body).get('code', '')}".rstrip()

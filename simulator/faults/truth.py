@@ -127,11 +127,12 @@ class Truth:
 
 def judge(expected: Expected, answer: Answer) -> str:
     """Return what is wrong with an answer, in a few words; empty if nothing is."""
-    return _judge_foreign(answer) if expected.status is None else _judge(expected, answer)
+    return _judge_foreign(expected, answer) if expected.status is None else _judge(expected, answer)
 
 
-def _judge_foreign(answer: Answer) -> str:
-    if answer.meaning is Meaning.STORED:
+def _judge_foreign(expected: Expected, answer: Answer) -> str:
+    """Take what was left out, and is not named, for a refusal; but not of what was stored before."""
+    if answer.meaning is Meaning.STORED or (answer.meaning is Meaning.DROPPED and not expected.is_again):
         return ""
     return " ".join((str(answer.status), *sorted(answer.codes), answer.reason)).rstrip()
 

@@ -165,6 +165,8 @@ class HttpLoad(Load):
             ledger.write_refused(number, answer.codes)
         elif answer.meaning is Meaning.PARTLY and (not wrong or not expected.code):
             ledger.write_partly(number, answer.codes, refused=answer.refused)
+        elif answer.meaning is Meaning.DROPPED and not expected.code:
+            ledger.write_dropped(number, answer.codes)
         elif answer.meaning is Meaning.STORED and not expected.code:
             ledger.write_acknowledged(number, answer.durability)
         elif answer.meaning is Meaning.UNCLEAR:

@@ -1,15 +1,22 @@
-"""The charts of a run: a report in, figures of HTML out: throughput, latency by transport, errors by code. Pure."""
+"""The charts of a run: a report in, figures of HTML out: throughput, latencies by transport, errors by code. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from simulator.lane import Transport
 from simulator.page.charts import Series, Time, bars, lines
 from simulator.page.scale import fitting, linear
 from simulator.report import Report
-from simulator.timeline import Row, Timeline, merged
+from simulator.timeline import Buckets, Row, Timeline, merged, percentiles
 
 _PERCENTILES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
+_SEEN_PERCENTILES = {name: told for name, told in _PERCENTILES.items() if name != "p999"}
+"""Of the few devices that are watched, a second has too few messages for more."""
+_SEEN = (
+    ("Until the state shows it", attrgetter("state")),
+    ("Until the live stream shows it", attrgetter("stream")),
+)
 _SHOWN_CODES = 5
 
 
@@ -24,7 +31,10 @@ def pictures(report: Report) -> Iterator[str]:
     yield _throughput(together, timelines, time)
     for name, timeline in timelines.items():
         own = Time(rows=len(timeline.rows), width=timeline.width, phases=phases)
-        yield from _latency(name.upper(), timeline.rows, own)
+        yield from _latency(f"Latency over {name.upper()}", [row.latencies for row in timeline.rows], _PERCENTILES, own)
+        for what, seen_in in _SEEN:
+            title = f"{what}, over {name.upper()}, by when it was due"
+            yield from _latency(title, [seen_in(row) for row in timeline.rows], _SEEN_PERCENTILES, own)
     yield _errors(together.rows, time)
 
 
@@ -39,18 +49,18 @@ def _throughput(together: Timeline, timelines: Mapping[Transport, Timeline], tim
     return lines("Readings a second", series, scale=linear(highest), time=time)
 
 
-def _latency(title: str, rows: Sequence[Row], time: Time) -> Iterator[str]:
-    told = [row.percentiles() for row in rows]
-    known = [value for one in told for value in one.values()]
+def _latency(title: str, rows: Sequence[Buckets], shown: Mapping[str, str], time: Time) -> Iterator[str]:
+    """Yield the chart of these percentiles, row by row; nothing if nothing was measured."""
+    told = [percentiles(row) for row in rows]
+    known = [one[key] for one in told if one for key in shown]
     if not known:
         return
     series = [
-        Series(name=name, colour=key, values=[one.get(key) for one in told], unit=" ms")
-        for key, name in _PERCENTILES.items()
+        Series(name=name, colour=key, values=[one.get(key) for one in told], unit=" ms") for key, name in shown.items()
     ]
     scale = fitting(min(known), max(known))
-    title = f"Latency over {title}, ms" + (", in powers of ten" if scale.is_log else "")
-    yield lines(title, series, scale=scale, time=time)
+    powers = ", in powers of ten" if scale.is_log else ""
+    yield lines(f"{title}, ms{powers}", series, scale=scale, time=time)
 
 
 def _errors(rows: Sequence[Row], time: Time) -> str:

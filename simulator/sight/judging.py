@@ -3,11 +3,13 @@
 Pure. What the stream must show follows from docs/http-api.md alone. The newest reading of every series must come, in a
 change or in the newest values of a `reset`. So must any other that is not in the same COMMIT as a newer one of its
 device: one that the state showed before the next was due. What was sent before a later `reset`, or before `lagged`, is
-excused, but for the newest.
+excused, but for the newest. If the watch broke off, what the state showed shortly before may have been on its way: it
+is missed only if the stream showed a newer one of its device, as it shows COMMITs in their order.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,9 +22,12 @@ from simulator.ledger import Ledger
 from simulator.results import Seen
 from simulator.sight.sample import Place, Times, Watched
 from simulator.sight.sightings import Sightings
+from simulator.timeline import Buckets, buckets
 from simulator.verify.audit import Audit, Grid
 from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem, time_of
 
+Flags = npt.NDArray[np.bool_]
+"""One for each message of a device."""
 _EARLY_S = 0.02
 """A sleep may end that much early, and a post be sent."""
 
@@ -34,6 +39,9 @@ class Judgement:
     state: dict[int, "Collected"] = field(default_factory=dict)
     stream: dict[int, "Collected"] = field(default_factory=dict)
     findings: dict[Transport, Findings] = field(default_factory=dict)
+    unwatched: int = 0
+    """Messages that were sent, and that nobody can tell of, since the watch broke off; and the first of them."""
+    unwatched_examples: list[str] = field(default_factory=list)
 
 
 class Collected:
@@ -44,17 +52,24 @@ class Collected:
         self.phases = [Latencies() for _ in range(phases)]
         self.unseen = 0
         self.examples: list[str] = []
+        self._by_second: defaultdict[int, list[float]] = defaultdict(list)
 
-    def record(self, seconds: float, phase: int) -> None:
-        """Take in a message."""
+    def record(self, seconds: float, *, due: float, phase: int) -> None:
+        """Take in a message that was due so long after the start."""
         self.latencies.record(seconds, recent=False)
         self.phases[phase].record(seconds, recent=False)
+        self._by_second[int(due)].append(seconds)
 
-    def miss(self, device: str, time_us: int) -> None:
+    def miss(self, told: str) -> None:
         """Count a message that was not seen until the end, and keep it if it is one of the first."""
         self.unseen += 1
         if len(self.examples) < MAX_PROBLEMS:
-            self.examples.append(f"{device} {time_of(time_us)}")
+            self.examples.append(told)
+
+    def rows(self) -> Iterator[tuple[int, Buckets]]:
+        """Yield for each second since the start what was due in it, as a timeline holds it."""
+        for second, found in self._by_second.items():
+            yield second, buckets(found)
 
     def seen(self) -> Seen:
         """Return it as results hold it."""
@@ -79,9 +94,18 @@ class _Sent:
 
 
 def judge(
-    sightings: Sightings, ledgers: Sequence[Ledger], *, began: Mapping[int, float], phases: int, now: float
+    sightings: Sightings,
+    ledgers: Sequence[Ledger],
+    *,
+    began: Mapping[int, float],
+    phases: int,
+    now: float,
+    sure_until: float = math.inf,
 ) -> Judgement:
-    """Return what was seen until now; `began` says when each part, by its index, began to send."""
+    """Return what was seen until now; `began` says when each part, by its index, began to send.
+
+    What the state showed, or was due, after `sure_until` may have been on its way when the watch broke off.
+    """
     found = Judgement()
     for one in sightings.watched:
         part = one.part
@@ -90,10 +114,11 @@ def judge(
         sent = _sent(one, ledgers[part.index], began[part.index])
         for collected, seen_at in ((found.state, one.state_at), (found.stream, one.stream_at)):
             into = collected.setdefault(part.index, Collected(phases))
-            _collect(into, sent, seen_at, now=now)
+            _collect(into, sent, seen_at, now=now, sure_until=sure_until)
         findings = found.findings.setdefault(part.lane.transport, Findings())
-        _find_gaps(findings, sent, excused_until=sightings.forgiven_until)
+        _find_gaps(findings, sent, excused_until=sightings.forgiven_until, sure_until=sure_until)
         _find_refused(findings, sent)
+        _list_unwatched(found, sent, sure_until)
     for transport, wrong in sightings.wrong.items():
         found.findings.setdefault(transport, Findings()).add(wrong)
     return found
@@ -106,25 +131,57 @@ def _sent(one: Watched, ledger: Ledger, began: float) -> _Sent:
     return _Sent(one, required, allowed, due, np.append(_least_from(due)[1:], math.inf))
 
 
-def _collect(into: Collected, sent: _Sent, seen_at: Times, *, now: float) -> None:
+def _told_of(one: Watched, sure_until: float) -> Grid:
+    """Return the readings that the stream had the time to show: the state did, or it has shown a newer one itself."""
+    return np.asarray((one.state_at <= sure_until) | _has_newer(one)[:, None])
+
+
+def _has_newer(one: Watched) -> Flags:
+    """Return of which messages the stream has shown a newer one of the same device."""
+    shown = np.asarray(np.isfinite(_least_from(one.stream_at)).any(axis=1))
+    return np.append(shown[1:], np.False_)
+
+
+def _list_unwatched(found: Judgement, sent: _Sent, sure_until: float) -> None:
+    one = sent.one
+    is_told = (_least_from(one.state_at) <= sure_until).any(axis=1) | _has_newer(one)
+    is_told |= np.isfinite(one.stream_at).any(axis=1)
+    is_late = np.isfinite(sent.due) & (sent.due > sure_until)
+    unknown = (is_late | sent.required.any(axis=1)) & ~is_told
+    found.unwatched += int(unknown.sum())
+    for n in np.flatnonzero(unknown)[: MAX_PROBLEMS - len(found.unwatched_examples)].tolist():
+        found.unwatched_examples.append(_name(one, n))
+
+
+def _collect(into: Collected, sent: _Sent, seen_at: Times, *, now: float, sure_until: float) -> None:
     """Take the time of each message until all of it that is stored is shown, or newer values of the same series are.
 
-    One that was sent after a newer one never shows, and is left out. One that was not seen takes until now at least.
+    One that was sent after a newer one never shows, and is left out. One that was not seen takes until now at least; if
+    it may have been on its way nothing is known of it.
     """
     shown = np.where(sent.required, _least_from(seen_at), -math.inf).max(axis=1, initial=-math.inf)
     for n in np.flatnonzero(sent.required.any(axis=1) & (sent.due <= sent.next_due)).tolist():
+        due = float(sent.due[n])
         if math.isinf(shown[n]):
-            into.miss(sent.one.name, sent.one.time_us(n))
-        into.record(max(0.0, min(float(shown[n]), now) - float(sent.due[n])), sent.one.phases[n])
+            if due > sure_until:
+                continue
+            into.miss(_name(sent.one, n))
+        took = max(0.0, min(float(shown[n]), now) - due)
+        into.record(took, due=float(sent.one.due[n]), phase=sent.one.phases[n])
 
 
-def _find_gaps(findings: Findings, sent: _Sent, *, excused_until: float) -> None:
+def _name(one: Watched, n: int) -> str:
+    return f"{one.name} {time_of(one.time_us(n))}"
+
+
+def _find_gaps(findings: Findings, sent: _Sent, *, excused_until: float, sure_until: float) -> None:
     one, missing = sent.one, np.isinf(sent.one.stream_at)
     stored_by = np.where(sent.required, one.state_at, -math.inf).max(axis=1, initial=-math.inf)
     alone = (stored_by + _EARLY_S < sent.next_due) & (sent.due > excused_until)
     must = sent.required & alone[:, None]
     last = _newest(sent.required)
     must[last] = True
+    must &= _told_of(one, sure_until)
     superseded = np.zeros_like(must)  # a newer one whose answer never came may have taken the place of the newest
     superseded[last] = ~np.isinf(_least_from(one.stream_at)[last])
     gaps = must & missing & ~superseded

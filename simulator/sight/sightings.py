@@ -7,9 +7,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from simulator.lane import Transport
+from simulator.objects import object_of
 from simulator.pacing import Clock
 from simulator.sight.sample import Place, Times, Watched
 from simulator.sight.sse import SseEvent
@@ -64,7 +63,7 @@ class Sightings:
 
     def take_event(self, event: SseEvent) -> None:
         """Take in an event of the stream."""
-        data = _object(event.data)
+        data = object_of(event.data)
         match event.kind:
             case "change":
                 self._take_changes(event, data)
@@ -136,11 +135,3 @@ class Sightings:
 def _entries(found: object) -> Iterable[tuple[str, Any]]:
     """Return what is in an object of JSON; nothing if it is none."""
     return found.items() if isinstance(found, dict) else ()
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -24,6 +24,14 @@ class Watch:
     stream_skipped: int = 0
     """Values that it says it left out, since we were too slow."""
     stream_unwatched: str = ""
+    unkept: str = ""
+    """Why what was seen is not kept beside the ledger to the end, if it was to be."""
+    broke_off_s: float | None = None
+    """Seconds from the start to the last note of a watch that was killed; None of one that came to its end."""
+    unwatched: int = 0
+    """Messages of watched devices that were sent, of which such a watch cannot tell; the first of them by device and
+    time."""
+    unwatched_examples: tuple[str, ...] = ()
 
 
 NOT_WATCHED = Watch(

@@ -1,10 +1,12 @@
 """Watch some devices beside a load: a plan and a client in; when their readings were seen, and what was not, out.
 
-Owns the two tasks that read. Sends no readings, and judges nothing before all was sent: `judging` does.
+Owns the two tasks that read, and the one that notes what was seen. Sends no readings, and judges nothing before all
+was sent: `judging` does.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Self
 
@@ -14,26 +16,32 @@ from simulator.pacing import Clock, Sleep
 from simulator.plan import Plan
 from simulator.results import PartResult, WorkerResult
 from simulator.sight.judging import Judgement, judge
+from simulator.sight.notes import Notes
 from simulator.sight.polls import Polls
 from simulator.sight.sample import choose
 from simulator.sight.sightings import Sightings
 from simulator.sight.sse import SseEvent
 from simulator.sight.stream import StreamReader
+from simulator.sight.telling import tell_parts, tell_timelines, tell_verdict
 from simulator.sight.watch import NOT_WATCHED, Watch
-from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 
 _BEGIN_S = 5.0
 """Seconds that the stream may take to begin."""
 LOST = "it was lost before the end"
 _LOOK_S, _MAX_LOOK_S = 0.2, 2.0
+_NOTE_S = 1.0
+Keep = Callable[[bytes], object]
+"""Appends to what outlives the process. May raise OSError."""
 
 
 class Watching:
     """The watch of one run. `async with` begins and ends it; in between, `settle` once all is sent."""
 
-    def __init__(self, client: HttpClient, plan: Plan, *, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
-        """`client` may read the devices, and asks for nobody else."""
+    def __init__(
+        self, client: HttpClient, plan: Plan, *, clock: Clock, sleep: Sleep = asyncio.sleep, keep: Keep | None = None
+    ) -> None:
+        """`client` may read the devices, and asks for nobody else; `keep` is given what was seen, once a second."""
         self._plan = plan
         self._clock = clock
         self._sleep = sleep
@@ -43,6 +51,9 @@ class Watching:
         self._polls = Polls(client, names, take=self._sightings.take_states, clock=clock, sleep=sleep)
         random = Random(f"{plan.scenario.seed}.watch")
         self._stream = StreamReader(client, names, take=self._take_event, random=random, sleep=sleep)
+        self._notes = Notes(self._sightings)
+        self._keep = keep
+        self._unkept = ""
         self._judgement = Judgement()
         self._tasks: list[asyncio.Task[None]] = []
         self._has_begun = asyncio.Event()
@@ -55,6 +66,7 @@ class Watching:
             self._tasks = [
                 asyncio.create_task(self._stream.run(), name="sight.stream"),
                 asyncio.create_task(self._polls.run(), name="sight.polls"),
+                asyncio.create_task(self._note_all(), name="sight.notes"),
             ]
         return self
 
@@ -77,6 +89,21 @@ class Watching:
         if not self._sightings.has_begun:
             self._late = self._stream.refused or f"it did not begin within {_BEGIN_S:g} s"
 
+    async def _note_all(self) -> None:
+        """Note every second what is new, until cancelled."""
+        while True:
+            await self._sleep(_NOTE_S)
+            self._note(self._look(), until=self._clock())
+
+    def _note(self, told: Watch, *, until: float, has_settled: bool = False) -> None:
+        """Keep what is new. After a failure nothing more is kept: what stands there is whole."""
+        if self._keep is None or self._unkept or not self._watched:
+            return
+        try:
+            self._keep(self._notes.line(told, until=until, has_settled=has_settled))
+        except OSError as error:
+            self._unkept = str(error)
+
     def _take_event(self, event: SseEvent) -> None:
         self._sightings.take_event(event)
         if self._sightings.has_begun:
@@ -93,30 +120,25 @@ class Watching:
         began = {index: result.began for index, result in parts.items() if result.began}
         deadline, pause = self._clock() + patience, _LOOK_S
         while True:
-            found, told = self._judge(ledgers, began), self._look()
+            now = self._clock()
+            found, told = self._judge(ledgers, began, now=now), self._look()
             is_quiet = told.stream_unwatched != LOST and self._clock() - self._sightings.news_at >= quiet
             if not _is_waited_for(found, told) or is_quiet or self._clock() >= deadline:
                 break
             await self._sleep(min(pause, max(0.0, deadline - self._clock())))
             pause = min(2 * pause, _MAX_LOOK_S)
-        self._judgement, self.told = found, told
-        for index, result in parts.items():
-            if not told.state_unwatched and index in found.state:
-                result.state = found.state[index].seen()
-            if not told.stream_unwatched and index in found.stream:
-                result.stream = found.stream[index].seen()
+        self._note(told, until=now, has_settled=True)
+        self._judgement, self.told = found, replace(told, unkept=self._unkept)
+        tell_parts(parts, found, told)
+        tell_timelines(self._plan, results, found, told)
 
     def add_to(self, verdict: Verdict) -> None:
         """Add what the stream left out, or showed and should not have."""
-        verdict.stream_unchecked = self.told.stream_unwatched
-        if verdict.stream_unchecked:
-            return
-        for transport, findings in self._judgement.findings.items():
-            verdict.findings.setdefault(transport, Findings()).add(findings)
+        tell_verdict(verdict, self._judgement, self.told)
 
-    def _judge(self, ledgers: Sequence[Ledger], began: Mapping[int, float]) -> Judgement:
+    def _judge(self, ledgers: Sequence[Ledger], began: Mapping[int, float], *, now: float) -> Judgement:
         phases = len(self._plan.scenario.timeline)
-        return judge(self._sightings, ledgers, began=began, phases=phases, now=self._clock())
+        return judge(self._sightings, ledgers, began=began, phases=phases, now=now)
 
     def _look(self) -> Watch:
         """Return what was watched until now, and how well."""

@@ -4,6 +4,7 @@ One line a message: `measurement,device=name field=value,… ms`. The names that
 would have to be escaped. What is written again with the same time and device is absorbed.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from simulator.encode import Head, Post, Run
 from simulator.fleet import Fleet
 from simulator.receipts import Answer
 
+_DROPPED = re.compile(rb"partial write: .* dropped=(\d{1,9})\b")
 _NO_CONTENT, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR = 204, 400, 429, 500
 
 
@@ -51,12 +53,20 @@ class Lines:
         return ",".join([name + written(value) for (name, written), value in zip(self._fields, row, strict=True)])
 
     def read(self, number: int, status: int, body: bytes) -> Answer:
-        """Return what an answer means. InfluxDB does not say which points of a post it did not write."""
+        """Return what an answer means."""
         del number
         if status == _NO_CONTENT:
             return Answer.stored(status)
         if status == _TOO_MANY or status >= _SERVER_ERROR:
             return Answer.again(status)
         if status == _BAD_REQUEST and b"partial write" in body:
-            return Answer.unclear(status, "partial_write")
+            return self._read_partial(status, body)
         return Answer.refusal(status, f"http_{status}", readings=self._readings)
+
+    def _read_partial(self, status: int, body: bytes) -> Answer:
+        """Return how many readings it did not write; it does not say which, nor how many lines it could not read."""
+        found = _DROPPED.search(body)
+        readings = int(found[1]) * len(self._fields) if found else 0
+        if not 0 < readings <= self._readings:
+            return Answer.unclear(status, "partial_write")
+        return Answer.dropped(status, "partial_write", readings=readings)

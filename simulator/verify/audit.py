@@ -91,6 +91,9 @@ class Audit:
         allowed = required | (outcome == Outcome.SENT)[..., None]
         refused = self._cells_of(ledger.refused_readings)
         required[refused] = allowed[refused] = False
+        dropped = inside & np.isin(posts, np.fromiter(ledger.dropped, dtype=np.int64))
+        required[dropped] = False
+        self._dropped_posts = np.where(dropped, posts, -1)
         return required, allowed
 
     def _read_flips(self, draw: Draw | None) -> Grid | None:
@@ -175,6 +178,14 @@ class Audit:
             "unexpected": "refused, or never sent",
         }[trouble]
         return Problem(trouble, series.device, series.metric, series.time_us, detail)
+
+    def missing_of_dropped(self) -> Iterator[tuple[int, Problem]]:
+        """Yield each reading that is not there of the posts of which some were dropped, with its post."""
+        missing = (self._dropped_posts >= 0)[..., None] & (self._seen == 0)
+        for row, n, metric in np.argwhere(missing).tolist():
+            series = self._series(row, n=n, metric=metric)
+            problem = Problem("lost", series.device, series.metric, series.time_us, "")
+            yield int(self._dropped_posts[row, n]), problem
 
     def newest(self) -> list[Newest]:
         """Return what the state should show: of each series the newest reading acknowledged or found stored."""

@@ -15,6 +15,7 @@ from simulator.lane import Lane, Transport
 from simulator.pacing import Clock, Sleep
 from simulator.verify.account import Account
 from simulator.verify.audit import Audit, Newest
+from simulator.verify.dropped import DroppedFindings, DroppedPosts
 from simulator.verify.findings import Findings, Problem
 from simulator.verify.letters import LetterFindings, LettersRefused, compare, expected_letters, fetch_letters
 from simulator.verify.source import ReadingsRefused, Source
@@ -39,6 +40,7 @@ class Verdict:
     stream_unchecked: str = "only a run can watch it, while it sends"
     unfinished: str = ""
     letters: LetterFindings = field(default_factory=LetterFindings)
+    dropped: DroppedFindings = field(default_factory=DroppedFindings)
 
     @classmethod
     def none(cls, transports: Iterable[Transport], *, why: str) -> Self:
@@ -115,11 +117,14 @@ class Referee:
         self._state_deadline = self._clock() + min(_STATE_PATIENCE_S, self._settle)
         for account in accounts:
             lane = account.ledger.lane
-            findings = self._verdict.findings[lane.transport]
+            findings, dropped = self._verdict.findings[lane.transport], DroppedPosts(account.ledger)
             for first, count in portions(lane):
                 audit, found = await self._judge(account, first=first, count=count)
                 findings.add(found)
+                if self._stored is not None:
+                    dropped.take(audit.missing_of_dropped())
                 await self._judge_states(audit, findings)
+            findings.add(dropped.close(self._verdict.dropped))
 
     async def _wait_until_stored(self, stored: Source, accounts: Sequence[Account]) -> None:
         """Wait for what is on its way: until all that was sent is there, or all that must be and no more comes."""

@@ -29,7 +29,8 @@ class Meddler(ThreadingHTTPServer):
         self.dropped: Counter[str] = Counter()
         self.last_ids: list[str] = []
         """What each connection to the stream wanted to go on after."""
-        self._seen: Counter[str] = Counter()
+        self.changes: Counter[str] = Counter()
+        """How many changes of each device came by, dropped or not."""
         self._lock = Lock()
 
     @property
@@ -49,8 +50,8 @@ class Meddler(ThreadingHTTPServer):
     def _is_dropped(self, change: dict[str, Any]) -> bool:
         with self._lock:
             device = change["device"]
-            self._seen[device] += 1
-            found = self.drop(device, self._seen[device])
+            self.changes[device] += 1
+            found = self.drop(device, self.changes[device])
             self.dropped[device] += found
             return found
 

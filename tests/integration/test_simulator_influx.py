@@ -16,6 +16,7 @@ from simulator.report import Report
 from simulator.run import Run
 from simulator.scenario import FaultRates, FleetSpec, Scenario
 from simulator.targets.options import Aim
+from simulator.verify.findings import time_of
 from tests.unit.simulator.test_command import simulate
 
 FLEETS = (
@@ -92,3 +93,35 @@ async def test_what_is_taken_away_altered_or_added_is_found(influx_url: str, aim
     assert {problem["device"] for problem in total["problems"]} == {device}
     code, _, err = await simulate(tmp_path, "remove", "kept", "--url", influx_url)
     assert (code, query(influx_url, aim, "SHOW MEASUREMENTS")) == (0, []), err
+
+
+async def test_points_that_are_dropped_are_refusals_and_found_one_by_one(influx_url: str, aim: Aim) -> None:
+    """Readings from beyond the retention of the database: each post says how many, none says which."""
+    query(influx_url, aim, f'CREATE DATABASE "{aim.influx_db}" WITH DURATION 1h')
+    fleet = FleetSpec(model="energy_meter", devices=4, rate=400, batch=40, shapes=("columns",))
+    scenario = Scenario(title="t", fleets=(fleet,), seconds=1.0, connections=2, ago=3_600, speed=40)
+    options = RunOptions(target=Target(url=influx_url), aim=aim, verdict=VerdictOptions(settle=0.2))
+    now_ms = time.time_ns() // 1_000_000
+    began = replace(options.plan(now_ms=now_ms), scenario=scenario, start_ms=now_ms - 3_600_000 - 20_000)
+    report = await Run(options, began).execute(idle, on_sent=lambda: None)
+    (lane,) = report.lanes
+    assert report.failures == []
+    assert report.verdict is not None
+    dropped = lane.refused_by_code["partial_write"]
+    assert 0 < dropped < lane.sent
+    assert report.verdict.dropped.readings == dropped == lane.sent - report.verdict.total.stored
+    oldest = min(example.split()[2] for example in report.verdict.dropped.examples)
+    assert oldest.startswith(time_of(began.start_ms * 1_000)[:10])
+    assert f"{dropped:,} readings were dropped by the target" in "\n".join(report.notes)
+
+
+async def test_capacity_looks_for_what_was_acknowledged(influx_url: str, aim: Aim, tmp_path: Path) -> None:
+    code, out, err = await simulate(
+        tmp_path, "capacity", "--target", "influx", "--influx-db", aim.influx_db or "", "--url", influx_url,
+        "--transport", "http", "--devices", "20", "--hold", "0.3", "--rest", "0", "--p99", "60000", "--first", "2000",
+        "--most", "2000", "--json", "out.json",
+    )  # fmt: skip
+    assert code == 0, out + err
+    told = json.loads((tmp_path / "out.json").read_bytes())
+    assert (told["held"], told["verified"], told["unverified"]) == (2_000, True, "")
+    assert query(influx_url, aim, "SHOW MEASUREMENTS") == []

@@ -54,12 +54,12 @@ class Scene:
         self.event("change", one.due[n] + late, {"changes": [change]}, f"e-{self.events}")
 
     def event(self, kind: str, at: float, data: Any, number: str = "") -> None:
-        self.clock.now = BEGAN + at
+        self.clock.now = float(BEGAN + at)
         self.sightings.take_event(SseEvent(kind, json.dumps(data), number))
 
     def state(self, one: Watched, n: int, *, late: float = 0.05) -> None:
         """Let the state show a message."""
-        self.clock.now = BEGAN + one.due[n] + late
+        self.clock.now = float(BEGAN + one.due[n] + late)
         self.sightings.take_states({one.name: self.shown(one, n)})
 
     def shown(self, one: Watched, n: int) -> dict[str, Any]:

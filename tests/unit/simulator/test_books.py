@@ -22,7 +22,9 @@ PLAN = plan(workers=2, seconds=3.0)
 PARTS = PLAN.parts()
 
 notes = st.lists(
-    st.tuples(st.integers(0, PARTS[0].lane.posts - 1), st.sampled_from(["sent", "stored", "refused", "partly"])),
+    st.tuples(
+        st.integers(0, PARTS[0].lane.posts - 1), st.sampled_from(["sent", "stored", "refused", "partly", "dropped"])
+    ),
     max_size=40,
     unique_by=lambda note: note[0],
 )
@@ -38,11 +40,14 @@ def write(ledger: Ledger, noted: list[tuple[int, str]]) -> None:
                 ledger.write_refused(post, Counter(too_old=ledger.lane.readings))
             case "partly":
                 ledger.write_partly(post, Counter(too_old=2), refused=[0, 3])
+            case "dropped":
+                ledger.write_dropped(post, Counter(too_old=1 + post % ledger.lane.readings))
 
 
 def assert_same(one: Ledger, other: Ledger) -> None:
     assert one.outcomes.tolist() == other.outcomes.tolist()
     assert one.refused_readings.tolist() == other.refused_readings.tolist()
+    assert one.dropped == other.dropped
     for name in ("sent", "acknowledged", "refused", "unacknowledged"):
         assert getattr(one, name) == getattr(other, name)
 
@@ -65,6 +70,28 @@ def test_the_plan_and_the_results_come_back(tmp_path: Path) -> None:
     assert book.result(1).elapsed == 2.5
     with pytest.raises(UsageError, match="Worker 0 left no result"):
         book.result(0)
+
+
+def test_when_parts_began_comes_back_and_half_a_time_is_none(tmp_path: Path) -> None:
+    book = Book.create(tmp_path, PLAN)
+    assert book.began() == {}
+    for part, at in zip(PARTS, (1234.5, 1235.25), strict=True):
+        book.keep_began(part, at)
+    assert Book.open(tmp_path).began() == {0: 1234.5, 1: 1235.25}
+    whole = (tmp_path / "1.began").read_bytes()
+    for cut in range(len(whole)):
+        (tmp_path / "1.began").write_bytes(whole[:cut])
+        assert book.began() == {0: 1234.5}
+
+
+def test_notes_of_the_watch_are_appended_and_come_back(tmp_path: Path) -> None:
+    book = Book.create(tmp_path, PLAN)
+    assert book.watched() == b""
+    with book.watching() as keep:
+        keep(b"one\n")
+        assert Book.open(tmp_path).watched() == b"one\n"
+        keep(b"two\n")
+    assert book.watched() == b"one\ntwo\n"
 
 
 def test_a_part_that_was_never_begun_is_unsent(tmp_path: Path) -> None:

@@ -28,11 +28,23 @@ async def test_posts_reuse_one_connection_and_carry_the_key(gateway: FakeGateway
     assert gateway.bodies == [ITEM] * 3
 
 
-async def test_no_more_connections_than_allowed(gateway: FakeGateway) -> None:
-    async with HttpClient(gateway.url, connections=3) as client:
-        responses = await asyncio.gather(*(client.post(ITEM) for _ in range(40)))
+async def test_no_more_connections_than_allowed_and_as_many_as_that() -> None:
+    connections, answers = 0, asyncio.Event()
+
+    async def answer_once_three_ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while await reader.readuntil(ITEM):
+            if connections == 3:
+                answers.set()
+            await answers.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with listening(answer_once_three_ask) as port:
+        async with HttpClient(f"http://127.0.0.1:{port}", connections=3, timeout=20) as client:
+            responses = await asyncio.gather(*(client.post(ITEM) for _ in range(40)))
         assert {response.status for response in responses} == {200}
-        assert 1 <= len(client._idle) <= 3
+    assert connections == 3
 
 
 async def test_a_server_that_closes_without_an_answer_is_a_lost_connection(gateway: FakeGateway) -> None:

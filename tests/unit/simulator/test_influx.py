@@ -85,7 +85,12 @@ def test_any_text_comes_through(texts: list[str]) -> None:
     [
         (204, b"", Meaning.STORED),
         (200, b"", Meaning.REFUSED),
-        (400, b'{"error":"partial write: field type conflict dropped=1"}', Meaning.UNCLEAR),
+        (400, b'{"error":"partial write: field type conflict: input field \\"x\\" dropped=1"}', Meaning.DROPPED),
+        (400, b'{"error":"partial write: points beyond retention policy dropped=2"}', Meaning.DROPPED),
+        (400, b'{"error":"partial write: points beyond retention policy dropped=3"}', Meaning.UNCLEAR),
+        (400, b'{"error":"partial write: unable to parse \'x\' dropped=0"}', Meaning.UNCLEAR),
+        (400, b'{"error":"partial write: something dropped=99999999999999999999"}', Meaning.UNCLEAR),
+        (400, b'{"error":"partial write: something"}', Meaning.UNCLEAR),
         (400, b'{"error":"unable to parse"}', Meaning.REFUSED),
         (401, b"", Meaning.REFUSED),
         (404, b'{"error":"database not found"}', Meaning.REFUSED),
@@ -100,6 +105,8 @@ def test_what_an_answer_means(status: int, body: bytes, meaning: Meaning) -> Non
     assert (answer.meaning, answer.status) == (meaning, status)
     if meaning is Meaning.REFUSED:
         assert (answer.refused, answer.codes) == (tuple(range(8)), {f"http_{status}": 8})
+    if meaning is Meaning.DROPPED:
+        assert answer.codes == {"partial_write": 4 if b"dropped=1" in body else 8}, "a point has four readings"
 
 
 def test_where_it_writes_and_as_whom() -> None:

@@ -116,12 +116,24 @@ json_values = st.recursive(
 )
 
 
-@given(st.integers(100, 599), json_values.map(lambda v: json.dumps(v).encode()) | st.binary(max_size=40))
+counts = st.sampled_from([READINGS - 1, READINGS, READINGS + 1, str(READINGS), None])
+receipts = st.builds(lambda accepted, duplicates: _receipt(accepted=accepted, duplicates=duplicates), counts, counts)
+
+
+@given(
+    st.sampled_from([200, 207, 422, 503]) | st.integers(100, 599),
+    receipts | json_values.map(lambda v: json.dumps(v).encode()) | st.binary(max_size=40),
+)
 def test_any_answer_means_something_and_only_a_full_receipt_means_stored(status: int, body: bytes) -> None:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    is_full = status == 200 and isinstance(said, dict) and said.get("accepted") == READINGS
     for shape in ("flat", "values", "readings", "columns"):
         answer = _reader(shape).read(status, body)
         assert all(0 <= reading < READINGS for reading in answer.refused)
-        assert answer.meaning is not Meaning.STORED or status == 200
+        assert (answer.meaning is Meaning.STORED) == is_full
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("3", 3.0), ("", 0.0), ("Wed, 21 Oct", 0.0), ("-1", 0.0), ("1.5", 0.0)])

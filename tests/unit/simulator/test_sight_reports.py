@@ -13,9 +13,12 @@ from simulator.junit import to_junit
 from simulator.page.page import to_html
 from simulator.report import Report
 from simulator.requirements import parse
-from simulator.results import Seen, WorkerResult
+from simulator.results import PartResult, Seen, WorkerResult
 from simulator.screen import to_screen
+from simulator.sight.judging import Collected, Judgement
+from simulator.sight.telling import tell_timelines
 from simulator.sight.watch import Watch
+from simulator.timeline import Row, Timeline
 from simulator.verify.findings import Findings, Problem
 from simulator.verify.referee import Verdict
 from tests.unit.simulator.cases import plan
@@ -77,6 +80,64 @@ def test_they_stand_beside_the_answers_on_the_screen_and_on_the_page() -> None:
     assert "HTTP, until the state shows it (asked every 50 ms)" in page
     assert "HTTP, until the live stream shows it" in page
     assert "in the state" not in shown(report(over("http", state=None, stream=None)))
+
+
+def collected(*seen_ms: tuple[float, float]) -> Collected:
+    """Messages as (due, in seconds from the start; until seen, in ms)."""
+    found = Collected(1)
+    for due, ms in seen_ms:
+        found.record(ms / 1_000, due=due, phase=0)
+    return found
+
+
+def test_they_have_a_row_for_each_second_in_which_a_message_was_due_and_charts() -> None:
+    one = over("http", state=seen(0.05), stream=seen(0.01))
+    one.timelines = {"http": Timeline(rows=[Row(offered=10, latencies={100: 1}), Row(offered=10)])}
+    found = Judgement(state={0: collected((0.2, 40), (0.9, 60), (2.5, 80))}, stream={0: collected((1.0, 10))})
+    tell_timelines(plan(), [one], found, Watch(devices=3))
+    report_of_it = report(one, devices=3)
+    rows = json.loads(report_of_it.to_json())["series"]["http"]["rows"]
+    assert [sorted(row["state_ms"]) for row in rows] == [
+        ["p50", "p90", "p99", "p999"],
+        [],
+        ["p50", "p90", "p99", "p999"],
+    ]
+    assert [row["state_ms"].get("p99") for row in rows] == [
+        pytest.approx(60, rel=0.05),
+        None,
+        pytest.approx(80, rel=0.05),
+    ]
+    assert [row["stream_ms"].get("p50") for row in rows] == [None, pytest.approx(10, rel=0.05), None]
+    assert [row["offered"] for row in rows] == [10, 10, 0]
+    page = to_html(report_of_it).decode()
+    titles = [page.index(f"<b>{title}") for title in (
+        "Latency over HTTP, ms", "Until the state shows it, over HTTP, by when it was due, ms",
+        "Until the live stream shows it, over HTTP, by when it was due, ms",
+    )]  # fmt: skip
+    assert titles == sorted(titles)
+
+
+def test_what_was_not_watched_has_no_rows_and_no_chart() -> None:
+    one = over("http", state=None, stream=None)
+    one.timelines = {"http": Timeline(rows=[Row(latencies={100: 1})])}
+    found = Judgement(state={0: collected((0.2, 40))}, stream={0: collected((0.2, 40))})
+    tell_timelines(plan(), [one], found, Watch(state_unwatched="why", stream_unwatched="why"))
+    assert one.timelines["http"].rows == [Row(latencies={100: 1})]
+    assert "Until the" not in to_html(report(one)).decode()
+
+
+def test_a_watch_that_was_killed_says_until_when_it_watched_and_names_what_it_did_not() -> None:
+    verdict = Verdict({"http": Findings(stored=100)}, stored_checked=True, stream_unchecked="")
+    part = PartResult(title="t", transport="http", counts=result().parts[0].counts, state=seen(0.05), phases=[])
+    watch = Watch(devices=3, broke_off_s=7.25, unwatched=2, unwatched_examples=("d7 1970", "d8 1970"))
+    told = Report(plan(), [WorkerResult(parts=[part])], verdict=verdict, watch=watch)
+    assert any(
+        "the watch broke off 7.2 s after the start: 2 messages" in note and "d7 1970" in note for note in told.notes
+    )
+    assert "in the state p50 … p99, ms" in shown(told)
+    assert json.loads(told.to_json())["watch"]["unwatched_examples"] == ["d7 1970", "d8 1970"]
+    assert any("not kept beside the ledger to the end: full" in note for note in report(
+        over("http", state=None, stream=None), devices=3, unkept="full").notes)  # fmt: skip
 
 
 def test_a_gap_is_exit_1_and_is_named_everywhere() -> None:

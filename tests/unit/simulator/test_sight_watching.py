@@ -21,7 +21,7 @@ from simulator.sight import polls, watching
 from simulator.sight.polls import Polls
 from simulator.sight.sse import SseEvent
 from simulator.sight.stream import StreamReader
-from simulator.sight.watching import Watching
+from simulator.sight.watching import Keep, Watching
 from simulator.verify.referee import Verdict
 from simulator.verify.states import States
 from tests.unit.simulator.cases import plan
@@ -158,7 +158,14 @@ async def test_questions_that_are_not_answered_are_few_and_the_others_are_counte
     assert asked <= polls.AT_ONCE
 
 
-async def watched(views: FakeViews, *, patience: float = 0.0, before: Callable[[], None] = lambda: None) -> Watching:
+async def watched(
+    views: FakeViews,
+    *,
+    patience: float = 0.0,
+    before: Callable[[], object] = lambda: None,
+    keep: Keep | None = None,
+    enough: Callable[[], bool] = lambda: True,
+) -> Watching:
     """Watch a run of one part whose first message of each device was acknowledged."""
     run = plan(watch=3)
     (part,) = run.parts()
@@ -166,9 +173,10 @@ async def watched(views: FakeViews, *, patience: float = 0.0, before: Callable[[
     ledger.write_acknowledged(0, "db")
     results = [WorkerResult(parts=[PartResult.of_ledger(part, ledger)])]
     results[0].parts[0].began = time.monotonic()
-    async with shown(views) as client, Watching(client, run, clock=time.monotonic) as watch:
+    async with shown(views) as client, Watching(client, run, clock=time.monotonic, keep=keep) as watch:
         await watch.begun()
         before()
+        await until(enough)
         await watch.settle([ledger], results, patience=patience, quiet=patience)
     return watch
 
@@ -211,6 +219,31 @@ async def test_what_never_comes_is_waited_for_and_then_missed() -> None:
     watch.add_to(verdict)
     assert (watch.told.stream_unwatched, watch.told.state_unwatched) == ("", "")
     assert verdict.total.stream_gaps > 0
+
+
+async def test_it_notes_how_it_stands_as_it_goes_and_once_more_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_NOTE_S", 0.01)
+    kept: list[bytes] = []
+    watch = await watched(FakeViews(), keep=kept.append, enough=lambda: len(kept) >= 3)
+    lines = [json.loads(line) for line in kept]
+    assert all(line.endswith(b"\n") for line in kept)
+    assert [line["has_settled"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    assert [line["until"] for line in lines] == sorted(line["until"] for line in lines)
+    assert lines[-1]["watch"]["stream_resets"] == dict(watch.told.stream_resets) == {"start": 1}
+    assert watch.told.unkept == ""
+
+
+async def test_a_disk_that_is_full_ends_the_notes_and_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_NOTE_S", 0.01)
+    tries: list[bytes] = []
+
+    def full(line: bytes) -> None:
+        tries.append(line)
+        raise OSError(28, "No space left on device")
+
+    watch = await watched(FakeViews(), keep=full, enough=lambda: bool(tries))
+    assert watch.told.unkept == "[Errno 28] No space left on device"
+    assert (watch.told.stream_unwatched, len(tries)) == ("", 1)
 
 
 @given(body=st.lists(st.text("abc\n\u00e9", min_size=1, max_size=9), max_size=5), cuts=st.lists(st.integers(0, 300)))

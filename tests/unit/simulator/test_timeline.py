@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.latency import Latencies
-from simulator.timeline import MAX_ROWS, Recorder, Row, Timeline, _buckets, merged
+from simulator.timeline import MAX_ROWS, Recorder, Row, Timeline, buckets, merged, percentiles
 from tests.unit.simulator.cases import ManualClock, lane
 from tests.unit.simulator.waiting import until
 
@@ -60,7 +60,7 @@ def test_transports_have_rows_of_the_same_time() -> None:
 
 @given(st.lists(st.floats(1e-6, 100), min_size=1, max_size=200))
 def test_percentiles_are_right_to_a_few_per_cent(seconds: list[float]) -> None:
-    found = Row(latencies=_buckets(seconds)).percentiles()
+    found = percentiles(buckets(seconds))
     for name, share in (("p50", 50), ("p99", 99)):
         exact = np.percentile(seconds, share, method="inverted_cdf") * 1_000
         assert found[name] == pytest.approx(exact, rel=0.03)
@@ -69,7 +69,7 @@ def test_percentiles_are_right_to_a_few_per_cent(seconds: list[float]) -> None:
 def test_a_row_in_which_nothing_was_answered_has_no_percentiles() -> None:
     assert Timeline(rows=[Row(offered=5)]).to_json() == {
         "seconds": 1,
-        "rows": [{"offered": 5, "acknowledged": 0, "errors": {}, "latency_ms": {}}],
+        "rows": [{"offered": 5, "acknowledged": 0, "errors": {}, "latency_ms": {}, "state_ms": {}, "stream_ms": {}}],
     }
 
 
