@@ -7,7 +7,7 @@ committed. The measurement ends when all are.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from random import Random
 
 from simulator.bench.gateway import Gateway
@@ -87,6 +87,7 @@ class Publishing:
         self._sent_at: dict[int, float] = {}
         self._sent = 0
         self._may_send = asyncio.Event()
+        self._all_sent = asyncio.Event()
         self._publishers = [
             MqttPublisher(broker, client_id=f"{client}-{i}", on_ack=self._taken, window=_WINDOW) for i in range(clients)
         ]
@@ -104,6 +105,8 @@ class Publishing:
                 async with asyncio.TaskGroup() as group:
                     for i, publisher in enumerate(self._publishers):
                         group.create_task(self._publish_all(publisher, posts), name=f"bench.publisher[{i}]")
+                self._all_sent.set()
+                await asyncio.wait([watcher])  # its question has the connection that the last ones need
             finally:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
@@ -138,8 +141,10 @@ class Publishing:
         self.tally.take(_OK, b"", self._clock() - self._sent_at.pop(token))
 
     async def _watch(self, readings: int) -> None:
-        while True:
-            await asyncio.sleep(_POLL_S)
+        while not self._all_sent.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._all_sent.wait()
             await self._look(readings)
             if self._sent - self.committed < _BACKLOG:
                 self._may_send.set()

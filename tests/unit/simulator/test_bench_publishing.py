@@ -70,6 +70,14 @@ async def test_all_is_published_once_and_seen_committed(broker: FakeBroker, gate
     assert done.elapsed > 0
 
 
+async def test_a_question_under_way_when_all_is_sent_is_not_cut_off(
+    gateway: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_POLL_S", 0.0)  # there always is one
+    done = await publish(gateway, 1_000)
+    assert (done.committed, done.tally.faults) == (1_000, {})
+
+
 async def test_what_is_not_committed_holds_the_publishers_back(
     broker: FakeBroker, gateway: Committing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
