@@ -50,11 +50,13 @@ def test_mixed_load_is_stored_exactly_once(serve: Serve, run: Run) -> None:
 @pytest.mark.parametrize("transport", ["http", "mqtt"])
 def test_kill_9_in_the_middle_loses_nothing_acknowledged(serve: Serve, run: Run, transport: str) -> None:
     gateway = serve()
-    simulator = run(gateway, *LOAD, "--transport", transport, "--seconds", "8")
+    simulator = run(gateway, *LOAD, "--transport", transport, "--seconds", "90")
     for _ in range(2):
         until_it_flows(gateway)
         gateway.kill()
         gateway.start()
+    until_it_flows(gateway)
+    simulator.stop()
     code, report, output = simulator.finish()
     assert code == 0, output
     kept(report)
@@ -62,10 +64,12 @@ def test_kill_9_in_the_middle_loses_nothing_acknowledged(serve: Serve, run: Run,
 
 def test_sigterm_under_load_drains_and_exits_0(serve: Serve, run: Run) -> None:
     gateway = serve()
-    simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "6")
+    simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "90")
     until_it_flows(gateway)
     assert gateway.terminate() == 0
     gateway.start()
+    until_it_flows(gateway)
+    simulator.stop()
     code, report, output = simulator.finish()
     assert code == 0, output
     kept(report)
@@ -73,11 +77,13 @@ def test_sigterm_under_load_drains_and_exits_0(serve: Serve, run: Run) -> None:
 
 def test_two_workers_share_the_load_and_one_that_is_killed_comes_back(serve: Serve, run: Run) -> None:
     gateway = serve(GATEWAY_HTTP__WORKERS="2")
-    simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "8")
+    simulator = run(gateway, *LOAD, "--transport", "mixed", "--seconds", "90")
     until_it_flows(gateway)
     first, second = gateway.workers()
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: len(set(gateway.workers()) - {first, second}) == 1, lambda: "a new worker", secs=30)
+    until_it_flows(gateway)
+    simulator.stop()
     code, report, output = simulator.finish()
     assert code == 0, output
     kept(report)

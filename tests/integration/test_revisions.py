@@ -63,7 +63,7 @@ class Worker:
 
 
 def opened(url: str, *, size: int = 2) -> contextlib.AbstractAsyncContextManager[Pool]:
-    return open_pool(url, name="test", size=size, connect_timeout=2, command_timeout=5)
+    return open_pool(url, name="test", size=size, connect_timeout=20, command_timeout=20)
 
 
 async def until(condition: Callable[[], bool], task: "asyncio.Task[object] | None" = None) -> None:
