@@ -6,10 +6,12 @@ told to begin anew. While Redis is away nothing is read, and when it is back the
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from gateway.changes import ChangeLog, Logged, Position, follows, start_of
 from gateway.contracts import ShapeBook
+from gateway.ending import end
 from gateway.errors import GatewayError, StateUnavailable
 from gateway.live.filters import Batch
 from gateway.live.hub import Hub
@@ -21,18 +23,31 @@ AGAIN_SECS = 0.3
 START_SECS = 3.0
 """Longest wait of a new reader for the log."""
 BRIEF_SECS = 0.002
-"""A round that takes no longer needs no rest."""
+"""Fanning out an entry that takes no longer needs no rest."""
 REST_SECS = 0.25
-"""Longest rest between two rounds; a round that took longer rests no longer than that."""
+"""Longest rest; fanning out that took longer is followed by no longer one."""
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class Tail:
     """Owns the reading of the log. `async with` starts and stops it."""
 
-    def __init__(self, log: ChangeLog, shapes: ShapeBook, hub: Hub) -> None:
+    def __init__(
+        self,
+        log: ChangeLog,
+        shapes: ShapeBook,
+        hub: Hub,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """`monotonic` and `sleep` are what it measures its work with, and how it rests from it."""
         self._log = log
         self._shapes = shapes
         self._hub = hub
+        self._monotonic = monotonic
+        self._sleep = sleep
         self._readers = 0
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
@@ -45,8 +60,7 @@ class Tail:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def enter(self) -> None:
         """Read for one reader more."""
@@ -89,10 +103,8 @@ class Tail:
                 looked = time.monotonic()
                 self._settle(await self._log.watch())
             if self._hub.position is not None:
-                began = time.monotonic()
                 for entry in await self._log.after(self._hub.position):
                     await self._pass_on(entry)
-                    began = await _rest(began)
         self._hub.position = None
         self._settled.clear()
 
@@ -116,10 +128,23 @@ class Tail:
             self._lose(start_of(entry))
         try:
             batch = Batch(entry, await self._shapes.shapes(entry.shapes))
+            began = self._monotonic()  # not before: what was waited for is no work to rest from
             live_events.published(self._hub.publish(batch))
         except ValueError as exc:
             live_events.failed(exc)
             self._lose(entry.position)
+        else:
+            await self._rest(began)
+
+    async def _rest(self, began: float) -> None:
+        """Let those who were woken send, and leave as much time to others.
+
+        So fanning out takes at most half of a worker, and under load more changes go into one write.
+        """
+        await self._sleep(0)
+        took = self._monotonic() - began
+        if took > BRIEF_SECS:
+            await self._sleep(min(took, REST_SECS))
 
     def _lose(self, position: Position) -> None:
         live_events.lost()
@@ -129,15 +154,3 @@ class Tail:
         if not self._troubled:
             live_events.away(f"{exc.message}: {exc.__cause__!r}")
         self._troubled = True
-
-
-async def _rest(began: float) -> float:
-    """Let those who were woken send, and leave as much time to others; return when the rest began.
-
-    So fanning out takes at most half of a worker, and under load more changes go into one write.
-    """
-    await asyncio.sleep(0)
-    took = time.monotonic() - began
-    if took > BRIEF_SECS:
-        await asyncio.sleep(min(took, REST_SECS))
-    return time.monotonic()

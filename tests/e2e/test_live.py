@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 from httpx_sse import aconnect_sse
 
+from gateway.ending import beside
 from gateway.local.valkey import ValkeyServer
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway
@@ -94,6 +95,36 @@ async def test_coming_back_anywhere_loses_and_repeats_nothing(
     assert reader.connections > count / 20
     assert sorted(reader.seen) == sorted(await stored(timescale_db))
     assert len(set(reader.ids)) == len(reader.ids)
+
+
+async def test_a_rolling_restart_under_load_is_no_gap(serve: Serve, timescale_db: Database, tmp_path: Path) -> None:
+    settings = {"GATEWAY_REDIS__ACK_WAIT_MS": "5000"}  # an answer means that the change is in the log, too
+    gateways = [serve(mqtt=False, GATEWAY_SPOOL__DIR=str(tmp_path / name), **settings) for name in ("one", "two")]
+    addresses = [gateway.url for gateway in gateways]
+    reader, restarted = Faithful(addresses, "device=d0,d1"), asyncio.Event()
+
+    async def load(name: int) -> int:
+        number = 0
+        async with device(*addresses) as sender:
+            while not restarted.is_set():
+                await sender.post(message(number, f"d{name}"), first=number + name)
+                number += 1
+                await asyncio.sleep(0.005)
+        return number
+
+    async with beside(reader.follow(lambda _: False, leave_after=10**9), name="reader"):
+        await until(lambda: reader.resets)
+        async with asyncio.TaskGroup() as group:
+            senders = [group.create_task(load(name)) for name in (0, 1)]
+            for gateway in gateways:
+                assert await asyncio.to_thread(gateway.terminate) == 0
+                await asyncio.to_thread(gateway.start)
+            restarted.set()
+        posted = sum([sender.result() for sender in senders])
+        await until(lambda: len(reader.seen) >= posted)
+    assert reader.resets == ["start"]
+    assert reader.connections > len(gateways)
+    assert Counter(reader.seen) == Counter(await stored(timescale_db))
 
 
 async def test_a_gateway_that_is_killed_takes_no_change_with_it(
