@@ -9,7 +9,7 @@ AGAIN_SECS = 0.5
 """A task that has not ended by then is asked once more."""
 
 
-async def end(*tasks: "asyncio.Task[Any]") -> None:
+async def end(*tasks: "asyncio.Future[Any]") -> None:
     """Cancel tasks; return when they have ended, however they end.
 
     Once is not enough: up to Python 3.11 `asyncio.wait_for` forgets a cancellation that comes together with the result

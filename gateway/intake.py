@@ -32,6 +32,11 @@ class Intake:
         self._stall = stall
         self._max_readings = max_readings
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `knock` would say nothing."""
+        return self._committer.is_open
+
     def knock(self) -> None:
         """Raise Overloaded or Draining if nothing would be taken now, before a body is read."""
         self._committer.knock()
@@ -79,7 +84,9 @@ class Intake:
         self._stall.durable()
         return outcome, late(decoded, outcome)
 
-    def at_once(self, body: bytes, *, principal: Principal, device: str | None = None) -> Underway | None:
+    def at_once(
+        self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
+    ) -> Underway | None:
         """Take in, without waiting for anything, a body that is let through whole from memory; None: `take` it.
 
         The same path, for whoever has no time to be a coroutine. Never raises.
@@ -93,5 +100,5 @@ class Intake:
         if not self._committer.has_room(batch):
             return None
         self._stall.entered()
-        hand = InHand("http", batch.readings)
+        hand = InHand(source, batch.readings)
         return Underway(Decoded(batch, []), self._committer.submit(batch), self._stall, hand)

@@ -24,6 +24,17 @@ class Underway:
         self.ticket = ticket
         """Resolves after COMMIT. Cancelling it takes the body out if it still waits."""
 
+    @property
+    def readings(self) -> int:
+        """How many the body holds."""
+        return self._decoded.readings
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all of it is stored, once the ticket is done: then `receipt` raises nothing and lists nothing."""
+        ticket = self.ticket
+        return not ticket.cancelled() and ticket.exception() is None and not late(self._decoded, ticket.result())
+
     def receipt(self) -> Receipt:
         """Return what became of the body. Raises what the ticket raises: nothing of it may be taken for stored then."""
         with self._hand as hand:
@@ -31,6 +42,7 @@ class Underway:
             self._stall.durable()
             decoded, refusals = self._decoded, late(self._decoded, outcome)
             receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=MAX_ERRORS)
+            # What is refused so late was rejected by the database, which is the same for all sources.
             hand.settle(ledger.settle(receipt, refusals, answers=True))
         if refusals:
             events.refused(refusals)

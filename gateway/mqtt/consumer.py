@@ -5,26 +5,30 @@
                   ↑     └ not now ──┐                   │
                   └── wait, jitter ─┘
 
+A message that is plain and let through is taken in at once, and done in a callback when its readings are committed;
+whatever takes longer than that, before or after, is a task, which asks the same judge.
+
 What waits for the database stays unacknowledged, so the broker's window (Receive Maximum) is the back-pressure, and a
 broker that goes beyond it is held back by not reading. When a connection is gone its messages are dropped here, as the
 broker sends them again. QoS 0 has neither: what does not fit is dropped and counted.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from itertools import chain, repeat
 from random import Random
-from typing import TypeVar
+from typing import Any
 
 from gateway.admission.limits import Meters
 from gateway.contracts import DeadLetter, DeadLetters
 from gateway.ending import end
-from gateway.errors import GatewayError, Unavailable
 from gateway.model import Receipt
-from gateway.mqtt.backoff import full_jitter
 from gateway.mqtt.brake import Brake, Toll
-from gateway.mqtt.judge import Door, Judge
+from gateway.mqtt.insist import insist
+from gateway.mqtt.judge import Door, Judge, Problem, Underway
 from gateway.mqtt.message import Message
 from gateway.mqtt.session import Session
 from gateway.mqtt.topics import parse_topic
@@ -33,27 +37,32 @@ from gateway.telemetry import events, mqtt_events
 
 MAX_HELD_BYTES = 64 * 2**20
 """Payload bytes in hand, for each QoS; the message that passes it is still taken, whatever its size."""
-RETRY_BASE_SECS = 1.0
-RETRY_CAP_SECS = 5.0
 UNWIND_SECS = 0.5
 """A session that has been closed ends at once, unless it is just connecting: then it is cut off."""
-
-T = TypeVar("T")
 
 
 class _Item:
     """A message in hand."""
 
-    __slots__ = ("done", "message", "task")
+    __slots__ = ("disowned", "done", "given_up", "message", "work")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self.done = False
-        self.task: asyncio.Task[None] | None = None
+        self.disowned = False
+        """Its connection is gone."""
+        self.given_up = False
+        self.work: asyncio.Future[Any]
+        """What it waits for: the ticket of its readings, or a task of its own."""
+
+    def give_up(self) -> None:
+        """Have it end as it is."""
+        self.given_up = True
+        self.work.cancel()
 
 
 class Consumer:
-    """Owns the session and one task a message. At most `max_messages` of each QoS are in hand."""
+    """Owns the session and what becomes of each message. At most `max_messages` of each QoS are in hand."""
 
     def __init__(
         self,
@@ -76,9 +85,8 @@ class Consumer:
         self._loose: set[_Item] = set()
         """QoS 0."""
         self._held_bytes = [0, 0]
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._disowned: set[asyncio.Task[None]] = set()
-        """Of QoS 1 messages whose connection is gone."""
+        self._working: set[_Item] = set()
+        """Those of which it is not settled what becomes of them, of any connection."""
         self._arrivals = 0
         self._dropped = 0
         self._reporting = False
@@ -108,12 +116,16 @@ class Consumer:
         self._stopping = True
         if self._brake is not None:
             self._brake.release()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within_secs)
-        if self._tasks:
-            mqtt_events.left_behind(len(self._tasks))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_secs):
+                while self._working:
+                    await asyncio.wait([item.work for item in self._working])
+        if self._working:
+            mqtt_events.left_behind(len(self._working))
             self._count_dropped(len(self._loose))
-            await end(*self._tasks)
+            for item in self._working:
+                item.give_up()
+            await end(*[item.work for item in self._working])
         await self._session.close()
         if self._runner is not None:
             await asyncio.wait([self._runner], timeout=UNWIND_SECS)
@@ -131,8 +143,7 @@ class Consumer:
         else:
             self._loose.add(item)
         self._held_bytes[message.qos] += len(message.payload)
-        item.task = asyncio.create_task(self._process(item), name="mqtt.message")
-        self._tasks.add(item.task)
+        self._begin(item)
         if self._brake is not None:
             self._brake.relieve()
         if message.qos and self._is_full(1) and not self._paused:
@@ -149,45 +160,50 @@ class Consumer:
         held = max(len(self._hand), len(self._loose))
         return 4 * held > self._max_messages or 2 * max(self._held_bytes) > MAX_HELD_BYTES
 
-    async def _process(self, item: _Item) -> None:
+    def _begin(self, item: _Item) -> None:
+        self._working.add(item)
+        underway = self._judge.at_once(item.message) if self._brake is None else None
+        if underway is None:
+            self._take_time(item, None)
+        else:
+            item.work = underway.ticket
+            item.work.add_done_callback(lambda _: self._committed(item, underway))
+
+    def _committed(self, item: _Item, underway: Underway) -> None:
+        is_clean = underway.is_clean  # asked first: asyncio complains of an exception that nobody has looked at
+        if not item.given_up and not is_clean:
+            self._take_time(item, underway)
+            return
+        self._working.discard(item)
+        if item.given_up:
+            underway.abandon()
+        else:
+            self._finish(item, underway.receipt())
+
+    def _take_time(self, item: _Item, underway: Underway | None) -> None:
+        item.work = asyncio.create_task(self._process(item, underway), name="mqtt.message")
+        item.work.add_done_callback(lambda _: self._working.discard(item))
+
+    async def _process(self, item: _Item, underway: Underway | None) -> None:
         message = item.message
         toll = None if self._brake is None else self._toll(self._brake, message)
-        try:
-            verdict = await self._insist(lambda: self._judge.judge(message, toll))
-            if verdict.letter is not None:
-                await self._keep(verdict.letter)
-        finally:
-            if item.task is not None:
-                self._tasks.discard(item.task)
+        tries = chain([underway], repeat(None))
+        verdict = await insist(lambda: self._judge.judge(message, toll, underway=next(tries)), rng=self._rng)
+        if verdict.letter is not None:
+            await self._keep(verdict.letter)
+        self._finish(item, verdict.answer)
+
+    def _finish(self, item: _Item, answer: Receipt | Problem) -> None:
         self._acknowledge(item)
-        self._judge.reply(message, verdict.answer)
+        self._judge.reply(item.message, answer)
 
     def _toll(self, brake: Brake, message: Message) -> Toll | None:
         device = self._judge.device_of(message)
         return None if device is None else Toll(brake, device, size=len(message.payload))
 
     async def _keep(self, letter: DeadLetter) -> None:
-        await self._insist(lambda: self._dead_letters.put([letter]))
+        await insist(lambda: self._dead_letters.put([letter]), rng=self._rng)
         events.dead_lettered(letter.source, letter.code)
-
-    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until it succeeds; ends otherwise only when this task is cancelled."""
-        attempt = 0
-        while True:
-            try:
-                return await call()
-            except GatewayError as exc:
-                refusal = exc
-            except asyncio.CancelledError:
-                if _is_cancelled():
-                    raise
-                refusal = Unavailable("given up by another part of the gateway")
-            except Exception as exc:  # noqa: BLE001 -- not safe yet, so it must neither be acknowledged nor forgotten
-                refusal = GatewayError(repr(exc))
-            mqtt_events.deferred(refusal.code, refusal.message)
-            base = refusal.retry_after or RETRY_BASE_SECS
-            await asyncio.sleep(full_jitter(attempt, base=base, cap=RETRY_CAP_SECS, rng=self._rng))
-            attempt += 1
 
     def _acknowledge(self, item: _Item) -> None:
         """Acknowledge everything up to the first message that is not done."""
@@ -213,9 +229,11 @@ class Consumer:
         not, the message comes again and is absorbed. What still waits when the next connection goes is given up, so
         that there are never more than two windows in memory.
         """
-        for task in self._disowned:
-            task.cancel()
-        self._disowned = {item.task for item in self._hand if item.task in self._tasks}
+        for item in self._working:
+            if item.disowned:
+                item.give_up()
+        for item in self._hand:
+            item.disowned = True
         self._hand.clear()
         self._held_bytes[1] = 0
         self._paused = False
@@ -260,9 +278,3 @@ def build(
     judge = Judge(topics, door, encode=encode, max_payload_bytes=settings.max_payload_bytes)
     # Twice the window: mosquitto 2.0.11 (Debian 12) sends more than it may, others after a resume.
     return Consumer(session, judge, dead_letters, max_messages=2 * settings.receive_max, rng=rng, meters=meters)
-
-
-def _is_cancelled() -> bool:
-    """Whether this task itself is asked to end, and not just something that it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -3,9 +3,10 @@
 The broker has checked who may publish on which topic (its ACL); the gateway trusts the topic and writes any device.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,8 +25,34 @@ MAX_DETAIL = 1000
 """Characters of a dead letter's detail."""
 
 
+class Underway(Protocol):
+    """A body that was taken in and waits for its COMMIT; when the ticket is done, `receipt` or `abandon` is called."""
+
+    @property
+    def ticket(self) -> "asyncio.Future[Any]":
+        """Done after COMMIT; cancelled by whoever does not wait for it any more."""
+        ...
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all of it is stored, once the ticket is done."""
+        ...
+
+    def receipt(self) -> Receipt:
+        """Return or raise what `Door.take` returns or raises."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the books on it."""
+        ...
+
+
 class Door(Protocol):
     """Where bodies go: `gateway.intake.Intake`, or a script in tests."""
+
+    def at_once(self, body: bytes, *, principal: Principal, device: str | None, source: str) -> Underway | None:
+        """Take in a body that needs no waiting; None: `take` it. Never raises."""
+        ...
 
     async def take(
         self,
@@ -70,17 +97,28 @@ class Judge:
         """Return the device that the message's topic names, if it names one."""
         return self._topics.device_of(message.topic)
 
-    async def judge(self, message: Message, toll: Toll | None = None) -> Verdict:
+    def at_once(self, message: Message) -> Underway | None:
+        """Take in a message that needs no waiting; None: it takes a `judge`. Never raises."""
+        device = self.device_of(message)
+        if device is None or len(message.payload) > self._max_payload_bytes:
+            return None
+        try:
+            return self._door.at_once(message.payload, principal=TRUSTED, device=device, source=SOURCE)
+        except Exception:  # noqa: BLE001 -- `judge` meets the same mistake; here it would cost the connection, for ever
+            return None
+
+    async def judge(self, message: Message, toll: Toll | None = None, *, underway: Underway | None = None) -> Verdict:
         """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet.
 
-        The toll may make it wait; what cannot be read pays it as well, as a message without readings.
+        The toll may make it wait; what cannot be read pays it as well, as a message without readings. A message that
+        is `underway` is not taken in again.
         """
-        verdict = await self._try(message, toll)
+        verdict = await self._try(message, toll, underway)
         if toll is not None and isinstance(verdict.answer, Problem):
             await toll(0)
         return verdict
 
-    async def _try(self, message: Message, toll: Toll | None) -> Verdict:
+    async def _try(self, message: Message, toll: Toll | None, underway: Underway | None) -> Verdict:
         device = self.device_of(message)
         if device is None:
             return _unreadable(message, None, BAD_TOPIC, "the topic does not fit mqtt.topic, or names no device")
@@ -88,9 +126,7 @@ class Judge:
         if size > limit:
             return _unreadable(message, device, TooLarge.code, f"{size} bytes; limit {limit} (mqtt.max_payload_bytes)")
         try:
-            receipt = await self._door.take(
-                message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE, toll=toll
-            )
+            receipt = await self._take(message, device, toll) if underway is None else underway.receipt()
         except GatewayError as exc:
             if exc.retry_after is not None:
                 raise
@@ -99,6 +135,11 @@ class Judge:
             mqtt_events.message_failed(message.topic, exc)
             return _unreadable(message, device, INTERNAL, repr(exc))
         return Verdict(_letter_of(message, device, receipt) if receipt.errors else None, receipt)
+
+    async def _take(self, message: Message, device: str, toll: Toll | None) -> Receipt:
+        return await self._door.take(
+            message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE, toll=toll
+        )
 
     def reply(self, message: Message, answer: Receipt | Problem) -> None:
         """Publish the answer if the message asks for one (MQTT 5, 4.10); at most once, never waiting.

@@ -11,6 +11,7 @@ from tests.ground.databases import Database, Databases
 from tests.integration.web_server import Door
 from tests.integration.web_wire import Wire
 from tests.integration.whole_gateway import Whole, empty, settings_of, whole
+from tests.mqtt_ground.parts import ScriptedIntake
 from tests.mqtt_ground.scripted_broker import ScriptedBroker, scripted_broker
 
 
@@ -44,6 +45,12 @@ async def broker() -> AsyncIterator[ScriptedBroker]:
     """A broker that does what the test says."""
     async with scripted_broker() as one:
         yield one
+
+
+@pytest.fixture(params=[False, True], ids=["in a task", "at once"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test see both ways that an MQTT message may go."""
+    monkeypatch.setattr(ScriptedIntake, "hurries", request.param)
 
 
 @pytest_asyncio.fixture

@@ -22,6 +22,8 @@ from tests.mqtt_ground.parts import (
 )
 from tests.mqtt_ground.scripted_broker import PINGRESP, ScriptedBroker
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 async def test_nothing_is_acknowledged_before_take_returns(broker: ScriptedBroker) -> None:
     gate = Gate()
@@ -89,7 +91,7 @@ async def test_what_was_left_of_two_connections_is_not_kept_for_ever(broker: Scr
             await until(lambda: len(intake.begun) == number + 1)  # noqa: B023
             broker.peers[number].reset()
         await until(lambda: len(broker.peers) == 5)
-        await until(lambda: len(consumer._tasks) == 1)
+        await until(lambda: len(consumer._working) == 1)
         gate.open_all()
         await until(lambda: intake.stored == [b"3"])
         assert consumer._held_bytes == [0, 0]

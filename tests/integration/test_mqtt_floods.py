@@ -15,6 +15,8 @@ from tests.mqtt_ground.parts import (
 )
 from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 async def test_a_broker_that_ignores_the_window_is_held_back(broker: ScriptedBroker) -> None:
     gate = Gate()

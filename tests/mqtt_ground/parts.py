@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import aiomqtt
@@ -59,10 +60,29 @@ async def _at_once(_body: bytes) -> Receipt:
     return CLEAN
 
 
+class Hurried:
+    """A body that a scripted intake has in hand, as a door shows it that did not wait for it."""
+
+    def __init__(self, ticket: "asyncio.Task[Receipt]") -> None:
+        self.ticket = ticket
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.ticket.cancelled() and self.ticket.exception() is None and not self.ticket.result().errors
+
+    def receipt(self) -> Receipt:
+        return self.ticket.result()
+
+    def abandon(self) -> None:
+        assert self.ticket.done()
+
+
 @dataclass
 class ScriptedIntake:
     """Answers each body as `answer` says, and remembers."""
 
+    hurries: ClassVar[bool] = False
+    """Whether it takes every body at once that it is offered so."""
     answer: Callable[[bytes], Awaitable[Receipt]] = _at_once
     begun: list[bytes] = field(default_factory=list)
     stored: list[bytes] = field(default_factory=list)
@@ -70,6 +90,12 @@ class ScriptedIntake:
     let_go: list[bytes] = field(default_factory=list)
     """What a brake did not hold, though it was over a limit."""
     principals: set[Principal] = field(default_factory=set)
+
+    def at_once(self, body: bytes, *, principal: Principal, device: str | None, source: str) -> Hurried | None:
+        if not self.hurries:
+            return None
+        taking = self.take(body, principal=principal, media=None, device=device, source=source)
+        return Hurried(asyncio.create_task(taking, name="hurried"))
 
     async def take(
         self,
