@@ -14,14 +14,13 @@
     │   ├── TooLarge         413  `limit` names the setting that was hit
     │   ├── UnsupportedMedia 415
     │   ├── UpgradeRequired  426  this address speaks WebSocket only
-    │   ├── IdempotencyInProgress 409
-    │   ├── IdempotencyMismatch   422
+    │   ├── IdempotencyInProgress 409, IdempotencyMismatch 422
     │   ├── TooManyStreams   429  `limit` names what is full
     │   ├── RateLimited      429  faster than a limit allows (`retry_after` seconds)
     │   ├── BadRequest       422  readable, but with a parameter that cannot be served
     │   └── TooManyBuckets   422  history cut finer than is answered in one call
     ├── Unavailable          503  the same call may succeed later (`retry_after` seconds)
-    │   ├── Overloaded            a bounded queue is full
+    │   ├── Overloaded, TooManyConnections  a bound is reached; `limit` names it
     │   ├── SinkUnavailable       the database cannot be reached
     │   ├── SpoolFull, SpoolFault the database is away, and the spool is full or cannot be written
     │   ├── StateUnavailable      Redis cannot be reached
@@ -34,7 +33,7 @@ Status, code and whether a retry can help are attributes; nobody asks with isins
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class GatewayError(Exception):
@@ -44,9 +43,10 @@ class GatewayError(Exception):
     code: ClassVar[str] = "internal"
     retry_after: float | None = None
 
-    def __init__(self, message: str = "", **details: object) -> None:
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **details: object) -> None:
         self.message = message or (self.__doc__ or self.code).strip().splitlines()[0]
-        self.details = details
+        self.retry_after = self.retry_after if retry_after is None else retry_after
+        self.details: dict[str, Any] = details
         super().__init__(self.message)
 
 
@@ -174,10 +174,7 @@ class RateLimited(ClientError):
 
     status = 429
     code = "rate_limited"
-
-    def __init__(self, message: str = "", *, retry_after: float = 1.0, **details: object) -> None:
-        super().__init__(message, **details)
-        self.retry_after = retry_after
+    retry_after = 1.0
 
 
 class TooManyBuckets(ClientError):
@@ -192,16 +189,19 @@ class Unavailable(GatewayError):
 
     status = 503
     code = "unavailable"
-
-    def __init__(self, message: str = "", *, retry_after: float = 1.0, **details: object) -> None:
-        super().__init__(message, **details)
-        self.retry_after = retry_after
+    retry_after = 1.0
 
 
 class Overloaded(Unavailable):
     """The write queue is full."""
 
     code = "overloaded"
+
+
+class TooManyConnections(Unavailable):
+    """As many connections are open as may be."""
+
+    code = "too_many_connections"
 
 
 class SinkUnavailable(Unavailable):

@@ -31,6 +31,13 @@ class Http(Branch, frozen=True):
     max_inflight_bytes: Annotated[
         Count, Meta(description="Bodies being read at once, together; above it new ones get 503.")
     ] = 256 * 2**20
+    max_connections: Annotated[
+        Count,
+        Meta(
+            description="Connections a worker holds at once, streams and WebSockets among them; beyond it new ones get"
+            " 503. Fewer if the limit of open files is lower."
+        ),
+    ] = 10_000
     drain_secs: Annotated[
         float, Meta(ge=0, description="Time between answering 503 on /readyz and closing the port, on SIGTERM.")
     ] = 1.0

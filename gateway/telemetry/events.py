@@ -250,6 +250,11 @@ def http_answered(route: str, status: int) -> None:
     metrics.http_requests[(route, _CLASSES[status // 100])].inc()
 
 
+def http_connected(count: int) -> None:
+    """Tell how many connections are open."""
+    metrics.http_connections.set(count)
+
+
 def http_problem(code: str) -> None:
     """Count a problem by its code."""
     metrics.http_problems[(code,)].inc()

@@ -9,6 +9,17 @@ def refused(limit: str, scope: str) -> None:
     events.say("warning", "rate_limited", "Refusing requests over a limit.", limit=limit, scope=scope, apart=limit)
 
 
+def seats_lowered(wanted: int, seats: int) -> None:
+    """Say that fewer connections are let in than `wanted`, as the system allows too few open files."""
+    events.say(
+        "warning",
+        "connections_lowered",
+        "The limit of open files (ulimit -Hn, LimitNOFILE=) leaves fewer connections than http.max_connections.",
+        wanted=wanted,
+        connections=seats,
+    )
+
+
 def slowed(limit: str, device: str) -> None:
     """Count and say that an MQTT message waits because its device is over its limit."""
     metrics.rate_limited[(limit, "slowed")].inc()

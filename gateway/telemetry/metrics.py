@@ -185,6 +185,11 @@ http_requests = Bound(
 http_problems = Bound(
     Counter("gateway_http_problems", "HTTP requests answered with a problem, by code.", ["code"]),
 )
+http_connections = Gauge(
+    "gateway_http_connections",
+    "HTTP connections open, streams and WebSockets among them.",
+    multiprocess_mode="livesum",
+)
 idempotency = Bound(
     Counter(
         "gateway_idempotency", "Requests with an Idempotency-Key that was not simply new, by outcome.", ["outcome"]

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 FEW = 16
 """As many may wait: one a turn is soon enough, and leaves some for the other workers."""
+AT_ONCE = 64
+"""More are not taken in one turn: each has an open file before it is known whether there is a seat for it."""
 _INFO_BYTES = 28
 _LENGTH = struct.Struct("=24xI")
 """tcp_info.tcpi_unacked, which of a listening socket is the number of connections that wait (Linux, tcp_get_info)."""
@@ -19,8 +21,8 @@ _LENGTH = struct.Struct("=24xI")
 def take_waiting(
     loop: asyncio.AbstractEventLoop, listening: socket.socket, make: Callable[[], asyncio.Protocol], *, share: int
 ) -> None:
-    """Accept this worker's share of what waits beyond a FEW."""
-    for _ in range((waiting(listening) - FEW) // share):
+    """Accept this worker's share of what waits beyond a FEW, as long as no more than AT_ONCE are on their way in."""
+    for _ in range(min((waiting(listening) - FEW) // share, AT_ONCE - len(_joining))):
         try:
             connection, _ = listening.accept()
         except OSError:  # another worker was faster, it is gone again, or there are no more files

@@ -16,7 +16,9 @@ from gateway.redelivery import Redelivery
 from gateway.registrar import Registrar
 from gateway.settings import Http, Settings
 from gateway.telemetry.history import History
+from gateway.web.arriving import Arriving
 from gateway.web.bodies import Bodies
+from gateway.web.crowd import Crowd
 from gateway.web.exports import Exports
 from gateway.web.glance import Glance
 from gateway.web.limits import Limits
@@ -80,9 +82,11 @@ class Context:
         self.mqtt = bool(settings.mqtt.url)
         """Whether this gateway, though perhaps not this worker, consumes MQTT."""
         self.bodies = Bodies(settings.http)
+        self.arriving = Arriving(self.bodies)
         limits = Limits(settings, monotonic=time.monotonic)
         self.limits = limits if limits.are_set else None
         self.turns = Turns()
+        self.crowd = Crowd(settings.http)
         self.request_ids = RequestIds()
         self.draining = False
         """Told to stop: not ready any more, connections are closed after their reply."""

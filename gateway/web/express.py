@@ -6,7 +6,7 @@ same answer there. What a request does is not written twice: `intake`, `latest` 
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sanic import Request
 from sanic.compat import Header
@@ -17,8 +17,9 @@ from gateway.telemetry import events
 from gateway.web.context import Context
 from gateway.web.latest import to_answer
 from gateway.web.lifetime import App
+from gateway.web.limits import Visit
 from gateway.web.parts import Underway
-from gateway.web.plain import Plain, Reader
+from gateway.web.plain import Plain
 from gateway.web.replies import JSON, to_bytes
 from gateway.web.requests import AnyRequest
 
@@ -35,58 +36,93 @@ READINGS, DEVICE_READINGS, STATE = "readings", "device_readings", "device_state"
 """The routes' labels."""
 
 
-def begin(app: App, reader: Reader, data: bytes, send: Send) -> "asyncio.Future[Any] | None":
-    """Return what the answer waits for, if this is one plain request and can be served at once; else None.
+UNLIMITED: Final = Visit()
+"""Every request's where there are no limits."""
+
+
+def begin(app: App, plain: Plain, peer: str, send: Send) -> "asyncio.Future[Any] | None":
+    """Return what the answer waits for, if this whole request of a peer's can be served at once; else None.
 
     Cancelling it says that nobody wants the answer any more; then, and only then, `send` is not called.
     """
     context: Context = app.ctx.gateway
-    if context.limits is not None or context.draining:
-        return None
-    plain = reader.read(data)
-    if plain is None:
-        return None
-    principal = context.authenticator.principal(plain.authorization)
+    principal = _sender(context, plain)
     if principal is None:
         return None
-    exchange = Exchange(app, context, plain, send)
-    return exchange.post(principal) if plain.posts else exchange.ask(principal)
+    visit = _visit(context, principal, plain, peer)
+    if visit is None:
+        return None
+    exchange = Exchange(app, context, plain, visit, send)
+    return exchange.post(principal) if plain.posts else exchange.ask()
+
+
+def may_wait(app: App, plain: Plain, peer: str) -> bool:
+    """Return whether the rest of a request may be awaited: nothing that is known now speaks against serving it."""
+    context: Context = app.ctx.gateway
+    if not context.intake.is_open or not context.bodies.has_room(len(plain.body) + plain.missing):
+        return False
+    principal = _sender(context, plain)
+    return principal is not None and _visit(context, principal, plain, peer) is not None
+
+
+def _sender(context: Context, plain: Plain) -> Principal | None:
+    """Return who sent it, if that is known, and who may do what it asks for."""
+    principal = context.authenticator.principal(plain.authorization)
+    if principal is None or context.draining:
+        return None
+    role, device = principal.role, plain.device
+    if plain.posts:
+        may = role is not Role.READER and (device is None or principal.may_write(device))
+    else:
+        may = role is not Role.INGEST and device is not None and principal.may_read(device)
+    return principal if may else None
+
+
+def _visit(context: Context, principal: Principal, plain: Plain, peer: str) -> Visit | None:
+    """Return who pays for it, None if a limit is used up; it is not counted yet."""
+    if context.limits is None:
+        return UNLIMITED
+    size = len(plain.body) + plain.missing if plain.posts else None
+    return context.limits.look(principal, plain.authorization, peer, plain.hops, size=size)
 
 
 class Exchange:
     """One plain request and its answer."""
 
-    __slots__ = ("_app", "_context", "_plain", "_send")
+    __slots__ = ("_app", "_context", "_plain", "_send", "_visit")
 
-    def __init__(self, app: App, context: Context, plain: Plain, send: Send) -> None:
+    def __init__(self, app: App, context: Context, plain: Plain, visit: Visit, send: Send) -> None:
         self._app = app
         self._context = context
         self._plain = plain
+        self._visit = visit
         self._send = send
 
     def post(self, principal: Principal) -> "asyncio.Future[Any] | None":
         """Take readings in."""
         device, body = self._plain.device, self._plain.body
         bodies = self._context.bodies
-        if principal.role is Role.READER or (device is not None and not principal.may_write(device)):
-            return None
         if not bodies.has_room(len(body)) or not self._context.turns.is_free(len(body)):
             return None
         underway = self._context.intake.at_once(body, principal=principal, device=device)
         if underway is None:
             return None
+        self._count(underway.readings)
         bodies.in_hand += len(body)
         underway.ticket.add_done_callback(lambda ticket: self._committed(ticket, underway))
         return underway.ticket
 
-    def ask(self, principal: Principal) -> "asyncio.Future[Any] | None":
+    def ask(self) -> "asyncio.Future[Any]":
         """Ask for the state of a device."""
-        device = str(self._plain.device)
-        if principal.role is Role.INGEST or not principal.may_read(device):
-            return None
-        future = self._context.live.soon(device)
+        self._count(None)
+        future = self._context.live.soon(str(self._plain.device))
         future.add_done_callback(self._read)
         return future
+
+    def _count(self, readings: int | None) -> None:
+        limits = self._context.limits
+        if limits is not None:
+            limits.enter(self._visit, readings)
 
     def _committed(self, ticket: "asyncio.Future[Any]", underway: Underway) -> None:
         self._context.bodies.in_hand -= len(self._plain.body)
@@ -117,6 +153,9 @@ class Exchange:
         said = {"x-request-id": self._context.request_ids.choose(self._plain.request_id)}
         if headers:
             said |= headers
+        limits = self._context.limits
+        if limits is not None:
+            said |= limits.tell(self._visit)
         events.http_answered(label, status)
         self._give(body, status, said)
 
@@ -125,6 +164,7 @@ class Exchange:
         method = "POST" if self._plain.posts else "GET"
         offered = Header({} if self._plain.request_id is None else {"x-request-id": self._plain.request_id})
         request: Request[Any, Any] = AnyRequest(path.encode(), offered, "1.1", method, None, self._app)
+        request.ctx.visit = self._visit
         request.route, _, _ = self._app.router.get(path, method, None)
         answer = self._app.error_handler.response(request, exc)  # type: ignore[no-untyped-call]
         self._give(answer.body, answer.status, dict(answer.headers.items()), content_type=str(answer.content_type))

@@ -28,6 +28,8 @@ from gateway.web.bodies import CHUNKED
 ADDRESS, CREDENTIAL = "address", "credential"
 QUOTA_UNITS = {"requests": "", "bytes": ';qu="content-bytes"', "readings": ';qu="readings"'}
 NONE = Meters(None, None, None)
+Payer = tuple[Meters, Hashable, str]
+"""Meters, under which name they count, and whether that is an address or a credential."""
 
 
 class Count(NamedTuple):
@@ -44,7 +46,7 @@ class Visit:
     __slots__ = ("callers", "counts", "declared", "refused", "wait")
 
     def __init__(self) -> None:
-        self.callers: list[tuple[Meters, Hashable, str]] = []
+        self.callers: list[Payer] = []
         """The address and the credential, as far as they have limits."""
         self.counts: dict[Meter, Count] = {}
         """Every meter that was asked."""
@@ -78,19 +80,13 @@ class Limits:
     def arrive(self, request: Request) -> None:
         """Count a request of somebody against its address. Raises RateLimited."""
         request.ctx.visit = visit = Visit()
-        if self._of_address is not None:
-            said = request.headers.getall(self._addresses.header, ()) if self._addresses.believes else ()
-            self._enter(visit, self._of_address, self._addresses.of(request.ip, said), ADDRESS)
+        said = request.headers.getall(self._addresses.header, ()) if self._addresses.believes else ()
+        for payer in self._at(request.ip, said):
+            self._enter(visit, payer)
 
     def identified(self, request: Request, principal: Principal, header: str | None) -> None:
-        """Count the request against its credential, too. Raises RateLimited.
-
-        All tokens of a device are one caller. Another is known by its token, hashed with Python's secret of this run.
-        """
-        if principal.role is Role.DEVICE:
-            self._enter(request.ctx.visit, self._of_device or NONE, principal.device, CREDENTIAL)
-        else:
-            self._enter(request.ctx.visit, self._of_key or NONE, hash(to_token(header)), CREDENTIAL)
+        """Count the request against its credential, too. Raises RateLimited."""
+        self._enter(request.ctx.visit, self._with(principal, header))
 
     def send(self, request: Request, *, backfill: bool, most_bytes: int) -> None:
         """Count the declared size of a body of readings, before it is read. Raises RateLimited.
@@ -100,13 +96,16 @@ class Limits:
         visit: Visit = request.ctx.visit
         visit.declared = _declared(request.stream)
         size = visit.declared or 0
+        self._send(visit, size if size <= most_bytes else 0, backfill=backfill)
+
+    def _send(self, visit: Visit, size: int, *, backfill: bool) -> None:
         payers = self._paying(visit, backfill=backfill)
         for meters, caller, scope in payers:
             if meters.readings is not None:
                 self._look(visit, Count(meters.readings, caller, scope))
         for meters, caller, scope in payers:
             if meters.bytes is not None:
-                self._pass(visit, Count(meters.bytes, caller, scope), size if size <= most_bytes else 0)
+                self._pass(visit, Count(meters.bytes, caller, scope), size)
 
     def toll(self, request: Request, body: bytes, *, backfill: bool) -> Toll:
         """Return what counts the readings of the body, before they are stored. It raises RateLimited.
@@ -117,24 +116,59 @@ class Limits:
         size = len(body) if visit.declared is None else 0
 
         async def count(readings: int) -> bool:
-            now = self._monotonic()
-            payers = self._paying(visit, backfill=backfill)
-            for meters, caller, scope in payers:
-                if meters.readings is not None:  # others of the same caller may have been counted meanwhile
-                    self._look(visit, Count(meters.readings, caller, scope))
-            for meters, caller, _ in payers:
-                if meters.readings is not None:
-                    meters.readings.charge(caller, readings, now)
-                if meters.bytes is not None and size:
-                    meters.bytes.charge(caller, size, now)
+            self._charge(visit, readings, size, backfill=backfill)
             return backfill
 
         return count
 
+    def _charge(self, visit: Visit, readings: int, size: int, *, backfill: bool) -> None:
+        now = self._monotonic()
+        payers = self._paying(visit, backfill=backfill)
+        for meters, caller, scope in payers:
+            if meters.readings is not None:  # others of the same caller may have been counted meanwhile
+                self._look(visit, Count(meters.readings, caller, scope))
+        for meters, caller, _ in payers:
+            if meters.readings is not None:
+                meters.readings.charge(caller, readings, now)
+            if meters.bytes is not None and size:
+                meters.bytes.charge(caller, size, now)
+
+    def look(
+        self, principal: Principal, header: str, peer: str, hops: Sequence[tuple[str, str]], *, size: int | None = None
+    ) -> Visit | None:
+        """Return the visit of a request that nothing would refuse now; None if something would. Counts nothing.
+
+        `hops` are names and values of headers; `size` is that of a body of readings, in bytes.
+        """
+        visit = Visit()
+        said = [value for name, value in hops if name == self._addresses.header] if self._addresses.believes else ()
+        visit.callers = [*self._at(peer, said), self._with(principal, header)]
+        visit.declared = size
+        now = self._monotonic()
+        units = (1, 0, 0) if size is None else (1, 1, size)
+        for meters, caller, _ in visit.callers:
+            for meter, most in zip(meters, units, strict=True):
+                if meter is not None and most and meter.wait(caller, most, now):
+                    return None
+        return visit
+
+    def enter(self, visit: Visit, readings: int | None = None) -> None:
+        """Count what `look` let through, in the same callback; `readings` are those of its body."""
+        for meters, caller, scope in visit.callers:
+            if meters.requests is not None:
+                self._pass(visit, Count(meters.requests, caller, scope), 1)
+        if readings is not None:
+            self._send(visit, visit.declared or 0, backfill=False)
+            self._charge(visit, readings, 0, backfill=False)
+
     def headers(self, request: Request) -> dict[str, str]:
         """Return the headers that tell what is left: of the limit that refused, or of the one that is nearest."""
         visit: Visit | None = getattr(request.ctx, "visit", None)
-        if visit is None or not visit.counts:
+        return {} if visit is None else self.tell(visit)
+
+    def tell(self, visit: Visit) -> dict[str, str]:
+        """Return the same for a visit."""
+        if not visit.counts:
             return {}
         now = self._monotonic()
         meter, caller, _ = visit.refused or min(visit.counts.values(), key=lambda count: _share_left(count, now))
@@ -145,15 +179,31 @@ class Limits:
             "ratelimit": f'"{meter.rate.name}";r={units};t={secs}',
         }
 
-    def _paying(self, visit: Visit, *, backfill: bool) -> list[tuple[Meters, Hashable, str]]:
+    def _paying(self, visit: Visit, *, backfill: bool) -> list[Payer]:
         """Return who pays for a body: backfill of a credential has a purse of its own, if that is set."""
         if not backfill or self._backfill is None:
             return visit.callers
         purse = Meters(None, self._backfill, None)
         return [(purse if scope == CREDENTIAL else meters, caller, scope) for meters, caller, scope in visit.callers]
 
-    def _enter(self, visit: Visit, meters: Meters, caller: Hashable, scope: str) -> None:
-        visit.callers.append((meters, caller, scope))
+    def _at(self, peer: str, said: Sequence[str]) -> list[Payer]:
+        """Return the address, if there are limits of addresses."""
+        if self._of_address is None:
+            return []
+        return [(self._of_address, self._addresses.of(peer, said), ADDRESS)]
+
+    def _with(self, principal: Principal, header: str | None) -> Payer:
+        """Return the credential.
+
+        All tokens of a device are one caller. Another is known by its token, hashed with Python's secret of this run.
+        """
+        if principal.role is Role.DEVICE:
+            return self._of_device or NONE, principal.device, CREDENTIAL
+        return self._of_key or NONE, hash(to_token(header)), CREDENTIAL
+
+    def _enter(self, visit: Visit, payer: Payer) -> None:
+        visit.callers.append(payer)
+        meters, caller, scope = payer
         if meters.requests is not None:
             self._pass(visit, Count(meters.requests, caller, scope), 1)
 

@@ -23,6 +23,11 @@ class Underway(Protocol):
         """Done after COMMIT; cancelled by whoever does not wait for it any more."""
         ...
 
+    @property
+    def readings(self) -> int:
+        """How many the body holds."""
+        ...
+
     def receipt(self) -> Receipt:
         """Return what became of the body. Raises the GatewayErrors that say no to all of it."""
         ...
@@ -34,6 +39,11 @@ class Underway(Protocol):
 
 class Intake(Protocol):
     """The one door for readings."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `knock` would say nothing."""
+        ...
 
     def knock(self) -> None:
         """Raise Overloaded or Draining if nothing would be taken now."""

@@ -22,7 +22,7 @@ from gateway.telemetry import events
 from gateway.web.bodies import is_here, too_large
 from gateway.web.context import Context, context_of
 from gateway.web.inflate import READ
-from gateway.web.replies import reply, route_label
+from gateway.web.replies import UNROUTED, reply, route_label, to_bytes
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:device-gateway:problem:"
@@ -79,6 +79,21 @@ class Problems(ErrorHandler):
         if problem.status == INTERNAL and isinstance(exception, Exception):
             events.http_failed(route_label(request), request_id, exception)
         return answer
+
+    def unasked(self, context: Context, exc: GatewayError) -> bytes:
+        """Return the same for a connection that no request was read from, in whole; it is the last on it."""
+        request_id = context.request_ids.choose(None)
+        problem = Problem(exc.status, exc.code, exc.message, exc.details, exc.retry_after)
+        retry_after = self._delay(problem)
+        events.http_problem(problem.code)
+        events.http_answered(UNROUTED, problem.status)
+        return to_bytes(
+            _document(problem, request_id, retry_after),
+            status=problem.status,
+            headers={"x-request-id": request_id, **_headers(problem, retry_after)},
+            content_type=CONTENT_TYPE,
+            keep_alive=False,
+        )
 
     def _delay(self, problem: Problem) -> float | None:
         if problem.retry_after is None or problem.status not in RETRYABLE:

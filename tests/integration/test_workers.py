@@ -24,7 +24,7 @@ WORKERS = {"Sanic-Server-0-0", "Sanic-Server-1-0"}
 class Group:
     """A started gateway and every process that descends from it, found by a mark in the environment."""
 
-    def __init__(self, folder: Path, *, workers: int = 2, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, workers: int = 2, port: int | None = None, files: int | None = None) -> None:
         self.folder = folder
         self.mark = uuid.uuid4().hex
         self.port = port or free_port()
@@ -34,9 +34,11 @@ class Group:
         metrics = folder / "metrics"
         metrics.mkdir(exist_ok=True)
         (metrics / "counter_1.db").write_bytes(b"stale")
+        limited = [] if files is None else ["/bin/sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"]
+        script = [sys.executable, "-m", "tests.integration.worker_script", str(self.port), str(workers), str(folder)]
         with self.errors.open("wb") as errors:
             self.main = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.worker_script", str(self.port), str(workers), str(folder)],
+                limited + script,
                 cwd=ROOT,
                 stderr=errors,
                 env={**os.environ, MARK: self.mark, "PROMETHEUS_MULTIPROC_DIR": str(metrics)},

@@ -18,10 +18,14 @@ from gateway.settings import Http, Settings
 from gateway.testing.directory import MemoryDirectory
 from gateway.testing.sink import MemorySink
 from gateway.underway import Underway
+from gateway.web.arriving import Arriving, Held
 from gateway.web.context import Context
+from gateway.web.limits import Limits
 from gateway.web.request_ids import RequestIds
 from tests.integration.web_server import NOW_US, Door, FixedClock, KnownState, serving
 
+TURNS = 3
+"""Turns of the loop between two pieces, in which the server, which has the same loop, reads the first."""
 DEVICES = ("d1", "d2", "far:away.4")
 
 
@@ -38,10 +42,23 @@ class CountingIntake(Intake):
 
     taken = 0
 
-    def at_once(self, body: bytes, *, principal: Principal, device: str | None = None) -> Underway | None:
-        underway = super().at_once(body, principal=principal, device=device)
+    def at_once(
+        self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
+    ) -> Underway | None:
+        underway = super().at_once(body, principal=principal, device=device, source=source)
         self.taken += underway is not None
         return underway
+
+
+class CountingArriving(Arriving):
+    """Counts the pieces that were held back for the rest of their request."""
+
+    held = 0
+
+    def hold(self, connection: Held, size: int) -> bool:
+        holds = super().hold(connection, size)
+        self.held += holds
+        return holds
 
 
 class StoringDoor(Door):
@@ -49,6 +66,9 @@ class StoringDoor(Door):
 
     def __init__(self, tree: Settings, *, queue: settings.Queue | None = None) -> None:
         super().__init__(tree)
+        self.arriving: CountingArriving
+        self.now = 1000.0
+        """What the limits take for the time (s): answers tell seconds."""
         self._queue = queue or settings.Queue()
         self.sink = MemorySink()
         self.committer: Committer
@@ -71,6 +91,9 @@ class StoringDoor(Door):
                 gate, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
             )
             context.request_ids = RequestIds("id")
+            context.arriving = self.arriving = CountingArriving(context.bodies)
+            if context.limits is not None:
+                context.limits = Limits(tree, monotonic=lambda: self.now)
             yield context
 
     @property
@@ -79,14 +102,15 @@ class StoringDoor(Door):
         return self.storing.taken
 
     async def converse(self, pieces: Sequence[bytes]) -> Heard:
-        """Send the pieces one after the other; return all that is answered until the server ends the connection."""
+        """Send the pieces apart, one after the other; return all that is answered until the server hangs up."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         answered, whole = bytearray(), False
         with suppress(ConnectionError):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0)  # so that the server sees them apart
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
             async with asyncio.timeout(10):
                 while more := await reader.read(65_536):
                     answered += more
@@ -103,12 +127,12 @@ class Twins(NamedTuple):
 
 
 @asynccontextmanager
-async def twins() -> AsyncIterator[Twins]:
+async def twins(limits: settings.Limits | None = None) -> AsyncIterator[Twins]:
     """Serve both until the end of the block."""
     http = Http(drain_secs=0, grace_secs=1, body_deadline_secs=5, max_body_bytes=4096)
     async with (
-        serving(http, make=StoringDoor) as ours,
-        serving(http, make=StoringDoor, protocol=WebSocketProtocol) as sanic,
+        serving(http, limits=limits, make=StoringDoor) as ours,
+        serving(http, limits=limits, make=StoringDoor, protocol=WebSocketProtocol) as sanic,
     ):
         assert isinstance(ours, StoringDoor)
         assert isinstance(sanic, StoringDoor)

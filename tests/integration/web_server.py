@@ -63,6 +63,10 @@ class ScriptedIntake:
         self.full: Exception | None = None
         """What `knock` raises."""
 
+    @property
+    def is_open(self) -> bool:
+        return self.full is None
+
     def knock(self) -> None:
         if self.full:
             raise self.full

@@ -37,6 +37,8 @@ REFUSES = "the store is not there"
 
 
 class SlowIntake:
+    is_open = True
+
     def knock(self) -> None:
         pass
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.settings import Limits
 from tests.integration.twin_doors import DEVICES, Heard, Twins, twins
 from tests.integration.web_server import NOW_US
 
@@ -92,22 +93,33 @@ def cut(requests: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
     return pieces
 
 
-@pytest.fixture(scope="module", name="converse")
-def served() -> Iterator[Converse]:
+LIMITS = Limits(
+    device_requests_per_sec=1, key_requests_per_sec=2, key_readings_per_sec=4, address_bytes_per_sec=500, burst_secs=2
+)
+"""Tight enough that about half of what is sent is over one of them."""
+
+
+@pytest.fixture(scope="module", name="converse", params=[None, LIMITS], ids=["no limits", "limits"])
+def served(request: pytest.FixtureRequest) -> Iterator[Converse]:
     """Serve both doors for all examples, so that they come to know tokens, devices and layouts."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        doors = runner.run(stack.enter_async_context(twins()))
+        doors = runner.run(stack.enter_async_context(twins(request.param)))
         yield lambda pieces: runner.run(both(doors, pieces))
+        assert doors.ours.taken_at_once
+        assert not doors.sanic.taken_at_once
+        assert doors.ours.arriving.held
         runner.run(stack.aclose())
 
 
 async def both(doors: Twins, pieces: Sequence[bytes]) -> tuple[Heard, Heard]:
-    """Hold the same conversation at both doors."""
+    """Hold the same conversation at both doors, a second after the last one."""
+    for door in doors:
+        door.now += 1
     return await doors.ours.converse(pieces), await doors.sanic.converse(pieces)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(REQUESTS, st.lists(st.integers(0, 400), max_size=3), st.booleans())
 def test_both_doors_answer_alike(
     converse: Converse,

@@ -26,6 +26,7 @@ from gateway.errors import (
     SpoolFull,
     StateUnavailable,
     TooLarge,
+    TooManyConnections,
     Unauthorized,
     UnsupportedMedia,
 )
@@ -78,7 +79,7 @@ def everywhere() -> tuple[Refusal, ...]:
     return (
         *of_server,
         Refusal(431, "headers_too_large", "The request's headers are too large."),
-        *refusals(GatewayError),
+        *refusals(GatewayError, TooManyConnections),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway.web.accepting import FEW, take_waiting, waiting
+from gateway.web.accepting import AT_ONCE, FEW, take_waiting, waiting
 
 SOON = 5.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many wait")
@@ -32,7 +32,15 @@ class Greeting(asyncio.Protocol):
 
 @pytest.mark.parametrize(
     ("clients", "share", "accepted"),
-    [(0, 1, 0), (FEW, 1, 0), (FEW + 1, 1, 1), (FEW + 40, 1, 40), (FEW + 40, 2, 20), (FEW + 1, 2, 0)],
+    [
+        (0, 1, 0),
+        (FEW, 1, 0),
+        (FEW + 1, 1, 1),
+        (FEW + 40, 1, 40),
+        (FEW + 40, 2, 20),
+        (FEW + 1, 2, 0),
+        (FEW + AT_ONCE + 10, 1, AT_ONCE),
+    ],
 )
 async def test_this_workers_share_of_what_waits_beyond_a_few(
     listening: socket.socket, clients: int, share: int, accepted: int

@@ -1,0 +1,169 @@
+"""As many connections as may be are served; one more is told so and shown out, but for who asks how the gateway is."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from gateway.settings import Http
+from gateway.telemetry import metrics
+from gateway.web.crowd import FILES_KEPT, STANDING, is_probe, seats
+from tests.integration.web_server import Door, serving
+from tests.integration.web_wire import Wire, head
+
+BODY = b'{"device": "d1", "values": {"t": 1}}'
+POST = head("/v1/readings", f"Content-Length: {len(BODY)}") + BODY
+SEATS = 3
+WAIT_SECS = 5.0
+
+
+@pytest_asyncio.fixture(name="door")
+async def running() -> AsyncIterator[Door]:
+    async with serving(Http(drain_secs=0, grace_secs=1, max_connections=SEATS)) as door:
+        yield door
+
+
+@pytest_asyncio.fixture(name="seated")
+async def full(door: Door) -> AsyncIterator[list[Wire]]:
+    """Connections that take all seats, and have been served."""
+    wires = [await door.raw() for _ in range(SEATS)]
+    for wire in wires:
+        assert (await wire.post(BODY)).status == 200
+    yield wires
+    for wire in wires:
+        await wire.close()
+
+
+async def opened(door: Door, count: int) -> None:
+    async with asyncio.timeout(WAIT_SECS):
+        while len(door.connections) != count:  # noqa: ASYNC110 - Sanic tells nobody
+            await asyncio.sleep(0.002)
+
+
+def turned_away() -> float:
+    return float(metrics.overloads[("http.max_connections",)]._value.get())
+
+
+async def test_one_more_is_told_so_and_shown_out(door: Door, seated: list[Wire]) -> None:
+    before = turned_away()
+    wire = await door.raw()
+    await wire.send(POST)
+    answer = await wire.answer()
+    problem = orjson.loads(answer.body)
+    assert (answer.status, problem["code"]) == (503, "too_many_connections")
+    assert (problem["limit"], problem["value"]) == ("http.max_connections", SEATS)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-request-id"] == problem["request_id"]
+    assert await wire.is_closed()
+    await wire.close()
+    assert turned_away() == before + 1
+    assert len(door.intake.taken) == SEATS
+    for one in seated:
+        assert (await one.post(BODY)).status == 200
+
+
+async def test_a_seat_that_is_left_is_taken(door: Door, seated: list[Wire]) -> None:
+    await seated[0].close()
+    await opened(door, SEATS - 1)
+    wire = await door.raw()
+    assert (await wire.post(BODY)).status == 200
+    await wire.close()
+
+
+async def test_a_large_body_does_not_drown_the_answer(door: Door, seated: list[Wire]) -> None:
+    wire = await door.raw()
+    size = 4 * 2**20
+    await wire.send(head("/v1/readings", f"Content-Length: {size}") + b" " * size)
+    assert (await wire.answer()).status == 503
+    await wire.close()
+    await opened(door, len(seated))
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_probes_are_answered_all_the_same(door: Door, seated: list[Wire], path: str) -> None:
+    wire = await door.raw()
+    await wire.send(f"GET {path} HTTP/1.1\r\nHost: g\r\n\r\n".encode())
+    assert (await wire.answer()).status == 200
+    await wire.close()
+    await opened(door, len(seated))
+
+
+async def test_who_says_nothing_does_not_stand_for_ever(
+    door: Door, seated: list[Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.connection.STANDING_SECS", 1.0)
+    prober = await door.raw()
+    await prober.send(b"GET /livez HTTP/1.1\r\nHost: g\r\n\r\n")
+    assert (await prober.answer()).status == 200
+    silent, told = await door.raw(), await door.raw()
+    await told.send(POST)
+    assert (await told.answer()).status == 503
+    assert (await silent.answer()).status == 503
+    for wire in (silent, prober, told):
+        assert await wire.is_closed()
+        await wire.close()
+    await opened(door, len(seated))
+
+
+async def test_when_too_many_stand_who_stood_longest_is_shown_out(door: Door, seated: list[Wire]) -> None:
+    standing = [await door.raw() for _ in range(STANDING)]
+    await opened(door, len(seated) + STANDING)
+    probe = await door.raw()
+    assert (await standing[0].answer()).status == 503
+    assert await standing[0].is_closed()
+    await opened(door, len(seated) + STANDING)
+    await probe.send(b"GET /livez HTTP/1.1\r\nHost: g\r\n\r\n")
+    assert (await probe.answer()).status == 200
+    for wire in (*standing, probe):
+        await wire.close()
+
+
+async def test_who_stands_takes_no_seat(door: Door, seated: list[Wire]) -> None:
+    standing = await door.raw()
+    await opened(door, SEATS + 1)
+    await seated[0].close()
+    await opened(door, SEATS)
+    wire = await door.raw()
+    assert (await wire.post(BODY)).status == 200
+    await wire.close()
+    await standing.close()
+
+
+async def test_the_number_of_connections_is_told(door: Door, seated: list[Wire]) -> None:
+    await opened(door, len(seated))
+    assert metrics.http_connections._value.get() == len(seated)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files", "most"),
+    [
+        (10_000, 1_048_576, 10_000),
+        (10_000, 4096, 4096 - FILES_KEPT),
+        (10_000, 256, 64),
+        (10_000, 1, 1),
+        (50, 4096, 50),
+        (10_000, resource.RLIM_INFINITY, 10_000),
+    ],
+)
+def test_files_are_kept_for_everything_else(wanted: int, files: int, most: int) -> None:
+    assert seats(wanted, files) == most
+
+
+@pytest.mark.parametrize(
+    ("data", "probes"),
+    [
+        (b"GET /livez HTTP/1.1\r\n", True),
+        (b"HEAD /readyz HTTP/1.1\r\n", True),
+        (b"GET /v1/devices HTTP/1.1\r\n", False),
+        (b"POST /livez HTTP/1.1\r\n", False),
+        (b"", False),
+        (b"\x16\x03\x01", False),
+    ],
+)
+def test_what_a_probe_is(data: bytes, probes: bool) -> None:
+    assert is_probe(data) is probes
