@@ -107,7 +107,7 @@ class Exchange:
         underway = self._context.intake.at_once(body, principal=principal, device=device)
         if underway is None:
             return None
-        self._count(underway.readings)
+        self._count(underway)
         bodies.in_hand += len(body)
         underway.ticket.add_done_callback(lambda ticket: self._committed(ticket, underway))
         return underway.ticket
@@ -119,10 +119,10 @@ class Exchange:
         future.add_done_callback(self._read)
         return future
 
-    def _count(self, readings: int | None) -> None:
+    def _count(self, underway: Underway | None) -> None:
         limits = self._context.limits
         if limits is not None:
-            limits.enter(self._visit, readings)
+            limits.enter(self._visit, None if underway is None else underway.readings)
 
     def _committed(self, ticket: "asyncio.Future[Any]", underway: Underway) -> None:
         self._context.bodies.in_hand -= len(self._plain.body)
