@@ -7,7 +7,7 @@ import httpx
 
 from tests.chaos.books import ENOUGH, Books
 
-SETTLE_SECS = 0.5
+SETTLE_SECS = 1.0
 
 
 def ledger(unanswered: int = 0, *, stored: int = 10, spooled: int = 0, drained: int = 0) -> dict[str, Any]:
@@ -53,6 +53,12 @@ def test_what_a_killed_worker_had_in_hand_stays_as_it_is() -> None:
     assert made.check("nothing") == []
     made = after_worker([7, 9])
     assert "do not balance" in made.check("nothing")[0]
+
+
+def test_what_is_under_way_after_a_worker_was_killed_is_not_taken_for_the_books() -> None:
+    made = books(*(ledger(number) for number in (-14, -14, -14, 0, 14)), ledger(0))
+    assert made.check("worker") == []
+    assert made.check("nothing") == []
 
 
 def test_a_killed_worker_answers_nothing_afterwards() -> None:
