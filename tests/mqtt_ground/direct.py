@@ -8,7 +8,6 @@ from random import Random
 from typing import NamedTuple
 
 from gateway import settings
-from gateway.admission.gate import Gate
 from gateway.contracts import Written
 from gateway.errors import GatewayError
 from gateway.intake import Intake
@@ -27,6 +26,7 @@ from gateway.testing.clock import ManualClock
 from gateway.testing.directory import MemoryDirectory
 from gateway.testing.sink import MemorySink
 from gateway.underway import Underway
+from tests.gates import usual_gate
 from tests.mqtt_ground.parts import Letters
 
 NOW_US = 1_700_000_000_000_000
@@ -132,13 +132,7 @@ async def direct(*, hurries: bool) -> AsyncIterator[Direct]:
     directory.add("d1", "d2", REJECTED)
     sink = MoodySink(dead_letters=letters)
     sink.rejects[REJECTED] = "23514: no"
-    gate = Gate(
-        directory,
-        layouts,
-        devices=settings.Devices(),
-        clock=settings.Clock(),
-        retention=settings.Retention(),
-    )
+    gate = usual_gate(directory, layouts)
     async with Committer(sink, _shown, limits=settings.Queue(), slots=1) as committer:
         intake = Counting(gate, committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=100)
         intake.hurries = hurries

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway import settings
-from gateway.admission.gate import Gate
 from gateway.contracts import Written
 from gateway.errors import Reason, SinkFault, SinkUnavailable, SpoolFull
 from gateway.intake import Intake
@@ -30,6 +29,7 @@ from gateway.testing import MemorySink
 from gateway.testing.clock import ManualClock
 from gateway.testing.directory import MemoryDirectory
 from gateway.testing.spool import MemorySpool
+from tests.gates import usual_gate
 
 SOURCES = ("http", "mqtt", "replay")
 ADMIN = Principal(Role.ADMIN)
@@ -89,13 +89,7 @@ class Books(RuleBasedStateMachine):
         self.sink.rejects["poison"] = "23514: no"
         self.committer = Committer(self.sink, self._publish, limits=settings.Queue(max_rows=12, commit_rows=4), slots=2)
         await self.committer.__aenter__()
-        gate = Gate(
-            directory,
-            layouts,
-            devices=settings.Devices(),
-            clock=settings.Clock(),
-            retention=settings.Retention(),
-        )
+        gate = usual_gate(directory, layouts)
         self.intake = Intake(
             gate, self.committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=1000
         )

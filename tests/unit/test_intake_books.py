@@ -7,7 +7,6 @@ from typing import NamedTuple
 import pytest
 
 from gateway import settings
-from gateway.admission.gate import Gate
 from gateway.errors import BadPayload, SinkUnavailable
 from gateway.intake import Intake
 from gateway.layouts import Layouts
@@ -19,6 +18,7 @@ from gateway.telemetry import ledger_events
 from gateway.testing import MemorySink
 from gateway.testing.clock import ManualClock
 from gateway.testing.directory import MemoryDirectory
+from tests.gates import usual_gate
 
 NOW_US = 1_700_000_000_000_000
 ADMIN = Principal(Role.ADMIN)
@@ -48,13 +48,7 @@ async def site() -> AsyncIterator[Site]:
     layouts, directory, sink, clock = Layouts(), MemoryDirectory(), MemorySink(), ManualClock(NOW_US)
     directory.add("d1", "poison")
     sink.rejects["poison"] = "23514: no"
-    gate = Gate(
-        directory,
-        layouts,
-        devices=settings.Devices(),
-        clock=settings.Clock(),
-        retention=settings.Retention(),
-    )
+    gate = usual_gate(directory, layouts)
     stall = Stall(lambda: clock.now_us() / 1e6)
 
     async def publish(_: object) -> None:

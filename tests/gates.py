@@ -1,0 +1,11 @@
+"""In: devices and layouts. Out: the gate that lets them in, with the settings that a new gateway has."""
+
+from gateway import settings
+from gateway.admission.gate import Gate
+from gateway.layouts import Layouts
+from gateway.testing import MemoryDirectory
+
+
+def usual_gate(directory: MemoryDirectory, layouts: Layouts) -> Gate:
+    """Return a gate with the settings of a new gateway."""
+    return Gate(directory, layouts, devices=settings.Devices(), clock=settings.Clock(), retention=settings.Retention())
