@@ -2,8 +2,8 @@
 
 from itertools import takewhile
 
-from gateway.errors import Reason
 from gateway.model import MAX_NAME, MAX_TEXT_BYTES, Refusal
+from gateway.reasons import Reason
 
 SHOWN = 60
 """Characters of a refused value that are repeated back."""

@@ -1,4 +1,4 @@
-"""Every way to say no: the exception tree, and the closed list of reasons for refusing one reading.
+"""Every way to say no to a call: the exception tree. Why one reading may not come in is in reasons.py.
 
     GatewayError
     ├── ClientError          the caller must change something (4xx)
@@ -32,7 +32,6 @@
 Status, code and whether a retry can help are attributes; nobody asks with isinstance chains.
 """
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 
@@ -270,31 +269,3 @@ class LocalStackError(StartError):
     """The local stack cannot start."""
 
     code = "local_stack_failed"
-
-
-class Reason(StrEnum):
-    """Why one reading, message or item may not come in. Stable: clients match on these."""
-
-    BAD_ITEM = "bad_item"
-    UNKNOWN_FIELD = "unknown_field"
-    NO_VALUES = "no_values"
-    LENGTH_MISMATCH = "length_mismatch"
-    MISSING_DEVICE = "missing_device"
-    BAD_DEVICE_NAME = "bad_device_name"
-    DEVICE_MISMATCH = "device_mismatch"
-    DEVICE_FORBIDDEN = "device_forbidden"
-    UNKNOWN_DEVICE = "unknown_device"
-    DEVICE_DISABLED = "device_disabled"
-    BAD_METRIC_NAME = "bad_metric_name"
-    BAD_TIMESTAMP = "bad_timestamp"
-    TOO_FAR_AHEAD = "too_far_ahead"
-    TOO_OLD = "too_old"
-    BAD_VALUE = "bad_value"
-    NOT_FINITE = "not_finite"
-    INT_OUT_OF_RANGE = "int_out_of_range"
-    BAD_TEXT = "bad_text"
-    TEXT_TOO_LONG = "text_too_long"
-    SERIES_LIMIT = "series_limit"
-    TYPE_CONFLICT = "type_conflict"
-    CONFLICT = "conflict"
-    REJECTED_BY_DATABASE = "rejected_by_database"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.errors import Reason
 from gateway.model import Receipt, Refusal
+from gateway.reasons import Reason
 
 
 class Fate(NamedTuple):

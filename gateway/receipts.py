@@ -3,8 +3,8 @@
 import msgspec
 
 from gateway.advice import bare, refuse
-from gateway.errors import Reason
 from gateway.model import Batch, Decoded, Outcome, Receipt, Refusal
+from gateway.reasons import Reason
 
 _encode = msgspec.json.Encoder().encode
 

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.advice import ADVICE
 from gateway.contracts import DeadLetters
-from gateway.errors import Reason
 from gateway.model import Batch, Block, Outcome
 from gateway.pipeline.fallback import Fallback
+from gateway.reasons import Reason
 from gateway.telemetry import events
 from gateway.timescale.deadletters import to_letters
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from gateway import settings
 from gateway.advice import bare, refuse
 from gateway.contracts import Card, Directory
-from gateway.errors import Reason
 from gateway.layouts import DEVICE_NAME, Layouts, to_layout
 from gateway.model import Batch, Decoded, Kind, Layout, Metric, Origins, Principal, Refusal, Value
+from gateway.reasons import Reason
 
 US = 1_000_000
 DAY_US = 86_400 * US

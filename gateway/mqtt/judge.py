@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from gateway.contracts import DeadLetter, Toll
-from gateway.errors import GatewayError, Reason, TooLarge
+from gateway.errors import GatewayError, TooLarge
 from gateway.model import Principal, Receipt, Role
 from gateway.mqtt.message import Message
 from gateway.mqtt.topics import Topics
+from gateway.reasons import Reason
 from gateway.telemetry import mqtt_events
 
 TRUSTED = Principal(Role.INGEST)

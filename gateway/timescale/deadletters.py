@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from gateway.contracts import DeadLetter
-from gateway.errors import Reason
 from gateway.model import Batch, Kind, Layout, Value
 from gateway.moments import to_datetime
+from gateway.reasons import Reason
 from gateway.timescale.pool import Pool
 from gateway.timescale.queries import query
 

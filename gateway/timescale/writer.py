@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from gateway import settings
 from gateway.contracts import DeadLetters, Written
-from gateway.errors import Reason, SinkUnavailable
+from gateway.errors import SinkUnavailable
 from gateway.model import Batch, Block, Outcome
 from gateway.moments import to_datetime
+from gateway.reasons import Reason
 from gateway.telemetry import events
 from gateway.timescale import copy_format
 from gateway.timescale.assemble import CONFLICT, DUPLICATE, Group, Sorted, newest, pairs, stored

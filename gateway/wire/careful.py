@@ -9,9 +9,10 @@ from array import array
 from typing import Any, NamedTuple
 
 from gateway.advice import bare, refuse
-from gateway.errors import BadPayload, Reason, TooLarge
+from gateway.errors import BadPayload, TooLarge
 from gateway.layouts import Layouts
 from gateway.model import Batch, Decoded, Metric, Refusal
+from gateway.reasons import Reason
 from gateway.wire import items, timestamps
 from gateway.wire.items import Posted, Said
 from gateway.wire.places import Form, Places, within

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gateway.advice import bare, pointer
-from gateway.errors import Reason
 from gateway.layouts import METRIC_NAME
+from gateway.reasons import Reason
 from gateway.wire.places import Form
 from gateway.wire.verdicts import Flaw
 

@@ -4,9 +4,9 @@ from math import isfinite
 from typing import NamedTuple
 
 from gateway.advice import bare
-from gateway.errors import Reason
 from gateway.layouts import METRIC_NAME, Layouts
 from gateway.model import MAX_EXACT, MAX_TEXT_BYTES, Kind, Metric
+from gateway.reasons import Reason
 
 INT64 = range(-(2**63), 2**63)
 

@@ -12,8 +12,9 @@ from sanic import Sanic
 import gateway
 from gateway.commands.ask import KEY_ENV
 from gateway.configuration import CONFIG_ENV, ENV_PREFIX, describe
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError
 from gateway.mqtt.judge import BAD_TOPIC
+from gateway.reasons import Reason
 from gateway.settings import Settings
 from gateway.telemetry import metrics
 from gateway.web.app import create_app

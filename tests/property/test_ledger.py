@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway import settings
 from gateway.contracts import Written
-from gateway.errors import Reason, SinkFault, SinkUnavailable, SpoolFull
+from gateway.errors import SinkFault, SinkUnavailable, SpoolFull
 from gateway.intake import Intake
 from gateway.layouts import Layouts
 from gateway.ledger import Account, Ledger
@@ -24,6 +24,7 @@ from gateway.model import Batch, Outcome, Principal, Receipt, Role
 from gateway.pipeline.committer import Committer
 from gateway.pipeline.drainer import Drainer
 from gateway.pipeline.stall import Stall
+from gateway.reasons import Reason
 from gateway.telemetry import ledger_events
 from gateway.testing import MemorySink
 from gateway.testing.clock import ManualClock

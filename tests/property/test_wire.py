@@ -9,9 +9,10 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from gateway import receipts, wire
-from gateway.errors import BadPayload, Reason, TooLarge
+from gateway.errors import BadPayload, TooLarge
 from gateway.layouts import METRIC_NAME, Layouts
 from gateway.model import MAX_EXACT, Decoded, Outcome, Refusal
+from gateway.reasons import Reason
 from gateway.wire import careful, native
 from gateway.wire.timestamps import MAX_US, to_us
 from gateway.wire.verdicts import is_storable

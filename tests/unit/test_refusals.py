@@ -7,8 +7,8 @@ import pytest
 
 from gateway import settings
 from gateway.advice import refuse
-from gateway.errors import Reason
 from gateway.model import Outcome, Principal, Refusal, Role
+from gateway.reasons import Reason
 from gateway.receipts import late_refusals
 from tests.unit.admission.door import ADMIN, NOW, SEC, Door, said
 
