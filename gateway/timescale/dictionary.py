@@ -1,6 +1,7 @@
 """Names → ids: devices, metrics, shapes. Learns what is new in a few round trips a batch, safely beside other gateways.
 
-Ids are never used twice, so the caches only grow, but for devices that were removed. Past their bound they start anew.
+Ids are never used twice on one line of the database's history, so the caches only grow, but for devices that were
+removed. Past their bound they start anew, and all of them whenever the database goes on from another state (`lineage`).
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import asyncpg
 
 from gateway.model import Kind, Layout, Metric, Shape
+from gateway.timescale.lineage import Lineage, Moved
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
@@ -36,6 +38,12 @@ class Dictionary:
         self._shapes: dict[int, Shape] = {}
         self._pairs: set[int] = set()
         self._learning = asyncio.Lock()
+        pool.lineage.on_change.append(self.forget)
+
+    @property
+    def lineage(self) -> Lineage:
+        """Where the ids come from: they hold in its epoch, in no other."""
+        return self._pool.lineage
 
     async def device_ids(self, names: Sequence[str]) -> list[int]:
         """Return the id of each device, 0 where there is none. Raises SinkUnavailable, SinkFault.
@@ -57,22 +65,28 @@ class Dictionary:
         except KeyError:
             pass
         async with self._learning:
+            epoch = self.lineage.epoch
             ids = await self._learn_shapes({layout.shape for layout in layouts})
         if len(self._by_layout) > MAX_SHAPES:
             self._by_layout.clear()
-        self._by_layout.update({layout: ids[layout.shape] for layout in layouts})
+        if epoch == self.lineage.epoch:
+            self._by_layout.update({layout: ids[layout.shape] for layout in layouts})
         return [ids[layout.shape] for layout in layouts]
 
-    async def note_pairs(self, pairs: Collection[int]) -> bool:
-        """Record which device reports which shape; a pair is device id << 32 | shape id.
+    async def note_pairs(self, pairs: Collection[int], *, epoch: int | None = None) -> bool:
+        """Record which device reports which shape; a pair is device id << 32 | shape id, of this epoch (None: today's).
 
-        False: one of the devices was removed, and their ids must be asked for again.
+        False: one of the devices was removed, or the epoch is over, and ids must be asked for again.
         """
+        if epoch is None:
+            epoch = self.lineage.epoch
         if self._pairs.issuperset(pairs):
             return True
         fresh = sorted(set(pairs) - self._pairs)
         devices, shapes = [pair >> 32 for pair in fresh], [pair & 0xFFFF_FFFF for pair in fresh]
         async with self._pool.connection() as connection:
+            if epoch != self.lineage.epoch:
+                return False
             present = await connection.fetchval(query("insert_device_shapes"), devices, shapes)
         if present != len(set(devices)):
             self.forget_devices({name for name, device_id in self.devices.items() if device_id in set(devices)})
@@ -84,15 +98,23 @@ class Dictionary:
 
     async def shapes(self, ids: Collection[int]) -> Mapping[int, Shape]:
         """Return the shapes that exist, from the cache or in one round trip. Raises SinkUnavailable, SinkFault."""
+        epoch = self.lineage.epoch
         found = {shape_id: self._shapes[shape_id] for shape_id in ids if shape_id in self._shapes}
         missing = [shape_id for shape_id in set(ids) if shape_id not in found]
         if missing:
             async with self._pool.connection() as connection:
                 rows = await connection.fetch(query("shapes_by_id"), missing)
+            self._check(epoch)
             for row in rows:
                 found[row["id"]] = _to_shape(row)
                 self._remember(row["id"], found[row["id"]])
         return found
+
+    def forget(self) -> None:
+        """Look everything up again: the same ids may mean something else now."""
+        self.forget_devices(None)
+        for known in (self._by_layout, self._ids, self._shapes, self._pairs):
+            known.clear()
 
     def forget_devices(self, names: Collection[str] | None) -> None:
         """Look the ids of these devices (None: all) up again: they may have been removed."""
@@ -129,14 +151,22 @@ class Dictionary:
         if not missing:
             return found
         metrics = sorted({metric for shape in missing for metric in shape.metrics})
+        epoch = self.lineage.epoch
         async with self._pool.connection() as connection:
+            self._check(epoch)
             ids = await _metric_ids(connection, metrics)
             for shape in missing:
                 key = [[ids[m] for m in column] for column in (shape.doubles, shape.ints, shape.texts)]
                 await connection.execute(query("insert_shape"), *key)
                 found[shape] = await connection.fetchval(query("shape_id"), *key)
-                self._remember(found[shape], shape)
+        for shape in missing:
+            self._remember(found[shape], shape)
         return found
+
+    def _check(self, epoch: int) -> None:
+        """Raise Moved if what was learnt before must not be put beside what is learnt now."""
+        if epoch != self.lineage.epoch:
+            raise Moved
 
     def _remember(self, shape_id: int, shape: Shape) -> None:
         if len(self._shapes) >= MAX_SHAPES:

@@ -99,7 +99,8 @@ class TimescaleDirectory:
         for row in rows:
             card = Card(enabled=row["enabled"])
             for shape_id in row["shape_ids"]:
-                card.note(shapes[shape_id])
+                if shape_id in shapes:
+                    card.note(shapes[shape_id])
             fresh = generation == self._generation
             self._keep(row["name"], card, fresh=fresh)
             if fresh:

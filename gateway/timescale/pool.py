@@ -10,11 +10,14 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import SettingsError, SinkFault, SinkUnavailable
+from gateway.timescale.lineage import Lineage, Moved
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Verdict = Literal["transient", "fault", "data"]
 
+ATTEMPTS = 3
+"""How often a connection is taken that leads to where others do not any more."""
 DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -120,18 +123,46 @@ async def connect(
 class Pool:
     """At most so many connections, made when first needed: it opens while the database is down, and heals by itself."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, acquire_timeout: float) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", *, acquire_timeout: float, lineage: Lineage | None = None
+    ) -> None:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
+        self.lineage = lineage or Lineage()
+        """Where the connections lead to."""
+        self._epoch = self.lineage.epoch
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; errors inside the block are translated.
 
-        Raises SinkUnavailable, also when none becomes free within the acquire timeout, and SinkFault.
+        Raises SinkUnavailable, also when none becomes free within the acquire timeout; Moved when the database became
+        another one meanwhile, where what was read does not hold; and SinkFault.
         """
-        async with translated(), self._pool.acquire(timeout=self._acquire_timeout) as connection:
+        async with self._lent() as connection:
+            epoch = self.lineage.epoch
             yield connection
+        if epoch != self.lineage.epoch:
+            raise Moved
+
+    async def look(self) -> None:
+        """Look where the connections lead to now. Raises SinkUnavailable, SinkFault."""
+        async with self._lent() as connection:
+            await self.lineage.greet(connection)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        """Lend a connection that leads to where new ones do."""
+        async with translated():
+            for _ in range(ATTEMPTS):
+                if self._epoch != self.lineage.epoch:
+                    await self._pool.expire_connections()
+                    self._epoch = self.lineage.epoch
+                async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
+                    if self._epoch == self.lineage.epoch:
+                        yield connection
+                        return
+            raise Moved
 
     async def close(self, timeout: float) -> None:
         """Close when all connections are back, or cut them off after `timeout` seconds."""
@@ -151,11 +182,12 @@ async def open_pool(
     command_timeout: float,
     init: Callable[[Direct], Coroutine[Any, Any, None]] | None = None,
     parameters: Mapping[str, str] | None = None,
+    lineage: Lineage | None = None,
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it at the end of the block. Timeouts in seconds.
 
-    `init` prepares each new connection; `parameters` are the server's, and outlive the reset between two uses. Nothing
-    is connected yet on return, so a wrong URL shows at first use.
+    `init` prepares each new connection, after `lineage` has looked where it leads; `parameters` are the server's, and
+    outlive the reset between two uses. Nothing is connected yet on return, so a wrong URL shows at first use.
     """
 
     async def make(*_: Any, **internals: Any) -> Any:
@@ -168,10 +200,17 @@ async def open_pool(
             **internals,
         )
 
+    line = lineage or Lineage()
+
+    async def prepare(connection: Direct) -> None:
+        await line.greet(connection)
+        if init is not None:
+            await init(connection)
+
     # The library counts waiting for a free connection and making one together.
-    raw = asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make)
+    raw = asyncpg.create_pool(min_size=0, max_size=size, init=prepare, connect=make)
     await raw
-    pool = Pool(raw, acquire_timeout=connect_timeout)
+    pool = Pool(raw, acquire_timeout=connect_timeout, lineage=line)
     try:
         yield pool
     finally:

@@ -5,7 +5,6 @@ compare the rest with what is stored. Rows that the database refuses are found (
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 import asyncpg
 import numpy as np
@@ -22,12 +21,14 @@ from gateway.timescale import copy_format
 from gateway.timescale.assemble import CONFLICT, DUPLICATE, Group, Sorted, newest, pairs, stored
 from gateway.timescale.deadletters import to_letters
 from gateway.timescale.dictionary import Dictionary
+from gateway.timescale.direct import DirectConnections
 from gateway.timescale.division import MANY, SIFTED_ROWS, WARY_GROUPS, but, count, halves, small, told
-from gateway.timescale.pool import DATABASE_ERRORS, Direct, classify, connect, translated
+from gateway.timescale.lineage import Moved
+from gateway.timescale.pool import Direct, classify
 from gateway.timescale.queries import query
 
-DROP_SECS = 2.0
-"""Longest wait for the server to give up a command."""
+ARRANGEMENTS = 3
+"""How often a group is arranged, when ids change under it, before its sender is told to try again."""
 REMOVED = "the device was removed from the registry; register it again, then replay this"
 """Said of messages that were taken in before this gateway heard of it."""
 
@@ -49,26 +50,35 @@ class Writer:
     ) -> None:
         self._database = database
         self._dictionary = dictionary
+        self._lineage = dictionary.lineage
         self._dead_letters = dead_letters
         self._overwrite = overwrite
-        self._idle: list[Direct] = []
+        self._connections = DirectConnections(database, dictionary.lineage)
         self._wary = 0
         """Groups that are yet to be written in small parts."""
 
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
-        """Return after COMMIT; see contracts.Sink."""
-        line = Group(group)
+        """Return after COMMIT; see contracts.Sink. What the database becoming another one overtakes is written anew."""
+        for _ in range(ARRANGEMENTS):
+            try:
+                written = await self._try(group, atomic=atomic)
+            except Moved:
+                continue
+            if written is not None:
+                return written
+        raise SinkUnavailable("the registry changes faster than it can be read; try again")
+
+    async def _try(self, group: Sequence[Batch], *, atomic: bool) -> Written | None:
+        """Return after COMMIT; None, with nothing written, if ids have changed since they were learnt. Raises Moved."""
+        line, epoch = Group(group), self._lineage.epoch
         if not line.names:
             return Written(line.outcomes(), [])
-        parts = await self._arranged(line)
+        parts = await self._arranged(line, epoch)
         if parts is None:
-            line = Group(group)
-            parts = await self._arranged(line)
-        if parts is None:
-            raise SinkUnavailable("the registry changes faster than it can be read; try again")
+            return None
         if atomic and line.words:
             return Written([Outcome(0, 0, (), sorted(line.words.items()))], [])
-        async with self._connection() as connection:
+        async with self._connections.lend(epoch) as connection:
             if atomic:
                 return await self._write_whole(connection, line, parts)
             for piece in self._pieces(parts):
@@ -81,15 +91,13 @@ class Writer:
 
     async def close(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                await connection.close(timeout=self._database.connect_timeout_secs)
-            except DATABASE_ERRORS:
-                connection.terminate()
+        await self._connections.close()
 
-    async def _arranged(self, line: Group) -> list[Sorted] | None:
-        """Return the messages as sorted blocks; None if a device was removed since its id was learnt: begin anew."""
+    async def _arranged(self, line: Group, epoch: int) -> list[Sorted] | None:
+        """Return the messages as sorted blocks; None if a device was removed since its id was learnt: begin anew.
+
+        The ids are those of this epoch, or else nothing is noted, and no connection is lent for them.
+        """
         devices = np.array(await self._dictionary.device_ids(line.names), np.int32)
         shapes = await self._dictionary.shape_ids(line.layouts)
         gone = np.flatnonzero(devices == 0)
@@ -99,7 +107,7 @@ class Writer:
         parts = line.blocks(devices, shapes, last_wins=self._overwrite)
         if len(gone):
             parts = _without_removed(line, parts)
-        noted = [await self._dictionary.note_pairs(pairs(part.block)) for part in parts]
+        noted = [await self._dictionary.note_pairs(pairs(part.block), epoch=epoch) for part in parts]
         return parts if all(noted) else None
 
     def _pieces(self, parts: list[Sorted]) -> list[list[Sorted]]:
@@ -212,53 +220,9 @@ class Writer:
             timeout=self._database.write_timeout_secs,
         )
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Direct]:
-        """Lend a connection; one that is in doubt afterwards is dropped."""
-        async with translated():
-            connection = self._reuse() or await self._connect()
-            try:
-                yield connection
-            except BaseException:
-                await _drop(connection)
-                raise
-            if not connection.is_closed():
-                self._idle.append(connection)
-
-    async def _connect(self) -> Direct:
-        connection = await connect(
-            self._database.url,
-            name="gateway-writer",
-            connect_timeout=self._database.connect_timeout_secs,
-            command_timeout=self._database.write_timeout_secs,
-        )
-        try:
-            await connection.execute(query("create_stage"))
-            await connection.execute(query("create_sift"))
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
-    def _reuse(self) -> "Direct | None":
-        """Return an idle connection; those that the server has closed meanwhile are passed over."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return None
-
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
-
-
-async def _drop(connection: Direct) -> None:
-    """Close a connection in doubt; the server is asked to give up what it still does there, for its locks."""
-    try:
-        await connection.close(timeout=DROP_SECS)
-    except DATABASE_ERRORS:
-        connection.terminate()
 
 
 async def _unchanged(connection: Direct, parts: Sequence[Sorted], staged: list[int]) -> list[int]:

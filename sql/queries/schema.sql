@@ -2,6 +2,25 @@
 
 -- What this database is
 
+-- name: server
+-- Which server this is, and since when it runs. Its tables are null before the first migration.
+select pg_is_in_recovery() as standby,
+       pg_postmaster_start_time() as started,
+       (select d.oid::int8 from pg_database d where d.datname = current_database()) as database,
+       to_regclass('shapes')::oid::int8 as tables,
+       to_regclass('installation') is not null as has_installation;
+
+-- name: server_system
+-- Of the cluster; everybody may ask, unless a host forbids it.
+select system_identifier from pg_control_system();
+
+-- name: server_position
+-- The timeline are the first 8 hexadecimal digits of the segment; what pg_control_checkpoint() says is as old as the
+-- last checkpoint. Fails on a standby.
+select pg_walfile_name(pg_current_wal_insert_lsn()) as segment,
+       (pg_current_wal_flush_lsn() - '0/0')::int8 as flushed,
+       (pg_current_wal_insert_lsn() - '0/0')::int8 as inserted;
+
 -- name: ground
 -- Server version, TimescaleDB version and licence (each null where there is none).
 select current_setting('server_version') as postgres,

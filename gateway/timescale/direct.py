@@ -1,0 +1,88 @@
+"""Connections to write on: as many as are written on at once, each with its temporary table. Never of another epoch."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway import settings
+from gateway.timescale.lineage import Lineage, Moved
+from gateway.timescale.pool import DATABASE_ERRORS, Direct, connect, translated
+from gateway.timescale.queries import query
+
+DROP_SECS = 2.0
+"""Longest wait for the server to give up a command."""
+
+
+class DirectConnections:
+    """The connections of one writer. They are no pool's: what is left of a use stays on them."""
+
+    def __init__(self, database: settings.Database, lineage: Lineage) -> None:
+        self._database = database
+        self._lineage = lineage
+        self._idle: list[tuple[Direct, int]] = []
+        """With the epoch in which each was lent."""
+
+    @asynccontextmanager
+    async def lend(self, epoch: int) -> AsyncIterator[Direct]:
+        """Lend a connection on which ids of this epoch hold, to the end of the block.
+
+        One that is in doubt afterwards is dropped. Raises Moved, also when the database became another one: what was
+        written is perhaps on a server that has been replaced. Raises SinkUnavailable, SinkFault.
+        """
+        async with translated():
+            connection = await self._reuse() or await self._connect()
+            try:
+                self._check(epoch)
+                yield connection
+                self._check(epoch)
+            except BaseException:
+                await _drop(connection)
+                raise
+            if not connection.is_closed():
+                self._idle.append((connection, epoch))
+
+    async def close(self) -> None:
+        """Close those that are not in use."""
+        while self._idle:
+            connection, _ = self._idle.pop()
+            try:
+                await connection.close(timeout=self._database.connect_timeout_secs)
+            except DATABASE_ERRORS:
+                connection.terminate()
+
+    def _check(self, epoch: int) -> None:
+        if epoch != self._lineage.epoch:
+            raise Moved
+
+    async def _connect(self) -> Direct:
+        connection = await connect(
+            self._database.url,
+            name="gateway-writer",
+            connect_timeout=self._database.connect_timeout_secs,
+            command_timeout=self._database.write_timeout_secs,
+        )
+        try:
+            await self._lineage.greet(connection)
+            await connection.execute(query("create_stage"))
+            await connection.execute(query("create_sift"))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _reuse(self) -> "Direct | None":
+        """Return an idle connection; those that the server has closed, or that lead elsewhere, are passed over."""
+        while self._idle:
+            connection, epoch = self._idle.pop()
+            if epoch != self._lineage.epoch:
+                await _drop(connection)
+            elif not connection.is_closed():
+                return connection
+        return None
+
+
+async def _drop(connection: Direct) -> None:
+    """Close a connection in doubt; the server is asked to give up what it still does there, for its locks."""
+    try:
+        await connection.close(timeout=DROP_SECS)
+    except DATABASE_ERRORS:
+        connection.terminate()
