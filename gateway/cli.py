@@ -15,6 +15,7 @@ from rich.table import Table
 from gateway import configuration
 from gateway.commands.ask import DEFAULT_URL, KeyFile, Url
 from gateway.commands.audit import audit_app
+from gateway.commands.database import database_app
 from gateway.commands.dead_letters import dead_letters_app
 from gateway.commands.device import device_app
 from gateway.commands.key import key_app
@@ -36,6 +37,7 @@ app.command(metric_app)
 app.command(audit_app)
 app.command(dead_letters_app)
 app.command(state_app)
+app.command(database_app)
 app.command(spool_app)
 
 
@@ -85,17 +87,9 @@ def migrate(
         gateway migrate --plan
         gateway migrate
     """
-    from gateway.timescale.migrations import migrate as run  # noqa: PLC0415
+    from gateway.runtime.lineage import migrate_here  # noqa: PLC0415
 
-    database = configuration.load(config_file).database
-    steps = asyncio.run(
-        run(
-            database.url,
-            chunk_hours=database.chunk_hours,
-            plan_only=plan,
-            connect_timeout=database.connect_timeout_secs,
-        )
-    )
+    steps = asyncio.run(migrate_here(configuration.load(config_file), plan_only=plan))
     for step in steps:
         took = "pending" if step.took_ms is None else f"applied in {step.took_ms} ms"
         print(f"{step.version:04} {step.name}: {took}")

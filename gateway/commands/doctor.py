@@ -10,6 +10,7 @@ from gateway.errors import GatewayError
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.link import Link, LinkError
 from gateway.mqtt.topics import parse_topic
+from gateway.runtime.lineage import open_lineage
 from gateway.settings import Settings
 from gateway.state.store import open_state
 from gateway.timescale import migrations
@@ -78,13 +79,17 @@ def _say(part: str, exc: GatewayError | LinkError) -> str:
 
 async def _database(settings: Settings) -> list[Finding]:
     database = settings.database
-    async with open_pool(
-        database.url,
-        name="gateway doctor",
-        size=1,
-        connect_timeout=database.connect_timeout_secs,
-        command_timeout=database.read_timeout_secs,
-    ) as pool:
+    async with (
+        open_lineage(settings) as lineage,
+        open_pool(
+            database.url,
+            name="gateway doctor",
+            size=1,
+            connect_timeout=database.connect_timeout_secs,
+            command_timeout=database.read_timeout_secs,
+            lineage=lineage,
+        ) as pool,
+    ):
         ground = await probe(pool)
         known = f"{ground.kind}, PostgreSQL {ground.postgres}, TimescaleDB {ground.timescale or 'none'}"
         async with pool.connection() as connection:

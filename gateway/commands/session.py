@@ -61,6 +61,7 @@ async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: 
     from gateway.commands.states import states_of  # noqa: PLC0415
     from gateway.listing import Listing  # noqa: PLC0415
     from gateway.registrar import registrar  # noqa: PLC0415
+    from gateway.runtime.lineage import open_lineage  # noqa: PLC0415
     from gateway.timescale.latest import StoredTimes, TimescaleNewest  # noqa: PLC0415
     from gateway.timescale.letterbox import LetterBox  # noqa: PLC0415
     from gateway.timescale.pool import open_pool  # noqa: PLC0415
@@ -68,6 +69,7 @@ async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: 
     settings = settings_here()
     clock = _WallClock()
     async with AsyncExitStack() as stack:
+        lineage = await stack.enter_async_context(open_lineage(settings))
         pool = await stack.enter_async_context(
             open_pool(
                 database or settings.database.url,
@@ -75,6 +77,7 @@ async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: 
                 size=1,
                 connect_timeout=settings.database.connect_timeout_secs,
                 command_timeout=_COMMAND_TIMEOUT_SECS,
+                lineage=lineage,
             )
         )
         stored = TimescaleNewest(pool)

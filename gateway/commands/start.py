@@ -5,19 +5,16 @@ import sys
 
 from gateway.errors import SinkUnavailable
 from gateway.pipeline.fallback import reason
+from gateway.runtime.lineage import migrate_here
 from gateway.runtime.worker import open_runtime
 from gateway.settings import Settings
-from gateway.timescale.migrations import migrate
 from gateway.workers import serve
 
 
 def start(settings: Settings) -> None:
     """Bring the schema up to date, then serve until told to stop. Raises GatewayError if that cannot begin."""
-    database = settings.database
     try:
-        asyncio.run(
-            migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
-        )
+        asyncio.run(migrate_here(settings))
     except SinkUnavailable as exc:  # readings are spooled until it is there; the workers migrate then
         print(f"gateway: the database cannot be reached yet ({reason(exc)}); starting all the same.", file=sys.stderr)
     serve(settings, open_runtime)

@@ -40,7 +40,8 @@ def rebuild_state(*, config_file: Config = None, quiet: Quiet = False) -> None:
 
 
 async def _rebuild(settings: Settings, *, quiet: bool) -> None:
-    from gateway.state.keeper import Rebuilder  # noqa: PLC0415 -- see above
+    from gateway.runtime.lineage import open_lineage  # noqa: PLC0415 -- see above
+    from gateway.state.keeper import Rebuilder  # noqa: PLC0415
     from gateway.state.store import open_state  # noqa: PLC0415
     from gateway.timescale.installation import site  # noqa: PLC0415
     from gateway.timescale.latest import TimescaleNewest  # noqa: PLC0415
@@ -48,6 +49,7 @@ async def _rebuild(settings: Settings, *, quiet: bool) -> None:
 
     database = settings.database
     async with AsyncExitStack() as stack:
+        lineage = await stack.enter_async_context(open_lineage(settings))
         pool = await stack.enter_async_context(
             open_pool(
                 database.url,
@@ -55,6 +57,7 @@ async def _rebuild(settings: Settings, *, quiet: bool) -> None:
                 size=1,
                 connect_timeout=database.connect_timeout_secs,
                 command_timeout=database.read_timeout_secs,
+                lineage=lineage,
             )
         )
         state = await stack.enter_async_context(open_state(settings.redis, site=await site(pool)))

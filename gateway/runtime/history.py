@@ -28,5 +28,6 @@ async def open_history(settings: Settings, dictionary: Dictionary) -> AsyncItera
         connect_timeout=database.connect_timeout_secs,
         command_timeout=history.timeout_secs + MARGIN_SECS,
         parameters=parameters,
+        lineage=dictionary.lineage,
     ) as pool:
         yield TimescaleHistory(pool, dictionary, history)

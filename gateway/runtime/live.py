@@ -20,7 +20,7 @@ async def open_streams(
     """Open what serves readers of changes; it opens while Redis and the database are away."""
     async with AsyncExitStack() as stack:
         log = open_change_log(settings.redis, settings.live, site=lambda: storage.state.site)
-        pool = await stack.enter_async_context(named_pool(settings, "gateway-live", size=1))
+        pool = await stack.enter_async_context(named_pool(settings, "gateway-live", size=1, lineage=registry.lineage))
         streams = Streams(
             await stack.enter_async_context(log),
             registry.dictionary,

@@ -3,10 +3,11 @@
 from contextlib import AbstractAsyncContextManager
 
 from gateway.settings import Settings
+from gateway.timescale.lineage import Lineage
 from gateway.timescale.pool import Pool, open_pool
 
 
-def named_pool(settings: Settings, name: str, *, size: int) -> AbstractAsyncContextManager[Pool]:
+def named_pool(settings: Settings, name: str, *, size: int, lineage: Lineage) -> AbstractAsyncContextManager[Pool]:
     """Open a pool whose connections carry this name in pg_stat_activity; nothing is connected yet on return."""
     database = settings.database
     return open_pool(
@@ -15,4 +16,5 @@ def named_pool(settings: Settings, name: str, *, size: int) -> AbstractAsyncCont
         size=size,
         connect_timeout=database.connect_timeout_secs,
         command_timeout=database.read_timeout_secs,
+        lineage=lineage,
     )

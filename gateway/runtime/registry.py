@@ -11,12 +11,14 @@ from gateway.admission.gate import Gate
 from gateway.contracts import Clock
 from gateway.ending import beside
 from gateway.layouts import Layouts
+from gateway.runtime.lineage import open_lineage, watch
 from gateway.runtime.pools import named_pool
 from gateway.settings import Settings
 from gateway.telemetry import events
 from gateway.timescale.credentials import StoredCredentials
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.directory import TimescaleDirectory
+from gateway.timescale.lineage import Lineage
 from gateway.timescale.pool import Pool
 from gateway.timescale.revisions import follow
 
@@ -44,6 +46,16 @@ class Registry(NamedTuple):
     listeners: list[Callable[[Collection[str] | None], None]]
     """Who else must hear when devices change."""
 
+    @property
+    def lineage(self) -> Lineage:
+        """Where the database's connections lead to."""
+        return self.pool.lineage
+
+    def forget(self) -> None:
+        """Forget all that the database said."""
+        self.devices_changed(None)
+        self.authenticator.forget(None)
+
     def devices_changed(self, names: Collection[str] | None) -> None:
         """Forget what is cached of these devices; None means all."""
         self.dictionary.forget_devices(names)
@@ -61,15 +73,20 @@ class Registry(NamedTuple):
 @asynccontextmanager
 async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
     """Open the registry; nothing is connected yet on return, so it opens while the database is away."""
-    async with named_pool(settings, "gateway", size=settings.database.read_pool) as pool:
+    async with (
+        open_lineage(settings) as lineage,
+        named_pool(settings, "gateway", size=settings.database.read_pool, lineage=lineage) as pool,
+    ):
         clock, layouts = SystemClock(), Layouts()
         dictionary = Dictionary(pool, make_devices=settings.devices.unknown == "auto")
         directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
         credentials = StoredCredentials(pool, clock=clock)
         authenticator = Authenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
         gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
+        registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, gate, [])
+        lineage.on_change.append(registry.forget)
         try:
-            yield Registry(pool, clock, layouts, dictionary, directory, authenticator, gate, [])
+            yield registry
         finally:
             await authenticator.close()
 
@@ -78,8 +95,9 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
 async def following(settings: Settings, registry: Registry) -> AsyncIterator[None]:
     """Hear of changes that others make to the registry, until left."""
     async with (
-        named_pool(settings, "gateway-revisions", size=1) as pool,
+        named_pool(settings, "gateway-revisions", size=1, lineage=registry.lineage) as pool,
         beside(_follow(pool, settings, registry), name="revisions.follow"),
+        beside(watch(pool), name="lineage.watch"),
     ):
         yield
 

@@ -12,6 +12,7 @@ from gateway.pipeline.fallback import Fallback
 from gateway.pipeline.spool import SqliteSpool
 from gateway.pipeline.spools import open_spools
 from gateway.replay import Replay
+from gateway.runtime.lineage import migrate_as
 from gateway.runtime.pools import named_pool
 from gateway.runtime.registry import Registry, open_registry
 from gateway.settings import Settings
@@ -22,7 +23,6 @@ from gateway.state.store import RedisState, open_state
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.installation import site
 from gateway.timescale.latest import TimescaleNewest
-from gateway.timescale.migrations import migrate
 from gateway.timescale.pool import Pool
 from gateway.timescale.writer import Writer
 
@@ -59,10 +59,13 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
     """Open all of it; it opens while the database, Redis or both are away. Raises StartError."""
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(settings.redis))
+        lineage = registry.lineage
         stored = TimescaleNewest(
-            await stack.enter_async_context(named_pool(settings, "gateway-state", size=STATE_POOL))
+            await stack.enter_async_context(named_pool(settings, "gateway-state", size=STATE_POOL, lineage=lineage))
         )
-        source = TimescaleNewest(await stack.enter_async_context(named_pool(settings, "gateway-rebuild", size=1)))
+        source = TimescaleNewest(
+            await stack.enter_async_context(named_pool(settings, "gateway-rebuild", size=1, lineage=lineage))
+        )
         keeper = await stack.enter_async_context(Keeper(state, source))
         publisher = await stack.enter_async_context(Publisher(state, settings.redis, on_skip=keeper.note_gap))
         letters = TimescaleDeadLetters(registry.pool)
@@ -74,7 +77,12 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         )
         keep_secs = settings.http.idempotency_hours * 3600
         answers = await stack.enter_async_context(open_receipts(settings.redis, keep_secs=keep_secs))
-        probe = _probe(settings, registry.pool, state, answers)
+        lineage.on_move += [
+            lambda: state.belong_to(lineage.site),
+            lambda: answers.belong_to(lineage.site),
+            publisher.forget,
+        ]
+        probe = _probe(settings, registry.pool)
         breaker = await stack.enter_async_context(Breaker(probe, rng=SystemRandom()))
         fallback = Fallback(writer, spools.own, breaker)
         committer = await stack.enter_async_context(
@@ -95,14 +103,12 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         yield Storage(state, answers, stored, keeper, publisher, letters, breaker, committer, drainer, spools.own)
 
 
-def _probe(settings: Settings, pool: Pool, state: RedisState, answers: RedisReceipts) -> Callable[[], Awaitable[None]]:
-    """Return what tells that the database is there and is ours: its schema up to date, its name known."""
-    database = settings.database
+def _probe(settings: Settings, pool: Pool) -> Callable[[], Awaitable[None]]:
+    """Return what tells that the database is there, the right one, and ours: its schema up to date, its name known."""
 
     async def probe() -> None:
-        await migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
-        name = await site(pool)
-        state.belong_to(name)
-        answers.belong_to(name)
+        await pool.lineage.share()
+        await migrate_as(settings, pool.lineage)
+        await site(pool)
 
     return probe

@@ -49,6 +49,8 @@ class Publisher:
         self._waiting: deque[Pending] = deque()
         self._calling: list[Pending] = []
         self._size = 0
+        self._turn = 0
+        """Grows with every `forget`."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.healthy = True
@@ -83,6 +85,14 @@ class Publisher:
         if not (shown.done() and shown.result()):
             events.state_late()
 
+    def forget(self) -> None:
+        """Drop what waits: it was stored in a database that is not the one of this state any more."""
+        self._turn += 1
+        while self._waiting:
+            pending = self._waiting.popleft()
+            self._skip(pending.rows)
+            self._done_with(pending, shown=False)
+
     def _keep(self, pending: Pending) -> None:
         self._waiting.append(pending)
         self.behind += pending.rows
@@ -111,12 +121,14 @@ class Publisher:
 
     async def _call(self) -> bool:
         """Apply what waits; False, with everything in its place again, if Redis is away."""
-        self._calling = self._take()
+        self._calling, turn = self._take(), self._turn
         started = asyncio.get_running_loop().time()
         try:
             await self._state.apply([block for pending in self._calling for block in pending.blocks])
         except StateUnavailable as exc:
             self._give_back(exc)
+            if turn != self._turn:
+                self.forget()
             return False
         except Exception as exc:  # noqa: BLE001 - one block that cannot be packed must not end the state for good
             events.state_lost("".join(traceback.format_exception(exc)))

@@ -42,7 +42,7 @@ def old_primary(sentence: str) -> None:
     events.say("error", "old_primary", "The database server is not the right one.", error=sentence)
 
 
-def not_kept(exc: Exception) -> None:
-    """Say that the highest timeline could not be read or kept in one of its places."""
-    sentence = "The database's highest timeline cannot be read or kept in one of its two places."
-    events.say("warning", "timeline_not_kept", sentence, error=repr(exc.__cause__ or exc), apart=type(exc).__name__)
+def not_kept(exc: OSError) -> None:
+    """Say that the highest timeline could not be read or kept on disk."""
+    sentence = "The database's highest timeline cannot be read or kept in spool.dir."
+    events.say("warning", "timeline_not_kept", sentence, error=str(exc))

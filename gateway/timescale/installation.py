@@ -1,20 +1,22 @@
 """What this database is called, and whether it answers."""
 
-from gateway.errors import SinkFault
+from gateway.errors import SinkFault, SinkUnavailable
 from gateway.timescale.migrations import Ground, ground
 from gateway.timescale.pool import Pool
-from gateway.timescale.queries import query
-
-SITE_LENGTH = 8
 
 
 async def site(pool: Pool) -> str:
-    """Return the short name of this database, which keeps derived data apart. Raises SinkUnavailable, SinkFault."""
-    async with pool.connection() as connection:
-        name = await connection.fetchval(query("installation"))
-    if name is None:
+    """Return the short name of this line of this database's history, which keeps derived data apart.
+
+    Raises SinkUnavailable, also from a standby; SinkFault.
+    """
+    await pool.look()
+    lineage = pool.lineage
+    if lineage.server is None:
+        raise SinkUnavailable("the database server is a standby: it follows a primary, and takes no readings")
+    if not lineage.site:
         raise SinkFault("the table installation is empty; it holds one row")
-    return str(name)[:SITE_LENGTH]
+    return lineage.site
 
 
 async def probe(pool: Pool) -> Ground:

@@ -13,8 +13,8 @@ from gateway.telemetry import lineage_events
 from gateway.timescale.identity import Asked, Server, ask, site
 
 
-class OldPrimary(SinkFault):
-    """The database server was replaced by another one; what it would store now would be lost."""
+class OldPrimary(SinkUnavailable):
+    """The database server was replaced by another one: for all that it knows, the database cannot be reached."""
 
 
 class Moved(SinkUnavailable):
@@ -37,12 +37,15 @@ class Lineage:
         """Called when `site` has changed."""
         self._stores = stores
         self._marks: dict[str, Mark] = {}
+        self._blind = False
+        """Whether only a standby was there to learn from, of which nobody knows what it follows."""
 
     async def greet(self, connection: Asked) -> None:
         """Look where a connection leads, before it is used. Raises OldPrimary, DATABASE_ERRORS."""
         marks = dict(self._marks)  # of before: what is flushed meanwhile must not look like lost
         server = await ask(connection)
         if server.standby:
+            self._blind = self._blind or self.server is None
             return
         if self.server is None or not server.is_line_of(self.server):
             await self._share(server.key)
@@ -56,9 +59,14 @@ class Lineage:
         """Tell others how far the cluster is, and hear it from them. Never raises."""
         if self.server is None:
             return
-        await self._share(self.server.key)
-        if self.server and self.server.timeline < self._marks[self.server.key].timeline:
+        key = self.server.key
+        turn = self._marks.get(key, Mark()).turn
+        await self._share(key)
+        if self.server is None or self.server.key != key:
+            return
+        if self.server.timeline < self._marks[key].timeline:
             self.server = None
+        if self.server is None or turn != self._marks[key].turn:
             self._forget()
         self._settle()
 
@@ -79,12 +87,13 @@ class Lineage:
             sentence = _to_sentence(server, mark)
             lineage_events.old_primary(sentence)
             raise OldPrimary(sentence)
-        rewound = mark.at(server.timeline) == mark and mark.value == seen.value and server.inserted < seen.flushed
+        rewound = mark.at(server.timeline) == mark and mark.value == seen.value and 0 < server.inserted < seen.flushed
         mark = mark.turned(server.timeline) if rewound else mark.at(server.timeline)
         self._marks[server.key] = mark._replace(flushed=max(mark.flushed, server.flushed))
         known, self.server = self.server, server.after(self.server)
-        if known is not None and not server.is_same(known):
+        if rewound or (self._blind if known is None else not server.is_same(known)):
             self._forget()
+        self._blind = False
         if known is not None and (rewound or not server.is_line_of(known)):
             lineage_events.moved(known, self.server, rewound=rewound)
         self._settle()
@@ -108,7 +117,9 @@ class Lineage:
         for store in self._stores:
             try:
                 kept = await store.merge(key, self._marks.get(key, Mark()))
-            except (GatewayError, OSError) as exc:
+            except GatewayError:
+                pass  # Redis is away, which is told where it matters; the disk remembers as well
+            except OSError as exc:
                 lineage_events.not_kept(exc)
             else:
                 self._marks[key] = max(kept, self._marks.get(key, Mark()))

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -49,6 +49,10 @@ class _File(NamedTuple):
     text: str
 
 
+async def no_greeting(_: Direct) -> None:
+    """Take any connection."""
+
+
 async def migrate(
     url: str,
     *,
@@ -58,13 +62,17 @@ async def migrate(
     connect_timeout: float = 5.0,
     lock_timeout: float = 60.0,
     file_timeout: float = 600.0,
+    greet: Callable[[Direct], Awaitable[None]] = no_greeting,
 ) -> list[Step]:
     """Apply what is pending and return it; with `plan_only` change nothing. Timeouts in seconds.
+
+    `greet` looks at the connection first, and raises if it must not be used.
 
     Safe to call from many processes at once. Raises MigrationError, SettingsError, SinkUnavailable, SinkFault.
     """
     files = read_files(directory or sql_dir() / "migrations")
     async with translated(), _connected(url, connect_timeout, file_timeout) as connection:
+        await greet(connection)
         pending = await _pending(connection, files)
         if plan_only or not pending:
             return [Step(file.version, file.name, None) for file in pending]

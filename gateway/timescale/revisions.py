@@ -22,6 +22,8 @@ class Seen(NamedTuple):
 
     installation: str
     n: int
+    epoch: int
+    """Of `lineage`: in another one all may have changed, whatever the number says."""
 
 
 class Changes(NamedTuple):
@@ -76,7 +78,7 @@ async def _poll(pool: Pool, seen: Seen | None) -> tuple[Seen, Changes | None]:
             row = await connection.fetchrow(query("registry_revision"))
             if row is None:
                 raise SinkFault("the table registry_revision or installation is empty; each holds one row")
-            now = Seen(row["installation"], row["n"])
+            now = Seen(row["installation"], row["n"], pool.lineage.epoch)
             return now, None if now == seen else await _changes(connection, seen, now)
     except TimeoutError as exc:
         raise SinkUnavailable from exc
@@ -84,7 +86,7 @@ async def _poll(pool: Pool, seen: Seen | None) -> tuple[Seen, Changes | None]:
 
 async def _changes(connection: Connection, seen: Seen | None, now: Seen) -> Changes:
     ints = [row["name"] for row in await connection.fetch(query("declared_ints"))]
-    if seen is None or seen.installation != now.installation or seen.n > now.n:
+    if seen is None or (seen.installation, seen.epoch) != (now.installation, now.epoch) or seen.n > now.n:
         return Changes(None, None, ints)
     digests = await connection.fetch(query("changed_credentials"), seen.n, MAX_CHANGES + 1)
     names = await connection.fetch(query("changed_devices"), seen.n, MAX_CHANGES + 1)

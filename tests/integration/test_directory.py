@@ -24,6 +24,7 @@ class WatchedPool(Pool):
 
     def __init__(self, pool: Pool) -> None:
         self._inner = pool
+        self.lineage = pool.lineage
         self._open = asyncio.Event()
         self._open.set()
         self.lent = 0
