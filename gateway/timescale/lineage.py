@@ -14,11 +14,15 @@ from gateway.timescale.identity import Asked, Server, ask, site
 
 
 class OldPrimary(SinkUnavailable):
-    """The database server was replaced by another one: for all that it knows, the database cannot be reached."""
+    """The database server was replaced by another one (see /readyz): the database cannot be reached."""
+
+    code = "old_primary"
 
 
 class Moved(SinkUnavailable):
     """The database became another one while it was asked; try again."""
+
+    code = "database_moved"
 
 
 class Lineage:

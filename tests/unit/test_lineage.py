@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import SinkFault, StateUnavailable
@@ -232,6 +232,7 @@ async def test_an_operator_has_the_last_word() -> None:
     await running.greet(Scripted(4))  # and a later one is believed again, as ever
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 2**40)), max_size=8))
 def test_marks_on_disk_only_grow_and_survive(writes: list[tuple[str, int]]) -> None:
     async def check(folder: Path) -> None:
