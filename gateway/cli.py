@@ -22,7 +22,7 @@ from gateway.commands.key import key_app
 from gateway.commands.metric import metric_app
 from gateway.commands.spool import spool_app
 from gateway.commands.state import state_app
-from gateway.errors import GatewayError, StartError
+from gateway.errors import GatewayError, SinkUnavailable, StartError
 
 Config = Annotated[Path | None, Parameter(help="Settings file; default $GATEWAY_CONFIG, or ./gateway.toml if there.")]
 
@@ -87,9 +87,13 @@ def migrate(
         gateway migrate --plan
         gateway migrate
     """
+    from gateway.pipeline.fallback import reason  # noqa: PLC0415
     from gateway.runtime.lineage import migrate_here  # noqa: PLC0415
 
-    steps = asyncio.run(migrate_here(configuration.load(config_file), plan_only=plan))
+    try:
+        steps = asyncio.run(migrate_here(configuration.load(config_file), plan_only=plan))
+    except SinkUnavailable as exc:
+        raise SinkUnavailable(f"{exc.message} ({reason(exc)})") from exc
     for step in steps:
         took = "pending" if step.took_ms is None else f"applied in {step.took_ms} ms"
         print(f"{step.version:04} {step.name}: {took}")

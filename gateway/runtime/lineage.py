@@ -25,7 +25,7 @@ async def open_lineage(settings: Settings) -> AsyncIterator[Lineage]:
 
 
 async def migrate_here(settings: Settings, *, plan_only: bool = False) -> list[Step]:
-    """Bring the schema up to date, as `migrate` does, but not on an old primary. Raises OldPrimary, too."""
+    """Bring the schema up to date, as `migrate` does, but not on an old primary."""
     async with open_lineage(settings) as lineage:
         return await migrate_as(settings, lineage, plan_only=plan_only)
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import asyncpg
 
 from gateway.model import Kind, Layout, Metric, Shape
-from gateway.timescale.lineage import Lineage, Moved
+from gateway.timescale.lineage import Lineage, moved
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
@@ -164,9 +164,9 @@ class Dictionary:
         return found
 
     def _check(self, epoch: int) -> None:
-        """Raise Moved if what was learnt before must not be put beside what is learnt now."""
+        """Raise SinkUnavailable if what was learnt before must not be put beside what is learnt now."""
         if epoch != self.lineage.epoch:
-            raise Moved
+            raise moved()
 
     def _remember(self, shape_id: int, shape: Shape) -> None:
         if len(self._shapes) >= MAX_SHAPES:

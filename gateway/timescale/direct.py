@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway import settings
-from gateway.timescale.lineage import Lineage, Moved
+from gateway.timescale.lineage import Lineage, moved
 from gateway.timescale.pool import DATABASE_ERRORS, Direct, connect, translated
 from gateway.timescale.queries import query
 
@@ -25,8 +25,8 @@ class DirectConnections:
     async def lend(self, epoch: int) -> AsyncIterator[Direct]:
         """Lend a connection on which ids of this epoch hold, to the end of the block.
 
-        One that is in doubt afterwards is dropped. Raises Moved, also when the database became another one: what was
-        written is perhaps on a server that has been replaced. Raises SinkUnavailable, SinkFault.
+        One that is in doubt afterwards is dropped. Raises SinkUnavailable, also when the database became another one:
+        what was written is perhaps on a server that has been replaced; SinkFault.
         """
         async with translated():
             connection = await self._reuse() or await self._connect()
@@ -51,7 +51,7 @@ class DirectConnections:
 
     def _check(self, epoch: int) -> None:
         if epoch != self._lineage.epoch:
-            raise Moved
+            raise moved()
 
     async def _connect(self) -> Direct:
         connection = await connect(

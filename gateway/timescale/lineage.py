@@ -13,16 +13,13 @@ from gateway.telemetry import lineage_events
 from gateway.timescale.identity import Asked, Server, ask, site
 
 
-class OldPrimary(SinkUnavailable):
-    """The database server was replaced by another one (see /readyz): the database cannot be reached."""
-
-    code = "old_primary"
+class OldPrimary(Exception):
+    """Why a database cannot be reached that answers: in the operator's words, and only for the operator."""
 
 
-class Moved(SinkUnavailable):
-    """The database became another one while it was asked; try again."""
-
-    code = "database_moved"
+def moved() -> SinkUnavailable:
+    """Return what to raise when the database became another one while it was asked."""
+    return SinkUnavailable("the database became another one meanwhile; try again")
 
 
 class Lineage:
@@ -45,7 +42,10 @@ class Lineage:
         """Whether only a standby was there to learn from, of which nobody knows what it follows."""
 
     async def greet(self, connection: Asked) -> None:
-        """Look where a connection leads, before it is used. Raises OldPrimary, DATABASE_ERRORS."""
+        """Look where a connection leads, before it is used.
+
+        Raises SinkUnavailable because of an OldPrimary, and DATABASE_ERRORS.
+        """
         marks = dict(self._marks)  # of before: what is flushed meanwhile must not look like lost
         server = await ask(connection)
         if server.standby:
@@ -85,12 +85,12 @@ class Lineage:
         return server
 
     def _judge(self, server: Server, seen: Mark) -> None:
-        """Take a primary for the one to use, or raise OldPrimary."""
+        """Take a primary for the one to use, or raise SinkUnavailable because of an OldPrimary."""
         mark = self._marks.get(server.key, Mark())
         if 0 < server.timeline < mark.timeline:
             sentence = _to_sentence(server, mark)
             lineage_events.old_primary(sentence)
-            raise OldPrimary(sentence)
+            raise SinkUnavailable from OldPrimary(sentence)
         rewound = mark.at(server.timeline) == mark and mark.value == seen.value and 0 < server.inserted < seen.flushed
         mark = mark.turned(server.timeline) if rewound else mark.at(server.timeline)
         self._marks[server.key] = mark._replace(flushed=max(mark.flushed, server.flushed))

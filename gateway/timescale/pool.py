@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import SettingsError, SinkFault, SinkUnavailable
-from gateway.timescale.lineage import Lineage, Moved
+from gateway.timescale.lineage import Lineage, moved
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -136,14 +136,14 @@ class Pool:
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; errors inside the block are translated.
 
-        Raises SinkUnavailable, also when none becomes free within the acquire timeout; Moved when the database became
+        Raises SinkUnavailable, also when none becomes free within the acquire timeout, and when the database became
         another one meanwhile, where what was read does not hold; and SinkFault.
         """
         async with self._lent() as connection:
             epoch = self.lineage.epoch
             yield connection
         if epoch != self.lineage.epoch:
-            raise Moved
+            raise moved()
 
     async def look(self) -> None:
         """Look where the connections lead to now. Raises SinkUnavailable, SinkFault."""
@@ -162,7 +162,7 @@ class Pool:
                     if self._epoch == self.lineage.epoch:
                         yield connection
                         return
-            raise Moved
+            raise moved()
 
     async def close(self, timeout: float) -> None:
         """Close when all connections are back, or cut them off after `timeout` seconds."""

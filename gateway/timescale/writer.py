@@ -23,7 +23,6 @@ from gateway.timescale.deadletters import to_letters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.direct import DirectConnections
 from gateway.timescale.division import MANY, SIFTED_ROWS, WARY_GROUPS, but, count, halves, small, told
-from gateway.timescale.lineage import Moved
 from gateway.timescale.pool import Direct, classify
 from gateway.timescale.queries import query
 
@@ -60,17 +59,20 @@ class Writer:
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
         """Return after COMMIT; see contracts.Sink. What the database becoming another one overtakes is written anew."""
         for _ in range(ARRANGEMENTS):
+            epoch = self._lineage.epoch
             try:
-                written = await self._try(group, atomic=atomic)
-            except Moved:
+                written = await self._try(group, epoch, atomic=atomic)
+            except SinkUnavailable:
+                if epoch == self._lineage.epoch:
+                    raise
                 continue
             if written is not None:
                 return written
         raise SinkUnavailable("the registry changes faster than it can be read; try again")
 
-    async def _try(self, group: Sequence[Batch], *, atomic: bool) -> Written | None:
-        """Return after COMMIT; None, with nothing written, if ids have changed since they were learnt. Raises Moved."""
-        line, epoch = Group(group), self._lineage.epoch
+    async def _try(self, group: Sequence[Batch], epoch: int, *, atomic: bool) -> Written | None:
+        """Return after COMMIT; None, with nothing written, if ids have changed since they were learnt."""
+        line = Group(group)
         if not line.names:
             return Written(line.outcomes(), [])
         parts = await self._arranged(line, epoch)

@@ -25,7 +25,7 @@ from tests.ground.errors import NoGroundError
 
 AROUND_SECS = 12.0
 """What a block takes besides its rounds: a gateway's start, and the verdict."""
-COUNTS = ("acknowledged", "lost", "duplicated", "wrong", "state_wrong")
+COUNTS = ("acknowledged", "gone", "lost", "duplicated", "wrong", "state_wrong")
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ import asyncpg
 import httpx
 import redis
 
+from tests.chaos import failover
 from tests.chaos.books import Ends, exit_line
 from tests.chaos.scene import Scene, family
 from tests.e2e.serving import descendants, wait_for
@@ -208,6 +209,9 @@ FAULTS = (
     Fault("database-kill", database_killed, rounds=20),
     Fault("database-restart", database_restarted, rounds=5),
     Fault("database-freeze", database_frozen, rounds=2),
+    Fault("database-failover", failover.clean, rounds=4),
+    Fault("database-failover-lossy", failover.lossy, rounds=3),
+    Fault("database-failover-unfenced", failover.unfenced, rounds=3),
     Fault("spool-full", spool_filled, rounds=5, spool_bytes=SMALL_BYTES),
     Fault("backend-storm", backends_ended, rounds=8),
     Fault("line-cut", line_cut, rounds=10),

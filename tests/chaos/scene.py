@@ -71,6 +71,8 @@ class Scene:
     asking: httpx.Client
     clock: Clock | None = None
     """Of the gateway's processes, if it can be stepped."""
+    lost_by_database: int = 0
+    """Readings that a standby which took over had never got: no gateway can help."""
 
     def flow(self) -> Flow:
         """Return what the gateway counts; raises httpx.HTTPError if it does not answer."""

@@ -22,6 +22,7 @@ BLOCKS = (
     ("gateway-kill-2-workers", "gateway-freeze", "gateway-roll", "worker-kill", "worker-freeze"),
     ("database-kill", "database-restart", "database-freeze", "backend-storm", "line-cut", "line-stall"),
     ("gateway-kill", "broker-kill", "broker-freeze", "valkey-freeze", "valkey-kill", "valkey-flush"),
+    ("database-failover", "database-failover-lossy", "database-failover-unfenced"),
     ("spool-full",),
     ("clock-step",),
 )

@@ -9,6 +9,7 @@ import pytest
 import redis.asyncio
 
 from gateway.commands.doctor import examine
+from gateway.errors import SinkUnavailable
 from gateway.local.postgres import PostgresServer
 from gateway.runtime.lineage import accept, migrate_here
 from gateway.settings import Settings
@@ -120,8 +121,9 @@ async def _stored(server: PostgresServer, count: int) -> None:
 
 async def _refused(settings: Settings) -> None:
     """Commands do not believe it either."""
-    with pytest.raises(OldPrimary):
+    with pytest.raises(SinkUnavailable) as refused:
         await migrate_here(settings)
+    assert isinstance(refused.value.__cause__, OldPrimary)
     findings = [finding for finding in await examine(settings) if finding.part == "database"]
     assert [finding.ok for finding in findings] == [False]
     assert "it is an old primary" in findings[0].sentence
