@@ -99,6 +99,7 @@ class Keeper:
         idle = self._rebuilding is None or self._rebuilding.done()
         if idle and not condition.complete and condition.rebuild is None:
             self._rebuilding = asyncio.create_task(self._try_rebuild(condition.server), name="state.rebuild")
+        await self._state.tidy()
 
     async def _settle_gap(self) -> None:
         if not self._gap:

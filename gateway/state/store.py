@@ -21,6 +21,7 @@ from gateway.errors import StateUnavailable
 from gateway.model import Block
 from gateway.state import packing
 from gateway.state.client import open_client
+from gateway.state.sites import Sites
 
 DEAD_MS = 5000
 """A gateway silent for so long is taken for dead: what it committed last may be missing in the state."""
@@ -66,6 +67,7 @@ class RedisState:
         self._rebuild = client.register_script(script("rebuild"))
         self._read = client.register_script(script("read"))
         self._newest_times = client.register_script(script("newest_times"))
+        self._sites = Sites(client, script("sites"))
         self._server = b""
         self._away = False
 
@@ -132,6 +134,11 @@ class RedisState:
             server, complete, done, total = await self._check(keys=keys, args=[self._name, DEAD_MS])
         self._server, self._away = server, False
         return Condition(bool(complete), None if total < 0 else Progress(done, total), server)
+
+    async def tidy(self) -> None:
+        """Remove some of what belongs to lines of history that no gateway uses any more. Raises StateUnavailable."""
+        if self._site:
+            await self._sites.tidy(self._site)
 
     async def step(self, step: Step, *, progress: Progress, server: bytes) -> bool:
         """Take a step of a rebuild of this state; `server` is the run id when it began. Raises StateUnavailable.

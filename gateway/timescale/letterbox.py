@@ -45,9 +45,12 @@ class LetterBox:
         return count
 
     async def mark_replayed(self, letter: Letter) -> None:
-        """Note that a replay was accepted whole, unless the same item was refused again since `letter` was read."""
+        """Note that a replay was accepted whole, unless the same item was refused again since `letter` was read.
+
+        After a restore the same id may be another letter's, which is left as it is.
+        """
         async with self._pool.connection() as connection:
-            await connection.execute(query("mark_dead_letter_replayed"), letter.id, letter.count)
+            await connection.execute(query("mark_dead_letter_replayed"), letter.id, letter.count, letter.first_at)
 
     async def remove(self, letter_id: int) -> None:
         """Remove one letter for good. Raises NotFound."""

@@ -42,7 +42,7 @@ where ($1::text is null or code = $1) and ($2::text is null or device = $2) and 
 
 -- name: mark_dead_letter_replayed
 -- Unless it came again meanwhile: then it is open.
-update dead_letters set replayed_at = now() where id = $1 and count = $2;
+update dead_letters set replayed_at = now() where id = $1 and count = $2 and first_at = $3;
 
 -- name: remove_dead_letters
 with chosen as (

@@ -103,9 +103,11 @@ delete from credentials where device_id = $1;
 delete from devices where id = $1;
 
 -- name: messages_to_remove
--- Of the next $2 messages of a device, for each shape the times between which they lie.
+-- Of the next $2 messages of a removed device, for each shape the times between which they lie. After a restore the id
+-- may be that of a device which was not removed.
 select shape_id, min(time) as first, max(time) as last
 from (select shape_id, time from messages where device_id = $1 order by shape_id, time limit $2) next
+where exists (select from removed_devices where id = $1)
 group by shape_id;
 
 -- name: remove_messages

@@ -1,19 +1,27 @@
 """Failovers and restores on real servers: ids of before mean something else, and no value may get another's name."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
 from gateway.errors import SinkUnavailable
 from gateway.local.postgres import PostgresServer
+from gateway.timescale import identity
+from gateway.timescale.identity import Asked
 from gateway.timescale.migrations import migrate
 from tests.batches import Message, Reading, readings
 from tests.ground import replicas
+from tests.ground.databases import Database, Databases
 from tests.ground.postgres import DatabaseServer
-from tests.integration.writing import SOON, Gateway, fetch, open_gateway
+from tests.integration.writing import SOON, Gateway, execute, fetch, open_gateway
 
 SEEN = "select device, (extract(epoch from time) * 1e6)::int8 - 1700000000000000, metric, kind, value from readings"
+
+SHIFTED = "update devices set name = 'other' where name = 'first-0'"
+"""Another server gives the same number to another name."""
 
 
 @pytest.fixture
@@ -63,6 +71,73 @@ async def test_files_put_back_as_they_were_put_no_value_under_another_name(prima
         theirs = await _other_names(primary.url())
         mine = await _fill(gateway, "lost", 50, at=1)
         await _holds(primary.url(), [*kept, *theirs, *mine])
+
+
+async def test_a_database_dropped_and_made_again_puts_no_value_under_another_name(plain_databases: Databases) -> None:
+    """In the same cluster, which runs on: nothing but the number of the database is another one."""
+    async with plain_databases.empty() as database:
+        await migrate(database.url, chunk_hours=24)
+        async with open_gateway(database.url) as gateway:
+            await _fill(gateway, "lost", 9)
+            name = await fetch(database.url, "select current_database()")
+            await execute(plain_databases.server.url(), f"drop database {name[0][0]} with (force)")
+            await execute(plain_databases.server.url(), f"create database {name[0][0]}")
+            await migrate(database.url, chunk_hours=24)
+            theirs = await _other_names(database.url)
+            mine = await _fill(gateway, "lost", 12, at=1)
+        await _holds(database.url, [*theirs, *mine])
+
+
+async def test_tables_loaded_anew_under_open_connections_are_noticed(plain_databases: Databases) -> None:
+    """As `pg_restore --clean` does; a gateway looks once a second, and before it goes on after an error."""
+    async with plain_databases.empty() as database:
+        await migrate(database.url, chunk_hours=24)
+        async with open_gateway(database.url) as gateway:
+            await _fill(gateway, "lost", 9)
+            await execute(database.url, "drop schema public cascade; create schema public")
+            await migrate(database.url, chunk_hours=24)
+            theirs = await _other_names(database.url)
+            await gateway.pool.look()
+            mine = await _fill(gateway, "lost", 12, at=1)
+        await _holds(database.url, [*theirs, *mine])
+
+
+async def test_a_group_under_way_is_arranged_anew(plain_db: Database) -> None:
+    """Its ids are learnt; before it is written the database becomes another one."""
+    async with open_gateway(plain_db.url) as gateway:
+        await _fill(gateway, "first", 1)
+        (lent, _), *_ = gateway.writer._connections._idle
+        lineage, greet = gateway.dictionary.lineage, gateway.dictionary.lineage.greet
+        await lent.close()  # so that the group needs a new connection
+        greeted = 0
+
+        async def another(connection: Asked) -> None:
+            nonlocal greeted
+            await greet(connection)
+            greeted += 1
+            if greeted == 1:
+                await execute(plain_db.url, SHIFTED)
+                lineage._forget()
+
+        lineage.greet = another  # type: ignore[method-assign]
+        again = await _fill(gateway, "first", 1, at=1)
+        assert greeted > 1
+    assert await fetch(plain_db.url, SEEN) == [("other", 0, "first_0", "double", 0.0), *readings(*again)]
+
+
+async def test_an_ordinary_role_is_told_all_of_it(database: Database) -> None:
+    role = f"ordinary_{secrets.token_hex(4)}"
+    connection = await asyncpg.connect(database.url)
+    try:
+        await connection.execute(f"create role {role}; grant select on installation to {role}; set role {role}")
+        server = await identity.ask(connection)
+    finally:
+        await connection.execute(f"reset role; drop owned by {role}; drop role {role}")
+        await connection.close()
+    assert (server.standby, server.timeline) == (False, 1)
+    assert server.system.isdecimal()
+    assert server.installation is not None
+    assert 0 < server.flushed <= server.inserted
 
 
 async def _fill(gateway: Gateway, prefix: str, count: int, *, at: int = 0) -> list[Message]:

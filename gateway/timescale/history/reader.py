@@ -46,6 +46,7 @@ class TimescaleHistory:
         self._lending = Lending(pool, settings)
         self._shapes = shapes
         self._timescale: bool | None = None
+        pool.lineage.on_change.append(self._forget)
 
     async def page(
         self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int
@@ -124,6 +125,9 @@ class TimescaleHistory:
             name = sources.unknown[0]
             raise UnknownDevice(f"device {name!r} is not known here; register it, or let it send readings", device=name)
         return sources
+
+    def _forget(self) -> None:
+        self._timescale = None
 
     async def _is_timescale(self, connection: Connection) -> bool:
         if self._timescale is None:
