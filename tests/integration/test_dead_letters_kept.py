@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from gateway.contracts import DeadLetter
 from gateway.errors import NotFound
@@ -144,6 +145,12 @@ async def test_a_letter_that_came_again_during_its_replay_stays_open(pool: Pool)
     [read] = await put(pool, letter())
     await put(pool, letter())
     await LetterBox(pool).mark_replayed(read)
+    assert [one.replayed_at for one in await kept(pool)] == [None]
+
+
+async def test_a_letter_that_has_the_id_of_another_one_after_a_restore_stays_open(pool: Pool) -> None:
+    [read] = await put(pool, letter())
+    await LetterBox(pool).mark_replayed(structs.replace(read, first_at=read.first_at - timedelta(seconds=1)))
     assert [one.replayed_at for one in await kept(pool)] == [None]
 
 

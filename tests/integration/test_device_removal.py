@@ -72,6 +72,15 @@ async def test_a_device_with_readings_goes_with_them_or_not_at_all(
         await book.removal.remove("d1", with_readings=True)
 
 
+async def test_the_id_of_a_removal_may_be_another_devices_after_a_restore(database: Database, pool: Pool) -> None:
+    """Between two statements of a removal the database was put back; the number is a living device's now."""
+    async with open_gateway(database.url) as gateway:
+        await gateway.write([("living", 1, {"m": 1.0})])
+        (number,) = await gateway.dictionary.device_ids(["living"])
+    assert await RemovedDevices(pool).remove_some(number) == 0
+    assert await fetch(database.url, "select device from readings") == [("living",)]
+
+
 async def test_what_a_call_leaves_is_swept(
     database: Database, book: Registrar, state: MemoryState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
