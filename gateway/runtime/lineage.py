@@ -38,7 +38,7 @@ async def migrate_as(settings: Settings, lineage: Lineage, *, plan_only: bool = 
         chunk_hours=database.chunk_hours,
         plan_only=plan_only,
         connect_timeout=database.connect_timeout_secs,
-        greet=lineage.greet,
+        lineage=lineage,
     )
 
 

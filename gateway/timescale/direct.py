@@ -59,9 +59,9 @@ class DirectConnections:
             name="gateway-writer",
             connect_timeout=self._database.connect_timeout_secs,
             command_timeout=self._database.write_timeout_secs,
+            lineage=self._lineage,
         )
         try:
-            await self._lineage.greet(connection)
             await connection.execute(query("create_stage"))
             await connection.execute(query("create_sift"))
         except BaseException:

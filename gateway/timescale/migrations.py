@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import asyncpg
 
 from gateway.errors import MigrationError
+from gateway.timescale.lineage import Lineage
 from gateway.timescale.pool import Connection, Direct, classify, connect, translated
 from gateway.timescale.queries import query, sql_dir
 
@@ -49,10 +50,6 @@ class _File(NamedTuple):
     text: str
 
 
-async def no_greeting(_: Direct) -> None:
-    """Take any connection."""
-
-
 async def migrate(
     url: str,
     *,
@@ -62,17 +59,16 @@ async def migrate(
     connect_timeout: float = 5.0,
     lock_timeout: float = 60.0,
     file_timeout: float = 600.0,
-    greet: Callable[[Direct], Awaitable[None]] = no_greeting,
+    lineage: Lineage | None = None,
 ) -> list[Step]:
     """Apply what is pending and return it; with `plan_only` change nothing. Timeouts in seconds.
 
-    `greet` looks at the connection first, and raises if it must not be used.
+    `lineage` looks first where the connection leads.
 
     Safe to call from many processes at once. Raises MigrationError, SettingsError, SinkUnavailable, SinkFault.
     """
     files = read_files(directory or sql_dir() / "migrations")
-    async with translated(), _connected(url, connect_timeout, file_timeout) as connection:
-        await greet(connection)
+    async with translated(), _connected(url, connect_timeout, file_timeout, lineage) as connection:
         pending = await _pending(connection, files)
         if plan_only or not pending:
             return [Step(file.version, file.name, None) for file in pending]
@@ -111,10 +107,12 @@ def _read(path: Path) -> _File:
 
 
 @asynccontextmanager
-async def _connected(url: str, connect_timeout: float, file_timeout: float) -> AsyncIterator[Direct]:
+async def _connected(
+    url: str, connect_timeout: float, file_timeout: float, lineage: Lineage | None
+) -> AsyncIterator[Direct]:
     """Open a connection of its own: a pool's reset would drop the lock."""
     connection = await connect(
-        url, name="gateway migrate", connect_timeout=connect_timeout, command_timeout=file_timeout
+        url, name="gateway migrate", connect_timeout=connect_timeout, command_timeout=file_timeout, lineage=lineage
     )
     try:
         yield connection

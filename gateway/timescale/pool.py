@@ -95,14 +95,16 @@ async def connect(
     connect_timeout: float,
     command_timeout: float,
     parameters: Mapping[str, str] | None = None,
+    lineage: Lineage | None = None,
     **internals: Any,
 ) -> Direct:
     """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows, `parameters` are the server's.
 
-    Raises SettingsError for a URL that cannot be meant, and DATABASE_ERRORS.
+    `lineage` looks where it leads. Raises SettingsError for a URL that cannot be meant, SinkUnavailable for an old
+    primary, and DATABASE_ERRORS.
     """
     try:
-        return await asyncpg.connect(
+        connection: Direct = await asyncpg.connect(
             url,
             timeout=connect_timeout,
             command_timeout=command_timeout,
@@ -118,6 +120,13 @@ async def connect(
             "database.url cannot be read; its form is postgresql://user:password@host:port/database,"
             " with special characters percent-encoded"
         ) from None
+    if lineage is not None:
+        try:
+            await lineage.greet(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+    return connection
 
 
 class Pool:
@@ -186,9 +195,10 @@ async def open_pool(
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it at the end of the block. Timeouts in seconds.
 
-    `init` prepares each new connection, after `lineage` has looked where it leads; `parameters` are the server's, and
+    `lineage` looks where each new connection leads, `init` prepares it; `parameters` are the server's, and
     outlive the reset between two uses. Nothing is connected yet on return, so a wrong URL shows at first use.
     """
+    line = lineage or Lineage()
 
     async def make(*_: Any, **internals: Any) -> Any:
         return await connect(
@@ -197,18 +207,12 @@ async def open_pool(
             connect_timeout=connect_timeout,
             command_timeout=command_timeout,
             parameters=parameters,
+            lineage=line,
             **internals,
         )
 
-    line = lineage or Lineage()
-
-    async def prepare(connection: Direct) -> None:
-        await line.greet(connection)
-        if init is not None:
-            await init(connection)
-
     # The library counts waiting for a free connection and making one together.
-    raw = asyncpg.create_pool(min_size=0, max_size=size, init=prepare, connect=make)
+    raw = asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make)
     await raw
     pool = Pool(raw, acquire_timeout=connect_timeout, lineage=line)
     try:

@@ -57,6 +57,7 @@ async def test_a_lossy_failover_and_the_old_primary_come_back(
     async with redis.asyncio.from_url(valkey) as client:
         await client.flushall()  # the disk alone remembers
     before = await fetch(primary.url(), SEEN)
+    settings = settings_of(primary.url(), valkey, tmp_path, unknown="auto")
     async with whole(settings) as gateway:
         assert await _post(gateway, "late", 2) == {"spool"}
         ready = (await gateway.client.get("/readyz")).json()
@@ -64,7 +65,7 @@ async def test_a_lossy_failover_and_the_old_primary_come_back(
         assert "timeline 1, but timeline 2" in ready["parts"]["database"]["error"]
         await _refused(settings)
         assert await fetch(primary.url(), SEEN) == before
-        primary.stop()
+    async with whole(settings_of(standby.url(), valkey, tmp_path, unknown="auto")):
         await _stored(standby, 2 + 3 + 4 + 2)
     expected = [("kept", 2, 0), ("late", 2, 0), ("lost", 4, 10), ("theirs", 3, 0)]
     assert await fetch(standby.url(), SEEN) == [
@@ -77,7 +78,7 @@ async def test_an_old_primary_is_left_as_soon_as_anybody_has_seen_the_new_one(
 ) -> None:
     """It lives, its connections are open, and it was never fenced; Redis tells, from another host."""
     primary, standby = pair
-    settings = settings_of(replicas.urls(primary, standby), valkey, tmp_path / "here", unknown="auto")
+    settings = settings_of(primary.url(), valkey, tmp_path / "here", unknown="auto")
     async with whole(settings) as gateway:
         assert await _post(gateway, "first", 1) == {"db"}
         await replicas.caught_up(primary, standby)
