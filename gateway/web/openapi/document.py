@@ -21,7 +21,8 @@ DISTRIBUTION = "device-ingestion-gateway"
 ABOUT = """Takes in device readings over HTTP and MQTT, and answers only when they are safe.
 
 Errors are `application/problem+json` (RFC 9457) with a stable `code`. An address that is not here is 404 `not_found`,
-another method 405 `method_not_allowed` with `Allow`. Every answer carries `X-Request-Id`."""
+another method 405 `method_not_allowed` with `Allow`. `HEAD` is answered wherever `GET` is. Every answer carries
+`X-Request-Id`."""
 REF = "#/components/schemas/{name}"
 HEADERS = {
     "X-Request-Id": Header("Yours, if it was 1 to 128 printable ASCII characters, else one of ours.", required=True),
