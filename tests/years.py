@@ -10,6 +10,15 @@ from tests.ground.postgres import TIMESCALE_TUNING, DatabaseServer
 DAY = 86_400_000_000
 FEW_LOCKS = 320
 """Chunks (of a day) that no transaction can make on such a server: it has about 250 × 10 locks, spare ones included."""
+TAKE_ALL = """
+do $$ declare n int := 0; begin
+    loop
+        n := n + 1;
+        begin perform pg_advisory_lock(n); exception when out_of_memory then exit; end;
+    end loop;
+end $$
+"""
+"""Takes all locks that the server has left, until its session ends."""
 
 
 def few_locks() -> AbstractContextManager[DatabaseServer]:

@@ -16,7 +16,7 @@ from tests.batches import Message, Said, said
 from tests.ground.databases import Database, Databases
 from tests.ground.postgres import DatabaseServer
 from tests.integration.writing import execute, fetch, open_gateway
-from tests.years import DAY, FEW_LOCKS, daily, few_locks
+from tests.years import DAY, FEW_LOCKS, TAKE_ALL, daily, few_locks
 
 THIRTY_YEARS = 30 * 365
 
@@ -138,16 +138,7 @@ async def test_while_others_hold_all_locks_it_tries_again_and_then_says_so(
         await gateway.write([("d", 0, {"v": 1.0})])
         greedy = await asyncpg.connect(place.url)
         try:
-            await greedy.execute("begin")
-            with pytest.raises(asyncpg.OutOfMemoryError):
-                await greedy.execute(
-                    "do $$ begin for i in 1..100000 loop perform pg_advisory_xact_lock(i); end loop; end $$"
-                )
-            await greedy.execute("rollback; begin")
-            await greedy.execute(
-                "do $$ declare i int := 0; begin loop i := i + 1; begin perform pg_advisory_lock(i);"
-                " exception when out_of_memory then exit; end; end loop; end $$"
-            )
+            await greedy.execute(TAKE_ALL)
             with pytest.raises(SinkUnavailable):
                 await gateway.write([("d", -2000 * DAY, {"v": 1.0})])
         finally:
