@@ -13,7 +13,7 @@ it there is the WAL: WAL_BYTES, or the largest transaction. Some of the disk is 
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -86,8 +86,11 @@ class SpoolFile:
         with self._transaction() as connection:
             return [self._append(connection, records, now_us) for records in calls]
 
-    def read(self, max_messages: int) -> list[Stored]:
-        """Return the oldest records: at least one if there is any, else up to `max_messages` and READ_BYTES."""
+    def read(self, max_messages: int, skip: Collection[int] = ()) -> list[Stored]:
+        """Return the oldest records: at least one if there is any, else up to `max_messages` and READ_BYTES.
+
+        Those with the ids `skip` are passed over.
+        """
         found: list[Stored] = []
         size = 0
         with (
@@ -95,6 +98,8 @@ class SpoolFile:
             closing(connection.execute("select id, messages, content from records order by id")) as rows,
         ):
             for number, messages, content in rows:
+                if number in skip:
+                    continue
                 max_messages -= messages
                 size += len(content)
                 if found and (max_messages < 0 or size > READ_BYTES):

@@ -11,6 +11,7 @@ from gateway.pipeline.drainer import Drainer
 from gateway.pipeline.fallback import Fallback
 from gateway.pipeline.spool import SqliteSpool
 from gateway.pipeline.spools import open_spools
+from gateway.pipeline.suspects import Doubt
 from gateway.replay import Replay
 from gateway.runtime.pools import named_pool
 from gateway.runtime.registry import Registry, open_registry
@@ -80,7 +81,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         committer = await stack.enter_async_context(
             Committer(fallback, publisher.publish, limits=settings.queue, slots=settings.database.writer_slots)
         )
-        replay = Replay(fallback, publisher.publish, letters)
+        replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers)
         drainer = Drainer(
             spools.all,
             replay.store,
@@ -88,6 +89,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             busy=lambda: len(committer.batcher) > 0,
             rng=SystemRandom(),
             max_rows=DRAIN_ROWS,
+            doubt=Doubt(breaker.answers, replay.rescue),
             refresh=spools.refresh,
         )
         await stack.enter_async_context(drainer)

@@ -15,6 +15,8 @@ Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Verdict = Literal["transient", "fault", "data"]
 
+PLANS = {"plan_cache_mode": "force_custom_plan"}
+"""Parameters of every connection: a plan for messages of any time would open, and lock, every chunk there is."""
 DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -103,7 +105,7 @@ async def connect(
             url,
             timeout=connect_timeout,
             command_timeout=command_timeout,
-            server_settings={"application_name": name, "timezone": "UTC", **(parameters or {})},
+            server_settings={"application_name": name, "timezone": "UTC", **PLANS, **(parameters or {})},
             **internals,
         )
     except OSError:
@@ -115,6 +117,11 @@ async def connect(
             "database.url cannot be read; its form is postgresql://user:password@host:port/database,"
             " with special characters percent-encoded"
         ) from None
+
+
+def is_crowded(exc: BaseException) -> bool:
+    """Whether the server's table of locks, or its memory, was too small for what was asked just now."""
+    return isinstance(exc, asyncpg.OutOfMemoryError)
 
 
 class Pool:
