@@ -1,7 +1,7 @@
 """Whether this worker may take traffic, part by part, and what is not well since when: what /readyz shows.
 
-The parts are looked at every second, whether or not anybody asks. Who asks gets what is known by then, at once: no
-part is waited for, however long it takes to answer.
+The parts are looked at every second, whether or not anybody asks. Who asks gets what is known by then: a part is waited
+for QUICK_SECS, however long it takes to answer.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ SPOOL_MARGIN_BYTES = 2**20
 """A spool with less room than this takes no more traffic."""
 PROBE_SECS = 2.0
 """Longest wait for one part."""
+QUICK_SECS = 0.2
+"""Longest wait for all of them where something is known already."""
 LOOK_SECS = 1.0
 DATABASE_SECS = 3.0
 """How often a database that answers is asked."""
@@ -82,8 +84,22 @@ class Monitor:
 
     async def health(self) -> Health:
         """Return what is known now. Traffic may come as long as readings can be made durable, there or in the spool."""
-        if None in self._answers():
-            await self._ask()
+        await self._ask(within_secs=None if None in self._answers() else QUICK_SECS)
+        return await self._account()
+
+    async def look(self) -> None:
+        """Ask the parts, and take note of how they are."""
+        await self._ask()
+        away = not (await self._account()).parts["database"]["ok"]
+        waiting, now = self._drainer.waiting(), asyncio.get_running_loop().time()
+        self._trend.note(now, rows=waiting.rows, size=self._spool.size, oldest_us=waiting.oldest_us, away=away)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for each in self._probes.values():
+            await each.close()
+
+    async def _account(self) -> Health:
         database, redis, disk = (answer or UNKNOWN for answer in self._answers())
         if self._breaker.is_open:
             database = await self._database()  # it knows without asking
@@ -98,21 +114,8 @@ class Monitor:
         durable = bool(database["ok"] or spool["ok"])
         return Health(durable and not self._stall.secs, parts, self._spells.note(find(parts)))
 
-    async def look(self) -> None:
-        """Ask the parts, and take note of how they are."""
-        await self._ask()
-        waiting = self._drainer.waiting()
-        away = not (await self.health()).parts["database"]["ok"]
-        now = asyncio.get_running_loop().time()
-        self._trend.note(now, rows=waiting.rows, size=self._spool.size, oldest_us=waiting.oldest_us, away=away)
-
-    async def close(self) -> None:
-        """Ask no more."""
-        for each in self._probes.values():
-            await each.close()
-
-    async def _ask(self) -> None:
-        await asyncio.gather(*[each.refresh() for each in self._probes.values()])
+    async def _ask(self, *, within_secs: float | None = None) -> None:
+        await asyncio.gather(*[each.refresh(within_secs=within_secs) for each in self._probes.values()])
 
     def _answers(self) -> list[Part | None]:
         return [each.answer for each in self._probes.values()]

@@ -24,16 +24,19 @@ class Probe:
         self.answer: Part | None = None
         """The newest; None before there was any."""
 
-    async def refresh(self) -> None:
-        """Ask if it is time, and return when there is an answer, LATE_SECS later at most."""
+    async def refresh(self, *, within_secs: float | None = None) -> None:
+        """Ask if it is time, and return when there is an answer, at the latest when that is late.
+
+        With `within_secs` return after so long without one; it is not late then.
+        """
         now = asyncio.get_running_loop().time()
         if self._asked is None:
             if now < self._due:
                 return
             self._asked = asyncio.create_task(self._ask(), name="health.probe")
         asked = self._asked
-        await asyncio.wait([asked], timeout=LATE_SECS)
-        if self._asked is asked:  # nobody else who waited has taken it
+        await asyncio.wait([asked], timeout=LATE_SECS if within_secs is None else within_secs)
+        if self._asked is asked and (asked.done() or within_secs is None):  # nobody else who waited has taken it
             self._take(asked, now)
 
     async def close(self) -> None:

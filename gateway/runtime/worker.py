@@ -117,7 +117,9 @@ def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: Liv
         monotonic=time.monotonic,
         offline_after_secs=settings.devices.offline_after_secs,
     )
-    return Fleet(book, listing, Census(registry.pool, monotonic=time.monotonic))
+    silent = settings.devices.offline_after_secs
+    census = Census(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
+    return Fleet(book, listing, census)
 
 
 @asynccontextmanager

@@ -193,6 +193,11 @@ class DeviceCount(Protocol):
         """Those that may send."""
         ...
 
+    @property
+    def offline(self) -> int | None:
+        """Those of them that have not sent for long; None if that is not known."""
+        ...
+
 
 class Census(Protocol):
     """Where devices are counted."""

@@ -53,7 +53,7 @@ async def test_it_holds_rates_history_books_and_devices(door: Door) -> None:
     assert view["history"]["ts"] == [10_000, 15_000]
     assert {len(column) for column in view["history"].values()} == {2}
     assert set(view["history"]) - {"ts"} == set(view["rates"])
-    assert view["devices"] == {"total": 3, "enabled": 2}
+    assert view["devices"] == {"total": 3, "enabled": 2, "offline": 1}
     assert set(view["ledger"]) == {"sources", "total", "drained"}
     assert set(view["waiting"]) == {"queue_rows", "queue_bytes", "spool_rows", "spool_bytes"}
 

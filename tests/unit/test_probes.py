@@ -57,6 +57,19 @@ async def test_a_part_that_hangs_holds_nobody_and_is_not_asked_again_until_it_le
     assert (probe.answer, asked.times) == ({"ok": True}, 2)
 
 
+async def test_who_is_in_a_hurry_gets_what_is_known_and_calls_nobody_late() -> None:
+    asked = Asked()
+    probe = Probe(asked, every_secs=0.0)
+    await probe.refresh()
+    asked.let_go.clear()
+    await probe.refresh(within_secs=0.01)
+    assert (probe.answer, asked.times) == ({"ok": True}, 2)
+    asked.answer = {"ok": False}
+    asked.let_go.set()
+    await probe.refresh(within_secs=10.0)
+    assert (probe.answer, asked.times) == ({"ok": False}, 2)
+
+
 async def test_a_mistake_is_an_answer() -> None:
     async def broken() -> Part:
         raise RuntimeError("oops")
