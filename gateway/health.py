@@ -198,6 +198,6 @@ async def watching(monitor: Monitor, *, every_secs: float = LOOK_SECS) -> AsyncI
 
 def _said(exc: Exception) -> str:
     if isinstance(exc, GatewayError):
-        return exc.message
+        return str(exc.__cause__ or "") or exc.message
     is_told = isinstance(exc, OSError) and not isinstance(exc, TimeoutError)
     return str(exc) if is_told else f"no answer within {PROBE_SECS} s"

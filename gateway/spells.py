@@ -30,7 +30,8 @@ class Spell:
 class Spells:
     """All of one worker; bounded, since there are only so many kinds. `monotonic` is in seconds."""
 
-    def __init__(self, clock: Clock, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, worker: str, clock: Clock, *, monotonic: Callable[[], float]) -> None:
+        self._worker = worker
         self._clock = clock
         self._monotonic = monotonic
         self._spells: dict[tuple[str, str], Spell] = {}
@@ -53,7 +54,8 @@ class Spells:
     def _say(self, spell: Spell) -> None:
         if not spell.said and spell.seen - spell.began >= SAY_SECS:
             spell.said = True
-            health_events.degraded(spell.found.part, spell.found.kind, spell.found.what, since=spell.since)
+            part, kind, what = spell.found
+            health_events.degraded(self._worker, part, what, kind=kind, since=spell.since)
 
     def _end(self, now: float) -> None:
         """Forget what is over."""
@@ -61,5 +63,5 @@ class Spells:
             if now - spell.seen > CALM_SECS:
                 del self._spells[key]
                 if spell.said:
-                    part, kind, _ = spell.found
-                    health_events.well_again(part, kind, since=spell.since, secs=spell.seen - spell.began)
+                    lasted = spell.seen - spell.began
+                    health_events.well_again(self._worker, *key, since=spell.since, secs=lasted)

@@ -3,6 +3,7 @@
 A part may be well and still be named: a spool that is being emptied, a queue that is nearly full.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -15,7 +16,9 @@ BEHIND_ROWS = 10_000
 """Newest messages that Redis may lack before it is said: a call takes as many."""
 STILL_SECS = 30.0
 """A spool from which nothing leaves for so long, though the database answers, is not being emptied."""
-_MIB = 2**20
+_KIB, _MIB = 2**10, 2**20
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+"""What Python puts before an error of the system."""
 
 
 class Found(NamedTuple):
@@ -50,7 +53,7 @@ def _database(parts: Parts) -> Iterator[Found]:
             "database",
             "away",
             f"The database takes no readings{_because(facts)}. {_meanwhile(parts.get('spool', {}))} "
-            "Start it again, or see what 'gateway doctor' says; it is noticed by itself, and what waits is stored.",
+            "Start the database again, or see what 'gateway doctor' says of it; that it is back is noticed by itself.",
         )
 
 
@@ -83,10 +86,10 @@ def _redis(parts: Parts) -> Iterator[Found]:
     elif facts.get("rebuilding"):
         done, total = _number(facts.get("done")), _number(facts.get("total"))
         far = f" ({done:,} of {total:,} series)" if total else ""
-        yield Found("redis", "state", f"The newest state is being rebuilt in Redis{far}. {stored} until that is done.")
+        yield Found("redis", "state", f"The newest state is being rebuilt in Redis{far}. {stored}, until that is done.")
     elif facts.get("complete") is False:
         yield Found(
-            "redis", "state", f"Redis is not known to hold the whole newest state. {stored} until it has been rebuilt."
+            "redis", "state", f"Redis is not known to hold the whole newest state. {stored}, until it has been rebuilt."
         )
     elif not facts["ok"] or behind > BEHIND_ROWS:
         yield Found(
@@ -163,15 +166,15 @@ def _waiting(facts: Facts, rows: int, *, away: bool) -> str:
     waits = f"{_messages(rows)} on disk for the database ({_size(facts.get('bytes'))}{oldest})"
     still = facts.get("still_secs")
     if away:
-        return f"{waits}; they are stored by themselves when it is back, oldest first."
+        return f"{waits}; what waits is stored by itself when that is back, oldest first."
     if facts.get("error"):
-        return f"{waits} and cannot be stored{_because(facts)}. See the log; it is tried again and again."
+        return f"{waits}, which cannot be stored{_because(facts)}. See the log; it is tried again and again."
     if isinstance(still, int | float) and still >= STILL_SECS:
         return (
-            f"{waits} and none has been stored for {_lasting(still)}, though the database answers. See the log, "
+            f"{waits}, of which none has been stored for {_lasting(still)}, though the database answers. See the log, "
             "what the database is busy with, and 'gateway spool status'."
         )
-    return f"{waits} and are being stored now, oldest first. Until that is done history lacks them."
+    return f"{waits}; what waits is being stored now, oldest first. Until that is done history lacks it."
 
 
 _SAYERS: dict[str, Callable[[Parts], Iterator[Found]]] = {
@@ -188,7 +191,7 @@ def _is_away(parts: Parts) -> bool:
 
 
 def _because(facts: Facts) -> str:
-    error = str(facts.get("error") or "").strip().rstrip(".")
+    error = _NUMBER.sub("", str(facts.get("error") or "")).strip().rstrip(".")
     return f": {error}" if error else ""
 
 
@@ -202,7 +205,9 @@ def _number(given: object) -> int:
 
 def _size(given: object) -> str:
     number = _number(given)
-    return f"{number / _MIB:,.0f} MiB" if number >= 10 * _MIB else f"{max(0, number) / _MIB:,.1f} MiB"
+    if number < _MIB:
+        return f"{max(0, number) / _KIB:,.0f} KiB"
+    return f"{number / _MIB:,.0f} MiB" if number >= 10 * _MIB else f"{number / _MIB:,.1f} MiB"
 
 
 def _lasting(secs: float) -> str:

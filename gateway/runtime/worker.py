@@ -62,7 +62,8 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         stack.push_async_callback(live.close)
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
         letters = LetterBox(registry.pool)
-        monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer)
+        spells = Spells(worker, registry.clock, monotonic=time.monotonic)
+        monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer, spells=spells)
         await stack.enter_async_context(looking_after(monitor))
         gc.freeze()  # what is open now stays: the collector need not look at it again
         gc.set_threshold(*COLLECTIONS)
@@ -91,7 +92,13 @@ def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: 
 
 
 def _monitor(
-    settings: Settings, registry: Registry, storage: Storage, *, stall: Stall, consumer: mqtt.Consumer | None
+    settings: Settings,
+    registry: Registry,
+    storage: Storage,
+    *,
+    stall: Stall,
+    consumer: mqtt.Consumer | None,
+    spells: Spells,
 ) -> Monitor:
     return Monitor(
         registry.pool,
@@ -105,7 +112,7 @@ def _monitor(
         publisher=storage.publisher,
         keeper=storage.keeper,
         consumer=consumer,
-        spells=Spells(registry.clock, monotonic=time.monotonic),
+        spells=spells,
     )
 
 

@@ -3,14 +3,16 @@
 from gateway.telemetry.events import say
 
 
-def degraded(part: str, kind: str, what: str, *, since: str) -> None:
+def degraded(worker: str, part: str, what: str, *, kind: str, since: str) -> None:
     """Say that a part of this worker is not well, in an operator's words; `since` is RFC 3339."""
-    say("warning", "degraded", "Degraded.", part=part, what=what, since=since, apart=f"{part}.{kind}")
+    keys = {"worker": worker, "part": part, "kind": kind, "what": what, "since": since}
+    say("warning", "degraded", "Degraded.", apart=part + kind, **keys)
 
 
-def well_again(part: str, kind: str, *, since: str, secs: float) -> None:
+def well_again(worker: str, part: str, kind: str, *, since: str, secs: float) -> None:
     """Say that it is over, and how long it lasted."""
-    say("info", "well_again", "Well again.", part=part, kind=kind, since=since, secs=round(secs, 1), apart=part + kind)
+    keys = {"worker": worker, "part": part, "kind": kind, "since": since}
+    say("info", "well_again", "Well again.", apart=part + kind, **keys, secs=round(secs, 1))
 
 
 def watch_failed(exc: Exception) -> None:

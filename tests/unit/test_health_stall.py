@@ -35,7 +35,7 @@ def monitor(stall: Stall) -> Monitor:
         "consumer": None,
         "spool": SimpleNamespace(size=0, is_open=True),
         "settings": Settings(spool=Spool(dir="/")),
-        "spells": Spells(ManualClock(), monotonic=stall._monotonic),
+        "spells": Spells("w1", ManualClock(), monotonic=stall._monotonic),
     }
     state: Any = SimpleNamespace(ping=_nothing)
     pool: Any = None

@@ -19,7 +19,7 @@ class Scene:
     def __init__(self) -> None:
         self.clock = ManualClock(START_US)
         self.now = 0.0
-        self.spells = Spells(self.clock, monotonic=lambda: self.now)
+        self.spells = Spells("w1", self.clock, monotonic=lambda: self.now)
 
     def look(self, *found: Found, after: float = 1.0) -> list[tuple[str, str, str]]:
         self.now += after

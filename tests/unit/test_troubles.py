@@ -39,17 +39,17 @@ def test_nothing_is_said_while_all_is_well() -> None:
 
 
 def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_room() -> None:
-    away = {"ok": False, "error": "Connect call failed."}
+    away = {"ok": False, "error": "[Errno 111] Connect call failed."}
     [database, spool] = said(database=away, spool=WAITING | {"full_in_secs": 2450.0})
     assert (database.part, database.kind, spool.part, spool.kind) == ("database", "away", "spool", "waiting")
     assert database.what == (
         "The database takes no readings: Connect call failed. Readings are safe in the spool: 1,210 messages wait "
-        "there, and there is room for about 40 minutes at the present rate (1,000 MiB). Start it again, or see what "
-        "'gateway doctor' says; it is noticed by itself, and what waits is stored."
+        "there, and there is room for about 40 minutes at the present rate (1,000 MiB). Start the database again, or "
+        "see what 'gateway doctor' says of it; that it is back is noticed by itself."
     )
     assert spool.what == (
-        "1,210 messages wait on disk for the database (12 MiB, the oldest since 2026-11-22 12:03:20Z); they are "
-        "stored by themselves when it is back, oldest first."
+        "1,210 messages wait on disk for the database (12 MiB, the oldest since 2026-11-22 12:03:20Z); what waits "
+        "is stored by itself when that is back, oldest first."
     )
 
 
@@ -70,9 +70,9 @@ def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_r
         ("spool", {"room_bytes": 170 * MIB}, "full", "The spool is 83% full: it has room for 170 MiB."),
         ("spool", {"room_bytes": 99 * MIB, "disk_bytes": 99 * MIB}, "full", "The disk of the spool is nearly full"),
         ("spool", {"ok": False, "usable": False, "error": "read-only"}, "disk", "cannot be used: read-only."),
-        ("spool", WAITING, "waiting", "are being stored now, oldest first. Until that is done history lacks them."),
+        ("spool", WAITING, "waiting", "what waits is being stored now, oldest first. Until that is done history"),
         ("spool", WAITING | {"error": "it is broken."}, "waiting", "cannot be stored: it is broken. See the log"),
-        ("spool", WAITING | {"still_secs": 90.0}, "waiting", "none has been stored for 90 s, though the database"),
+        ("spool", WAITING | {"still_secs": 90.0}, "waiting", "of which none has been stored for 90 s, though"),
     ],
 )
 def test_a_part_that_is_not_well_says_what_it_means(part: str, facts: dict[str, Any], kind: str, words: str) -> None:
