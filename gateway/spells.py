@@ -20,9 +20,9 @@ SAY_SECS = 1.0
 class Spell:
     """A time during which something is not well."""
 
-    def __init__(self, first: Found, *, since_us: int, began: float) -> None:
+    def __init__(self, first: Found, *, since: str, began: float) -> None:
         self.found = first
-        self.since = to_rfc3339(since_us)
+        self.since = since
         self.began = self.seen = began
         self.said = False
 
@@ -44,7 +44,8 @@ class Spells:
         for each in found:
             key = each.part, each.kind
             if key not in self._spells:
-                self._spells[key] = Spell(each, since_us=self._clock.now_us(), began=now)
+                since = each.since or to_rfc3339(self._clock.now_us())
+                self._spells[key] = Spell(each, since=since, began=now)
             spell = self._spells[key]
             spell.found, spell.seen = each, now
             troubles.append(Trouble(each.part, each.what, spell.since))
@@ -54,7 +55,7 @@ class Spells:
     def _say(self, spell: Spell) -> None:
         if not spell.said and spell.seen - spell.began >= SAY_SECS:
             spell.said = True
-            part, kind, what = spell.found
+            part, kind, what, _ = spell.found
             health_events.degraded(self._worker, part, what, kind=kind, since=spell.since)
 
     def _end(self, now: float) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 Facts = Mapping[str, object]
 Parts = Mapping[str, Facts]
 
+NAMES = {"mqtt": "MQTT"}
 NEARLY_FULL = 0.8
 """From this share of a limit on it is said."""
 BEHIND_ROWS = 10_000
@@ -28,6 +29,8 @@ class Found(NamedTuple):
     kind: str
     """What tells it from the part's other troubles; its words may change while it lasts."""
     what: str
+    since: str | None = None
+    """RFC 3339, where the part knows better than who looks at it now and then."""
 
 
 def find(parts: Parts) -> list[Found]:
@@ -35,8 +38,10 @@ def find(parts: Parts) -> list[Found]:
     found: list[Found] = []
     for name, facts in parts.items():
         said = [*_SAYERS[name](parts)] if name in _SAYERS else []
+        if warning := facts.get("warning"):  # a part's own words
+            said.append(Found(name, "warned", f"{NAMES.get(name, name.capitalize())}: {_ended(warning)}"))
         if not said and not facts["ok"]:
-            said = [Found(name, "unwell", f"{name.capitalize()} is not well{_because(facts)}.")]
+            said = [Found(name, "unwell", f"{NAMES.get(name, name.capitalize())} is not well{_because(facts)}.")]
         found += said
     return found
 
@@ -49,11 +54,15 @@ def share(used: object, limit: object) -> float:
 def _database(parts: Parts) -> Iterator[Found]:
     facts = parts["database"]
     if not facts["ok"]:
+        since = facts.get("since")
+        way_out = "see what 'gateway doctor' says of it; that it is well again is noticed by itself."
         yield Found(
             "database",
             "away",
-            f"The database takes no readings{_because(facts)}. {_meanwhile(parts.get('spool', {}))} "
-            "Start the database again, or see what 'gateway doctor' says of it; that it is back is noticed by itself.",
+            f"The database {'refuses every write' if facts.get('kind') == 'fault' else 'takes no readings'}"
+            f"{_because(facts)}. {_meanwhile(parts.get('spool', {}))} "
+            f"{'Mend that' if facts.get('kind') == 'fault' else 'Start the database again'}, or {way_out}",
+            since if isinstance(since, str) else None,
         )
 
 
@@ -91,7 +100,7 @@ def _redis(parts: Parts) -> Iterator[Found]:
         yield Found(
             "redis", "state", f"Redis is not known to hold the whole newest state. {stored}, until it has been rebuilt."
         )
-    elif not facts["ok"] or behind > BEHIND_ROWS:
+    elif behind > (BEHIND_ROWS if facts["ok"] else 0):
         yield Found(
             "redis",
             "state",
@@ -193,6 +202,10 @@ def _is_away(parts: Parts) -> bool:
 def _because(facts: Facts) -> str:
     error = _NUMBER.sub("", str(facts.get("error") or "")).strip().rstrip(".")
     return f": {error}" if error else ""
+
+
+def _ended(words: object) -> str:
+    return str(words).rstrip(".") + "."
 
 
 def _messages(count: int) -> str:

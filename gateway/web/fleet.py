@@ -69,5 +69,5 @@ def _with_mqtt(context: Context, health: Health) -> Health:
     connected = newest.mqtt_connections > 0
     part = {"ok": connected, "consumes": True, "connected": connected, "error": None}
     since = to_rfc3339(1000 * (context.history.without_mqtt_since_ms() or 0))
-    troubles = [Trouble(name, what, since) for name, _, what in find({"mqtt": part})]
+    troubles = [Trouble(each.part, each.what, since) for each in find({"mqtt": part})]
     return Health(health.ready, {**health.parts, "mqtt": part}, [*health.degraded, *troubles])

@@ -36,7 +36,7 @@ async def until(condition: Callable[[dict[str, Any]], bool], gateway: Whole) -> 
 
 async def until_said(lines: list[Any], name: str) -> None:
     async with asyncio.timeout(SOON):
-        while set(lines_of(lines, name)) < {"database", "spool"}:  # noqa: ASYNC110
+        while not {"database", "spool"} <= set(lines_of(lines, name)):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECS)
 
 

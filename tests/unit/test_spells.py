@@ -44,6 +44,12 @@ def test_since_is_when_it_was_first_seen_whatever_is_said_of_it_later(scene: Sce
     assert scene.look() == []
 
 
+def test_a_part_that_knows_since_when_is_believed(scene: Scene) -> None:
+    assert scene.look(AWAY._replace(since="2024-11-22T11:00:00.000000Z")) == [
+        ("database", AWAY.what, "2024-11-22T11:00:00.000000Z")
+    ]
+
+
 def test_each_is_said_once_and_its_end_with_how_long_it_was(scene: Scene) -> None:
     with capture_logs() as lines:
         for _ in range(60):

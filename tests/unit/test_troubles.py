@@ -45,7 +45,7 @@ def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_r
     assert database.what == (
         "The database takes no readings: Connect call failed. Readings are safe in the spool: 1,210 messages wait "
         "there, and there is room for about 40 minutes at the present rate (1,000 MiB). Start the database again, or "
-        "see what 'gateway doctor' says of it; that it is back is noticed by itself."
+        "see what 'gateway doctor' says of it; that it is well again is noticed by itself."
     )
     assert spool.what == (
         "1,210 messages wait on disk for the database (12 MiB, the oldest since 2026-11-22 12:03:20Z); what waits "
@@ -62,6 +62,13 @@ def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_r
         ("redis", {"ok": False, "complete": False}, "state", "not known to hold the whole newest state"),
         ("redis", {"ok": False, "behind_rows": 1}, "state", "Redis is behind: 1 message waits for it."),
         ("redis", {"behind_rows": 10_001}, "state", "Redis is behind: 10,001 messages wait for it."),
+        ("redis", {"ok": False, "warning": "it evicts; set noeviction"}, "warned", "Redis: it evicts; set noeviction."),
+        (
+            "database",
+            {"ok": False, "kind": "fault", "error": "denied"},
+            "away",
+            "refuses every write: denied. R",
+        ),
         ("mqtt", {"ok": False, "connected": False, "error": "refused"}, "away", "MQTT broker: refused. What devices"),
         ("queue", {"ok": False, "stalled_secs": 42.5}, "stalled", "none became durable for 42 s."),
         ("queue", {"rows": 800}, "full", "The queue is 80% full"),
@@ -76,9 +83,14 @@ def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_r
     ],
 )
 def test_a_part_that_is_not_well_says_what_it_means(part: str, facts: dict[str, Any], kind: str, words: str) -> None:
-    [(named, which, what)] = said(**{part: facts})
-    assert (named, which) == (part, kind)
-    assert words in what
+    [found] = said(**{part: facts})
+    assert (found.part, found.kind) == (part, kind)
+    assert words in found.what
+
+
+def test_a_part_that_knows_since_when_is_believed() -> None:
+    [found] = said(database={"ok": False, "since": "2026-11-22T12:03:20.000000Z"})
+    assert found.since == "2026-11-22T12:03:20.000000Z"
 
 
 def test_without_any_place_for_readings_it_says_so() -> None:
