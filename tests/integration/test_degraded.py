@@ -8,6 +8,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from gateway.web.glance import KEEP_SECS
 from tests.chaos.faults import frozen
 from tests.chaos.scene import family
 from tests.ground.postgres import DatabaseServer
@@ -96,4 +97,7 @@ async def test_a_frozen_database_holds_no_answer_back(
             assert (found["status"], named(found)) == ("degraded", ["database"])
             assert "no answer within" in found["degraded"][0]["what"]
             assert await timed(readyz(gateway)) < 1.0
+            for _ in range(2):  # the page gives up after 10 s
+                assert await timed(gateway.json("GET", "/v1/fleet")) < 5.0
+                await asyncio.sleep(KEEP_SECS)
         await until(lambda found: found["status"] == "ready", gateway)

@@ -113,7 +113,8 @@ function mqtt(view) {
 function queue(view) {
   const trouble = troubled(view, "queue");
   if (trouble) return trouble;
-  const { queue_rows: rows, queue_bytes: size } = view.waiting;
+  const { queue_bytes: size } = view.waiting;
+  const rows = Math.max(view.waiting.queue_rows, view.parts.queue.rows ?? 0); // of all, 5 s ago; of one, now
   if (!rows) return ["good", "Nothing waits for a commit."];
   return [
     "good",

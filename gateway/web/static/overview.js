@@ -8,6 +8,7 @@ import { spark } from "./spark.js";
 
 const NOW = "The whole gateway now; the lines show its last 15 minutes.";
 const MANY = 0.1; // of the devices that may send: so many offline are no matter of a few
+const OLD_MS = 30_000; // a sample is taken every 5 s
 const WINDOW_MS = 15 * 60 * 1000;
 
 const CARDS = [
@@ -49,11 +50,18 @@ export function showOverview(content, { fleet, signal }) {
     el("div", { class: "columns" }, parts.node, ledger.node),
   );
   fleet.watch((view, lost) => {
-    setText(lead, lost === null ? NOW : `The whole gateway as it was at ${when(lost, fleet.now())}: not now.`);
-    setAttribute(lead, "data-mark", lost === null ? null : "warn");
-    setAttribute(rates, "data-stale", lost !== null);
+    const then = lost ?? measuredLast(view);
+    setText(lead, then === null ? NOW : `The whole gateway as it was at ${when(then, fleet.now())}: not now.`);
+    setAttribute(lead, "data-mark", then === null ? null : "warn");
+    setAttribute(rates, "data-stale", then !== null);
     for (const part of [...cards, devices, parts, ledger]) part.update(view, lost);
   }, signal);
+}
+
+/** When rates were measured last, if that is longer ago than it should be; else null. */
+export function measuredLast({ now, history }) {
+  const last = history.ts.at(-1);
+  return last !== undefined && Date.parse(now) - last > OLD_MS ? last : null;
 }
 
 function card({ name, unit, field, format, wide, note }) {

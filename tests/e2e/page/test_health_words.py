@@ -170,6 +170,14 @@ def test_the_bar_names_what_and_since_when_and_is_read_out_when_that_changes(pag
     assert (lost[0], lost[1], lost[3]) == (False, "bad", "No answer from the gateway since 12:07:20.")
 
 
+def test_rates_that_are_no_longer_measured_are_from_then(page: Tab) -> None:
+    ages = (5_000, 30_000, 30_001)
+    views = [{"now": "1970-01-01T00:01:00Z", "history": {"ts": [60_000 - age]}} for age in ages]
+    views.append({"now": "1970-01-01T00:01:00Z", "history": {"ts": []}})
+    call = f"import('/static/overview.js').then(({{measuredLast}}) => {json.dumps(views)}.map(measuredLast))"
+    assert page.run(call) == [None, None, 29_999, None]
+
+
 @pytest.mark.parametrize(
     ("devices", "database", "said"),
     [
