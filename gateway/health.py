@@ -5,7 +5,7 @@ for QUICK_SECS, however long it takes to answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gateway.chores import repeating
@@ -55,6 +55,7 @@ class Monitor:
         breaker: Breaker,
         drainer: Drainer,
         spool: SqliteSpool,
+        damaged: Callable[[], int],
         stall: Stall,
         committer: Committer,
         publisher: Publisher,
@@ -66,6 +67,7 @@ class Monitor:
         self._breaker = breaker
         self._drainer = drainer
         self._spool = spool
+        self._damaged = damaged
         self._stall = stall
         self._pool = pool
         self._state = state
@@ -134,6 +136,7 @@ class Monitor:
             "disk_bytes": free,
             "oldest": to_rfc3339(waiting.oldest_us) if waiting.oldest_us is not None else None,
             "usable": usable,
+            "damaged": self._damaged(),
             "full_in_secs": self._trend.full_in_secs(room),
             "still_secs": round(self._trend.still_secs, 1),
         }

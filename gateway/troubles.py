@@ -166,6 +166,14 @@ def _spool(parts: Parts) -> Iterator[Found]:
             f"{full}: it has room for {_size(room)}. Beyond that readings are refused (503) while the database is "
             f"away. Bring the database back, {'free some disk' if disk else 'or raise spool.max_bytes'}.",
         )
+    if damaged := _number(facts.get("damaged")):
+        yield Found(
+            "spool",
+            "damaged",
+            f"{damaged:,} {'batch' if damaged == 1 else 'batches'} on disk cannot be read: readings that were "
+            "acknowledged are missing in the database. See the disk; 'gateway spool status' names the file that keeps "
+            "them, in its table damaged. Whoever has looked at them deletes them there, while the gateway is stopped.",
+        )
     if rows:
         yield Found("spool", "waiting", _waiting(facts, rows, away=_is_away(parts)))
 

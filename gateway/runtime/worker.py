@@ -107,6 +107,7 @@ def _monitor(
         breaker=storage.breaker,
         drainer=storage.drainer,
         spool=storage.spool,
+        damaged=storage.damaged,
         stall=stall,
         committer=storage.committer,
         publisher=storage.publisher,

@@ -33,6 +33,7 @@ def monitor(stall: Stall) -> Monitor:
         "publisher": SimpleNamespace(behind=0, healthy=True),
         "keeper": SimpleNamespace(facts=lambda: {"complete": True}),
         "consumer": None,
+        "damaged": lambda: 0,
         "spool": SimpleNamespace(size=0, is_open=True),
         "settings": Settings(spool=Spool(dir="/")),
         "spells": Spells("w1", ManualClock(), monotonic=stall._monotonic),

@@ -77,6 +77,7 @@ def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_r
         ("spool", {"room_bytes": 170 * MIB}, "full", "The spool is 83% full: it has room for 170 MiB."),
         ("spool", {"room_bytes": 99 * MIB, "disk_bytes": 99 * MIB}, "full", "The disk of the spool is nearly full"),
         ("spool", {"ok": False, "usable": False, "error": "read-only"}, "disk", "cannot be used: read-only."),
+        ("spool", {"damaged": 1}, "damaged", "1 batch on disk cannot be read: readings that were acknowledged"),
         ("spool", WAITING, "waiting", "what waits is being stored now, oldest first. Until that is done history"),
         ("spool", WAITING | {"error": "it is broken."}, "waiting", "cannot be stored: it is broken. See the log"),
         ("spool", WAITING | {"still_secs": 90.0}, "waiting", "of which none has been stored for 90 s, though"),
