@@ -121,6 +121,11 @@ class SqliteSpool:
         return self._file.totals.oldest_us
 
     @property
+    def is_open(self) -> bool:
+        """Whether its file could be used the last time; each further call tries again."""
+        return self._file.is_open
+
+    @property
     def is_empty(self) -> bool:
         """Whether the file was opened and holds nothing, set aside or not."""
         totals = self._file.totals

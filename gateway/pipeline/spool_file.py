@@ -177,14 +177,14 @@ class SpoolFile:
             self.open()
         try:
             replaced = self.path.stat().st_ino != self._inode
-            disk = os.statvfs(self.path.parent)
+            free = free_bytes(self.path.parent)
         except OSError as exc:
             self.close()
             raise SpoolFault(f"the spool's file is gone: {exc}; it is made anew") from exc
         if replaced:
             self.close()
             raise SpoolFault("the spool's file was replaced by another one, which is used from now on")
-        if disk.f_bavail * disk.f_frsize < FREE_BYTES + 2 * size:
+        if free < 2 * size:
             raise SpoolFault("the spool's disk is full; free some space, or set spool.dir to another disk")
 
     def _shrink(self) -> None:
@@ -193,6 +193,12 @@ class SpoolFile:
             if self._connection and self.path.stat().st_size - self.totals.size > SHRINK_BYTES:
                 self._connection.execute("vacuum")
                 self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+
+
+def free_bytes(folder: Path | str) -> int:
+    """Return how much the disk of a folder takes beside what is left free, at least 0. Raises OSError."""
+    disk = os.statvfs(folder)
+    return max(0, disk.f_bavail * disk.f_frsize - FREE_BYTES)
 
 
 def _size(connection: sqlite3.Connection) -> int:

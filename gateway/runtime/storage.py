@@ -46,6 +46,8 @@ class Storage(NamedTuple):
     committer: Committer
     drainer: Drainer
     spool: SqliteSpool
+    damaged: Callable[[], int]
+    """How many batches on disk were set aside because they cannot be read, in all files of this worker."""
 
 
 @asynccontextmanager
@@ -94,7 +96,19 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         )
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
-        yield Storage(state, answers, stored, keeper, publisher, letters, breaker, committer, drainer, spools.own)
+        yield Storage(
+            state,
+            answers,
+            stored,
+            keeper,
+            publisher,
+            letters,
+            breaker,
+            committer,
+            drainer,
+            spools.own,
+            damaged=lambda: sum([each.damaged for each in spools.all]),
+        )
 
 
 def _probe(settings: Settings, pool: Pool, state: RedisState, answers: RedisReceipts) -> Callable[[], Awaitable[None]]:

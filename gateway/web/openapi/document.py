@@ -34,6 +34,8 @@ HEADERS = {
     "WWW-Authenticate": Header("The scheme of the credential that is missing.", required=True),
     "Accept-Post": Header("Media types that are read.", required=True),
     "Accept-Encoding": Header("Content encodings that are read.", required=True),
+    "Upgrade": Header("What is spoken here: `websocket`.", required=True),
+    "Sec-WebSocket-Version": Header("The version of it: `13`.", required=True),
 }
 UNCOUNTED = ("X-Request-Id",)
 COUNTED = (*UNCOUNTED, "RateLimit", "RateLimit-Policy")
