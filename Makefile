@@ -1,4 +1,5 @@
 # make up    the whole thing on this machine, without Docker     make check  linters, types, layers, docs
+# make shell a shell in which gateway and simulator are commands
 # make test  every test, against real servers                    make chaos  ten minutes of faults under load
 # make bench figures of this machine beside raw COPY             make clean  removes .venv and .local (the data!)
 
@@ -9,10 +10,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: up test check bench chaos clean install
+.PHONY: up shell test check bench chaos clean install
 
 up: $(STAMP)
 	@exec $(BIN)/gateway up --demo
+
+# The addresses of a running `make up` come along, for commands that want one (simulator --database).
+shell: $(STAMP)
+	@set -a; if test -f .local/stack.env; then . ./.local/stack.env; fi; set +a; \
+	PATH="$(CURDIR)/$(BIN):$$PATH" exec "$${SHELL:-/bin/sh}"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

@@ -193,8 +193,11 @@ class Spool(Protocol):
         """Return when all of them are on disk (fsync). Raises SpoolFull (nothing of them is kept), SpoolFault."""
         ...
 
-    async def oldest(self, max_rows: int) -> list[Spooled]:
-        """Return the oldest batches, at least one if there is any, else as many as hold `max_rows` messages."""
+    async def oldest(self, max_rows: int, *, skip: Collection[int] = ()) -> list[Spooled]:
+        """Return the oldest batches, at least one if there is any, else as many as hold `max_rows` messages.
+
+        Those with the ids `skip` are passed over.
+        """
         ...
 
     async def remove(self, ids: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ span: `6h` begins at local midnight. A width in d is calendar days, local midnig
 length.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
@@ -43,6 +44,12 @@ class Cut(NamedTuple):
         if self.days is not None:
             return list(self.days)
         return list(range(self._first, self.span.end_us, self.every_us))
+
+    def start_of(self, time_us: int) -> int:
+        """Return where the bucket of a time within the span starts."""
+        if self.days is not None:
+            return self.days[max(0, bisect_right(self.days, time_us) - 1)]
+        return time_us - (time_us - self.origin_us) % self.every_us
 
     @property
     def _first(self) -> int:

@@ -18,6 +18,7 @@
     │   ├── TooManyStreams   429  `limit` names what is full
     │   ├── RateLimited      429  faster than a limit allows (`retry_after` seconds)
     │   ├── BadRequest       422  readable, but with a parameter that cannot be served
+    │   ├── AtomicTooWide    422  more time than one transaction can touch
     │   └── TooManyBuckets   422  history cut finer than is answered in one call
     ├── Unavailable          503  the same call may succeed later (`retry_after` seconds)
     │   ├── Overloaded, TooManyConnections  a bound is reached; `limit` names it
@@ -158,6 +159,13 @@ class BadRequest(ClientError):
 
     status = 422
     code = "bad_parameter"
+
+
+class AtomicTooWide(ClientError):
+    """The body touches more time than one transaction can; send it without 'atomic', or in parts."""
+
+    status = 422
+    code = "atomic_too_wide"
 
 
 class TooManyStreams(ClientError):

@@ -128,6 +128,13 @@ class Batch:
                     row[position] = next(column)  # type: ignore[call-overload]
             yield row
 
+    def pick(self, messages: Sequence[int]) -> "Batch":
+        """Return a batch of the messages at these positions; it takes a look at all of them."""
+        rows, made = list(self.rows()), Batch(self.origins, self.table)
+        for i in messages:
+            made.add(self.devices[i], self.times[i], self.table[self.layouts[i]], rows[i])
+        return made
+
     @property
     def size(self) -> int:
         """Bytes this batch holds in memory, roughly: what the queue's cap counts."""

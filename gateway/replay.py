@@ -1,14 +1,21 @@
-"""Spooled batches → the database, the state, and for what turns out to be a conflict the dead letters."""
+"""Spooled batches → the database, the state, and for what does not go there the dead letters."""
 
+import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.advice import ADVICE
-from gateway.contracts import DeadLetters
+from gateway.contracts import DeadLetters, Written
 from gateway.model import Batch, Block, Outcome
-from gateway.pipeline.fallback import Fallback
+from gateway.pipeline.suspects import Answers, words_of
 from gateway.reasons import Reason
-from gateway.telemetry import events
+from gateway.telemetry import events, spool_events
 from gateway.timescale.deadletters import to_letters
+
+RESCUE_SECS = 30.0
+"""How long a batch that cannot be stored is taken to pieces; then what is left of it is parked as it is."""
+
+Write = Callable[[Sequence[Batch]], Awaitable[Written]]
 
 
 class Replay:
@@ -16,18 +23,26 @@ class Replay:
 
     def __init__(
         self,
-        fallback: Fallback,
+        write: Write,
         publish: Callable[[Sequence[Block]], Awaitable[None]],
         letters: DeadLetters,
+        *,
+        answers: Answers,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._fallback = fallback
+        self._write = write
         self._publish = publish
         self._letters = letters
+        self._answers = answers
+        self._monotonic = monotonic
 
     async def store(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Return after COMMIT; the state follows. Raises SinkUnavailable, SinkFault."""
-        written = await self._fallback.store(batches)
-        await self._publish(written.newest)
+        """Return after COMMIT; the state follows, and never makes it fail. Raises SinkUnavailable, SinkFault."""
+        written = await self._write(batches)
+        try:
+            await self._publish(written.newest)
+        except Exception as exc:  # noqa: BLE001 - what is committed must leave the spool, whatever the state does
+            events.state_lost("".join(traceback.format_exception(exc)))
         return written.outcomes
 
     async def bury(self, batch: Batch, outcome: Outcome) -> None:
@@ -37,3 +52,47 @@ class Replay:
             letters = to_letters([batch], words)
             await self._letters.put([letter._replace(source="spool", code=Reason.CONFLICT) for letter in letters])
             events.dead_lettered("spool", Reason.CONFLICT, count=len(letters))
+
+    async def rescue(self, batch: Batch, words: str) -> Outcome:
+        """Store what can be stored of a batch that failed with these words, and park the rest as dead letters.
+
+        Raises SinkUnavailable, SinkFault while the database does not answer: the same batch may be rescued later.
+        """
+        until = self._monotonic() + RESCUE_SECS
+        outcomes: list[tuple[int, Outcome]] = []
+        parked: dict[int, str] = {}
+        left = [range(len(batch))]
+        while left:
+            piece = left.pop()
+            try:
+                (outcome,) = await self.store([batch.pick(piece)])
+            except Exception as exc:
+                if not await self._answers():
+                    raise
+                if len(piece) == 1 or self._monotonic() > until:
+                    parked |= dict.fromkeys(piece, f"it could not be stored while others were: {words_of(exc)}")
+                else:
+                    middle = len(piece) // 2
+                    left += [piece[middle:], piece[:middle]]
+            else:
+                outcomes.append((piece[0], outcome))
+        await self._park(batch, parked, words)
+        return _joined(outcomes, parked)
+
+    async def _park(self, batch: Batch, parked: dict[int, str], words: str) -> None:
+        if not parked:
+            return
+        await self._letters.put(to_letters([batch], parked))
+        events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(parked))
+        spool_events.record_parked([batch.devices[i] for i in sorted(parked)], len(parked), words)
+
+
+def _joined(outcomes: Sequence[tuple[int, Outcome]], parked: dict[int, str]) -> Outcome:
+    """Return the outcome of a batch from those of its pieces, each told with its first position in the batch."""
+    rejected = [(first + i, words) for first, outcome in outcomes for i, words in outcome.rejected]
+    return Outcome(
+        sum([outcome.stored for _, outcome in outcomes]),
+        sum([outcome.duplicates for _, outcome in outcomes]),
+        sorted(first + i for first, outcome in outcomes for i in outcome.conflicts),
+        sorted(rejected + list(parked.items())),
+    )

@@ -29,7 +29,7 @@ async def _migrate(url: str) -> None:
     await migrate(url, chunk_hours=_CHUNK_HOURS)
 
 
-def _have(find: Callable[[], AbstractContextManager[Server]]) -> AbstractContextManager[Server]:
+def have(find: Callable[[], AbstractContextManager[Server]]) -> AbstractContextManager[Server]:
     """The ground, or a skip; ``REQUIRE_TIMESCALEDB=1`` (CI sets it) makes the skip a failure."""
     try:
         return find()
@@ -49,14 +49,14 @@ def _nothing_left_open() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def timescale_server() -> Iterator[DatabaseServer]:
     """TimescaleDB for the whole session: do not stop it (that is what ``own_timescale`` is for)."""
-    with _have(lambda: choose.timescale(TIMESCALE_TUNING)) as server:
+    with have(lambda: choose.timescale(TIMESCALE_TUNING)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def influx_url() -> Iterator[str]:
     """InfluxDB 1.x for the whole session; give each test a database of its own."""
-    with _have(influx) as url:
+    with have(influx) as url:
         yield url
 
 
@@ -120,7 +120,7 @@ async def empty_database(databases: Databases) -> AsyncIterator[Database]:
 @pytest.fixture
 def own_timescale() -> Iterator[DatabaseServer]:
     """A TimescaleDB server of this test's own, to stop and to kill."""
-    with _have(lambda: choose.own_timescale(TIMESCALE_TUNING)) as server:
+    with have(lambda: choose.own_timescale(TIMESCALE_TUNING)) as server:
         yield server
 
 
@@ -156,7 +156,7 @@ def own_valkey() -> Iterator[ValkeyServer]:
 @pytest.fixture(scope="session")
 def mosquitto() -> Iterator[Mosquitto]:
     """One mosquitto for the whole session: use client ids and topics of your own, do not stop it."""
-    with _have(lambda: choose.mosquitto(Limits())) as broker:
+    with have(lambda: choose.mosquitto(Limits())) as broker:
         yield broker
 
 
@@ -164,4 +164,4 @@ def mosquitto() -> Iterator[Mosquitto]:
 def start_mosquitto() -> Iterator[Callable[[Limits], Mosquitto]]:
     """Start a broker of this test's own with these limits, to stop and to kill."""
     with ExitStack() as stack:
-        yield lambda limits: stack.enter_context(_have(lambda: choose.mosquitto(limits)))
+        yield lambda limits: stack.enter_context(have(lambda: choose.mosquitto(limits)))

@@ -40,7 +40,7 @@ def wheel(package: str, module: str, *, program: Path, parts: tuple[str, ...]) -
     """Find it without importing the module; LocalStackError when it is not installed or not for this machine."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise LocalStackError(f"{package} is not installed: pip install 'device-ingestion-gateway[local]'")
+        raise LocalStackError(f"{package} is not installed; in a checkout it comes with: pip install '.[local]'")
     site = Path(spec.origin).parent.parent
     if not (site / program).is_file():
         raise LocalStackError(f"the {package} wheel has no {program.name} for this machine ({program.parent.name})")

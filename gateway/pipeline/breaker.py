@@ -60,6 +60,12 @@ class Breaker:
             self._tripped.set()
         self.error = error
 
+    async def answers(self) -> bool:
+        """Ask the database now, unless it is known to be away; return whether it takes writes."""
+        if not self.is_open and (error := await self._ask()):
+            self.trip(error)
+        return not self.is_open
+
     async def _mend(self) -> None:
         while True:
             await self._tripped.wait()

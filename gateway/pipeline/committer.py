@@ -15,7 +15,7 @@ from typing import NoReturn, Self
 
 from gateway import settings
 from gateway.contracts import Sink, Written
-from gateway.errors import Draining, GatewayError, Overloaded, SinkFault, Unavailable
+from gateway.errors import ClientError, Draining, GatewayError, Overloaded, SinkFault, Unavailable
 from gateway.model import Batch, Block, Outcome
 from gateway.pipeline.batcher import Batcher, Waiting
 from gateway.telemetry import events
@@ -173,6 +173,9 @@ class Committer:
             written = await self._sink.write([w.batch for w in group], atomic=group[0].atomic)
         except BaseException as exc:
             self._hold(-rows)
+            if len(group) > 1 and isinstance(exc, Exception) and not isinstance(exc, GatewayError):
+                await self._commit_apart(group)
+                return
             self._fail(group, _told(exc))
             if not isinstance(exc, Exception):  # cancelled: the slot ends here
                 raise
@@ -181,6 +184,11 @@ class Committer:
             task = asyncio.create_task(self._conclude(group, rows, written), name="committer.conclude")
             self._finishing.add(task)
             task.add_done_callback(self._finishing.discard)
+
+    async def _commit_apart(self, group: list[Waiting]) -> None:
+        """Write each batch by itself after a mistake of ours: it is one batch's, and the others are not to suffer."""
+        for waiting in group:
+            await self._commit([waiting])
 
     async def _conclude(self, group: list[Waiting], rows: int, written: Written) -> None:
         """Show the newest state, then tell the senders. The state never makes an answer fail."""
@@ -215,6 +223,8 @@ class Committer:
 
 def _told(exc: BaseException) -> GatewayError:
     """Return what the senders are told of a failed write, after noting what really happened."""
+    if isinstance(exc, ClientError):
+        return exc
     if isinstance(exc, GatewayError):
         events.commit_failed("transient" if isinstance(exc, Unavailable) else "fault", repr(exc.__cause__ or exc))
         return exc

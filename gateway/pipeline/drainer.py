@@ -2,6 +2,9 @@
 
 A round: read a group ─ store ─ bury what the database did not take ─ remove. A crash anywhere repeats the round, which
 the keys of the messages absorb. A failure leaves everything where it is and waits, longer each time, unless kicked.
+
+If the database answers all the same a record is to blame: the group is divided until it stands alone, others go on, and
+after its tries it is taken to pieces (`rescue`). What even the dead letters do not take is set aside in the file.
 """
 
 import asyncio
@@ -10,10 +13,11 @@ from contextlib import suppress
 from random import Random
 from typing import NamedTuple, Protocol, Self
 
-from gateway.contracts import Spool
+from gateway.contracts import Spool, Spooled
 from gateway.ending import end
 from gateway.errors import GatewayError, SpoolFault
 from gateway.model import Batch, Outcome
+from gateway.pipeline.suspects import MAX_SUSPECTS, Doubt, Suspects, words_of
 from gateway.telemetry import ledger_events, spool_events
 
 FIRST_RETRY_SECS = 0.1
@@ -34,8 +38,6 @@ Store = Callable[[Sequence[Batch]], Awaitable[list[Outcome]]]
 """Returns after COMMIT, with an outcome for each batch. Raises Unavailable, SinkFault; returns or raises in time."""
 Bury = Callable[[Batch, Outcome], Awaitable[None]]
 """Keeps the conflicts and rejected messages of a batch for people: their device was told that they are accepted."""
-
-
 Refresh = Callable[[], Awaitable[Sequence["Backlog"]]]
 """Returns which spools there are now, oldest first; those it leaves out are not touched again. Raises GatewayError."""
 
@@ -46,6 +48,10 @@ class Backlog(Spool, Protocol):
     @property
     def oldest_us(self) -> int | None:
         """When the oldest batch was appended (µs since 1970 UTC); None if nothing waits."""
+        ...
+
+    async def set_aside(self, number: int, why: str) -> None:
+        """Take a batch out of the line that can neither be stored nor buried, and keep it. Raises SpoolFault."""
         ...
 
 
@@ -73,9 +79,15 @@ class Drainer:
         busy: Callable[[], bool],
         rng: Random,
         max_rows: int,
+        doubt: Doubt | None = None,
         refresh: Refresh | None = None,
     ) -> None:
-        """`busy` says whether live messages wait; `max_rows` is the most a round takes."""
+        """`busy` says whether live messages wait; `max_rows` is the most a round takes.
+
+        Without `doubt` every failure is taken for the database's.
+        """
+        self._doubt = doubt
+        self._suspects = Suspects()
         self._spools = spools
         self._store = store
         self._bury = bury
@@ -112,7 +124,7 @@ class Drainer:
         """Return what waits."""
         ages = [each.oldest_us for each in self._spools if each.oldest_us is not None]
         rows, size = sum(each.rows for each in self._spools), sum(each.size for each in self._spools)
-        return Waiting(rows, size, min(ages, default=None), self._error)
+        return Waiting(rows, size, min(ages, default=None), self._error or self._suspects.error)
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -135,6 +147,7 @@ class Drainer:
         self._refresh_at = now + REFRESH_SECS
         try:
             self._spools = await self._refresh()
+            self._suspects.keep_only(self._spools)
         except GatewayError as exc:  # what is known is emptied all the same
             spool_events.drain_failed("disk", exc.message)
         except Exception as exc:  # noqa: BLE001 - the same
@@ -157,17 +170,50 @@ class Drainer:
                 spool_events.failed("drainer", exc)
                 kind, error = "mistake", repr(exc)
                 break
-        self._note(kind, error)
+        if self._suspects and not error:  # the others are drained, and these have their next try soon
+            self._failures, self._error = 0, ""
+        else:
+            self._note(kind, error)
         return False
 
     async def _round(self, spool: Backlog) -> bool:
         if ids := self._stored.get(spool):
             await self._forget(spool, ids)
-        group = await spool.oldest(min(SMALL_ROWS, self._max_rows) if self._busy() else self._max_rows)
+        now = asyncio.get_running_loop().time()
+        resting = self._suspects.resting(spool, now)
+        if len(resting) >= MAX_SUSPECTS:
+            return False
+        max_rows = min(SMALL_ROWS, self._max_rows) if self._busy() else self._max_rows
+        group = await spool.oldest(max_rows, skip=resting)
         if not group:
             return False
         if self._busy_since is None:
-            self._busy_since = asyncio.get_running_loop().time()
+            self._busy_since = now
+        known = set(self._suspects.of(spool))
+        if fresh := [each for each in group if each.id not in known]:
+            await self._empty(spool, fresh)
+        for each in group:
+            if each.id in known:
+                await self._empty(spool, [each])
+        return True
+
+    async def _empty(self, spool: Backlog, group: list[Spooled]) -> None:
+        """Move a group to where it belongs, or what of it can be moved while the database answers."""
+        try:
+            await self._store_group(spool, group)
+        except SpoolFault:
+            raise
+        except Exception as exc:
+            if self._doubt is None or not await self._doubt.answers():
+                raise
+            if len(group) == 1:
+                await self._suspect(self._doubt, spool, group[0], exc)
+                return
+            middle = len(group) // 2
+            for half in (group[:middle], group[middle:]):
+                await self._empty(spool, half)
+
+    async def _store_group(self, spool: Backlog, group: list[Spooled]) -> None:
         batches = [each.batch for each in group]
         stored = list(zip(batches, await self._store(batches), strict=True))
         for batch, outcome in stored:
@@ -176,9 +222,29 @@ class Drainer:
         for batch, outcome in stored:  # only now: a burial that fails repeats the round
             _count(batch, outcome)
         await self._forget(spool, [each.id for each in group])
-        return True
+
+    async def _suspect(self, doubt: Doubt, spool: Backlog, one: Spooled, exc: Exception) -> None:
+        """Try a record later that failed alone, or if it had all its tries take it out of the way of the others."""
+        words = words_of(exc)
+        spool_events.record_failed(one.id, one.batch.devices, exc, words)
+        if not self._suspects.note(spool, one.id, exc, now=asyncio.get_running_loop().time()):
+            return
+        try:
+            outcome = await doubt.rescue(one.batch, words)
+            await self._bury(one.batch, outcome)
+        except Exception as again:
+            if not await doubt.answers():
+                raise
+            words = words_of(again)
+            await spool.set_aside(one.id, words)
+            self._suspects.clear(spool, [one.id])
+            spool_events.record_set_aside(one.id, one.batch.devices, words)
+            return
+        _count(one.batch, outcome)
+        await self._forget(spool, [one.id])
 
     async def _forget(self, spool: Backlog, ids: list[int]) -> None:
+        self._suspects.clear(spool, ids)
         self._stored[spool] = ids
         await spool.remove(ids)
         del self._stored[spool]
@@ -195,7 +261,7 @@ class Drainer:
 
     def _pause(self) -> float:
         """Return the seconds to rest: after failures up to FIRST_RETRY_SECS, doubled each time (full jitter)."""
-        if not self._error:
+        if not self._failures:
             return IDLE_SECS
         doublings = min(self._failures - 1, 30)
         return self._rng.uniform(0.0, min(LONGEST_RETRY_SECS, FIRST_RETRY_SECS * 2**doublings))

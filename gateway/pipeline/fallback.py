@@ -43,6 +43,12 @@ class Fallback:
             self._breaker.trip(reason(exc))
             raise
 
+    async def drain(self, group: Sequence[Batch]) -> Written:
+        """Write what was spooled. Raises as `store`, but a failure does not tell that the database is away: ask it."""
+        if self._breaker.is_open:
+            raise SinkUnavailable
+        return await self._sink.write(group)
+
 
 def reason(exc: GatewayError) -> str:
     """Say what happened in the words of whoever noticed it first."""

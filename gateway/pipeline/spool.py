@@ -9,7 +9,7 @@ Formats: `spool_codec` (records), `spool_file` (the file).
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self, TypeVar
 
@@ -121,6 +121,11 @@ class SqliteSpool:
         return self._file.totals.oldest_us
 
     @property
+    def is_open(self) -> bool:
+        """Whether its file could be used the last time; each further call tries again."""
+        return self._file.is_open
+
+    @property
     def is_empty(self) -> bool:
         """Whether the file was opened and holds nothing, set aside or not."""
         totals = self._file.totals
@@ -145,13 +150,13 @@ class SqliteSpool:
             raise self._full()
         spool_events.appended(sum([r.messages for r in records]), sum([r.readings for r in records]))
 
-    async def oldest(self, max_rows: int) -> list[Spooled]:
+    async def oldest(self, max_rows: int, *, skip: Collection[int] = ()) -> list[Spooled]:
         """Return the oldest batches, at least one if there is any, else as many as hold `max_rows` messages.
 
-        Fewer if they are large (`spool_file.READ_BYTES`). Raises SpoolFault.
+        Fewer if they are large (`spool_file.READ_BYTES`); those with the ids `skip` are passed over. Raises SpoolFault.
         """
         while self._file.totals.records or not self._file.is_open:
-            stored = await self.in_thread(self._file.read, max_rows)
+            stored = await self.in_thread(self._file.read, max_rows, frozenset(skip))
             batches = await self._decode(stored)
             if batches or not stored:
                 return batches
@@ -160,6 +165,10 @@ class SqliteSpool:
     async def remove(self, ids: Sequence[int]) -> None:
         """Forget batches that are stored now. Raises SpoolFault: they come again."""
         await self.in_thread(self._file.remove, ids)
+
+    async def set_aside(self, number: int, why: str) -> None:
+        """Move a batch to the table `damaged`, where people find it. Raises SpoolFault."""
+        await self.in_thread(self._file.set_aside, number, why)
 
     async def _write(self) -> None:
         """Write groups of what waits until nothing waits."""
@@ -205,9 +214,10 @@ class SqliteSpool:
         for i, (number, content) in enumerate(stored, 1):
             try:
                 batches.append(Spooled(number, decode(content, self._layouts)))
-            except DamagedRecord as exc:
-                await self.in_thread(self._file.set_aside, number, str(exc))
-                spool_events.record_damaged(self.name, number, str(exc))
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours in one record must not stop the others
+                why = str(exc) if isinstance(exc, DamagedRecord) else repr(exc)
+                await self.set_aside(number, why)
+                spool_events.record_damaged(self.name, number, why)
             if not i % DECODE_TURN:
                 await asyncio.sleep(0)
         return batches

@@ -13,7 +13,7 @@ it there is the WAL: WAL_BYTES, or the largest transaction. Some of the disk is 
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -86,8 +86,11 @@ class SpoolFile:
         with self._transaction() as connection:
             return [self._append(connection, records, now_us) for records in calls]
 
-    def read(self, max_messages: int) -> list[Stored]:
-        """Return the oldest records: at least one if there is any, else up to `max_messages` and READ_BYTES."""
+    def read(self, max_messages: int, skip: Collection[int] = ()) -> list[Stored]:
+        """Return the oldest records: at least one if there is any, else up to `max_messages` and READ_BYTES.
+
+        Those with the ids `skip` are passed over.
+        """
         found: list[Stored] = []
         size = 0
         with (
@@ -95,6 +98,8 @@ class SpoolFile:
             closing(connection.execute("select id, messages, content from records order by id")) as rows,
         ):
             for number, messages, content in rows:
+                if number in skip:
+                    continue
                 max_messages -= messages
                 size += len(content)
                 if found and (max_messages < 0 or size > READ_BYTES):
@@ -172,14 +177,14 @@ class SpoolFile:
             self.open()
         try:
             replaced = self.path.stat().st_ino != self._inode
-            disk = os.statvfs(self.path.parent)
+            free = free_bytes(self.path.parent)
         except OSError as exc:
             self.close()
             raise SpoolFault(f"the spool's file is gone: {exc}; it is made anew") from exc
         if replaced:
             self.close()
             raise SpoolFault("the spool's file was replaced by another one, which is used from now on")
-        if disk.f_bavail * disk.f_frsize < FREE_BYTES + 2 * size:
+        if free < 2 * size:
             raise SpoolFault("the spool's disk is full; free some space, or set spool.dir to another disk")
 
     def _shrink(self) -> None:
@@ -188,6 +193,12 @@ class SpoolFile:
             if self._connection and self.path.stat().st_size - self.totals.size > SHRINK_BYTES:
                 self._connection.execute("vacuum")
                 self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+
+
+def free_bytes(folder: Path | str) -> int:
+    """Return how much the disk of a folder takes beside what is left free, at least 0. Raises OSError."""
+    disk = os.statvfs(folder)
+    return max(0, disk.f_bavail * disk.f_frsize - FREE_BYTES)
 
 
 def _size(connection: sqlite3.Connection) -> int:

@@ -51,6 +51,12 @@ create trigger noticed after insert on damaged begin
     update totals set damaged = damaged + 1;
 end;
 """
+_LATER = """
+create trigger if not exists forgotten after delete on damaged begin
+    update totals set damaged = damaged - 1;
+end;
+"""
+"""What files of earlier gateways have not; those who read them need not know it."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -66,6 +72,7 @@ def connect(path: Path) -> sqlite3.Connection:
             sync_folder(path.parent)
         elif found != FORMAT:
             raise OSError(f"its format is {found}, this gateway knows {FORMAT}")
+        connection.executescript(_LATER)
     except BaseException:
         connection.close()
         raise

@@ -11,6 +11,7 @@ from gateway.pipeline.drainer import Drainer
 from gateway.pipeline.fallback import Fallback
 from gateway.pipeline.spool import SqliteSpool
 from gateway.pipeline.spools import open_spools
+from gateway.pipeline.suspects import Doubt
 from gateway.replay import Replay
 from gateway.runtime.lineage import migrate_as
 from gateway.runtime.pools import named_pool
@@ -45,6 +46,8 @@ class Storage(NamedTuple):
     committer: Committer
     drainer: Drainer
     spool: SqliteSpool
+    damaged: Callable[[], int]
+    """How many batches on disk were set aside because they cannot be read, in all files of this worker."""
 
 
 @asynccontextmanager
@@ -88,7 +91,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         committer = await stack.enter_async_context(
             Committer(fallback, publisher.publish, limits=settings.queue, slots=settings.database.writer_slots)
         )
-        replay = Replay(fallback, publisher.publish, letters)
+        replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers)
         drainer = Drainer(
             spools.all,
             replay.store,
@@ -96,11 +99,24 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             busy=lambda: len(committer.batcher) > 0,
             rng=SystemRandom(),
             max_rows=DRAIN_ROWS,
+            doubt=Doubt(breaker.answers, replay.rescue),
             refresh=spools.refresh,
         )
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
-        yield Storage(state, answers, stored, keeper, publisher, letters, breaker, committer, drainer, spools.own)
+        yield Storage(
+            state,
+            answers,
+            stored,
+            keeper,
+            publisher,
+            letters,
+            breaker,
+            committer,
+            drainer,
+            spools.own,
+            damaged=lambda: sum([each.damaged for each in spools.all]),
+        )
 
 
 def _probe(settings: Settings, pool: Pool) -> Callable[[], Awaitable[None]]:

@@ -12,6 +12,7 @@ from random import SystemRandom
 from gateway import receipts
 from gateway.admission.limits import to_meters
 from gateway.health import Monitor
+from gateway.health import watching as looking_after
 from gateway.intake import Intake
 from gateway.listing import Listing
 from gateway.mqtt import consumer as mqtt
@@ -23,6 +24,7 @@ from gateway.runtime.reading import open_reading
 from gateway.runtime.registry import Registry, following, open_registry
 from gateway.runtime.storage import Storage, open_storage
 from gateway.settings import Settings
+from gateway.spells import Spells
 from gateway.state.read import LiveReader
 from gateway.telemetry.history import History
 from gateway.telemetry.history_sampler import sampling
@@ -60,6 +62,9 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         stack.push_async_callback(live.close)
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
         letters = LetterBox(registry.pool)
+        spells = Spells(worker, registry.clock, monotonic=time.monotonic)
+        monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer, spells=spells)
+        await stack.enter_async_context(looking_after(monitor))
         gc.freeze()  # what is open now stays: the collector need not look at it again
         gc.set_threshold(*COLLECTIONS)
         yield Context(
@@ -70,7 +75,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             ways_in=WaysIn(intake, storage.answers, letters, Redelivery(intake, letters)),
             ways_out=ways_out,
             fleet=_fleet(settings, registry, book, live=live),
-            health=_monitor(settings, registry, storage, stall=stall, consumer=consumer).health,
+            health=monitor.health,
             history=history,
         )
 
@@ -87,19 +92,28 @@ def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: 
 
 
 def _monitor(
-    settings: Settings, registry: Registry, storage: Storage, *, stall: Stall, consumer: mqtt.Consumer | None
+    settings: Settings,
+    registry: Registry,
+    storage: Storage,
+    *,
+    stall: Stall,
+    consumer: mqtt.Consumer | None,
+    spells: Spells,
 ) -> Monitor:
     return Monitor(
         registry.pool,
         storage.state,
+        settings=settings,
         breaker=storage.breaker,
         drainer=storage.drainer,
+        spool=storage.spool,
+        damaged=storage.damaged,
         stall=stall,
         committer=storage.committer,
         publisher=storage.publisher,
         keeper=storage.keeper,
         consumer=consumer,
-        room=lambda: settings.spool.max_bytes - storage.spool.size,
+        spells=spells,
     )
 
 
@@ -111,7 +125,9 @@ def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: Liv
         monotonic=time.monotonic,
         offline_after_secs=settings.devices.offline_after_secs,
     )
-    return Fleet(book, listing, Census(registry.pool, monotonic=time.monotonic))
+    silent = settings.devices.offline_after_secs
+    census = Census(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
+    return Fleet(book, listing, census)
 
 
 @asynccontextmanager

@@ -91,6 +91,18 @@ class History:
         """The sample that came last."""
         return self._sums[-1] if self._sums else None
 
+    def without_mqtt_since_ms(self) -> int | None:
+        """Return the wall clock of the first of the newest samples without a connection to the broker, if there is any.
+
+        As far as the past goes: before it the broker may have been away, too.
+        """
+        since = None
+        for sums in reversed(self._sums):
+            if sums.mqtt_connections:
+                break
+            since = sums.at_ms
+        return since
+
     def now(self) -> Rates:
         """Return the rates of the last steps."""
         sums = self._sums

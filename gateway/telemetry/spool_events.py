@@ -1,13 +1,18 @@
 """The happenings of the spool, one function each, as in `events`: it counts, and says what a person should know."""
 
+from collections.abc import Sequence
+
 from prometheus_client import Counter, Gauge
 
+from gateway.errors import GatewayError
 from gateway.telemetry import events
 from gateway.telemetry.metrics import Bound
 
 spool_rows = Gauge("gateway_spool_rows", "Messages that wait on disk.", multiprocess_mode="livesum")
 spool_bytes = Gauge("gateway_spool_bytes", "Bytes of the spool in use.", multiprocess_mode="livesum")
 damaged_records = Counter("gateway_spool_damaged_records", "Batches in the spool that cannot be read; they are kept.")
+FEW = 5
+"""Devices that a line names."""
 refusals = Bound(Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]))
 
 
@@ -66,6 +71,31 @@ def backlog(rows: int, size: int) -> None:
     """Set what waits on disk: messages, and bytes."""
     spool_rows.set(rows)
     spool_bytes.set(size)
+
+
+def record_failed(record: int, devices: Sequence[str], exc: Exception, error: str) -> None:
+    """Say that a record cannot be stored while the database answers; it is tried again, and others go on."""
+    sentence = "Record of the spool cannot be stored; trying it again, others go on."
+    known = None if isinstance(exc, GatewayError) else exc
+    events.say("warning", "record_failed", sentence, record=record, devices=_few(devices), error=error, exc_info=known)
+
+
+def record_parked(devices: Sequence[str], messages: int, error: str) -> None:
+    """Say that messages could not be stored though the database answers: they lie in the dead letters."""
+    sentence = "Readings from the spool cannot be stored; kept as dead letters."
+    events.say("error", "record_parked", sentence, devices=_few(devices), messages=messages, error=error)
+
+
+def record_set_aside(record: int, devices: Sequence[str], error: str) -> None:
+    """Count and say that a record can neither be stored nor buried; it lies in the table `damaged` of the file."""
+    damaged_records.inc()
+    sentence = "Record of the spool can neither be stored nor become dead letters; set aside in its file."
+    events.say("error", "record_set_aside", sentence, record=record, devices=_few(devices), error=error)
+
+
+def _few(devices: Sequence[str]) -> list[str]:
+    """Return the first few names, each once."""
+    return list(dict.fromkeys(devices))[:FEW]
 
 
 def emptied(secs: float) -> None:

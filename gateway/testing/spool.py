@@ -1,6 +1,6 @@
 """In: batches. Out: the same, oldest first, from memory. Never durable."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 
 from gateway.contracts import Clock, Spooled
@@ -17,6 +17,7 @@ class MemorySpool:
         self._clock = clock or ManualClock()
         self._ids = count(1)
         self._appended: dict[int, tuple[int, Batch]] = {}
+        self.aside: list[tuple[Batch, str]] = []
         self.failure: GatewayError | None = None
 
     @property
@@ -47,11 +48,13 @@ class MemorySpool:
         now_us = self._clock.now_us()
         self._appended.update((next(self._ids), (now_us, batch)) for batch in batches)
 
-    async def oldest(self, max_rows: int) -> list[Spooled]:
+    async def oldest(self, max_rows: int, *, skip: Collection[int] = ()) -> list[Spooled]:
         """Return the oldest batches, at least one if there is any, else as many as hold `max_rows` messages."""
         self._check()
         found: list[Spooled] = []
         for number, (_, batch) in self._appended.items():
+            if number in skip:
+                continue
             max_rows -= len(batch)
             if found and max_rows < 0:
                 break
@@ -63,6 +66,11 @@ class MemorySpool:
         self._check()
         for number in ids:
             self._appended.pop(number, None)
+
+    async def set_aside(self, number: int, why: str) -> None:
+        """Keep a batch in `aside`, with the reason, and not among those that wait."""
+        self._check()
+        self.aside.append((self._appended.pop(number)[1], why))
 
     def _check(self) -> None:
         if self.failure is not None:

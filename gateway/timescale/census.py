@@ -1,4 +1,4 @@
-"""How many devices there are: counted in the database, remembered for a while. Never makes a page wait for long."""
+"""How many devices there are and how many are silent: counted in the database, kept for a while, never waited on."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from contextlib import suppress
 
 import msgspec
 
+from gateway.contracts import Clock
 from gateway.errors import GatewayError
+from gateway.moments import to_datetime
 from gateway.timescale.pool import Pool
 from gateway.timescale.queries import query
 
@@ -22,13 +24,19 @@ class Count(msgspec.Struct, frozen=True):
 
     total: int
     enabled: int
+    offline: int | None = None
+    """Enabled ones without a reading of the last `devices.offline_after_secs`; None if it takes too long to count."""
 
 
 class Census:
     """The newest count of one worker."""
 
-    def __init__(self, pool: Pool, *, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, pool: Pool, *, clock: Clock, monotonic: Callable[[], float], offline_after_secs: int = 900
+    ) -> None:
         self._pool = pool
+        self._clock = clock
+        self._silent_us = offline_after_secs * 1_000_000
         self._monotonic = monotonic
         self._known: Count | None = None
         self._until = 0.0
@@ -42,6 +50,7 @@ class Census:
                 with suppress(GatewayError, TimeoutError):  # the database's health stands beside it and says why
                     async with asyncio.timeout(COUNT_SECS):
                         self._known = await self._count()
+                        self._known = msgspec.structs.replace(self._known, offline=await self._count_silent())
                 now = self._monotonic()
                 self._until = now + max(KEEP_SECS, SHARE * (now - began))
         return self._known
@@ -50,3 +59,9 @@ class Census:
         async with self._pool.connection() as connection:
             row = await connection.fetchrow(query("census"))
         return Count(total=row["total"], enabled=row["enabled"]) if row else Count(0, 0)
+
+    async def _count_silent(self) -> int:
+        after = to_datetime(self._clock.now_us() - self._silent_us)
+        async with self._pool.connection() as connection, connection.transaction(readonly=True):
+            await connection.execute(query("plan_anew"))
+            return int(await connection.fetchval(query("count_silent"), after))

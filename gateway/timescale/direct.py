@@ -1,12 +1,11 @@
-"""Connections to write on: as many as are written on at once, each with its temporary table. Never of another epoch."""
+"""Connections to write on: as many as are written on at once, each prepared once. Never of another epoch."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from gateway import settings
 from gateway.timescale.lineage import Lineage, moved
 from gateway.timescale.pool import DATABASE_ERRORS, Direct, connect, translated
-from gateway.timescale.queries import query
 
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""
@@ -15,9 +14,13 @@ DROP_SECS = 2.0
 class DirectConnections:
     """The connections of one writer. They are no pool's: what is left of a use stays on them."""
 
-    def __init__(self, database: settings.Database, lineage: Lineage) -> None:
+    def __init__(
+        self, database: settings.Database, lineage: Lineage, *, prepare: Callable[[Direct], Awaitable[None]]
+    ) -> None:
+        """`prepare` makes on a new connection what its users need."""
         self._database = database
         self._lineage = lineage
+        self._prepare = prepare
         self._idle: list[tuple[Direct, int]] = []
         """With the epoch in which each was lent."""
 
@@ -62,8 +65,7 @@ class DirectConnections:
             lineage=self._lineage,
         )
         try:
-            await connection.execute(query("create_stage"))
-            await connection.execute(query("create_sift"))
+            await self._prepare(connection)
         except BaseException:
             connection.terminate()
             raise

@@ -2,7 +2,7 @@
 
 PostgreSQL says at which line a COPY failed: that row is left out, and the rest tried again. Where it does not say, the
 group is halved, two statements for each doubling of the rows. What was copied before a poisoned row was copied in vain,
-so groups are cut small for a while once there was one.
+so groups are cut small for a while once there was one. A group that needs more locks than there are is cut by time.
 """
 
 import re
@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import asyncpg
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.timescale.assemble import Sorted
 
@@ -54,9 +55,40 @@ def but(parts: Sequence[Sorted], places: Sequence[int]) -> list[Sorted]:
     return [part.take(rest) for part, rest in zip(parts, rests, strict=True) if len(rest)]
 
 
+def by_time(parts: Sequence[Sorted], width_us: int | None, most: int) -> list[list[Sorted]]:
+    """Return the group in parts, oldest first, that touch at most so many chunks of this length each."""
+    if width_us is None or not parts or _reach(parts) < most * width_us - width_us:
+        return [list(parts)]
+    chunks = [part.block.times // width_us for part in parts]
+    present = np.unique(np.concatenate(chunks))
+    return [list(_within(parts, chunks, present[at : at + most])) for at in range(0, len(present), most)]
+
+
+def spread(parts: Sequence[Sorted], width_us: int | None) -> int:
+    """Return how many chunks the group touches, 1 where there are none; it has a row at least."""
+    if width_us is None:
+        return 1
+    return len(np.unique(np.concatenate([part.block.times // width_us for part in parts])))
+
+
 def count(parts: Sequence[Sorted]) -> int:
     """Return the rows of a group."""
     return sum([len(part.block) for part in parts])
+
+
+def _reach(parts: Sequence[Sorted]) -> int:
+    """Return the time between the first message and the last (µs)."""
+    newest = max([int(part.block.times.max()) for part in parts])
+    return newest - min([int(part.block.times.min()) for part in parts])
+
+
+def _within(
+    parts: Sequence[Sorted], chunks: Sequence[NDArray[np.int64]], wanted: NDArray[np.int64]
+) -> Iterator[Sorted]:
+    for part, numbers in zip(parts, chunks, strict=True):
+        rows = np.flatnonzero((numbers >= wanted[0]) & (numbers <= wanted[-1]))
+        if len(rows):
+            yield part.take(rows)
 
 
 def _cut(parts: Sequence[Sorted], places: Sequence[int]) -> Iterator[list[Sorted]]:

@@ -1,10 +1,13 @@
 """Device names → the newest stored message of each shape, straight from `messages`. Only reads, for a bounded time."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.contracts import Newest, NewestPage
-from gateway.timescale.pool import Pool
+from gateway.moments import to_datetime
+from gateway.timescale.chunks import EVER, Calendar
+from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
 READ_SECS = 5.0
@@ -16,36 +19,67 @@ class TimescaleNewest:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._calendar = Calendar()
 
     async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
         """Return what is stored of each device, in order. Raises SinkUnavailable, SinkFault."""
         found: dict[str, list[Newest]] = {name: [] for name in devices}
-        for row in await self._fetch(query("newest_of_devices"), list(found)):
-            found[row["name"]].append(_to_newest(row))
+        for row in await self._series(query("newest_of_devices"), list(found)):
+            if row["time_us"] is not None:
+                found[row["name"]].append(_to_newest(row))
         return [found[name] for name in devices]
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
         """Return the time (µs) of each device's newest message, in order. Raises SinkUnavailable, SinkFault."""
-        rows = await self._fetch(query("newest_times"), list(devices))
-        found: dict[str, int] = {row["name"]: row["time_us"] for row in rows}
+        found: dict[str, int] = {}
+        async with self._pool.connection() as connection:
+            for window in await self._windows(connection):
+                left = [name for name in dict.fromkeys(devices) if name not in found]
+                if not left:
+                    break
+                rows = await _fetch(connection, query("newest_times"), left, *window)
+                found |= {row["name"]: row["time_us"] for row in rows}
         return [found.get(name) for name in devices]
 
     async def count(self) -> int:
         """Return how many series there are. Raises SinkUnavailable, SinkFault."""
-        ((count,),) = await self._fetch(query("count_series"))
+        async with self._pool.connection() as connection:
+            ((count,),) = await _fetch(connection, query("count_series"))
         return int(count)
 
     async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
         """Return the series that follow `after`, by device and shape. Raises SinkUnavailable, SinkFault."""
-        rows = await self._fetch(query("newest_after"), *after, size)
+        device_id, shape_id = after
+        rows = await self._series(query("newest_after"), device_id, shape_id, size)
         last = (rows[-1]["device_id"], rows[-1]["shape_id"]) if rows else after
         messages = [(row["name"], _to_newest(row)) for row in rows if row["time_us"] is not None]
         return NewestPage(messages, len(rows), last)
 
-    async def _fetch(self, statement: str, *values: object) -> Sequence[Any]:
+    async def _series(self, statement: str, first: object, *rest: object) -> Sequence[Any]:
+        """Return the rows of a statement about series; those without a message are looked for window by window."""
         async with self._pool.connection() as connection:
-            rows: Sequence[Any] = await connection.fetch(statement, *values, timeout=READ_SECS)
+            newest, *earlier = await self._windows(connection)
+            rows = list(await _fetch(connection, statement, first, *newest, *rest))
+            for window in earlier:
+                at = [n for n, row in enumerate(rows) if row["time_us"] is None]
+                if not at:
+                    break
+                devices, shapes = ([rows[n][column] for n in at] for column in ("device_id", "shape_id"))
+                found = await _fetch(connection, query("newest_of_series"), devices, *window, shapes)
+                by_key = {(row["device_id"], row["shape_id"]): row for row in found}
+                for n in at:  # a device that was removed meanwhile is not found
+                    rows[n] = by_key.get((rows[n]["device_id"], rows[n]["shape_id"]), rows[n])
         return rows
+
+    async def _windows(self, connection: Connection) -> list[tuple[datetime, datetime]]:
+        """Return the times that statements may be about, the newest first."""
+        windows = (await self._calendar.windows(connection)).over(EVER)
+        return [(to_datetime(start), to_datetime(end)) for start, end in reversed(windows)]
+
+
+async def _fetch(connection: Connection, statement: str, *values: object) -> Sequence[Any]:
+    rows: Sequence[Any] = await connection.fetch(statement, *values, timeout=READ_SECS)
+    return rows
 
 
 class Stored(NamedTuple):

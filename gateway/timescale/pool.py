@@ -18,6 +18,8 @@ Verdict = Literal["transient", "fault", "data"]
 
 ATTEMPTS = 3
 """How often a connection is taken that leads to where others do not any more."""
+PLANS = {"plan_cache_mode": "force_custom_plan"}
+"""Parameters of every connection: a plan for messages of any time would open, and lock, every chunk there is."""
 DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -108,7 +110,7 @@ async def connect(
             url,
             timeout=connect_timeout,
             command_timeout=command_timeout,
-            server_settings={"application_name": name, "timezone": "UTC", **(parameters or {})},
+            server_settings={"application_name": name, "timezone": "UTC", **PLANS, **(parameters or {})},
             **internals,
         )
     except OSError:
@@ -127,6 +129,11 @@ async def connect(
             connection.terminate()
             raise
     return connection
+
+
+def is_crowded(exc: BaseException) -> bool:
+    """Whether the server's table of locks, or its memory, was too small for what was asked just now."""
+    return isinstance(exc, asyncpg.OutOfMemoryError)
 
 
 class Pool:

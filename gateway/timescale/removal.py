@@ -4,10 +4,14 @@ A gateway that has not heard of it yet may write a device's messages for a momen
 nobody, since ids are never used again, and a second and a third pass take them.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from gateway.timescale.pool import Pool
+from gateway.history import Span
+from gateway.moments import to_datetime
+from gateway.timescale.chunks import EVER, Calendar
+from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
 AT_ONCE = 5000
@@ -33,6 +37,7 @@ class RemovedDevices:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._calendar = Calendar()
 
     async def due(self) -> list[Due]:
         """Return removals of which a pass is due, oldest first."""
@@ -41,16 +46,15 @@ class RemovedDevices:
         return [Due(*row) for row in rows]
 
     async def remove_some(self, device_id: int) -> int:
-        """Remove up to 5,000 messages of a device; return how many, 0 when none is left."""
+        """Remove up to 5,000 messages of a device (with many chunks, of each); return how many, 0 at the end."""
         async with self._pool.connection() as connection:
-            ranges = await connection.fetch(query("messages_to_remove"), device_id, AT_ONCE)
-            removed = 0
-            for row in ranges:
-                told = await connection.execute(
-                    query("remove_messages"), device_id, row["shape_id"], row["first"], row["last"]
-                )
-                removed += int(told.rpartition(" ")[2])
-        return removed
+            if not await connection.fetchval(query("is_removed"), device_id):
+                return 0
+            windows = (await self._calendar.windows(connection)).over(EVER)
+            if len(windows) > 1 and (removed := await _remove_by_chunk(connection, device_id, windows)):
+                return removed
+            # With many chunks this is for what a chunk itself does not give away, such as compressed rows.
+            return await _remove_by_key(connection, device_id, windows)
 
     async def note_pass(self, device_id: int) -> None:
         """Note that nothing of it is left now."""
@@ -61,3 +65,31 @@ class RemovedDevices:
         """Forget removals that everybody has heard of."""
         async with self._pool.connection() as connection:
             await connection.execute(query("forget_removals"), REMEMBERED)
+
+
+async def _remove_by_key(connection: Connection, device_id: int, windows: Sequence[Span]) -> int:
+    removed = 0
+    for start, end in windows:
+        bounds = to_datetime(start), to_datetime(end)
+        for row in await connection.fetch(query("messages_to_remove"), device_id, AT_ONCE, *bounds):
+            told = await connection.execute(
+                query("remove_messages"), device_id, row["shape_id"], row["first"], row["last"]
+            )
+            removed += int(told.rpartition(" ")[2])
+        if removed:
+            break
+    return removed
+
+
+async def _remove_by_chunk(connection: Connection, device_id: int, windows: Sequence[Span]) -> int:
+    """Remove messages chunk by chunk, from the oldest window that holds any; return how many."""
+    for start, end in windows:
+        rows = await connection.fetch(query("chunks_to_empty"), device_id, to_datetime(start), to_datetime(end))
+        removed = 0
+        for row in rows:
+            removed += await connection.fetchval(
+                query("remove_from_chunk").replace("{chunk}", row["chunk"]), device_id, AT_ONCE
+            )
+        if removed:
+            return removed
+    return 0

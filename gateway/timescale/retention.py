@@ -10,6 +10,7 @@ from gateway.chores import repeating
 from gateway.settings import Retention
 from gateway.telemetry import retention_events
 from gateway.timescale.alone import alone
+from gateway.timescale.chunks import find_room
 from gateway.timescale.migrations import ground
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
@@ -41,11 +42,18 @@ async def remove_old(pool: Pool, limits: Retention) -> None:
         if connection is None:
             return
         if await _is_hypertable(connection):
-            if chunks := await connection.fetchval(query("drop_old_chunks"), age):
-                retention_events.chunks_dropped(chunks)
+            await _drop_chunks(connection, age)
             return
         while rows := await connection.fetchval(query("delete_old_messages"), age, AT_ONCE):
             retention_events.messages_removed(rows)
+
+
+async def _drop_chunks(connection: Connection, age: timedelta) -> None:
+    """Drop as many at once as can be locked; the oldest first, so that what is left is in one piece."""
+    most, chunks = (await find_room(connection)).new, 1
+    while chunks and (end := await connection.fetchval(query("oldest_chunks_end"), age, most)):
+        chunks = await connection.fetchval(query("drop_chunks_before"), end)
+        retention_events.chunks_dropped(chunks)
 
 
 async def _is_hypertable(connection: Connection) -> bool:

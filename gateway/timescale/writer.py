@@ -2,32 +2,50 @@
 
 A key that is stored already (23505) sends the group the slow way: COPY to a temporary table, INSERT what is new, and
 compare the rest with what is stored. Rows that the database refuses are found (see `division`) and become dead letters.
+A group of more chunks than can be locked at once is stored in parts, each with a COMMIT of its own.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
+from typing import NoReturn
 
 import asyncpg
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway import settings
 from gateway.contracts import DeadLetters, Written
-from gateway.errors import SinkUnavailable
-from gateway.model import Batch, Block, Outcome
-from gateway.moments import to_datetime
+from gateway.errors import AtomicTooWide, SinkUnavailable
+from gateway.model import Batch, Outcome
 from gateway.reasons import Reason
 from gateway.telemetry import events
-from gateway.timescale import copy_format
-from gateway.timescale.assemble import CONFLICT, DUPLICATE, Group, Sorted, newest, pairs, stored
+from gateway.timescale.assemble import CONFLICT, Group, Sorted, newest, pairs, stored
+from gateway.timescale.chunks import Room, find_room
 from gateway.timescale.deadletters import to_letters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.direct import DirectConnections
-from gateway.timescale.division import MANY, SIFTED_ROWS, WARY_GROUPS, but, count, halves, small, told
-from gateway.timescale.pool import Direct, classify
-from gateway.timescale.queries import query
+from gateway.timescale.division import (
+    MANY,
+    SIFTED_ROWS,
+    WARY_GROUPS,
+    but,
+    by_time,
+    count,
+    halves,
+    small,
+    spread,
+    told,
+)
+from gateway.timescale.pool import Direct, classify, is_crowded
+from gateway.timescale.staging import Stage, to_messages
 
 ARRANGEMENTS = 3
 """How often a group is arranged, when ids change under it, before its sender is told to try again."""
+TRIES = 3
+"""Times that one chunk is tried again while the server has no locks left for it."""
+CROWDED_SECS = 0.1
+"""Pause before each of them."""
+HOUR_US = 3_600_000_000
 REMOVED = "the device was removed from the registry; register it again, then replay this"
 """Said of messages that were taken in before this gateway heard of it."""
 
@@ -52,7 +70,10 @@ class Writer:
         self._lineage = dictionary.lineage
         self._dead_letters = dead_letters
         self._overwrite = overwrite
-        self._connections = DirectConnections(database, dictionary.lineage)
+        self._stage = Stage(overwrite=overwrite, timeout=database.write_timeout_secs)
+        self._room = Room(None, 1, 1)
+        """What a transaction may touch, as the server said last, or less after it was too much."""
+        self._connections = DirectConnections(database, dictionary.lineage, prepare=self._prepare)
         self._wary = 0
         """Groups that are yet to be written in small parts."""
 
@@ -82,14 +103,27 @@ class Writer:
             return Written([Outcome(0, 0, (), sorted(line.words.items()))], [])
         async with self._connections.lend(epoch) as connection:
             if atomic:
-                return await self._write_whole(connection, line, parts)
-            for piece in self._pieces(parts):
-                await self._store(connection, line, piece)
-            await self._settle(connection, line)
+                whole = await self._write_whole(connection, line, parts)
+            else:
+                for piece in self._pieces(parts):
+                    await self._store(connection, line, piece)
+                await self._settle(connection, line)
+        if atomic:
+            return whole or self._refuse(parts)
         if line.words:
             await self._dead_letters.put(to_letters(group, line.words))
             events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(line.words))
         return Written(line.outcomes(), newest(stored(line, parts)))
+
+    def _refuse(self, parts: list[Sorted]) -> NoReturn:
+        chunks, hours = spread(parts, self._room.width_us), (self._room.width_us or 0) // HOUR_US
+        raise AtomicTooWide(
+            f"the body has readings of {chunks} chunks of {hours} h, and with 'atomic' the database can take"
+            f" {self._room.new} at once; send it without 'atomic', or in parts of less time",
+            chunks=chunks,
+            limit=self._room.new,
+            chunk_hours=hours,
+        )
 
     async def close(self) -> None:
         """Close the connections that are not in use."""
@@ -113,31 +147,56 @@ class Writer:
         return parts if all(noted) else None
 
     def _pieces(self, parts: list[Sorted]) -> list[list[Sorted]]:
-        """Return what is to be tried in one transaction: all of it, or little while rows are being refused."""
+        """Return what is to be tried in one transaction: what can be locked, and little while rows are refused."""
+        if not parts:
+            return []
+        pieces = by_time(parts, self._room.width_us, self._room.new)
         if not self._wary:
-            return [parts] if parts else []
+            return pieces
         self._wary -= 1
-        return small(parts)
+        return list(chain.from_iterable(map(small, pieces)))
 
-    async def _store(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
+    async def _store(self, connection: Direct, line: Group, parts: list[Sorted], *, tries: int = TRIES) -> None:
         """Store what can be stored, in as few transactions as possible."""
         try:
-            await self._copy(connection, "messages", copy_format.COLUMNS, copy_format.encode(_blocks(parts)))
+            await self._stage.copy(connection, parts)
         except asyncpg.UniqueViolationError:
-            await self._store_slowly(connection, line, parts)
+            await self._store_slowly(connection, line, parts, tries=tries)
         except asyncpg.PostgresError as exc:
-            if classify(exc) != "data":
-                raise
-            await self._divide(connection, line, parts, exc)
+            await self._store_rest(connection, line, parts, exc, tries=tries)
 
-    async def _store_slowly(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
+    async def _store_slowly(self, connection: Direct, line: Group, parts: list[Sorted], *, tries: int) -> None:
         try:
             async with connection.transaction():
-                await self._stage(connection, line, parts)
+                await self._stage.put(connection, line, parts, width_us=self._room.width_us)
         except asyncpg.PostgresError as exc:
-            if classify(exc) != "data":
-                raise
+            await self._store_rest(connection, line, parts, exc, tries=tries)
+
+    async def _store_rest(
+        self, connection: Direct, line: Group, parts: list[Sorted], exc: asyncpg.PostgresError, *, tries: int
+    ) -> None:
+        """Store in parts what the database does not take as a whole. Raises `exc` if that is of no use."""
+        if is_crowded(exc):
+            await self._store_by_time(connection, line, parts, exc, tries=tries)
+        elif classify(exc) == "data":
             await self._divide(connection, line, parts, exc)
+        else:
+            raise exc
+
+    async def _store_by_time(
+        self, connection: Direct, line: Group, parts: list[Sorted], exc: asyncpg.PostgresError, *, tries: int
+    ) -> None:
+        """Store fewer chunks at once; a single one is tried again, since somebody else has the locks. Raises `exc`."""
+        chunks = spread(parts, self._room.width_us)
+        if chunks > 1:
+            self._room = self._room._replace(new=chunks // 2)
+            for piece in by_time(parts, self._room.width_us, -(-chunks // 2)):
+                await self._store(connection, line, piece)
+        elif tries:
+            await asyncio.sleep(CROWDED_SECS)
+            await self._store(connection, line, parts, tries=tries - 1)
+        else:
+            raise exc
 
     async def _divide(self, connection: Direct, line: Group, parts: list[Sorted], exc: asyncpg.PostgresError) -> None:
         """Store the good rows; what is refused alone is a row that the database refuses."""
@@ -146,7 +205,7 @@ class Writer:
         place = 0 if rows == 1 else None if many else told(parts, exc)
         refused = [] if place is None else [place]
         if place is not None:
-            line.reject(int(_messages(parts)[place]), words)
+            line.reject(int(to_messages(parts)[place]), words)
         elif many and rows <= SIFTED_ROWS:
             refused = await self._sift(connection, line, parts)
         if refused:
@@ -157,25 +216,20 @@ class Writer:
             await self._store(connection, line, piece)
 
     async def _sift(self, connection: Direct, line: Group, parts: list[Sorted]) -> list[int]:
-        """Reject, in one statement, what the constraints of the table refuse; return the places of these rows."""
         try:
-            async with connection.transaction():
-                await self._copy_to_stage(connection, parts)
-                found = await connection.fetch(query("sift"))
+            return await self._stage.sift(connection, line, parts)
         except asyncpg.PostgresError as exc:
             if classify(exc) != "data":
                 raise
             return []  # even the temporary table refuses one: it has to be found by dividing
-        messages = _messages(parts)
-        for place, words in found:
-            line.reject(int(messages[place]), words)
-        return [place for place, _ in found]
 
-    async def _write_whole(self, connection: Direct, line: Group, parts: list[Sorted]) -> Written:
-        """Store all of an atomic batch, or nothing."""
+    async def _write_whole(self, connection: Direct, line: Group, parts: list[Sorted]) -> Written | None:
+        """Store all of an atomic batch, or nothing; None if it touches more chunks than can be locked."""
+        if len(by_time(parts, self._room.width_us, self._room.new)) > 1:
+            return None
         try:
             async with connection.transaction():
-                await self._stage(connection, line, parts)
+                await self._stage.put(connection, line, parts, width_us=self._room.width_us)
                 if (line.verdicts == CONFLICT).any():
                     raise RolledBack
         except RolledBack:
@@ -183,64 +237,23 @@ class Writer:
             conflicts = np.flatnonzero(line.verdicts == CONFLICT).tolist()
             return Written([Outcome(0, 0, conflicts)], [])
         except asyncpg.PostgresError as exc:
+            if is_crowded(exc) and spread(parts, self._room.width_us) > 1:
+                return None
             if classify(exc) != "data":
                 raise
             words = f"{exc.sqlstate}: {exc}"
             return Written([Outcome(0, 0, (), [(i, words) for i in range(len(line.names))])], [])
         return Written(line.outcomes(), newest(stored(line, parts)))
 
-    async def _stage(self, connection: Direct, line: Group, parts: list[Sorted]) -> None:
-        """Insert what is new, or else give it its verdict. Looks after inserting: no other gateway can come between."""
-        await self._copy_to_stage(connection, parts)
-        kept: list[int] = await connection.fetchval(query("upsert_staged" if self._overwrite else "insert_staged"))
-        messages = _messages(parts)
-        line.verdicts[messages[kept]] = DUPLICATE if self._overwrite else CONFLICT
-        if kept and not self._overwrite:
-            line.verdicts[messages[await _unchanged(connection, parts, kept)]] = DUPLICATE
-
     async def _settle(self, connection: Direct, line: Group) -> None:
         """Give messages that repeat a refused one of their group a verdict of their own."""
-        contested = line.settle()
-        if not contested:
-            return
-        messages = _messages(contested)
-        async with connection.transaction():
-            await self._copy_to_stage(connection, contested)
-            same = await _unchanged(connection, contested, list(range(len(messages))))
-        line.verdicts[messages[same]] = DUPLICATE
+        for piece in self._pieces(line.settle()):
+            await self._stage.compare(connection, line, piece, width_us=self._room.width_us)
 
-    async def _copy_to_stage(self, connection: Direct, parts: list[Sorted]) -> None:
-        data = copy_format.encode(_blocks(parts), numbered=True)
-        await self._copy(connection, "stage", copy_format.STAGED_COLUMNS, data)
-
-    async def _copy(self, connection: Direct, table: str, columns: Sequence[str], data: bytes) -> None:
-        await connection.copy_to_table(
-            table,
-            source=_once(data),
-            columns=columns,
-            format="binary",
-            timeout=self._database.write_timeout_secs,
-        )
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
-
-
-async def _unchanged(connection: Direct, parts: Sequence[Sorted], staged: list[int]) -> list[int]:
-    """Return which of these staged rows are stored with the same values."""
-    times = np.concatenate([part.block.times for part in parts])
-    bounds = to_datetime(int(times.min())), to_datetime(int(times.max()))
-    same: list[int] = await connection.fetchval(query("staged_duplicates"), *bounds, staged)
-    return same
-
-
-def _messages(parts: Sequence[Sorted]) -> NDArray[np.intp]:
-    return np.concatenate([part.messages for part in parts])
-
-
-def _blocks(parts: Sequence[Sorted]) -> list[Block]:
-    return [part.block for part in parts]
+    async def _prepare(self, connection: Direct) -> None:
+        """Make a new connection ready, and hear what a transaction on it may touch."""
+        await self._stage.prepare(connection)
+        self._room = await find_room(connection)
 
 
 def _without_removed(line: Group, parts: Sequence[Sorted]) -> list[Sorted]:

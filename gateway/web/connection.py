@@ -21,12 +21,15 @@ from gateway.web.arriving import Arriving
 from gateway.web.context import Context
 from gateway.web.crowd import STANDING_SECS, is_probe
 from gateway.web.express import begin, may_wait
+from gateway.web.http1 import Http1
 from gateway.web.plain import Plain, Reader
 from gateway.web.problems import Problems
 
 
 class Connection(WebSocketProtocol):
     """One HTTP connection, or a WebSocket that began as one."""
+
+    HTTP_CLASS = Http1
 
     __slots__ = ("_is_standing", "_is_told", "_missing", "_more", "_peer", "_reader", "_underway")
 

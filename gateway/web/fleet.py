@@ -4,7 +4,6 @@ Whichever worker is asked, the numbers are those of all; only `parts` are its ow
 """
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,11 @@ from gateway.model import Principal, Role
 from gateway.moments import to_rfc3339
 from gateway.telemetry import ledger_events
 from gateway.telemetry.history import Waiting
+from gateway.troubles import find
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify
-from gateway.web.ops import account
+from gateway.web.ops import account, status_of
+from gateway.web.parts import Health, Trouble
 from gateway.web.questions import Question
 from gateway.web.replies import reply
 
@@ -44,11 +45,14 @@ def require_overview(principal: Principal) -> None:
 
 async def _look(context: Context) -> dict[str, Any]:
     health, devices = await asyncio.gather(account(context), context.census.count())
+    health = _with_mqtt(context, health)
     newest = context.history.newest
     return {
         "now": to_rfc3339(context.clock.now_us()),
         "ready": health.ready and not context.draining,
-        "parts": {**health.parts, **_mqtt(context, health.parts.get("mqtt", {}))},
+        "status": status_of(context, health),
+        "degraded": health.degraded,
+        "parts": health.parts,
         "rates": context.history.now(),
         "history": context.history.series(),
         "waiting": newest.waiting if newest else Waiting(),
@@ -57,10 +61,13 @@ async def _look(context: Context) -> dict[str, Any]:
     }
 
 
-def _mqtt(context: Context, part: Mapping[str, object]) -> dict[str, object]:
+def _with_mqtt(context: Context, health: Health) -> Health:
     """Say how MQTT is for the whole gateway: only the first worker consumes it, and another one may be asked."""
     newest = context.history.newest
-    if part.get("consumes", True) or not context.mqtt or newest is None:
-        return {}
+    if health.parts.get("mqtt", {}).get("consumes", True) or not context.mqtt or newest is None:
+        return health
     connected = newest.mqtt_connections > 0
-    return {"mqtt": {"ok": connected, "consumes": True, "connected": connected, "error": None}}
+    part = {"ok": connected, "consumes": True, "connected": connected, "error": None}
+    since = to_rfc3339(1000 * (context.history.without_mqtt_since_ms() or 0))
+    troubles = [Trouble(each.part, each.what, since) for each in find({"mqtt": part})]
+    return Health(health.ready, {**health.parts, "mqtt": part}, [*health.degraded, *troubles])

@@ -5,6 +5,8 @@ connection off: the last chunk (RFC 9112 7.1) is missing then, and no client tak
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -19,6 +21,9 @@ from gateway.web.replies import reply, route_label
 REST_SECS = 0.001
 """Rest after each part, for each stream that is being sent: a part is half a millisecond of work, so that fast readers,
 however many, leave more than half of the event loop to everybody else. Measured: docs/performance.md."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""socket(7): close at once, and throw away what was not sent."""
 
 
 async def stream(
@@ -35,6 +40,9 @@ async def stream(
             first = await anext(parts, b"")
             answer = reply(request, context, b"", content_type=content_type, headers=headers)
             await request.respond(answer)
+            if request.method == "HEAD":
+                await answer.send(end_stream=True)
+                return
             try:
                 async with asyncio.timeout(context.exports.secs):
                     await answer.send(first)
@@ -62,4 +70,6 @@ def _break_off(request: Request, request_id: str, exc: Exception) -> None:
         events.http_failed(route_label(request), request_id, exc)
     transport: Any = request.transport
     if transport is not None:
+        # A reset, not an end: over HTTP/1.0, without chunks, the end of the connection is the end of the answer.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.abort()

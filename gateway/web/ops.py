@@ -2,7 +2,7 @@
 
 import asyncio
 
-import orjson
+import msgspec
 from sanic import HTTPResponse, Request
 
 from gateway.telemetry import metrics
@@ -14,6 +14,7 @@ HEALTH_SECS = 3.0
 """Longest wait for the parts' own account; a part that cannot give one is not well."""
 ALIVE = b'{"status":"alive"}'
 UNAVAILABLE = 503
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 LEAVING = Health(ready=False, parts={})
 """No part is asked any more: the answer would be the same, and a balancer should have it before the port closes."""
 
@@ -24,13 +25,27 @@ async def livez(request: Request) -> HTTPResponse:
 
 
 async def readyz(request: Request) -> HTTPResponse:
-    """Answer 200 if traffic may come, 503 if not, with the facts of each part; when draining at once, without them."""
+    """Answer 200 if traffic may come (ready, degraded), 503 if not, with the facts of each part and what is not well.
+
+    When draining at once, without them.
+    """
     context = context_of(request)
     health = LEAVING if context.draining else await account(context)
-    status = "draining" if context.draining else "ready" if health.ready else "unready"
-    body = orjson.dumps({"status": status, "worker": context.worker, "parts": health.parts}, default=str)
-    code = 200 if status == "ready" else UNAVAILABLE
+    body = _encode(
+        {
+            "status": status_of(context, health),
+            "worker": context.worker,
+            "degraded": health.degraded,
+            "parts": health.parts,
+        }
+    )
+    code = 200 if health.ready else UNAVAILABLE
     return reply(request, context, body, status=code, headers={"cache-control": "no-store"})
+
+
+def status_of(context: Context, health: Health) -> str:
+    """Return the state of this worker in one word: ready, degraded, unready or draining."""
+    return "draining" if context.draining else health.status
 
 
 async def account(context: Context) -> Health:

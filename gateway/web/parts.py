@@ -153,12 +153,31 @@ class Letters(Protocol):
         ...
 
 
+class Trouble(msgspec.Struct, frozen=True):
+    """Something that is not well in this worker, while readings may be taken in all the same."""
+
+    part: str
+    what: str
+    """In an operator's words, with the way out."""
+    since: str
+    """RFC 3339, UTC: when it was first seen."""
+
+
 class Health(msgspec.Struct, frozen=True):
     """Whether this worker may take traffic, and how each part is."""
 
     ready: bool
     parts: Mapping[str, Mapping[str, object]]
     """Part name → its facts, such as {"ok": true, "version": "17.2"}."""
+    degraded: Sequence[Trouble] = ()
+    """What is not well, whether or not traffic may come."""
+
+    @property
+    def status(self) -> str:
+        """`ready`, `degraded` or `unready`."""
+        if not self.ready:
+            return "unready"
+        return "degraded" if self.degraded else "ready"
 
 
 class DeviceCount(Protocol):
@@ -172,6 +191,11 @@ class DeviceCount(Protocol):
     @property
     def enabled(self) -> int:
         """Those that may send."""
+        ...
+
+    @property
+    def offline(self) -> int | None:
+        """Those of them that have not sent for long; None if that is not known."""
         ...
 
 

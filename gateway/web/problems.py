@@ -30,7 +30,7 @@ LINGER_SECS = 5.0
 """How long the rest of a refused body is read and dropped, so that the answer is not lost in a reset."""
 JITTER = 0.3
 """Retry-After varies by this share, so that clients turned away together do not come back together."""
-UNAUTHORIZED, UNSUPPORTED, HEADERS_TOO_LARGE, INTERNAL = 401, 415, 431, 500
+UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED, HEADERS_TOO_LARGE, INTERNAL = 401, 415, 426, 431, 500
 RETRYABLE = (409, 429, 503)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -166,6 +166,8 @@ def _headers(problem: Problem, retry_after: float | None) -> dict[str, str]:
     if problem.status == UNSUPPORTED:
         accepted = str(problem.details.get("accepted", "application/json"))
         headers |= {"accept-post": accepted, "accept-encoding": ", ".join(READ)}
+    if problem.status == UPGRADE_REQUIRED:  # RFC 9110 15.5.22, RFC 6455 4.4
+        headers |= {"upgrade": "websocket", "sec-websocket-version": "13"}
     if problem.allow:
         headers["allow"] = problem.allow
     return headers

@@ -124,11 +124,16 @@ def add_routes(app: App) -> None:
         app.add_route(
             route.handler,
             to_sanic(app, route),
-            methods=list(route.methods),
+            methods=answered(route.methods),
             name=route.label,
             ignore_body=route.ignore_body,
             ctx_label=route.label,
         )
+
+
+def answered(methods: tuple[str, ...]) -> list[str]:
+    """Return the methods that a route answers to: whoever answers GET answers HEAD (RFC 9110 9.3.2)."""
+    return sorted({*methods, "HEAD"} if "GET" in methods else methods)
 
 
 @cache

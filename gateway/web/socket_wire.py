@@ -30,6 +30,7 @@ WRITE_BYTES = 64 * 1024
 CLOSE_SECS = 2.0
 """How long what was written last may take to leave."""
 SUBPROTOCOL = "gateway.v1"
+VERSION = "13"
 SWITCHING, NOT_UTF8, NORMAL, AWAY = 101, 1007, 1000, 1001
 _SILENT = logging.getLogger("gateway.websocket")
 _SILENT.addHandler(logging.NullHandler())
@@ -43,6 +44,7 @@ class SocketWire:
         """Check the handshake; nothing is sent yet. Raises UpgradeRequired, BadRequest."""
         if request.headers.getone("upgrade", "").lower() != "websocket" or request.transport is None:
             raise UpgradeRequired
+        _check_version(request)
         wants = SUBPROTOCOL in offered_subprotocols(request)
         self.ws_proto = ServerProtocol(
             state=State.OPEN,
@@ -158,6 +160,17 @@ class SocketWire:
         if not self._transport.is_closing():
             self._transport.close()
             self.loop.call_later(CLOSE_SECS, self._transport.abort)
+
+
+def _check_version(request: Request) -> None:
+    """Raise UpgradeRequired for another version than ours: the answer names it (RFC 6455 4.4)."""
+    asked = ", ".join(request.headers.getall("sec-websocket-version", []))
+    if asked != VERSION:
+        words = f"not {asked!a}" if asked else "and there is no Sec-WebSocket-Version"
+        raise UpgradeRequired(
+            f"this gateway speaks version {VERSION} of WebSocket (RFC 6455), {words}; "
+            "use a client that speaks it, or GET /v1/stream"
+        )
 
 
 def offered_subprotocols(request: Request) -> list[str]:

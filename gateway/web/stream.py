@@ -38,6 +38,9 @@ async def get_stream(request: Request) -> HTTPResponse | None:
     principal = await identify(request, context)
     asked = to_asked(request, principal)
     header = request.headers.getone("authorization", None)
+    if request.method == "HEAD":
+        await (await _begin(request, context)).send(end_stream=True)
+        return None
     with context.streams.reader(header, principal, cut=partial(_hang_up, request)) as reader:
         await reader.subscribe("", asked.wanted, last=asked.last, snapshot=asked.snapshot)
         response = await _begin(request, context)

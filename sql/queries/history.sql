@@ -95,6 +95,7 @@ from (
         and (p.older is null or not exists (
             select from messages o
             where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
         ))
 ) x
 group by x.series, x.bucket;
@@ -119,6 +120,7 @@ from (
         and (p.older is null or not exists (
             select from messages o
             where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
         ))
 ) x
 group by x.series, x.bucket;
@@ -139,6 +141,7 @@ from (
         and (p.older is null or not exists (
             select from messages o
             where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
         ))
 ) x
 group by x.series, x.bucket;
@@ -157,6 +160,7 @@ from (
         and (p.older is null or not exists (
             select from messages o
             where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
         ))
 ) x
 group by x.series, x.bucket;
@@ -174,6 +178,38 @@ from (
         and (p.older is null or not exists (
             select from messages o
             where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
+        ))
+) x
+group by x.series, x.bucket;
+
+-- name: history_packed_values
+-- All values of a bucket (int8: as doubles), for percentiles of buckets too long to be read by one statement.
+select x.series, (extract(epoch from x.bucket) * 1000000)::int8 as start_us, string_agg(float8send(x.v), '') as packed
+from (
+    select p.series, {bucket} as bucket, m.values[p.position] as v
+    from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
+    join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
+    where m.time >= $6 and m.time < $7
+        and (p.older is null or not exists (
+            select from messages o
+            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
+        ))
+) x
+group by x.series, x.bucket;
+
+-- name: history_packed_ints
+select x.series, (extract(epoch from x.bucket) * 1000000)::int8 as start_us, string_agg(float8send(x.v), '') as packed
+from (
+    select p.series, {bucket} as bucket, m.ints[p.position]::float8 as v
+    from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
+    join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
+    where m.time >= $6 and m.time < $7
+        and (p.older is null or not exists (
+            select from messages o
+            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
         ))
 ) x
 group by x.series, x.bucket;
@@ -195,6 +231,7 @@ from (
         and (p.older is null or not exists (
             select from messages o
             where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
         ))
 ) x
 group by x.series, x.bucket;
@@ -214,14 +251,15 @@ from (
         and (p.older is null or not exists (
             select from messages o
             where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                and o.time >= $6 and o.time < $7
         ))
 ) x
 group by x.series, x.bucket;
 
 -- name: history_changes_bools
 -- One series (device $1, shapes $2, positions $3, older shapes $4; from $5 to before $6): the newest $7 of the points at
--- which its value changed, and its last point; newest first.
-select (extract(epoch from y.time) * 1000000)::int8 as time_us, y.v
+-- which its value changed, and its last point, which may be no change; newest first.
+select (extract(epoch from y.time) * 1000000)::int8 as time_us, y.v, y.before is distinct from y.v as changed
 from (
     select x.time, x.v, lag(x.v) over w as before, lead(x.v) over w as after
     from (
@@ -230,7 +268,9 @@ from (
         join messages m on m.device_id = $1 and m.shape_id = p.shape_id
         where m.time >= $5 and m.time < $6
             and (p.older is null or not exists (
-                select from messages o where o.device_id = $1 and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                select from messages o
+                where o.device_id = $1 and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                    and o.time >= $5 and o.time < $6
             ))
     ) x
     window w as (order by x.time)
@@ -240,7 +280,7 @@ order by y.time desc
 limit $7;
 
 -- name: history_changes_texts
-select (extract(epoch from y.time) * 1000000)::int8 as time_us, y.v
+select (extract(epoch from y.time) * 1000000)::int8 as time_us, y.v, y.before is distinct from y.v as changed
 from (
     select x.time, x.v, lag(x.v) over w as before, lead(x.v) over w as after
     from (
@@ -249,7 +289,9 @@ from (
         join messages m on m.device_id = $1 and m.shape_id = p.shape_id
         where m.time >= $5 and m.time < $6
             and (p.older is null or not exists (
-                select from messages o where o.device_id = $1 and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                select from messages o
+                where o.device_id = $1 and o.shape_id = any (p.older::int4[]) and o.time = m.time
+                    and o.time >= $5 and o.time < $6
             ))
     ) x
     window w as (order by x.time)

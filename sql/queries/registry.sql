@@ -73,14 +73,14 @@ select n.name, n.enabled, n.tags::jsonb from unnest($1::text[], $2::bool[], $3::
 on conflict (name) do update set enabled = excluded.enabled, tags = excluded.tags;
 
 -- name: newest_times
--- Microseconds of the newest message of each device that has any.
+-- Microseconds of the newest message of each device that has any from $2 to before $3.
 select d.name, max(m.time_us) as time_us
 from devices d
 join device_shapes ds on ds.device_id = d.id
 cross join lateral (
     select (extract(epoch from x.time) * 1000000)::int8 as time_us
     from messages x
-    where x.device_id = ds.device_id and x.shape_id = ds.shape_id
+    where x.device_id = ds.device_id and x.shape_id = ds.shape_id and x.time >= $2 and x.time < $3
     order by x.time desc
     limit 1
 ) m
@@ -102,12 +102,26 @@ delete from credentials where device_id = $1;
 -- name: remove_device
 delete from devices where id = $1;
 
+-- name: is_removed
+-- After a restore the id of a removal may be that of a device which was not removed.
+select exists (select from removed_devices where id = $1);
+
+-- name: chunks_to_empty
+-- Chunks that hold messages of device $1 from $2 to before $3, as names to be put in place of {chunk} below.
+select distinct tableoid::regclass::text as chunk from messages where device_id = $1 and time >= $2 and time < $3;
+
+-- name: remove_from_chunk
+-- At most $2 messages of device $1. Through the hypertable every chunk there is would be locked, whatever the times.
+with gone as (
+    delete from {chunk} where ctid in (select ctid from {chunk} where device_id = $1 limit $2) returning 1
+)
+select count(*) from gone;
+
 -- name: messages_to_remove
--- Of the next $2 messages of a removed device, for each shape the times between which they lie. After a restore the id
--- may be that of a device which was not removed.
+-- Of the next $2 messages of a device from $3 to before $4, for each shape the times between which they lie.
 select shape_id, min(time) as first, max(time) as last
-from (select shape_id, time from messages where device_id = $1 order by shape_id, time limit $2) next
-where exists (select from removed_devices where id = $1)
+from (select shape_id, time from messages where device_id = $1 and time >= $3 and time < $4
+    order by shape_id, time limit $2) next
 group by shape_id;
 
 -- name: remove_messages

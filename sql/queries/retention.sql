@@ -7,9 +7,20 @@ select exists (
     where hypertable_schema = current_schema() and hypertable_name = 'messages'
 );
 
--- name: drop_old_chunks
+-- name: oldest_chunks_end
+-- Where the $2 oldest of the chunks end that are too old; null if there are none.
+select max(range_end)
+from (
+    select range_end
+    from timescaledb_information.chunks
+    where hypertable_schema = current_schema() and hypertable_name = 'messages' and range_end <= now() - $1::interval
+    order by range_end
+    limit $2
+) oldest;
+
+-- name: drop_chunks_before
 -- Whole chunks only: a chunk goes once its youngest possible reading is too old.
-select count(*) from drop_chunks('messages', older_than => now() - $1::interval);
+select count(*) from drop_chunks('messages', older_than => $1::timestamptz);
 
 -- name: delete_old_messages
 with chosen as (

@@ -12,7 +12,7 @@ from tests.chaos.campaign import PATIENCE_SECS, Load, run_block
 from tests.chaos.clock import library
 from tests.chaos.faults import FAULTS
 from tests.chaos.scene import Ground
-from tests.conftest import _have
+from tests.conftest import have
 from tests.ground.mosquitto import Limits, Mosquitto
 from tests.ground.postgres import DatabaseServer
 
@@ -47,7 +47,7 @@ def test_every_fault_is_in_a_block() -> None:
 def test_nothing_acknowledged_is_lost(servers: Ground, names: tuple[str, ...]) -> None:
     known = {fault.name: fault for fault in FAULTS}
     if any(known[name].steps_clock for name in names):
-        _have(lambda: nullcontext(library()))
+        have(lambda: nullcontext(library()))
     faults = [known[name] for name in names]
     result = run_block(servers, faults, rounds=1, seconds=60, rng=Random(SEED), load=LOAD, recovery_secs=PATIENCE_SECS)
     assert result.troubles == []

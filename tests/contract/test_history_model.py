@@ -12,8 +12,26 @@ from gateway.cuts import Cut, to_cut
 from gateway.errors import BadRequest
 from gateway.history import FUNCTIONS, TEXT_FUNCTIONS, Order, Row, Series, SeriesName, Wish
 from gateway.model import Kind, Value
-from tests.batches import KINDS, SECOND, Message
+from gateway.timescale.chunks import Calendar, Windows
+from gateway.timescale.pool import Connection
+from tests.batches import KINDS, NOON, SECOND, Message
 from tests.past import Past, in_buckets, say, span
+
+
+class Chopped(Calendar):
+    """As if there were a chunk every 70 s, and one could be read at once."""
+
+    async def windows(self, _: Connection) -> Windows:
+        return Windows(range(NOON - 33 * SECOND, NOON + 1300 * SECOND, 70 * SECOND), 1)
+
+
+@pytest.fixture(params=["whole", "in windows"])
+async def past(request: pytest.FixtureRequest, past: Past) -> Past:
+    """History read by one statement, and read window by window."""
+    if request.param == "in windows":
+        past.history._calendar = Chopped()
+    return past
+
 
 numbers = itertools.count()
 values = st.one_of(

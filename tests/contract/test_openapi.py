@@ -147,4 +147,5 @@ async def test_a_wrong_method_is_told_which_are_right() -> None:
             examples = {one["name"]: str(one["example"]) for one in parameters if one["in"] == "path"}
             answer = await door.client.request("TRACE", path.format(**examples))
             assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed"), path
-            assert set(answer.headers["allow"].lower().split(", ")) == set(methods), path
+            right = {*methods, "head"} if "get" in methods else {*methods}
+            assert set(answer.headers["allow"].lower().split(", ")) == right, path

@@ -27,8 +27,10 @@ from gateway.redelivery import Replayed, Run
 from gateway.roster import Result, tally
 from gateway.telemetry.history import Rates, Series, Waiting
 from gateway.timescale.devices import Reported
+from gateway.troubles import find
 from gateway.web.history_encodings import series_json
 from gateway.web.latest import parse_query
+from gateway.web.openapi.ops import Ready
 from simulator.catalogue import parse as parse_scenario
 from simulator.cli import app as simulator_app
 from simulator.plan import Plan
@@ -115,7 +117,7 @@ def check_reading(reading: dict[str, Any]) -> None:
 
 
 def check_fleet(sample: dict[str, Any]) -> None:
-    parts = {"now", "ready", "role", "parts", "rates", "history", "waiting", "ledger", "devices"}
+    parts = {"now", "ready", "status", "degraded", "role", "parts", "rates", "history", "waiting", "ledger", "devices"}
     assert set(sample) == parts
     for field, kind in {"rates": Rates, "history": Series, "waiting": Waiting, "ledger": Ledger}.items():
         assert msgspec.to_builtins(msgspec.convert(sample[field], kind)) == sample[field]
@@ -204,7 +206,10 @@ def test_json_is_what_it_says(block: Block) -> None:
             assert set(sample) == {"states", "missing", "next_cursor"}
             check_reading(sample["states"]["d1"]["metrics"]["temperature"])
         case "health":
-            assert set(sample) == {"status", "worker", "parts"}
+            ready = msgspec.convert(sample, Ready)
+            assert [(each.part, each.what) for each in ready.degraded] == [
+                (each.part, each.what) for each in find(sample["parts"])
+            ]
             assert set(sample["parts"]) == {"database", "redis", "mqtt", "queue", "spool"}
         case "fleet":
             check_fleet(sample)

@@ -12,7 +12,7 @@ from tests.chaos.roll import roll
 from tests.chaos.scene import Ground, ground
 from tests.chaos.storm import storm
 from tests.chaos.trial import Trial
-from tests.conftest import _have
+from tests.conftest import have
 
 SHORT: dict[str, Callable[[Ground], Trial]] = {
     "roll": lambda servers: roll(servers, rounds=1, load=Load(rate=2_000, devices=300)),
@@ -26,7 +26,7 @@ SHORT: dict[str, Callable[[Ground], Trial]] = {
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """Servers of their own: one trial stops the database, another restarts the broker."""
-    with _have(lambda: ground(tmp_path_factory.mktemp("trials"))) as made:
+    with have(lambda: ground(tmp_path_factory.mktemp("trials"))) as made:
         yield made
 
 

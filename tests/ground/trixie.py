@@ -17,7 +17,15 @@ from tests.ground.errors import NoGroundError
 from tests.ground.folders import scratch
 
 SUITE = "trixie"
-PACKAGES = ("postgresql-17", "postgresql-17-timescaledb", "mosquitto", "valkey-server", "pgbouncer", "prometheus")
+PACKAGES = (
+    "postgresql-17",
+    "postgresql-17-timescaledb",
+    "mosquitto",
+    "mosquitto-clients",
+    "valkey-server",
+    "pgbouncer",
+    "prometheus",
+)
 _BUILD_SECS = 900
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 

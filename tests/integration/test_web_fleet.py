@@ -10,7 +10,7 @@ from gateway.telemetry.metrics import LATENCY_BUCKETS
 from gateway.web.parts import Health
 from tests.integration.web_server import Door, serving
 
-FIELDS = {"now", "ready", "parts", "rates", "history", "waiting", "ledger", "devices", "role"}
+FIELDS = {"status", "degraded", "now", "ready", "parts", "rates", "history", "waiting", "ledger", "devices", "role"}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_it_holds_rates_history_books_and_devices(door: Door) -> None:
     assert view["history"]["ts"] == [10_000, 15_000]
     assert {len(column) for column in view["history"].values()} == {2}
     assert set(view["history"]) - {"ts"} == set(view["rates"])
-    assert view["devices"] == {"total": 3, "enabled": 2}
+    assert view["devices"] == {"total": 3, "enabled": 2, "offline": 1}
     assert set(view["ledger"]) == {"sources", "total", "drained"}
     assert set(view["waiting"]) == {"queue_rows", "queue_bytes", "spool_rows", "spool_bytes"}
 
@@ -88,6 +88,10 @@ async def test_mqtt_is_that_of_the_gateway_and_not_of_the_worker(door: Door, con
     fill(door.history, mqtt=connections)
     view = (await door.client.get("/v1/fleet")).json()
     assert view["parts"]["mqtt"] == {"ok": connected, "consumes": True, "connected": connected, "error": None}
+    assert view["status"] == ("ready" if connected else "degraded")
+    since = "1970-01-01T00:00:05.000000Z"
+    told = [(each["part"], each["since"], "MQTT broker" in each["what"]) for each in view["degraded"]]
+    assert told == ([] if connected else [("mqtt", since, True)])
 
 
 async def test_without_a_broker_the_part_says_so(door: Door) -> None:

@@ -234,7 +234,7 @@ async def test_paths_and_methods_that_are_not_served(
     }
     assert problem["detail"]
     if status == 405:
-        assert got.headers["allow"] == "GET, POST"
+        assert got.headers["allow"] == "GET, HEAD, POST"
     assert json.loads(got.content) == problem
 
 

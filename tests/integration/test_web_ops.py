@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.model import Receipt
 from gateway.settings import Http
 from gateway.web import ops
-from gateway.web.parts import Health
+from gateway.web.parts import Health, Trouble
 from tests.integration.web_server import CLEAN, Door, serving
 
 
@@ -40,9 +40,20 @@ async def test_readyz_shows_each_part(door: Door) -> None:
     assert got.json() == {
         "status": "unready",
         "worker": "worker",
+        "degraded": [],
         "parts": {"database": {"ok": False, "error": "refused"}, "redis": {"ok": True}},
     }
     assert (await door.client.get("/livez")).status_code == 200
+
+
+async def test_what_is_degraded_is_named_and_takes_traffic(door: Door) -> None:
+    trouble = Trouble("redis", "Redis cannot be used.", "2026-11-22T12:03:20.000000Z")
+    door.health = Health(ready=True, parts={"redis": {"ok": False}}, degraded=[trouble])
+    got = await door.client.get("/readyz")
+    assert (got.status_code, got.json()["status"]) == (200, "degraded")
+    assert got.json()["degraded"] == [
+        {"part": "redis", "what": "Redis cannot be used.", "since": "2026-11-22T12:03:20.000000Z"}
+    ]
 
 
 async def test_parts_that_give_no_account_are_not_ready(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +114,8 @@ async def test_a_stop_turns_unready_first_serves_what_comes_and_ends_connections
                 assert (await door.client.get("/livez")).status_code == 200
         door.asked = never  # a part that hangs must not hold the answer back
         ready = await door.client.get("/readyz")
-        assert (ready.status_code, ready.json()) == (503, {"status": "draining", "worker": "worker", "parts": {}})
+        told = {"status": "draining", "worker": "worker", "degraded": [], "parts": {}}
+        assert (ready.status_code, ready.json()) == (503, told)
         assert ready.headers["connection"] == "close"
         release.set()
         answer = await in_hand

@@ -174,7 +174,7 @@ async def test_any_address_is_answered(wire: Wire, address: str, status: int) ->
 
 
 @pytest.mark.parametrize(
-    "start", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/3.0\r\n\r\n", b"\r\n\r\n", b"A\r\n\r\n"]
+    "start", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/3.0\r\n\r\n", b"\r\n:\r\n\r\n", b"A\r\n\r\n"]
 )
 async def test_what_is_not_http_is_400(wire: Wire, start: bytes) -> None:
     await wire.send(start)

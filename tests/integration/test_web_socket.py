@@ -206,7 +206,11 @@ BAD_HANDSHAKES = [
     ({"Connection": "close"}, 422),
     ({"Sec-WebSocket-Key": "short"}, 422),
     ({"Sec-WebSocket-Key": ""}, 422),
-    ({"Sec-WebSocket-Version": "8"}, 422),
+    ({"Sec-WebSocket-Version": "8"}, 426),
+    ({"Sec-WebSocket-Version": "013"}, 426),
+    ({"Sec-WebSocket-Version": "13, 8"}, 426),
+    ({"Sec-WebSocket-Version": ""}, 426),
+    ({"Sec-WebSocket-Version": "14", "Sec-WebSocket-Key": ""}, 426),
     ({"Sec-WebSocket-Protocol": "(,"}, 422),
 ]
 
@@ -215,4 +219,15 @@ async def test_handshakes_that_are_none(door: Door) -> None:
     for change, status in BAD_HANDSHAKES:
         got = await door.client.get("/v1/ws", headers=GOOD | change)
         assert got.status_code == status, change
-        assert got.json()["code"] in ("upgrade_required", "bad_parameter")
+        assert got.json()["code"] == {426: "upgrade_required", 422: "bad_parameter"}[status]
+        names = ("upgrade", "sec-websocket-version")
+        assert [got.headers.get(name) for name in names] == (["websocket", "13"] if status == 426 else [None, None])
+
+
+async def test_another_version_is_told_which_one_is_spoken(door: Door) -> None:
+    got = await door.client.get("/v1/ws", headers=GOOD | {"Sec-WebSocket-Version": "8"})
+    assert "version 13 of WebSocket (RFC 6455), not '8'" in got.json()["detail"]
+    without = {name: value for name, value in GOOD.items() if name != "Sec-WebSocket-Version"}
+    got = await door.client.get("/v1/ws", headers=without)
+    assert (got.status_code, got.headers["sec-websocket-version"]) == (426, "13")
+    assert "no Sec-WebSocket-Version" in got.json()["detail"]

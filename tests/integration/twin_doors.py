@@ -20,6 +20,7 @@ from gateway.testing.sink import MemorySink
 from gateway.underway import Underway
 from gateway.web.arriving import Arriving, Held
 from gateway.web.context import Context
+from gateway.web.http1 import Http1
 from gateway.web.limits import Limits
 from gateway.web.request_ids import RequestIds
 from tests.integration.web_server import NOW_US, Door, FixedClock, KnownState, serving
@@ -27,6 +28,12 @@ from tests.integration.web_server import NOW_US, Door, FixedClock, KnownState, s
 TURNS = 3
 """Turns of the loop between two pieces, in which the server, which has the same loop, reads the first."""
 DEVICES = ("d1", "d2", "far:away.4")
+
+
+class SanicConnection(WebSocketProtocol):
+    """A connection that hands every byte to Sanic."""
+
+    HTTP_CLASS = Http1
 
 
 class Heard(NamedTuple):
@@ -132,7 +139,7 @@ async def twins(limits: settings.Limits | None = None) -> AsyncIterator[Twins]:
     http = Http(drain_secs=0, grace_secs=1, body_deadline_secs=5, max_body_bytes=4096)
     async with (
         serving(http, limits=limits, make=StoringDoor) as ours,
-        serving(http, limits=limits, make=StoringDoor, protocol=WebSocketProtocol) as sanic,
+        serving(http, limits=limits, make=StoringDoor, protocol=SanicConnection) as sanic,
     ):
         assert isinstance(ours, StoringDoor)
         assert isinstance(sanic, StoringDoor)

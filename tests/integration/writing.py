@@ -12,6 +12,7 @@ from gateway.layouts import Layouts
 from gateway.testing import MemoryDeadLetters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.pool import Direct, Pool, open_pool
+from gateway.timescale.staging import Stage
 from gateway.timescale.writer import Writer
 from tests.batches import Message, batch
 
@@ -19,7 +20,7 @@ SOON = 20.0
 """Seconds that anything on a local server takes at most."""
 
 
-class CountingWriter(Writer):
+class CountingStage(Stage):
     """Counts the COPYs it sends."""
 
     copies = 0
@@ -27,6 +28,17 @@ class CountingWriter(Writer):
     async def _copy(self, connection: Direct, table: str, columns: Sequence[str], data: bytes) -> None:
         self.copies += 1
         await super()._copy(connection, table, columns, data)
+
+
+class CountingWriter(Writer):
+    """Tells how many COPYs it sent."""
+
+    def count(self) -> None:
+        self._stage = self._counting = CountingStage(overwrite=self._overwrite, timeout=SOON)
+
+    @property
+    def copies(self) -> int:
+        return self._counting.copies
 
 
 class Gateway(NamedTuple):
@@ -50,6 +62,7 @@ async def open_gateway(url: str, *, overwrite: bool = False, make_devices: bool 
         )
         layouts, dictionary, letters = Layouts(), Dictionary(pool, make_devices=make_devices), MemoryDeadLetters()
         writer = CountingWriter(settings.Database(url=url), dictionary, letters, overwrite=overwrite)
+        writer.count()
         stack.push_async_callback(writer.close)
         yield Gateway(writer, layouts, dictionary, letters, pool)
 

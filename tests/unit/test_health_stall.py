@@ -9,6 +9,9 @@ from gateway import health
 from gateway.health import Monitor
 from gateway.pipeline.drainer import Waiting
 from gateway.pipeline.stall import STALL_SECS, Stall
+from gateway.settings import Settings, Spool
+from gateway.spells import Spells
+from gateway.testing.clock import ManualClock
 
 
 class Time:
@@ -30,7 +33,10 @@ def monitor(stall: Stall) -> Monitor:
         "publisher": SimpleNamespace(behind=0, healthy=True),
         "keeper": SimpleNamespace(facts=lambda: {"complete": True}),
         "consumer": None,
-        "room": lambda: 2**30,
+        "damaged": lambda: 0,
+        "spool": SimpleNamespace(size=0, is_open=True),
+        "settings": Settings(spool=Spool(dir="/")),
+        "spells": Spells("w1", ManualClock(), monotonic=stall._monotonic),
     }
     state: Any = SimpleNamespace(ping=_nothing)
     pool: Any = None
@@ -49,7 +55,8 @@ async def test_a_stall_is_not_ready_until_something_is_durable(monkeypatch: pyte
     assert (await watched.health()).ready
     time.now = STALL_SECS
     stalled = await watched.health()
-    assert not stalled.ready
+    assert (stalled.ready, stalled.status) == (False, "unready")
+    assert [each.part for each in stalled.degraded] == ["queue"]
     assert (stalled.parts["queue"]["ok"], stalled.parts["queue"]["stalled_secs"]) == (False, STALL_SECS)
     assert stalled.parts["database"]["ok"]
     assert stalled.parts["spool"]["ok"]

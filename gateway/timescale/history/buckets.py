@@ -5,22 +5,35 @@ Bools count as 0 and 1. Sums and extremes of ints are exact; a sum may be larger
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from gateway.cuts import Cut
-from gateway.history import Column, Fill, Series, SeriesName, Wish
+from gateway.history import Column, Fill, Series, SeriesName, Span, Wish
 from gateway.model import Kind, Value
 from gateway.moments import to_datetime
 from gateway.timescale.history.sources import Place
+from gateway.timescale.history.windows import Row, check_packed, fetch_over, join_buckets, join_percentiles
 from gateway.timescale.pool import Connection
 from gateway.timescale.queries import query
 
 Places = Mapping[SeriesName, Sequence[Place]]
 PERCENTILES = {"p50": 0, "p95": 1}
+FRACTIONS = (0.5, 0.95)
 Percentiles = dict[tuple[int, int], Sequence[float]]
 """By number of the series and start of the bucket."""
 _COLUMNS = ((Kind.DOUBLE, Kind.BOOL), (Kind.INT,), (Kind.TEXT,))
 """Kinds that lie in the same column."""
+
+
+class _Asked(NamedTuple):
+    places: Places
+    names: Sequence[SeriesName]
+    """Series of one column."""
+    cut: Cut
+    wish: Wish
+    timescale: bool
+    windows: Sequence[Span]
 
 
 async def read_buckets(
@@ -30,38 +43,54 @@ async def read_buckets(
     *,
     wish: Wish,
     timescale: bool,
+    windows: Sequence[Span],
 ) -> list[Series]:
-    """Return the series that have readings in the span, ordered by name. Raises DATABASE_ERRORS."""
+    """Return the series that have readings in the span, ordered by name; read window by window.
+
+    Raises DATABASE_ERRORS, BadRequest.
+    """
     found: list[Series] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):  # all statements see the same
         for column in _COLUMNS:
             names = [name for name in places if name.kind in column]
             if names:
-                found += await _read(connection, places, names, cut=cut, wish=wish, timescale=timescale)
+                asked = _Asked(places, names, cut, wish, timescale, windows)
+                found += await _read(connection, asked)
     return sorted(found, key=lambda series: series.name)
 
 
-async def _read(
-    connection: Connection,
-    places: Places,
-    names: Sequence[SeriesName],
-    *,
-    cut: Cut,
-    wish: Wish,
-    timescale: bool,
-) -> list[Series]:
+async def _read(connection: Connection, asked: _Asked) -> list[Series]:
     """Read series that lie in the same column."""
-    kind = names[0].kind
-    arguments = [*to_arguments(places, names), *to_span(cut), *to_bucket(cut)]
+    cut, wish, kind = asked.cut, asked.wish, asked.names[0].kind
     ends = not {"first", "last"}.isdisjoint(wish.functions)
-    rows = await connection.fetch(with_bucket(_statement(kind), cut, timescale=timescale), *arguments, ends)
+    rows = join_buckets(await _fetch(connection, asked, _statement(kind), ends))
     percentiles: Percentiles = {}
     if not PERCENTILES.keys().isdisjoint(wish.functions):
-        block = query("history_percentiles_ints") if kind is Kind.INT else query("history_percentiles_values")
-        for row in await connection.fetch(with_bucket(block, cut, timescale=timescale), *arguments):
+        for row in await _read_percentiles(connection, asked, rows):
             percentiles[row["series"], row["start_us"]] = row["percentiles"]
     ordered = sorted(rows, key=lambda row: (row["series"], row["start_us"]))
-    return [_to_series(names[at], part, percentiles, cut=cut, wish=wish) for at, part in by_series(ordered)]
+    return [_to_series(asked.names[at], part, percentiles, cut=cut, wish=wish) for at, part in by_series(ordered)]
+
+
+async def _read_percentiles(connection: Connection, asked: _Asked, buckets: Sequence[Row]) -> Sequence[Row]:
+    """Have the database compute them, but of buckets that no statement can read whole the values are fetched."""
+    ints = asked.names[0].kind is Kind.INT
+    if all(asked.cut.start_of(window.start_us) == window.start_us for window in asked.windows[1:]):
+        block = query("history_percentiles_ints") if ints else query("history_percentiles_values")
+        return list(chain.from_iterable(await _fetch(connection, asked, block)))
+    check_packed(buckets)
+    block = query("history_packed_ints") if ints else query("history_packed_values")
+    return join_percentiles(await _fetch(connection, asked, block), FRACTIONS)
+
+
+async def _fetch(connection: Connection, asked: _Asked, statement: str, *more: object) -> list[Sequence[Row]]:
+    return await fetch_over(
+        connection,
+        with_bucket(statement, asked.cut, timescale=asked.timescale),
+        to_arguments(asked.places, asked.names),
+        asked.windows,
+        [*to_bucket(asked.cut), *more],
+    )
 
 
 def _statement(kind: Kind) -> str:
@@ -81,11 +110,6 @@ def to_arguments(places: Places, names: Sequence[SeriesName]) -> list[object]:
     """Return the first five arguments: series by number, device, shape, position, older shapes."""
     rows = [(number, *place) for number, name in enumerate(names) for place in places[name]]
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def to_span(cut: Cut) -> tuple[object, object]:
-    """Return the arguments for the span."""
-    return to_datetime(cut.span.start_us), to_datetime(cut.span.end_us)
 
 
 def to_bucket(cut: Cut) -> tuple[object, object]:

@@ -6,6 +6,7 @@ highest point of each of MAX_CUTS slices of the span, so that peaks survive, and
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 from gateway.cuts import Cut
 from gateway.history import MAX_CHANGES, Series, SeriesName, Span
 from gateway.model import Kind, Metric
-from gateway.moments import to_datetime
 from gateway.timescale.history.blocks import Block, read_blocks
-from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, to_span, with_bucket
+from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, with_bucket
 from gateway.timescale.history.sources import Pair, Place, Sources
 from gateway.timescale.history.thinning import thin
+from gateway.timescale.history.windows import Row, fetch_over
 from gateway.timescale.pool import Connection
 from gateway.timescale.queries import query
 
@@ -44,6 +45,8 @@ class Asked(NamedTuple):
     span: Span
     points: int
     timescale: bool
+    windows: Sequence[Span]
+    """The span in parts that may be read by one statement, in order of time."""
 
 
 async def read_chart(connection: Connection, sources: Sources, asked: Asked) -> list[Series]:
@@ -71,18 +74,20 @@ def _thin_all(points: Mapping[SeriesName, Points], most: int) -> list[Series]:
 
 async def _read_all(connection: Connection, sources: Sources, asked: Asked) -> dict[SeriesName, Points] | None:
     """Read every message, or return None as soon as there are clearly too many."""
-    spans = [(numeric, asked.span) for pair in sources.pairs if (numeric := _numbers_of(pair)).wanted]
+    pairs = [numeric for pair in sources.pairs if (numeric := _numbers_of(pair)).wanted]
     read: list[Block] = []
     seen = 0
-    while spans:
-        rows = max(2, BLOCK_VALUES // sum(pair.width for pair, _ in spans))
-        blocks = await read_blocks(connection, spans, rows=rows)
-        read += blocks
-        seen += sum(block.doubles.size + block.ints.size for block in blocks)
-        full = [block for block in blocks if len(block.times) == rows]
-        if seen + sum(_to_come(block, asked.span) for block in full) > MAX_VALUES:
-            return None
-        spans = [(block.pair, asked.span._replace(start_us=int(block.times[-1]) + 1)) for block in full]
+    for window in asked.windows:
+        spans = [(pair, window) for pair in pairs]
+        while spans:
+            rows = max(2, BLOCK_VALUES // sum(pair.width for pair, _ in spans))
+            blocks = await read_blocks(connection, spans, rows=rows)
+            read += blocks
+            seen += sum(block.doubles.size + block.ints.size for block in blocks)
+            full = [block for block in blocks if len(block.times) == rows]
+            if seen + sum(_to_come(block, asked.span) for block in full) > MAX_VALUES:
+                return None
+            spans = [(block.pair, window._replace(start_us=int(block.times[-1]) + 1)) for block in full]
     return _by_name(read)
 
 
@@ -133,8 +138,11 @@ async def _read_extremes(
         names = [name for name in places if name.kind is kind]
         if names:
             block = query("history_extremes_values") if kind is Kind.DOUBLE else query("history_extremes_ints")
-            arguments = [*to_arguments(places, names), *to_span(cut), *to_bucket(cut)]
-            rows = await connection.fetch(with_bucket(block, cut, timescale=asked.timescale), *arguments)
+            statement = with_bucket(block, cut, timescale=asked.timescale)
+            arguments = to_arguments(places, names)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                parts = await fetch_over(connection, statement, arguments, asked.windows, to_bucket(cut))
+            rows = list(chain.from_iterable(parts))
             found |= {names[number]: _extremes(part, kind) for number, part in by_series(rows)}
     return found
 
@@ -151,17 +159,28 @@ def _extremes(rows: Sequence[Any], kind: Kind) -> Points:
 async def _changes(connection: Connection, name: SeriesName, places: Sequence[Place], asked: Asked) -> list[Series]:
     """Return one series, or none if there is nothing in the span."""
     statement = query("history_changes_texts") if name.kind is Kind.TEXT else query("history_changes_bools")
-    rows = await connection.fetch(
-        statement,
+    arguments = [
         places[0].device_id,
         [place.shape_id for place in places],
         [place.position for place in places],
         [place.older for place in places],
-        to_datetime(asked.span.start_us),
-        to_datetime(asked.span.end_us),
-        MAX_CHANGES + 1,
-    )
+    ]
+    rows: list[Row] = []
+    for window in reversed(asked.windows):
+        (found,) = await fetch_over(connection, statement, arguments, [window], [MAX_CHANGES + 1])
+        _go_back(rows, found)
+        if len(rows) > MAX_CHANGES:
+            break
     kept = rows[:MAX_CHANGES][::-1]
     values = [row["v"] if name.kind is Kind.TEXT else bool(row["v"]) for row in kept]
     series = Series(name, [row["time_us"] for row in kept], {"value": values}, len(rows) > MAX_CHANGES)
     return [series] if kept else []
+
+
+def _go_back(newer: list[Row], older: Sequence[Row]) -> None:
+    """Append the changes of the window before, newest first, and leave out what is none now that both are known."""
+    if newer and older:
+        if newer[-1]["v"] == older[0]["v"] and len(newer) > 1:
+            newer.pop()  # it was the first point of its window
+        older = older if older[0]["changed"] else older[1:]
+    newer += older

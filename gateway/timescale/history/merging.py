@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gateway.history import Order, Position, Row, Span
 from gateway.model import Metric, Value
+from gateway.timescale.chunks import Windows
 from gateway.timescale.history.blocks import Block
 from gateway.timescale.history.sources import Pair
 
@@ -23,6 +24,8 @@ WINDOW_US = 7 * 86_400_000_000
 """How far ahead a pair is looked for at once: the planner looks at every chunk of a hypertable that may be needed."""
 WINDOW_GROWTH = 4
 """Where little is found the next look is so much longer: ten years without a reading are seven looks."""
+LONGEST_WINDOW_US = 10_000 * 366 * 86_400_000_000
+"""All the time there is."""
 
 
 class Chunk(NamedTuple):
@@ -68,15 +71,18 @@ class _Lane:
             return rest._replace(end_us=min(rest.end_us, rest.start_us + self.window_us))
         return rest._replace(start_us=max(rest.start_us, rest.end_us - self.window_us))
 
-    def feed(self, block: Block, *, rows: int, sign: int) -> None:
-        window = self.window(sign)
+    def next(self, sign: int, windows: Windows) -> Span:
+        """Return what of that window may be read at once."""
+        return windows.first(self.window(sign)) if sign > 0 else windows.last(self.window(sign))
+
+    def feed(self, block: Block, *, rows: int, sign: int, window: Span) -> None:
         self.block, self.taken, self.keys = block, 0, sign * block.times
         if len(block.times) == rows:
             last = int(block.times[-1])
             read = Span(window.start_us, last + 1) if sign > 0 else Span(last, window.end_us)
         else:
             read = window
-            self.window_us *= WINDOW_GROWTH
+            self.window_us = min(self.window_us * WINDOW_GROWTH, LONGEST_WINDOW_US)
         self.rest = Span(read.end_us, self.rest.end_us) if sign > 0 else Span(self.rest.start_us, read.start_us)
         self.done = self.rest.start_us >= self.rest.end_us
 
@@ -104,19 +110,23 @@ class Merger:
             self._remember(order.after, ordered)
 
     @property
-    def hungry(self) -> list[tuple[Pair, Span]]:
-        """Pairs that must be fed next, and what of them."""
-        return [(lane.pair, lane.window(self._sign)) for lane in self._lanes if lane.is_hungry]
+    def is_hungry(self) -> bool:
+        """Whether a pair must be fed before anything more comes out."""
+        return any(lane.is_hungry for lane in self._lanes)
+
+    def hungry(self, windows: Windows) -> list[tuple[Pair, Span]]:
+        """Return the pairs that must be fed next, and what of them: each span is within one of the windows."""
+        return [(lane.pair, lane.next(self._sign, windows)) for lane in self._lanes if lane.is_hungry]
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing left to tell, or to read."""
         return not any(len(lane.keys) or not lane.done for lane in self._lanes)
 
-    def feed(self, blocks: Sequence[Block], *, rows: int) -> None:
-        """Take a block for each hungry pair, in their order; one of fewer than `rows` messages is all of its window."""
-        for lane, block in zip([lane for lane in self._lanes if lane.is_hungry], blocks, strict=True):
-            lane.feed(block, rows=rows, sign=self._sign)
+    def feed(self, blocks: Sequence[Block], spans: Sequence[Span], *, rows: int) -> None:
+        """Take a block for each hungry pair, in their order; one of fewer than `rows` messages is all of its span."""
+        for lane, block, span in zip([lane for lane in self._lanes if lane.is_hungry], blocks, spans, strict=True):
+            lane.feed(block, rows=rows, sign=self._sign, window=span)
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield what can be told now."""

@@ -15,7 +15,8 @@ from gateway.errors import BadRequest, TooManyBuckets, UnknownDevice
 from gateway.history import TEXT_FUNCTIONS, Answer, Order, Row, RowPage, SeriesName, Span, Wish
 from gateway.model import Kind
 from gateway.settings import History
-from gateway.timescale.history.blocks import read_blocks
+from gateway.timescale.chunks import Calendar
+from gateway.timescale.history.blocks import Block, read_blocks
 from gateway.timescale.history.buckets import read_buckets
 from gateway.timescale.history.charts import Asked, read_chart
 from gateway.timescale.history.lending import Lending
@@ -46,6 +47,7 @@ class TimescaleHistory:
         self._lending = Lending(pool, settings)
         self._shapes = shapes
         self._timescale: bool | None = None
+        self._calendar = Calendar()
         pool.lineage.on_change.append(self._forget)
 
     async def page(
@@ -81,8 +83,9 @@ class TimescaleHistory:
             sources = await self._sources(connection, devices, metrics)
             series = _answerable(sources, metrics, wish)
             _check_cells(len(series.places) * len(wish.functions), cut)
+            windows = (await self._calendar.windows(connection)).over(cut.span, cut.start_of)
             timescale = await self._is_timescale(connection)
-            found = await read_buckets(connection, series.places, cut, wish=wish, timescale=timescale)
+            found = await read_buckets(connection, series.places, cut, wish=wish, timescale=timescale, windows=windows)
         return Answer(found, series.left_out)
 
     async def chart(
@@ -98,7 +101,8 @@ class TimescaleHistory:
                     " devices, or ask for fewer points",
                     parameter="points",
                 )
-            asked = Asked(span, points, await self._is_timescale(connection))
+            windows = (await self._calendar.windows(connection)).over(span)
+            asked = Asked(span, points, await self._is_timescale(connection), windows)
             return Answer(await read_chart(connection, sources, asked), [])
 
     async def _chunks(
@@ -107,15 +111,30 @@ class TimescaleHistory:
         async with self._lending.connection() as connection:
             sources = await self._sources(connection, devices, metrics)
             merger = Merger(sources.pairs, order)
-            await _feed(connection, merger, order, rows=rows)
+            await self._feed(connection, merger, order, rows=rows)
         while True:
-            while merger.hungry:
+            while merger.is_hungry:
                 async with self._lending.connection(patient=True) as connection:
-                    await _feed(connection, merger, order, rows=rows)
+                    await self._feed(connection, merger, order, rows=rows)
             if merger.is_empty:
                 return
             for chunk in merger.chunks():
                 yield chunk
+
+    async def _feed(self, connection: Connection, merger: Merger, order: Order, *, rows: int) -> None:
+        """Read what is hungry: in one statement, unless it lies too far apart to be locked at once."""
+        windows = await self._calendar.windows(connection)
+        hungry = merger.hungry(windows)
+        if not hungry:
+            return
+        spans = [span for _, span in hungry]
+        rows = max(2, min(rows, BLOCK_ROWS, BLOCK_VALUES // sum(pair.width for pair, _ in hungry)))
+        found: dict[int, Block] = {}
+        for group in windows.together(spans):
+            asked = [hungry[at] for at in group]
+            blocks = await read_blocks(connection, asked, rows=rows, descending=order.descending)
+            found |= zip(group, blocks, strict=True)
+        merger.feed([found[at] for at in range(len(hungry))], spans, rows=rows)
 
     async def _sources(
         self, connection: Connection, devices: Sequence[str], metrics: Collection[str] | None
@@ -133,14 +152,6 @@ class TimescaleHistory:
         if self._timescale is None:
             self._timescale = (await ground(connection)).kind != "postgresql"
         return self._timescale
-
-
-async def _feed(connection: Connection, merger: Merger, order: Order, *, rows: int) -> None:
-    hungry = merger.hungry
-    if hungry:
-        width = sum(pair.width for pair, _ in hungry)
-        rows = max(2, min(rows, BLOCK_ROWS, BLOCK_VALUES // width))
-        merger.feed(await read_blocks(connection, hungry, rows=rows, descending=order.descending), rows=rows)
 
 
 def _answerable(sources: Sources, metrics: Collection[str] | None, wish: Wish) -> _Series:

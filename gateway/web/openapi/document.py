@@ -21,7 +21,8 @@ DISTRIBUTION = "device-ingestion-gateway"
 ABOUT = """Takes in device readings over HTTP and MQTT, and answers only when they are safe.
 
 Errors are `application/problem+json` (RFC 9457) with a stable `code`. An address that is not here is 404 `not_found`,
-another method 405 `method_not_allowed` with `Allow`. Every answer carries `X-Request-Id`."""
+another method 405 `method_not_allowed` with `Allow`. `HEAD` is answered wherever `GET` is. Every answer carries
+`X-Request-Id`."""
 REF = "#/components/schemas/{name}"
 HEADERS = {
     "X-Request-Id": Header("Yours, if it was 1 to 128 printable ASCII characters, else one of ours.", required=True),
@@ -33,6 +34,8 @@ HEADERS = {
     "WWW-Authenticate": Header("The scheme of the credential that is missing.", required=True),
     "Accept-Post": Header("Media types that are read.", required=True),
     "Accept-Encoding": Header("Content encodings that are read.", required=True),
+    "Upgrade": Header("What is spoken here: `websocket`.", required=True),
+    "Sec-WebSocket-Version": Header("The version of it: `13`.", required=True),
 }
 UNCOUNTED = ("X-Request-Id",)
 COUNTED = (*UNCOUNTED, "RateLimit", "RateLimit-Policy")

@@ -10,10 +10,11 @@ from gateway.ledger import Ledger
 from gateway.model import Role
 from gateway.telemetry.history import Rates, Series, Waiting
 from gateway.timescale.census import Count
-from gateway.web.openapi.ops import SECURE, Part
+from gateway.web.openapi.ops import SECURE, Part, Status
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS
 from gateway.web.openapi.values import ETAG, IF_NONE_MATCH, NO_STORE, UNCHANGED, Moment
 from gateway.web.openapi.words import HTML, JSON, Answer, Operation, Parameter, refusals
+from gateway.web.parts import Trouble
 
 
 class Fleet(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +22,8 @@ class Fleet(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     now: Moment
     ready: bool
+    status: Status
+    degraded: Annotated[list[Trouble], Meta(description="As on `/readyz` of the worker that answers.")]
     parts: dict[str, Part]
     rates: Annotated[Rates, Meta(description="Now, of all workers.")]
     history: Annotated[Series, Meta(description="Of the last 15 minutes, every 5 s.")]

@@ -11,6 +11,7 @@ from gateway.model import Role
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS
 from gateway.web.openapi.values import ETAG, IF_NONE_MATCH, NO_STORE, UNCHANGED
 from gateway.web.openapi.words import HTML, JSON, TEXT, Answer, Header, Operation, refusals
+from gateway.web.parts import Trouble
 
 
 class Alive(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -26,11 +27,18 @@ class Part(msgspec.Struct, kw_only=True):
     error: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
+Status = Annotated[
+    Literal["ready", "degraded", "unready", "draining"],
+    Meta(description="`degraded`: traffic may come as ever, and something needs a look."),
+]
+
+
 class Ready(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Whether traffic may come."""
 
-    status: Literal["ready", "unready", "draining"]
+    status: Status
     worker: Annotated[str, Meta(description="The worker process that answered.")]
+    degraded: Annotated[list[Trouble], Meta(description="What is not well; empty when all is.")]
     parts: Annotated[dict[str, Part], Meta(description="Part → how it is.")]
 
 
@@ -59,8 +67,8 @@ OPERATIONS = {
         "Whether traffic may come, with the facts of each part",
         "Operations",
         answers=(
-            Answer(200, "It may.", {JSON: Ready}, NO_STORE),
-            Answer(503, "It may not.", {JSON: Ready}, NO_STORE),
+            Answer(200, "It may: `ready` or `degraded`.", {JSON: Ready}, NO_STORE),
+            Answer(503, "It may not: `unready` or `draining`.", {JSON: Ready}, NO_STORE),
         ),
     ),
     "metrics": Operation(

@@ -31,7 +31,7 @@ from gateway.errors import (
     UnsupportedMedia,
 )
 from gateway.web.openapi.words import PROBLEM, Refusal, refusals
-from gateway.web.problems import RETRYABLE, SANIC_CODES, UNAUTHORIZED, UNSUPPORTED
+from gateway.web.problems import RETRYABLE, SANIC_CODES, UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED
 
 TOO_MANY = 429
 UNROUTED = ("not_found", "method_not_allowed")
@@ -117,4 +117,5 @@ def _headers(status: int) -> list[str]:
     names += ["RateLimit", "RateLimit-Policy"] if status == TOO_MANY else []
     names += ["WWW-Authenticate"] if status == UNAUTHORIZED else []
     names += ["Accept-Post", "Accept-Encoding"] if status == UNSUPPORTED else []
+    names += ["Upgrade", "Sec-WebSocket-Version"] if status == UPGRADE_REQUIRED else []
     return names

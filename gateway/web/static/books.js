@@ -1,7 +1,7 @@
 // The ledger in, the books out: what became of every reading since the gateway started, as a bar and a table.
 
 import { el, follow, setShown, setText } from "./dom.js";
-import { count, percent, plural } from "./format.js";
+import { count, percent, plural, when } from "./format.js";
 
 const TERMS = [
   ["stored", "Stored", "in the database"],
@@ -19,6 +19,7 @@ const SOURCES = { http: "HTTP", mqtt: "MQTT", replay: "Replays" };
 
 export function books() {
   const received = el("strong", {});
+  const upTo = el("span", {});
   const drained = el("p", { class: "note" });
   const bar = new Bar();
   const table = new Table();
@@ -26,15 +27,16 @@ export function books() {
     "section",
     { class: "card", "aria-labelledby": "books-title" },
     el("h2", { id: "books-title" }, "Ledger"),
-    el("p", { class: "verdict" }, received, " readings were taken in since the gateway started."),
+    el("p", { class: "verdict" }, received, " readings were taken in since the gateway started", upTo, "."),
     bar.node,
     table.node,
     drained,
   );
   return {
     node,
-    update({ ledger }) {
+    update({ ledger }, lost = null) {
       setText(received, count(ledger.total.received));
+      setText(upTo, lost === null ? "" : `, up to ${when(lost, Date.now())}`);
       bar.update(ledger.total);
       table.update(ledger);
       const left = Object.values(ledger.drained).reduce((sum, one) => sum + one, 0);

@@ -27,8 +27,8 @@ export class Chart {
     this.grid = svg("g", { class: "grid" });
     this.line = svg("path", { class: "line" });
     this.area = svg("path", { class: "area" });
-    this.cursor = svg("line", { class: "cursor", y1: ROOM.top, y2: HEIGHT - ROOM.bottom });
-    this.dot = svg("circle", { class: "mark", r: 4 });
+    this.cursor = svg("line", { class: "cursor", visibility: "hidden", y1: ROOM.top, y2: HEIGHT - ROOM.bottom });
+    this.dot = svg("circle", { class: "mark", visibility: "hidden", r: 4 });
     this.node = svg(
       "svg",
       { class: "chart", role: "img", tabindex: 0, height: HEIGHT, "aria-label": "Chart: nothing to show yet" },
@@ -56,6 +56,18 @@ export class Chart {
   show(data) {
     this.#data = data;
     this.#draw();
+  }
+
+  /** Show no points: those of another question must not stand under this one's name. */
+  clear(words) {
+    this.#data = null;
+    this.#scales = null;
+    this.#at = null;
+    this.grid.replaceChildren();
+    for (const part of [this.line, this.area]) setAttribute(part, "d", "");
+    for (const part of [this.cursor, this.dot]) setAttribute(part, "visibility", "hidden");
+    setAttribute(this.node, "aria-label", words);
+    setText(this.readout, "\u00a0");
   }
 
   #paint() {

@@ -1,7 +1,7 @@
 // A device's name in, its newest values ticking and a chart of one metric out. Values are drawn once a frame at most.
 
 import { el, follow, setAttribute, setShown, setText } from "./dom.js";
-import { ago, value as words } from "./format.js";
+import { ago, value as words, when } from "./format.js";
 import { HistoryCard } from "./history.js";
 import { oncePerFrame, repeat } from "./pace.js";
 import { ask } from "./session.js";
@@ -29,7 +29,9 @@ class Device {
   #values = new Map(); // metric → {metric, value, ts, kind}
   #units = new Map();
   #rows = new Map();
-  #offline = false;
+  #offline = null; // until the gateway has said it; and again while it cannot say
+  #heardAt = 0; // when the gateway told values last; its clock, epoch ms
+  #troubles = {};
   #frame = oncePerFrame(() => this.draw());
 
   constructor(name, fleet, signal) {
@@ -78,11 +80,15 @@ class Device {
       );
       for (const { metric, unit } of found.metrics) this.#units.set(metric, unit ?? "");
       this.history.units = this.#units;
-      this.#tell(null);
+      this.#tell("facts", "");
       this.#frame();
     } catch (problem) {
-      if (!this.signal.aborted && problem.status) this.#tell(problem);
-      if (problem.status === 404) setShown(this.columns, false);
+      if (this.signal.aborted) return;
+      this.#offline = null;
+      const gone = problem.status === 404;
+      if (gone) setShown(this.columns, false);
+      this.#tell("facts", problem.message, gone ? "" : "Whether it is offline is not known now.");
+      this.#frame();
     }
   }
 
@@ -90,18 +96,18 @@ class Device {
   listen() {
     stream(`/v1/stream?device=${encodeURIComponent(this.name)}`, {
       signal: this.signal,
-      onEvent: (event, data) => this.#heard(event, data),
+      onEvent: (event, data) => this.#event(event, data),
       onLink: (up) => setAttribute(this.node, "data-live", up ? "yes" : null),
     });
   }
 
-  #heard(event, data) {
-    if (event === "reset") this.#take(listed(data.states[this.name] ?? {}));
+  #event(event, data) {
+    if (event === "reset") this.#heard(listed(data.states[this.name] ?? {}));
     if (event !== "change") return;
     for (const { device, ts, values } of data.changes) {
       if (device !== this.name) continue;
       this.#offline = false;
-      this.#take(Object.entries(values).map(([metric, value]) => ({ metric, value, ts })));
+      this.#heard(Object.entries(values).map(([metric, value]) => ({ metric, value, ts })));
     }
   }
 
@@ -110,10 +116,20 @@ class Device {
     if (this.node.dataset.live || this.columns.hidden) return;
     try {
       const { metrics } = await ask(`${this.path}/state`, { signal: this.signal });
-      this.#take(listed(metrics));
+      this.#heard(listed(metrics));
     } catch (problem) {
-      if (!this.signal.aborted && problem.status) this.#tell(problem);
+      if (this.signal.aborted) return;
+      this.#offline = null;
+      const then = this.#heardAt ? `What is shown is what was known at ${when(this.#heardAt, this.fleet.now())}.` : "";
+      this.#tell("values", problem.message, then);
     }
+  }
+
+  /** Take values that the gateway has just told. */
+  #heard(states) {
+    this.#heardAt = this.fleet.now();
+    this.#tell("values", "");
+    this.#take(states);
   }
 
   /** Keep what is newer than what is known. */
@@ -127,9 +143,13 @@ class Device {
     this.#frame();
   }
 
-  #tell(problem) {
-    setShown(this.problem, problem !== null);
-    setText(this.problem, problem?.message ?? "");
+  /** Say what cannot be known now, of `facts` or of `values`; "" when it can. */
+  #tell(what, words, then = "") {
+    this.#troubles[what] = [words, then];
+    const [first, second] = [0, 1].map((i) => Object.values(this.#troubles).map((one) => one[i]));
+    const said = [...new Set([...first, ...second])].filter(Boolean).join(" ");
+    setShown(this.problem, said !== "");
+    setText(this.problem, said);
   }
 
   draw() {
@@ -138,11 +158,16 @@ class Device {
     this.#rows = follow(this.body, this.#rows, states, { keyOf: (one) => one.metric, make: (one) => this.#row(one) });
     this.history.choose(states);
     const newest = states.reduce((most, one) => (one.ts > most ? one.ts : most), "");
+    const standing = { true: ["bad", ", offline"], false: ["good", ""] }[this.#offline] ?? ["idle", ", not known now"];
     setText(
       this.status.lastChild,
-      newest ? `last reading ${ago(this.fleet.age(newest))}${this.#offline ? ", offline" : ""}` : "no readings yet",
+      newest
+        ? `last reading ${ago(this.fleet.age(newest))}${standing[1]}`
+        : this.#heardAt
+          ? "no readings yet"
+          : "…",
     );
-    setAttribute(this.status, "data-mark", this.#offline ? "bad" : "good");
+    setAttribute(this.status, "data-mark", standing[0]);
   }
 
   #row({ metric }) {

@@ -1,9 +1,9 @@
 // A prefix, a tag and a state in, the devices that match out; their ages tick, and what is on screen is heard live.
 
 import { el, follow, setAttribute, setShown, setText } from "./dom.js";
-import { ago, plural } from "./format.js";
+import { ago, plural, when } from "./format.js";
 import { repeat } from "./pace.js";
-import { ask } from "./session.js";
+import { devices } from "./pages.js";
 import { stream } from "./stream.js";
 
 const PAGE = 100;
@@ -72,6 +72,8 @@ class List {
   #devices = [];
   #known = new Map();
   #cursor = null;
+  #shown = null; // the question that the rows are the answer to
+  #seenAt = 0; // and when it came; gateway's clock, epoch ms
   #asked = new AbortController();
   #hearing = new AbortController();
   #heard = "";
@@ -129,14 +131,38 @@ class List {
     this.#asked.abort();
     this.#asked = new AbortController();
     const { signal } = this.#asked;
+    const question = this.#question();
+    if (this.#shown !== null && this.#shown !== String(question)) this.#clear();
     try {
-      const found = await devices(this.#question(), Math.min(wanted, MOST), signal);
+      const found = await devices(question, Math.min(wanted, MOST), signal);
+      this.#shown = String(question);
+      this.#seenAt = this.fleet.now();
+      setAttribute(this.node, "data-stale", null);
       this.#show(found);
     } catch (problem) {
       if (signal.aborted || this.signal.aborted) return;
-      setText(this.problem, problem.status === 0 ? "" : problem.message);
-      setShown(this.problem, problem.status !== 0);
+      this.#failed(problem);
     }
+  }
+
+  /** Devices that match another question must not stand under this one. */
+  #clear() {
+    this.#shown = null;
+    this.#devices = [];
+    this.#known.clear();
+    this.#rows = follow(this.body, this.#rows, [], { keyOf: () => "", make: () => null });
+    setShown(this.node, false);
+    setShown(this.more, false);
+    setText(this.said, "Looking…");
+  }
+
+  #failed(problem) {
+    const shown =
+      this.#shown === null ? "" : ` The list is from ${when(this.#seenAt, this.fleet.now())}: who is offline by now is not known.`;
+    setText(this.problem, `${problem.message}${shown}`);
+    setShown(this.problem, true);
+    setAttribute(this.node, "data-stale", true);
+    if (this.#shown === null) setText(this.said, "");
   }
 
   #question() {
@@ -215,21 +241,6 @@ class List {
       this.#rows.get(device)?.age(found, found.at);
     }
   }
-}
-
-/** Ask page after page until there are enough. */
-async function devices(question, wanted, signal) {
-  const found = [];
-  let cursor = null;
-  do {
-    const given = new URLSearchParams(question);
-    given.set("limit", String(wanted - found.length));
-    if (cursor !== null) given.set("cursor", cursor);
-    const page = await ask(`/v1/devices?${given}`, { signal });
-    found.push(...page.devices);
-    cursor = page.next_cursor;
-  } while (cursor !== null && found.length < wanted);
-  return { devices: found, cursor };
 }
 
 function row(onTag) {

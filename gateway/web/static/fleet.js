@@ -8,6 +8,7 @@ const EVERY_MS = 3000;
 
 export class Fleet {
   #watchers = new Set();
+  #answered = 0;
   #stopped = new AbortController();
   #onLink;
   #ahead = 0;
@@ -29,11 +30,14 @@ export class Fleet {
     this.#stopped.abort();
   }
 
-  /** Call `show` with the newest view, now and whenever there is another, until the signal. */
+  /**
+   * Call `show(view, lost)` with the newest view, now and whenever there is another, until the signal. `lost` is when
+   * the gateway answered last (its clock, epoch ms) while it does not, else null: what is shown is from then.
+   */
   watch(show, signal) {
     this.#watchers.add(show);
     signal.addEventListener("abort", () => this.#watchers.delete(show), { once: true });
-    show(this.newest);
+    show(this.newest, this.lost);
   }
 
   /** How old a time (RFC 3339) is in ms, by the gateway's clock: this machine's may be wrong. */
@@ -48,7 +52,9 @@ export class Fleet {
 
   #take(view) {
     this.newest = view;
-    this.#ahead = Date.parse(view.now) - Date.now();
+    this.lost = null;
+    this.#answered = Date.parse(view.now);
+    this.#ahead = this.#answered - Date.now();
   }
 
   async #run() {
@@ -66,19 +72,21 @@ export class Fleet {
       } catch (problem) {
         if (signal.aborted) return;
         pause = Math.max(backoff.next(), problem.retryAfterMs ?? 0);
+        this.lost = this.#answered;
         this.#onLink(false, `${problem.message} Trying again in ${span(Math.max(1000, pause))}.`);
+        this.#tell();
         continue;
       }
+      this.#onLink(true, "");
       this.#tell();
     }
   }
 
   /** Show everybody the newest view; a mistake in one of them must not end the rest. */
   #tell() {
-    this.#onLink(true, "");
     for (const show of this.#watchers) {
       try {
-        show(this.newest);
+        show(this.newest, this.lost);
       } catch (mistake) {
         reportError(mistake);
       }

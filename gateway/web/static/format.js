@@ -78,6 +78,14 @@ export function moment(ms) {
   return MOMENT.format(ms);
 }
 
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const A_DAY_MS = 86_400_000;
+
+/** A moment of the last 24 hours as a time of day, an older one with its date. */
+export function when(ms, now) {
+  return now - ms < A_DAY_MS ? CLOCK.format(ms) : MOMENT.format(ms);
+}
+
 export function plural(number, one, many) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }

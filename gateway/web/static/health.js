@@ -1,7 +1,7 @@
 // The parts of /v1/fleet in, one calm row each out: a mark, a word and a sentence that says what it means.
 
 import { el, setAttribute, setText } from "./dom.js";
-import { bytes, plural, span } from "./format.js";
+import { bytes, percent, plural, when } from "./format.js";
 
 const GROUNDS = {
   "timescaledb-community": "TimescaleDB",
@@ -30,21 +30,34 @@ export function health() {
   );
   return {
     node,
-    update(view) {
-      setText(
-        verdict,
-        view.ready
-          ? "Ready: readings are taken in and made durable."
-          : "Not ready: send devices elsewhere until the parts below are well.",
-      );
+    update(view, lost = null) {
+      setText(verdict, lost === null ? verdictOf(view) : past(lost));
+      setAttribute(verdict, "data-mark", lost === null && view.status === "ready" ? null : "warn");
       for (const row of rows) {
         const [mark, sentence] = row.say(view);
-        setAttribute(row.node, "data-mark", mark);
-        setText(row.mark, MARKS[mark]);
+        setAttribute(row.node, "data-mark", lost === null ? mark : "idle");
+        setText(row.mark, lost === null ? MARKS[mark] : "Not known");
         setText(row.sentence, sentence);
       }
     },
   };
+}
+
+function verdictOf({ status }) {
+  switch (status) {
+    case "ready":
+      return "Ready: readings are taken in and made durable.";
+    case "degraded":
+      return "Degraded: readings are taken in and made durable, but not all is well.";
+    case "draining":
+      return "Stopping: what is in hand is served, and no new traffic taken.";
+    default:
+      return "Not ready: send devices elsewhere until the parts below are well.";
+  }
+}
+
+function past(lost) {
+  return `Not known: the gateway does not answer. What follows it said at ${when(lost, Date.now())}.`;
 }
 
 function line(name) {
@@ -54,64 +67,54 @@ function line(name) {
     "li",
     { class: "part" },
     el("span", { class: "sign", "aria-hidden": "true" }),
-    el("h3", {}, name),
-    mark,
+    el("div", {}, el("h3", {}, name), mark),
     sentence,
   );
   return { node, mark, sentence };
 }
 
-function unknown({ parts }) {
-  return ["bad", parts.health?.error ?? "It gives no account of itself; look at the log of the gateway."];
+/** What the gateway says of a part that is not well; a word of ours where it says nothing. */
+function troubled({ parts, degraded }, name) {
+  const part = parts[name];
+  if (!part) return ["bad", parts.health?.error ?? "It gives no account of itself; look at the log of the gateway."];
+  const said = degraded.filter((one) => one.part === name).map((one) => one.what);
+  if (said.length) return [part.ok ? "warn" : "bad", said.join(" ")];
+  return part.ok ? null : ["bad", sentence(part.error ?? "It is not well; look at the log of the gateway.")];
 }
 
 function database(view) {
+  const trouble = troubled(view, "database");
+  if (trouble) return trouble;
   const part = view.parts.database;
-  if (!part) return unknown(view);
-  if (!part.ok) return ["bad", `${sentence(part.error ?? "it does not answer")} Readings go to the spool meanwhile.`];
   const ground = GROUNDS[part.ground] ?? part.ground;
   const version = String(part.postgres).split(" ")[0]; // Debian says more
   const versions = part.timescaledb
     ? `${ground} ${part.timescaledb} on PostgreSQL ${version}`
     : `${ground} ${version}`;
-  return ["good", `Commits. ${versions}.`];
+  return ["good", `Answers. ${versions}.`];
 }
 
 function redis(view) {
-  const part = view.parts.redis;
-  if (!part) return unknown(view);
-  if (part.error) return ["warn", `${sentence(part.error)} The newest state comes from the database, more slowly.`];
-  if (part.rebuilding) {
-    const done = part.total ? `: ${part.done} of ${part.total} series` : "";
-    return ["warn", `The newest state is being rebuilt${done}. Until then the database tells it.`];
-  }
-  if (!part.ok) {
-    const behind = plural(part.behind_rows ?? 0, "message waits", "messages wait");
-    return ["warn", `It is not known to hold the whole newest state; the database tells it. ${behind} for it.`];
-  }
-  return ["good", "Holds the whole newest state."];
+  const trouble = troubled(view, "redis");
+  if (trouble) return view.parts.redis ? ["warn", trouble[1]] : trouble; // what is taken in does not depend on it
+  return view.parts.redis.complete === false
+    ? ["warn", "It is not known to hold the whole newest state."]
+    : ["good", "Holds the whole newest state."];
 }
 
 function mqtt(view) {
-  const part = view.parts.mqtt;
-  if (!part) return unknown(view);
-  if (!part.consumes) return ["idle", "No broker is set (mqtt.url); devices send over HTTP."];
-  if (!part.ok)
-    return [
-      "bad",
-      `${sentence(part.error ?? "no connection to the broker")} It connects again by itself; HTTP works.`,
-    ];
-  return ["good", "Connected to the broker."];
+  const trouble = troubled(view, "mqtt");
+  if (trouble) return trouble;
+  return view.parts.mqtt.consumes
+    ? ["good", "Connected to the broker."]
+    : ["idle", "No broker is set (mqtt.url); devices send over HTTP."];
 }
 
 function queue(view) {
-  const part = view.parts.queue;
-  if (!part) return unknown(view);
-  if (part.stalled_secs > 0) {
-    const stalled = span(part.stalled_secs * 1000);
-    return ["bad", `Readings came in and none became durable for ${stalled}. Look at the database and the log.`];
-  }
-  const { queue_rows: rows, queue_bytes: size } = view.waiting;
+  const trouble = troubled(view, "queue");
+  if (trouble) return trouble;
+  const { queue_bytes: size } = view.waiting;
+  const rows = Math.max(view.waiting.queue_rows, view.parts.queue.rows ?? 0); // of all, 5 s ago; of one, now
   if (!rows) return ["good", "Nothing waits for a commit."];
   return [
     "good",
@@ -119,16 +122,24 @@ function queue(view) {
   ];
 }
 
+/** How much waits, how full it is; and of the other workers, what this one cannot know. */
 function spool(view) {
+  const trouble = troubled(view, "spool");
   const part = view.parts.spool;
-  if (!part) return unknown(view);
-  const { spool_rows: rows, spool_bytes: size } = view.waiting;
-  if (part.error) return ["warn", sentence(part.error)];
-  if (!part.ok)
-    return ["bad", "Full, or nearly: while the database is away readings are answered 503. Raise spool.max_bytes."];
-  if (rows)
-    return ["warn", `${plural(rows, "message waits", "messages wait")} on disk for the database (${bytes(size)}).`];
+  if (!part) return trouble;
+  const { spool_rows: all, spool_bytes: size } = view.waiting;
+  const waits = `${plural(all, "message waits", "messages wait")} on disk (${bytes(size)})`;
+  if (trouble) {
+    const others = all > part.rows ? ` In all workers together ${waits}.` : "";
+    return [trouble[0], `${trouble[1]}${others} ${fullness(part)}`];
+  }
+  if (all > 0) return ["warn", `${waits}, in other workers than the one that answers. ${fullness(part)}`];
   return ["good", `Empty; room for ${bytes(part.room_bytes)} in each worker.`];
+}
+
+function fullness({ room_bytes: room, max_bytes: most }) {
+  if (!most) return "";
+  return `Its file may take ${bytes(most)}: ${percent(Math.max(0, 1 - room / most))} full, room for ${bytes(Math.max(0, room))}.`;
 }
 
 /** An error of the gateway, written as a sentence. */

@@ -1,9 +1,9 @@
 // A metric and a range in, its chart out, kept up to date by what is heard live. Text is listed: it has no height.
 
 import { Chart } from "./chart.js";
-import { el, setShown, setText } from "./dom.js";
-import { moment, plural } from "./format.js";
-import { repeat } from "./pace.js";
+import { el, setAttribute, setShown, setText } from "./dom.js";
+import { moment, plural, when } from "./format.js";
+import { repeat, sleep } from "./pace.js";
 import { ask } from "./session.js";
 
 const MINUTE = 60_000;
@@ -15,6 +15,7 @@ const RANGES = [
 ];
 const POINTS = 500;
 const REFRESH_MS = 30_000;
+const AGAIN_MS = 5000; // after an answer that failed
 const SLIDE_MS = 500;
 const LISTED = 30;
 
@@ -23,6 +24,7 @@ export class HistoryCard {
   units = new Map();
   #range = RANGES[0];
   #series = null; // {kind, times, values}
+  #seenAt = 0; // of the series, gateway's clock, epoch ms
   #asked = new AbortController();
   #trouble = "";
   #listed = "";
@@ -70,6 +72,17 @@ export class HistoryCard {
 
   #wider(range) {
     this.#range = range;
+    this.#begin();
+  }
+
+  /** Ask something else: what was drawn belongs to the question before, and goes at once. */
+  #begin() {
+    this.#series = null;
+    this.#trouble = "";
+    this.#listed = "";
+    this.list.replaceChildren();
+    this.chart.clear(`Chart: ${this.metric} is being loaded`);
+    this.#say(`Loading ${this.#range.name}…`);
     this.load();
   }
 
@@ -81,10 +94,8 @@ export class HistoryCard {
 
   pick(metric) {
     this.metric = metric;
-    this.#series = null;
-    this.#listed = "";
     setText(this.title, metric);
-    this.load();
+    this.#begin();
   }
 
   async load() {
@@ -99,13 +110,25 @@ export class HistoryCard {
       this.#series = longest
         ? { kind: longest.kind, times: longest.ts, values: longest.value }
         : { kind: "double", times: [], values: [] };
+      this.#seenAt = this.fleet.now();
       this.#trouble = "";
       this.#slide();
     } catch (problem) {
       if (signal.aborted) return;
-      this.#trouble = problem.message;
-      this.#say(problem.message);
+      this.#failed(problem);
+      await sleep(AGAIN_MS, signal);
+      if (!signal.aborted && problem.passes) this.load();
     }
+  }
+
+  /** Say that the answer failed, and what is shown in its place: nothing, or what was known before. */
+  #failed(problem) {
+    const shown = this.#series
+      ? `What is shown is from ${when(this.#seenAt, this.fleet.now())}, and what came in live since.`
+      : "Nothing is shown until it can be read.";
+    this.#trouble = `${problem.message} ${shown}`;
+    this.#say(this.#trouble);
+    if (this.#series === null) this.chart.clear(`Chart: ${this.metric} cannot be read now`);
   }
 
   /** Put what was just heard at the end; within one five-hundredth of the range the newest stands for all. */
@@ -148,6 +171,7 @@ export class HistoryCard {
   /** Say a sentence in place of the read-out; without one, show that. */
   #say(words) {
     setText(this.words, words);
+    setAttribute(this.words, "data-mark", this.#trouble ? "warn" : null);
     setShown(this.words, words !== "");
     setShown(this.readout, words === "");
   }

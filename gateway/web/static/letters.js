@@ -2,7 +2,7 @@
 
 import { confirmed } from "./confirm.js";
 import { el, follow, setShown, setText } from "./dom.js";
-import { ago, bytes, count, moment, plural } from "./format.js";
+import { ago, bytes, count, moment, plural, when } from "./format.js";
 import { repeat, sleep } from "./pace.js";
 import { ask } from "./session.js";
 
@@ -46,6 +46,8 @@ export function showDead(content, { fleet, signal }) {
 class Letters {
   #rows = new Map();
   #wanted = PAGE;
+  #shown = null; // whether the list holds replayed ones, too
+  #seenAt = 0; // gateway's clock, epoch ms
   #asked = new AbortController();
 
   constructor(fleet, signal) {
@@ -68,16 +70,31 @@ class Letters {
     this.#asked.abort();
     this.#asked = new AbortController();
     const { signal } = this.#asked;
+    const all = this.all.checked;
+    if (this.#shown !== null && this.#shown !== all) this.#clear();
     try {
       const given = new URLSearchParams({ limit: String(Math.min(MOST, this.#wanted)) });
-      if (!this.all.checked) given.set("replayed", "false");
+      if (!all) given.set("replayed", "false");
       const page = await ask(`/v1/dead-letters?${given}`, { signal });
+      this.#shown = all;
+      this.#seenAt = this.fleet.now();
       this.#show(page.dead_letters, page.next_cursor);
     } catch (problem) {
-      if (signal.aborted || problem.status === 0) return;
-      setText(this.problem, problem.message);
+      if (signal.aborted) return;
+      const shown = this.#shown === null ? "" : ` The list is from ${when(this.#seenAt, this.fleet.now())}.`;
+      setText(this.problem, `${problem.message}${shown}`);
       setShown(this.problem, true);
+      if (this.#shown === null) setText(this.said, "");
     }
+  }
+
+  /** What answers another question goes at once. */
+  #clear() {
+    this.#shown = null;
+    this.#rows = follow(this.node, this.#rows, [], { keyOf: () => "", make: () => null });
+    setShown(this.node, false);
+    setShown(this.more, false);
+    setText(this.said, "Looking…");
   }
 
   #show(letters, cursor) {

@@ -29,7 +29,7 @@ def test_signing_in_takes_a_key_that_may_see_the_fleet(site: Site, tab: Tab) -> 
 
     reader = site.ask("POST", "/v1/keys", {"role": "reader"})
     sign_in(tab, site.url, reader["token"])
-    tab.until_text("Commits. TimescaleDB")
+    tab.until_text("Answers. TimescaleDB")
     tab.until_text("Connected to the broker.")
     visit(tab, "dead-letters")
     tab.until_text("only an admin key may see them")

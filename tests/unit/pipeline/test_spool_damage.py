@@ -50,6 +50,20 @@ async def test_damaged_records_are_set_aside_and_the_rest_comes(folder: Path) ->
         (4, 20, "its checksum does not match"),
     ]
     assert kept[1][2] == 40
+    execute(folder / "w.db", "delete from damaged where id = 1")  # somebody has looked at it
+    async with opened(folder) as spools:
+        assert spools.own.damaged == 1
+
+
+async def test_a_file_of_an_earlier_gateway_forgets_what_was_looked_at_too(folder: Path) -> None:
+    async with opened(folder) as spools:
+        await spools.own.append(many(2))
+    execute(folder / "w.db", "drop trigger forgotten", "update records set content = x'00' where id = 1")
+    async with opened(folder) as spools:
+        assert await devices_in(spools.own) == ["d1"]
+    execute(folder / "w.db", "delete from damaged")
+    async with opened(folder) as spools:
+        assert (spools.own.damaged, spools.own.rows) == (0, 20)
 
 
 async def test_nothing_but_damaged_records_is_an_empty_spool(folder: Path) -> None:

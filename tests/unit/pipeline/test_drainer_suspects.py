@@ -1,0 +1,198 @@
+"""No record blocks a spool: one that cannot be stored while others are is tried, taken to pieces, parked, set aside."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.errors import SinkFault, SinkUnavailable
+from gateway.model import Batch, Outcome
+from gateway.pipeline import suspects
+from gateway.pipeline.drainer import Drainer
+from gateway.pipeline.suspects import MAX_SUSPECTS, PATIENT_TRIES, TRIES, Doubt, Suspects
+from gateway.replay import Replay
+from gateway.telemetry import metrics
+from gateway.testing import MemoryDeadLetters
+from gateway.testing.spool import MemorySpool
+from tests.spooled import devices_in, many, named, names
+from tests.unit.pipeline.drain_bench import Bench, Highest, virtual
+
+ERRORS = [SinkFault("XX000: no"), RuntimeError("a mistake"), SinkUnavailable("locks")]
+
+
+class Poisoned(Bench):
+    """A database that answers, but fails whenever it is given certain devices; without `away`, that is."""
+
+    def __init__(self, *poison: str, error: Exception, spool: MemorySpool | None = None) -> None:
+        super().__init__(spool or MemorySpool())
+        self.poison, self.error, self.away, self.tries = set(poison), error, False, 0
+        self.letters = MemoryDeadLetters()
+        replay = Replay(self.sink.write, self._publish, self.letters, answers=self._answers)
+        replay.store = self.store  # type: ignore[method-assign, assignment]
+        self.drainer = Drainer(
+            self.spools,
+            self.store,
+            bury=self.bury,
+            busy=lambda: False,
+            rng=Highest(),
+            max_rows=10_000,
+            doubt=Doubt(self._answers, replay.rescue),
+        )
+
+    async def store(self, group: Sequence[Batch]) -> list[Outcome]:
+        if self.away or not self.poison.isdisjoint(device for one in group for device in one.devices):
+            self.tries += 1
+            raise type(self.error)(*self.error.args)
+        return await super().store(group)
+
+    async def until_empty(self) -> None:
+        async with asyncio.timeout(10_000):
+            while self.drainer.waiting().rows:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(1)
+
+    async def _publish(self, blocks: object) -> None: ...
+
+    async def _answers(self) -> bool:
+        return not self.away
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["fault", "mistake", "unavailable"])
+@pytest.mark.parametrize("at", [0, 7, 19])
+def test_what_stands_behind_it_is_drained_at_once_and_it_is_parked_after_its_tries(error: Exception, at: int) -> None:
+    async def main() -> None:
+        bench = Poisoned("bad", error=error)
+        others = many(19)
+        for one in [*others[:at], named("bad"), *others[at:]]:
+            await bench.spools[0].append([one])
+        async with bench.drainer as running:
+            await asyncio.sleep(0.4)
+            assert await devices_in(bench.spools[0]) == ["bad"]
+            assert sorted(bench.order) == sorted(names(19))
+            assert running.waiting().error == str(error)
+            await bench.until_empty()
+            assert running.waiting().error == ""
+        (letter,) = bench.letters.letters
+        assert (letter.source, letter.code, letter.device) == ("database", "rejected_by_database", "bad")
+        assert str(error) in letter.detail
+        divisions = 6
+        tries = PATIENT_TRIES if isinstance(error, SinkUnavailable) else TRIES
+        assert tries < bench.tries <= tries + divisions
+
+    virtual(main)
+
+
+def test_of_a_batch_only_the_messages_that_cannot_be_stored_are_parked() -> None:
+    async def main() -> None:
+        bench = Poisoned("bad", error=SinkFault("no"))
+        mixed = named("d", 30)
+        mixed.devices[11] = mixed.devices[17] = "bad"
+        before = metrics.dead_letters[("database", "rejected_by_database")]._value.get()
+        await bench.spools[0].append([mixed])
+        async with bench.drainer:
+            await bench.until_empty()
+        assert len(bench.sink.messages) == 28
+        assert [letter.device for letter in bench.letters.letters] == ["bad", "bad"]
+        assert metrics.dead_letters[("database", "rejected_by_database")]._value.get() == before + 2
+        ((_, outcome),) = bench.buried
+        assert [place for place, _ in outcome.rejected] == [11, 17]
+        assert outcome.stored == 28 * 2
+
+    virtual(main)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["fault", "mistake", "unavailable"])
+def test_while_the_database_is_away_or_refuses_everybody_nothing_is_parked(error: Exception) -> None:
+    async def main() -> None:
+        bench = Poisoned("bad", error=error)
+        bench.away = True
+        for one in [named("bad"), *many(3)]:
+            await bench.spools[0].append([one])
+        async with bench.drainer:
+            await asyncio.sleep(200)
+            assert await devices_in(bench.spools[0]) == ["bad", *names(3)]
+            assert not bench.letters.letters
+            bench.away = False
+            bench.drainer.kick()
+            await bench.until_empty()
+        assert [letter.device for letter in bench.letters.letters] == ["bad"]
+        assert bench.order == names(3)
+
+    virtual(main)
+
+
+def test_what_the_dead_letters_do_not_take_either_is_set_aside_in_the_file() -> None:
+    async def main() -> None:
+        spool = MemorySpool()
+        bench = Poisoned("bad", error=SinkFault("no"), spool=spool)
+        bench.letters.away = True
+        for one in [named("bad"), *many(3)]:
+            await spool.append([one])
+        async with bench.drainer:
+            await bench.until_empty()
+        assert bench.order == names(3)
+        ((batch, why),) = spool.aside
+        assert (batch.devices, why) == (["bad"], SinkUnavailable().message)
+
+    virtual(main)
+
+
+def test_a_burial_that_fails_for_one_batch_does_not_hold_back_the_others() -> None:
+    async def main() -> None:
+        spool = MemorySpool()
+        bench = Poisoned(error=SinkFault("no"), spool=spool)
+        await bench.sink.write([named("d1")])
+        clash = named("d1")
+        clash.doubles[0] = 99.0
+        bench.fails_to_bury = RuntimeError("no room for it")
+        for one in [clash, named("d2"), named("d3")]:
+            await spool.append([one])
+        async with bench.drainer:
+            await bench.until_empty()
+        assert {"d2", "d3"} <= set(bench.order)
+        ((batch, why),) = spool.aside
+        assert (batch.devices, why) == (["d1"], "no room for it")
+
+    virtual(main)
+
+
+def test_a_fault_that_mends_itself_parks_nothing() -> None:
+    async def main() -> None:
+        bench = Poisoned("bad", error=SinkUnavailable("locked"))
+        for one in [named("bad"), *many(3)]:
+            await bench.spools[0].append([one])
+        async with bench.drainer:
+            await asyncio.sleep(20)
+            bench.poison.clear()
+            await bench.until_empty()
+        assert bench.order == [*names(3), "bad"]
+        assert not bench.letters.letters
+
+    virtual(main)
+
+
+def test_if_very_many_are_suspects_the_rest_waits_and_all_come_to_an_end() -> None:
+    async def main() -> None:
+        poison = [f"bad{n}" for n in range(MAX_SUSPECTS + 50)]
+        bench = Poisoned(*poison, error=SinkFault("no"))
+        for one in [*(named(name) for name in poison), *many(3)]:
+            await bench.spools[0].append([one])
+        async with bench.drainer:
+            await bench.until_empty()
+        assert len(bench.letters.letters) == len(poison)
+        assert bench.order == names(3)
+
+    virtual(main)
+
+
+def test_the_rests_of_a_suspect_grow_and_are_bounded() -> None:
+    known, now, rests = Suspects(), 0.0, []
+    given_up = False
+    while not given_up:
+        given_up = known.note("spool", 1, SinkUnavailable(), now=now)
+        rests.append(known.of("spool")[1].next_at - now)
+        assert known.resting("spool", now) == {1}
+        now = known.of("spool")[1].next_at
+        assert known.resting("spool", now) == set()
+    assert rests == [min(0.5 * 2**n, suspects.LONGEST_SECS) for n in range(PATIENT_TRIES)]
+    known.keep_only(["another"])
+    assert not known
