@@ -14,6 +14,7 @@ import structlog
 from gateway.errors import GatewayError
 from gateway.model import Refusal
 from gateway.telemetry import metrics
+from gateway.telemetry.declared import begin_at_zero
 from gateway.telemetry.fold import Fold
 
 _log = structlog.get_logger()
@@ -39,7 +40,7 @@ def say(level: str, event: str, sentence: str, *, apart: str = "", **keys: objec
 
 def worker_ready(worker: str) -> None:
     """Say that a worker has opened its parts and is about to serve."""
-    metrics.begin_at_zero()
+    begin_at_zero()
     say("info", "worker_ready", "Worker ready.", worker=worker)
 
 

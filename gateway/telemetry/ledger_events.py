@@ -13,6 +13,8 @@ from gateway.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
 from gateway.telemetry import events, metrics
 
 RECEIVED = metrics.readings_received.sample
+DOORS = ("http", "mqtt")
+"""Their accounts are shown before anything has come in, too."""
 LEFT = metrics.readings_drained.sample
 
 
@@ -95,7 +97,11 @@ def read() -> Ledger:
     """Return the books of all workers, exact whenever nothing is under way. Reads their files: milliseconds."""
     _turn.end()
     samples = metrics.samples()
-    accounts = {source: _account(samples, source) for name, source in samples if name == RECEIVED}
+    accounts = {
+        source: _account(samples, source)
+        for (name, source), readings in samples.items()
+        if name == RECEIVED and (readings or source in DOORS)
+    }
     return to_ledger(accounts, Drained(*[samples.get((LEFT, outcome), 0) for outcome in Drained.__struct_fields__]))
 
 

@@ -1,19 +1,22 @@
 """The happenings of the spool, one function each, as in `events`: it counts, and says what a person should know."""
 
 from collections.abc import Sequence
+from itertools import product
 
 from prometheus_client import Counter, Gauge
 
 from gateway.errors import GatewayError
 from gateway.telemetry import events
-from gateway.telemetry.metrics import Bound
+from gateway.telemetry.declared import Bound
 
 spool_rows = Gauge("gateway_spool_rows", "Messages that wait on disk.", multiprocess_mode="livesum")
 spool_bytes = Gauge("gateway_spool_bytes", "Bytes of the spool in use.", multiprocess_mode="livesum")
 damaged_records = Counter("gateway_spool_damaged_records", "Batches in the spool that cannot be read; they are kept.")
+refusals = Bound(
+    Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]), product(("full", "fault"))
+)
 FEW = 5
 """Devices that a line names."""
-refusals = Bound(Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]))
 
 
 def opened(file: str, *, messages: int, damaged: int, adopted: bool) -> None:

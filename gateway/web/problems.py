@@ -17,7 +17,7 @@ from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 from sanic.http import Http as Stream
 
-from gateway.errors import GatewayError
+from gateway.errors import ClientError, GatewayError, SinkFault, Unavailable
 from gateway.telemetry import events
 from gateway.web.bodies import is_here, too_large
 from gateway.web.context import Context, context_of
@@ -45,6 +45,8 @@ SANIC_CODES = {
     503: "timeout",
 }
 """What Sanic itself refuses, by status."""
+
+OWN_CODES = ("headers_too_large", GatewayError.code)
 
 
 class Problem(NamedTuple):
@@ -101,6 +103,15 @@ class Problems(ErrorHandler):
         if "retry_after_ms" in problem.details:  # a rate limit knows when there is room, and for each caller apart
             return problem.retry_after
         return problem.retry_after * self._random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def codes() -> set[str]:
+    """Return every code that an answer may have."""
+    return {*OWN_CODES, *SANIC_CODES.values(), SinkFault.code, *_codes(ClientError), *_codes(Unavailable)}
+
+
+def _codes(kind: type[GatewayError]) -> set[str]:
+    return {kind.code}.union(*[_codes(child) for child in kind.__subclasses__()])
 
 
 def to_problem(request: Request, exc: BaseException, context: Context) -> Problem:

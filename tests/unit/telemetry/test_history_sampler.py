@@ -19,8 +19,8 @@ from gateway.telemetry.history_sampler import sampling, to_step, to_sums, totals
 SECS = 10.0
 COUNTING = """
 import json, sys
-from gateway.telemetry import events, metrics, history_sampler
-metrics.begin_at_zero()
+from gateway.telemetry import declared, events, metrics, history_sampler
+declared.begin_at_zero()
 metrics.readings_received[("http",)].inc(5)
 metrics.readings_refused[("http",)].inc(2)
 metrics.mqtt_connected.set(1)
