@@ -13,7 +13,7 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.model import Refusal
-from gateway.telemetry import metrics
+from gateway.telemetry import gauges, metrics
 from gateway.telemetry.declared import begin_at_zero
 from gateway.telemetry.fold import Fold
 
@@ -65,7 +65,8 @@ def worker_stuck(worker: str, secs: float) -> None:
 
 
 def worker_restarted(worker: str, pid: int) -> None:
-    """Say that a worker died (its old process id is given) and is being replaced."""
+    """Count and say that a worker died (its old process id is given) and is being replaced."""
+    gauges.worker_restarts.inc()
     say("error", "worker_restarted", "Worker died; starting it again.", worker=worker, dead_pid=pid, apart=worker)
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.ending import beside
-from gateway.telemetry import events, metrics, spool_events
+from gateway.telemetry import events, exposing, metrics, spool_events
 from gateway.telemetry.declared import name_of
 from gateway.telemetry.history import EVERY_SECS, History, Sums, Waiting
 
@@ -50,7 +50,7 @@ def to_step(now_ms: int, step_ms: int) -> int:
 def totals() -> dict[str, list[float]]:
     """Return the values of every sample of our metrics by its name, whatever its labels; buckets in rising order."""
     found: dict[str, list[float]] = defaultdict(list)
-    for family in metrics.families():
+    for family in exposing.families():
         for sample in family.samples:
             found[sample.name].append(sample.value)
     found[f"{LATENCY}_bucket"].sort()

@@ -10,7 +10,7 @@ from typing import Self
 import msgspec
 
 from gateway.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
-from gateway.telemetry import events, metrics
+from gateway.telemetry import events, exposing, metrics
 
 RECEIVED = metrics.readings_received.sample
 DOORS = ("http", "mqtt")
@@ -96,7 +96,7 @@ def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected:
 def read() -> Ledger:
     """Return the books of all workers, exact whenever nothing is under way. Reads their files: milliseconds."""
     _turn.end()
-    samples = metrics.samples()
+    samples = exposing.samples()
     accounts = {
         source: _account(samples, source)
         for (name, source), readings in samples.items()

@@ -1,25 +1,17 @@
-"""Every Prometheus metric, once. Declares and keeps bound children; never reads a clock, never decides when to count.
+"""What is counted, once. Declares and keeps bound children; never reads a clock, never decides when to count.
 
-With PROMETHEUS_MULTIPROC_DIR set before this module is imported, each process writes its numbers to a file there and
-`exposition` merges those of all workers. Devices and metric names are never labels: there may be millions.
+Levels and their limits are in `gauges`. Devices and metric names are never labels: there may be millions.
 """
 
-import os
-from collections.abc import Iterable
 from itertools import chain, product
-from pathlib import Path
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 
 from gateway import settings
 from gateway.errors import BadPayload, GatewayError, TooLarge
 from gateway.ledger import Drained
 from gateway.reasons import Reason
-from gateway.telemetry import MULTIPROC_ENV
 from gateway.telemetry.declared import Bound
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds."""
@@ -217,33 +209,3 @@ mqtt_in_hand = Gauge(
 )
 mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were in hand.")
 mqtt_losses = Counter("gateway_mqtt_losses", "MQTT connections lost.")
-
-
-def exposition() -> bytes:
-    """Return all metrics in the Prometheus text format, of every worker when there are several."""
-    return generate_latest(_registry())
-
-
-def samples() -> dict[tuple[str, str], int]:
-    """Return the values of all metrics that have one label, by name and label value, of every worker."""
-    return {
-        (sample.name, label): int(sample.value)
-        for family in families()
-        for sample in family.samples
-        if len(sample.labels) == 1
-        for label in sample.labels.values()
-    }
-
-
-def families() -> Iterable[Metric]:
-    """Return every metric with its values, those of every worker together. Reads their files: milliseconds."""
-    return _registry().collect()
-
-
-def _registry() -> CollectorRegistry:
-    folder = os.environ.get(MULTIPROC_ENV)
-    if folder is None or not Path(folder).is_dir():  # gone with a killed main process: what is left are our own values
-        return REGISTRY
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry

@@ -21,7 +21,7 @@ from gateway.web import app
 from gateway.telemetry.declared import begin_at_zero
 begin_at_zero()
 """
-SHOW = "from gateway.telemetry import metrics; print(metrics.exposition().decode())"
+SHOW = "from gateway.telemetry import exposing; print(exposing.exposition().decode())"
 
 
 def labelled() -> list[prometheus_client.metrics.MetricWrapperBase]:

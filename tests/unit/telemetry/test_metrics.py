@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.model import Refusal
-from gateway.telemetry import MULTIPROC_ENV, events, metrics
+from gateway.telemetry import MULTIPROC_ENV, events, exposing, metrics
 
 
 def value(name: str, **labels: str) -> float:
@@ -67,7 +67,7 @@ from gateway.telemetry import events, metrics
 metrics.readings_received[("http",)].inc(5)
 events.queue_changed(7, 70)
 """
-SHOW = "from gateway.telemetry import metrics; print(metrics.exposition().decode())"
+SHOW = "from gateway.telemetry import exposing; print(exposing.exposition().decode())"
 
 
 def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
@@ -84,4 +84,4 @@ def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
 def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MULTIPROC_ENV, raising=False)
     metrics.readings_received[("mqtt",)].inc(3)
-    assert b'gateway_readings_received_total{source="mqtt"}' in metrics.exposition()
+    assert b'gateway_readings_received_total{source="mqtt"}' in exposing.exposition()
