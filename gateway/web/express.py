@@ -13,7 +13,7 @@ from sanic.compat import Header
 
 from gateway.model import Principal, Role
 from gateway.receipts import to_json
-from gateway.telemetry import events
+from gateway.telemetry import events, http_events
 from gateway.web.context import Context
 from gateway.web.latest import to_answer
 from gateway.web.lifetime import App
@@ -126,10 +126,11 @@ class Exchange:
 
     def _committed(self, ticket: "asyncio.Future[Any]", underway: Underway) -> None:
         self._context.bodies.in_hand -= len(self._plain.body)
+        label = READINGS if self._plain.device is None else DEVICE_READINGS
         if ticket.cancelled():
             underway.abandon()
+            http_events.gone(label)
             return
-        label = READINGS if self._plain.device is None else DEVICE_READINGS
         try:
             receipt = underway.receipt()
         except Exception as exc:  # noqa: BLE001 - whatever it is, `problems` says it
@@ -139,6 +140,7 @@ class Exchange:
 
     def _read(self, future: "asyncio.Future[Any]") -> None:
         if future.cancelled():
+            http_events.gone(STATE)
             return
         device, tag = str(self._plain.device), self._plain.if_none_match
         now_us = self._context.clock.now_us()
