@@ -7,15 +7,18 @@ from pathlib import Path
 from prometheus_client import REGISTRY, Metric, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from gateway.telemetry import MULTIPROC_ENV, gauges
 
+PARTS_OF_HISTOGRAM = ("bucket", "count", "sum")
+"""How the names of metrics end that are one histogram together."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def exposition() -> bytes:
     """Return all metrics in the Prometheus text format, of every worker when there are several."""
-    return generate_latest(_Workers() if _merges() else REGISTRY)
+    return generate_latest(_Shown())
 
 
 def samples() -> dict[tuple[str, str], int]:
@@ -48,16 +51,27 @@ def processes(workers: Iterable[tuple[str, str]]) -> Iterator[Metric]:
     yield from found.values()
 
 
-class _Workers(Collector):
+class _Shown(Collector):
     """All workers' metrics, and how their processes are."""
 
     def collect(self) -> Iterator[Metric]:
         running: dict[str, str] = {}
+        parted: dict[str, Metric] = {}
         for family in families():
-            if family.name == gauges.worker_up.sample:
+            name, _, part = family.name.rpartition("_")
+            if part in PARTS_OF_HISTOGRAM:
+                whole = parted.setdefault(name, Metric(name, family.documentation, "histogram"))
+                whole.samples += sorted(family.samples, key=_place)
+                continue
+            if family.name == gauges.worker_up.sample and _merges():
                 running = {sample.labels["worker"]: sample.labels["pid"] for sample in family.samples}
             yield family
-        yield from processes(running.items())
+        yield from (*parted.values(), *processes(running.items()))
+
+
+def _place(sample: Sample) -> tuple[str, float]:
+    """Return what brings the buckets of a group into their order."""
+    return sample.labels.get("group", ""), float(sample.labels.get("le", 0))
 
 
 def _merges() -> bool:

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from sanic import Request
 from sanic.compat import Header
 
 from gateway.model import Principal, Role
@@ -165,7 +164,8 @@ class Exchange:
         """Answer with the problem that Sanic's way would answer with."""
         method = "POST" if self._plain.posts else "GET"
         offered = Header({} if self._plain.request_id is None else {"x-request-id": self._plain.request_id})
-        request: Request[Any, Any] = AnyRequest(path.encode(), offered, "1.1", method, None, self._app)
+        request = AnyRequest(path.encode(), offered, "1.1", method, None, self._app)
+        request.began = None  # the connection tells it
         request.ctx.visit = self._visit
         request.route, _, _ = self._app.router.get(path, method, None)
         answer = self._app.error_handler.response(request, exc)  # type: ignore[no-untyped-call]

@@ -71,7 +71,8 @@ class Problems(ErrorHandler):
     def response(self, request: Request, exception: BaseException) -> HTTPResponse:
         """Return the problem document; called by Sanic for every exception, its own included."""
         if isinstance(exception, RequestCancelled):
-            http_events.gone(route_label(request))
+            if not request.responded:  # an answer that was on its way is counted already
+                http_events.gone(route_label(request))
             return HTTPResponse(status=GONE)  # to nobody
         context = context_of(request)
         problem = to_problem(request, exception, context)

@@ -95,7 +95,23 @@ ROUTES = (
     Route(("GET", "HEAD"), "/readyz", ops.readyz, "readyz"),
     Route(("GET", "HEAD"), "/metrics", ops.get_metrics, "metrics"),
 )
-http_events.declare([*[route.label for route in ROUTES], UNROUTED], upgraded=SOCKET, codes=codes())
+_GROUPS = {
+    http_events.INGEST: ("readings", "device_readings"),
+    http_events.STATE: ("device_state", "states_query"),
+    "history": ("history", "device_history"),
+    "live": ("stream", SOCKET),
+    "dead_letters": ("dead_letters", "dead_letters_replay", "dead_letter", "dead_letter_replay"),
+    "page": ("fleet", "ledger", "page", "static", "openapi", "docs", "docs_asset"),
+    "ops": ("livez", "readyz", "metrics"),
+    "none": (UNROUTED,),
+}
+"""Routes whose times are told together; all others are those of the registry."""
+_REGISTRY = {route.label: "registry" for route in ROUTES}
+http_events.declare(
+    _REGISTRY | {label: group for group, labels in _GROUPS.items() for label in labels},
+    upgraded=SOCKET,
+    codes=codes(),
+)
 
 _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _COLON = "(?::|%3[Aa])"
