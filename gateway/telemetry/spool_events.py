@@ -37,24 +37,26 @@ def opened(file: str, *, messages: int, damaged: int, adopted: bool) -> None:
 
 def appended(messages: int, readings: int) -> None:
     """Say that the database is away, and what is on disk instead; the books count it from the receipts."""
-    events.say("warning", "spooled", "Readings go to the spool.", messages=messages, readings=readings)
+    events.say("warning", "spooled", "Readings go to the spool.", messages=messages, readings=readings, goes_on=True)
 
 
 def full(limit: int) -> None:
     """Count and say that the spool takes no more: readings are refused, none is dropped."""
     refusals[("full",)].inc()
-    events.say("error", "spool_full", "Spool is full; refusing readings.", setting="spool.max_bytes", limit=limit)
+    events.say(
+        "error", "spool_full", "Spool is full; refusing readings.", setting="spool.max_bytes", limit=limit, goes_on=True
+    )
 
 
 def fault(file: str, error: str) -> None:
     """Count and say that the disk of the spool fails."""
     refusals[("fault",)].inc()
-    events.say("error", "spool_fault", "Spool cannot be used.", file=file, error=error, apart=file)
+    events.say("error", "spool_fault", "Spool cannot be used.", file=file, error=error, apart=file, goes_on=True)
 
 
 def failed(file: str, exc: BaseException) -> None:
     """Say that the spool or what empties it met a mistake of ours."""
-    events.say("error", "spool_failed", "Spool failed.", file=file, exc_info=exc, apart=file)
+    events.say("error", "spool_failed", "Spool failed.", file=file, exc_info=exc, apart=file, goes_on=True)
 
 
 def record_damaged(file: str, record: int, why: str) -> None:
@@ -108,4 +110,12 @@ def emptied(secs: float) -> None:
 
 def drain_failed(kind: str, error: str) -> None:
     """Say that the spool cannot be emptied now; `kind` is database, disk or mistake. All stays where it is."""
-    events.say("warning", "drain_failed", "Spool cannot be emptied; trying again.", kind=kind, error=error, apart=kind)
+    events.say(
+        "warning",
+        "drain_failed",
+        "Spool cannot be emptied; trying again.",
+        kind=kind,
+        error=error,
+        apart=kind,
+        goes_on=True,
+    )

@@ -99,8 +99,10 @@ class Writer:
         if atomic:
             return whole or self._refuse(parts)
         if line.words:
-            await self._dead_letters.put(to_letters(group, line.words))
-            events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(line.words))
+            letters = to_letters(group, line.words)
+            await self._dead_letters.put(letters)
+            code, first = Reason.REJECTED_BY_DATABASE, letters[0].device
+            events.dead_lettered("database", code, count=len(letters), device=first)
         return Written(line.outcomes(), newest(stored(line, parts)))
 
     def _refuse(self, parts: list[Sorted]) -> NoReturn:

@@ -2,10 +2,12 @@
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
+import orjson
 import pytest
 
 from tests.docs.pages import text_of
@@ -22,6 +24,8 @@ HURRIED = (
     (r"(scrape|evaluation)_interval: 15s", r"\1_interval: 1s"),
 )
 """Minutes become seconds, so that the test does not take as many."""
+MOST_LINES = 8
+"""Of one happening, in an outage of less than two minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +88,8 @@ def test_an_outage_of_the_database_is_told_and_its_end_too(
         assert prometheus.ask("gateway_spool_rows") == [0.0]
         assert prometheus.ask("gateway_spool_bytes") == [0.0]
     assert set(statuses) == {200}
+    said = Counter(orjson.loads(line)["name"] for line in gateway.log.read_bytes().splitlines() if b'"name"' in line)
+    assert (said["database_lost"], said["sweep_failed"], said["audit_purge_failed"]) == (1, 1, 1)
+    assert said["chore_recovered"] >= 2
+    assert 0 < said["spooled"] <= MOST_LINES
+    assert max(said.values()) <= MOST_LINES, said
