@@ -84,8 +84,7 @@ class Replay:
             return
         letters = to_letters([batch], parked)
         await self._letters.put(letters)
-        code, first = Reason.REJECTED_BY_DATABASE, letters[0].device
-        events.dead_lettered("database", code, count=len(parked), device=first)
+        events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(parked), device=letters[0].device)
         spool_events.record_parked([batch.devices[i] for i in sorted(parked)], len(parked), words)
 
 

@@ -1,7 +1,7 @@
 """The numbers of every worker in, what Prometheus reads out. Reads their files: milliseconds. Counts nothing."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import REGISTRY, Metric, ProcessCollector, generate_latest
@@ -16,16 +16,19 @@ PARTS_OF_HISTOGRAM = ("bucket", "count", "sum")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition() -> bytes:
-    """Return all metrics in the Prometheus text format, of every worker when there are several."""
-    return generate_latest(_Shown())
+def exposition(names: Collection[str] = ()) -> bytes:
+    """Return all metrics in the Prometheus text format, of every worker when there are several.
+
+    With `names` only these, as far as there are any.
+    """
+    return generate_latest(_Named(names) if names else _Shown())
 
 
 def samples() -> dict[tuple[str, str], int]:
-    """Return the values of all metrics that have one label, by name and label value, of every worker."""
+    """Return the values of counters, and gauges that are sums, that have one label: by name and label value."""
     return {
         (sample.name, label): int(sample.value)
-        for family in families()
+        for family in _read("counter_*.db", "gauge_livesum_*.db")
         for sample in family.samples
         if len(sample.labels) == 1
         for label in sample.labels.values()
@@ -34,7 +37,7 @@ def samples() -> dict[tuple[str, str], int]:
 
 def families() -> Iterable[Metric]:
     """Return every metric with its values, those of every worker together."""
-    return MultiProcessCollector(None).collect() if _merges() else REGISTRY.collect()  # type: ignore[no-untyped-call]
+    return _read("*.db")
 
 
 def processes(workers: Iterable[tuple[str, str]]) -> Iterator[Metric]:
@@ -67,6 +70,29 @@ class _Shown(Collector):
                 running = {sample.labels["worker"]: sample.labels["pid"] for sample in family.samples}
             yield family
         yield from (*parted.values(), *processes(running.items()))
+
+
+class _Named(Collector):
+    """Those of the metrics that are asked for."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def collect(self) -> Iterator[Metric]:
+        counted = all(name.endswith("_total") for name in self._names)
+        for family in _read("counter_*.db") if counted else _Shown().collect():
+            if any(sample.name in self._names for sample in family.samples):
+                yield family
+
+
+def _read(*patterns: str) -> Iterable[Metric]:
+    """Return the metrics in these files of all workers; a process alone has none, and tells all."""
+    if not _merges():
+        return REGISTRY.collect()
+    folder = Path(os.environ[MULTIPROC_ENV])
+    files = [str(file) for pattern in patterns for file in folder.glob(pattern)]
+    merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+    return merged
 
 
 def _place(sample: Sample) -> tuple[str, float]:

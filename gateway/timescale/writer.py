@@ -101,8 +101,7 @@ class Writer:
         if line.words:
             letters = to_letters(group, line.words)
             await self._dead_letters.put(letters)
-            code, first = Reason.REJECTED_BY_DATABASE, letters[0].device
-            events.dead_lettered("database", code, count=len(letters), device=first)
+            events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(letters), device=letters[0].device)
         return Written(line.outcomes(), newest(stored(line, parts)))
 
     def _refuse(self, parts: list[Sorted]) -> NoReturn:

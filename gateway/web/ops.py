@@ -58,7 +58,9 @@ async def account(context: Context) -> Health:
 
 
 async def get_metrics(request: Request) -> HTTPResponse:
-    """Answer with the metrics of all workers in the Prometheus text format."""
+    """Answer with the metrics of all workers in the Prometheus text format; `name[]` says which."""
     http_events.count_times()
-    shown = await asyncio.to_thread(exposing.exposition)  # milliseconds, in which requests are served
+    shown = await asyncio.to_thread(
+        exposing.exposition, frozenset(request.args.getlist("name[]", ()))
+    )  # milliseconds, in which requests are served
     return reply(request, context_of(request), shown, content_type=exposing.CONTENT_TYPE)

@@ -95,6 +95,14 @@ async def test_metrics_count_requests_and_problems(door: Door) -> None:
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
 
 
+async def test_metrics_may_be_asked_for_by_name(door: Door) -> None:
+    names = ["gateway_commits_total", "gateway_ready", "nothing"]
+    for asked, shown in ((names, names[:2]), (names[:1], names[:1]), (names[2:], [])):
+        got = await door.client.get("/metrics", params={"name[]": asked})
+        lines = [line for line in got.text.splitlines() if not line.startswith("#")]
+        assert sorted(line.split()[0] for line in lines if "_created" not in line) == shown
+
+
 async def test_how_long_requests_take_is_a_histogram_by_group_of_routes(door: Door) -> None:
     async def told(group: str) -> dict[str, float]:
         text = (await door.client.get("/metrics")).text

@@ -79,6 +79,17 @@ def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
     ).stdout
     assert 'gateway_readings_received_total{source="http"} 10.0' in shown
     assert "gateway_queue_rows 14.0" in shown
+    one = subprocess.run(
+        [sys.executable, "-c", SHOW.replace("exposition()", 'exposition({"gateway_readings_received_total"})')],
+        env=environ,
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert [line for line in one.splitlines() if line and line[0] != "#"] == [
+        'gateway_readings_received_total{source="http"} 10.0'
+    ]
 
 
 def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
