@@ -10,6 +10,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import SettingsError, SinkFault, SinkUnavailable
+from gateway.telemetry import gauges
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -127,8 +128,9 @@ def is_crowded(exc: BaseException) -> bool:
 class Pool:
     """At most so many connections, made when first needed: it opens while the database is down, and heals by itself."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, acquire_timeout: float) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, acquire_timeout: float, name: str = "") -> None:
         self._pool = pool
+        self._name = name
         self._acquire_timeout = acquire_timeout
 
     @asynccontextmanager
@@ -138,7 +140,11 @@ class Pool:
         Raises SinkUnavailable, also when none becomes free within the acquire timeout, and SinkFault.
         """
         async with translated(), self._pool.acquire(timeout=self._acquire_timeout) as connection:
-            yield connection
+            gauges.lent(self._name, 1)
+            try:
+                yield connection
+            finally:
+                gauges.lent(self._name, -1)
 
     async def close(self, timeout: float) -> None:
         """Close when all connections are back, or cut them off after `timeout` seconds."""
@@ -178,7 +184,8 @@ async def open_pool(
     # The library counts waiting for a free connection and making one together.
     raw = asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make)
     await raw
-    pool = Pool(raw, acquire_timeout=connect_timeout)
+    pool = Pool(raw, acquire_timeout=connect_timeout, name=name)
+    gauges.pool_opened(name, size)
     try:
         yield pool
     finally:

@@ -19,7 +19,7 @@ from gateway.contracts import DeadLetters, Written
 from gateway.errors import AtomicTooWide, SinkUnavailable
 from gateway.model import Batch, Outcome
 from gateway.reasons import Reason
-from gateway.telemetry import events
+from gateway.telemetry import events, gauges
 from gateway.timescale.assemble import CONFLICT, Group, Sorted, newest, pairs, stored
 from gateway.timescale.chunks import Room, find_room
 from gateway.timescale.deadletters import to_letters
@@ -99,8 +99,8 @@ class Writer:
         if atomic:
             return whole or self._refuse(parts)
         if line.words:
-            await self._dead_letters.put(to_letters(group, line.words))
-            events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(line.words))
+            await self._dead_letters.put(letters := to_letters(group, line.words))
+            events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(letters), device=letters[0].device)
         return Written(line.outcomes(), newest(stored(line, parts)))
 
     def _refuse(self, parts: list[Sorted]) -> NoReturn:
@@ -245,11 +245,14 @@ class Writer:
         """Lend a connection; one that is in doubt afterwards is dropped."""
         async with translated():
             connection = self._reuse() or await self._connect()
+            gauges.lent(gauges.WRITER, 1)
             try:
                 yield connection
             except BaseException:
                 await _drop(connection)
                 raise
+            finally:
+                gauges.lent(gauges.WRITER, -1)
             if not connection.is_closed():
                 self._idle.append(connection)
 
