@@ -54,6 +54,17 @@ class Listed(NamedTuple):
     source: str
 
 
+class Step(NamedTuple):
+    """A step of counting devices."""
+
+    devices: int
+    """Those that are enabled."""
+    offline: int
+    """Those of them that are offline."""
+    last: str | None
+    """The name after which the next step begins; None: it was the last one."""
+
+
 class Listing:
     """Lists devices."""
 
@@ -100,6 +111,12 @@ class Listing:
             if len(found) == limit or self._monotonic() > until:
                 break
         return Listed(found, last, source)
+
+    async def count(self, *, after: str = "") -> Step:
+        """Count up to 1000 enabled devices that come after this name. Raises SinkUnavailable, SinkFault."""
+        page = await self._next(Wanted(enabled=True), after=after, limit=MAX_PAGE)
+        offline = [seen for seen in page.devices if self._fits(seen, Age(offline=True))]
+        return Step(len(page.devices), len(offline), page.last)
 
     async def _next(self, wanted: Wanted, *, after: str, limit: int) -> Listed:
         found = await self._book.page(wanted, after=after, limit=limit + 1)

@@ -5,8 +5,8 @@ bounded steps. What a call does not get done `sweeping` does, also after a crash
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Protocol
 
@@ -108,10 +108,14 @@ async def sweeping(
 
     Gateways may sweep at the same time, as calls may remove at the same time: what one finds gone is done.
     """
-
-    def tidying(chore: Callable[[], Awaitable[None]], name: str) -> AbstractAsyncContextManager[None]:
-        return repeating(chore, name=name, every_secs=every_secs, on_failure=registry_events.sweep_failed)
-
     age = timedelta(days=keep_days)
-    async with tidying(removal.sweep, "registry.sweep"), tidying(lambda: audit.purge(age), "audit.purge"):
+    async with (
+        repeating(removal.sweep, name="registry.sweep", every_secs=every_secs, on_failure=registry_events.sweep_failed),
+        repeating(
+            lambda: audit.purge(age),
+            name="audit.purge",
+            every_secs=every_secs,
+            on_failure=registry_events.audit_purge_failed,
+        ),
+    ):
         yield

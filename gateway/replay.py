@@ -51,7 +51,7 @@ class Replay:
         if words:
             letters = to_letters([batch], words)
             await self._letters.put([letter._replace(source="spool", code=Reason.CONFLICT) for letter in letters])
-            events.dead_lettered("spool", Reason.CONFLICT, count=len(letters))
+            events.dead_lettered("spool", Reason.CONFLICT, count=len(letters), device=letters[0].device)
 
     async def rescue(self, batch: Batch, words: str) -> Outcome:
         """Store what can be stored of a batch that failed with these words, and park the rest as dead letters.
@@ -82,8 +82,9 @@ class Replay:
     async def _park(self, batch: Batch, parked: dict[int, str], words: str) -> None:
         if not parked:
             return
-        await self._letters.put(to_letters([batch], parked))
-        events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(parked))
+        letters = to_letters([batch], parked)
+        await self._letters.put(letters)
+        events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(parked), device=letters[0].device)
         spool_events.record_parked([batch.devices[i] for i in sorted(parked)], len(parked), words)
 
 

@@ -13,7 +13,7 @@ from gateway.web.parts import Trouble
 
 CALM_SECS = 3.0
 """Not seen for so long, it is over."""
-SAY_SECS = 1.0
+SAY_SECS = 2.0
 """Seen for so long, it is said: what is over at once is nobody's business at night."""
 
 

@@ -100,7 +100,8 @@ def _start_again(worker: str, pid: int, publisher: "Connection[Any, Any]") -> No
     from gateway.telemetry import events  # noqa: PLC0415
 
     events.worker_restarted(worker, pid)
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    for gone in (pid, os.getpid()):  # gauges of this process say nothing, and would count as the least of all
+        mark_process_dead(gone)  # type: ignore[no-untyped-call]
     publisher.send(f"{worker}:")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import TypeVar
@@ -44,6 +45,26 @@ def _nothing_left_open() -> Iterator[None]:
     """What a module leaves open fails there (ResourceWarning), not whenever the collector happens to run."""
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_undeclared() -> Iterator[None]:
+    """What a module counts under a label that is not declared fails there: such a series does not begin at zero."""
+    yield
+    declared = sys.modules.get("gateway.telemetry.declared")  # only tests that count anything pay for it
+    if declared is not None:
+        found = sorted(declared.UNDECLARED)
+        declared.UNDECLARED.clear()
+        assert not found
+
+
+@pytest.fixture(scope="module")
+def made_up_labels() -> Iterator[None]:
+    """For modules that count under labels of their own making, on purpose."""
+    yield
+    declared = sys.modules.get("gateway.telemetry.declared")
+    if declared is not None:
+        declared.UNDECLARED.clear()
 
 
 @pytest.fixture(scope="session")

@@ -203,7 +203,7 @@ class Consumer:
 
     async def _keep(self, letter: DeadLetter) -> None:
         await insist(lambda: self._dead_letters.put([letter]), rng=self._rng)
-        events.dead_lettered(letter.source, letter.code)
+        events.dead_lettered(letter.source, letter.code, device=letter.device, topic=letter.topic)
 
     def _acknowledge(self, item: _Item) -> None:
         """Acknowledge everything up to the first message that is not done."""

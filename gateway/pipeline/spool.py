@@ -107,8 +107,9 @@ class SqliteSpool:
 
     @property
     def size(self) -> int:
-        """Bytes on disk, counted against spool.max_bytes: the pages in use, not the WAL."""
-        return self._file.totals.size
+        """Bytes on disk, counted against spool.max_bytes: the pages in use, not the WAL; 0 if nothing is in it."""
+        totals = self._file.totals
+        return totals.size if totals.records or totals.damaged else 0
 
     @property
     def damaged(self) -> int:

@@ -20,6 +20,7 @@ from gateway.pipeline.stall import Stall, watching
 from gateway.redelivery import Redelivery
 from gateway.registrar import Registrar, registrar
 from gateway.removal import sweeping
+from gateway.runtime.levels import showing
 from gateway.runtime.reading import open_reading
 from gateway.runtime.registry import Registry, following, open_registry
 from gateway.runtime.storage import Storage, open_storage
@@ -67,7 +68,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         await stack.enter_async_context(looking_after(monitor))
         gc.freeze()  # what is open now stays: the collector need not look at it again
         gc.set_threshold(*COLLECTIONS)
-        yield Context(
+        context = Context(
             settings,
             worker=worker,
             clock=registry.clock,
@@ -78,6 +79,8 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             health=monitor.health,
             history=history,
         )
+        await stack.enter_async_context(showing(settings, context, storage, letters, stall=stall))
+        yield context
 
 
 def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> Intake:

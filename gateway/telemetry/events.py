@@ -1,7 +1,8 @@
 """One function per happening: it counts, and if a person should know it says so in one line. Never raises, never waits.
 
 Call sites hold no logger and no counter. Lines are constant sentences with keys, free of secrets; a happening that
-repeats is said once a second, with `suppressed` counting the rest. Counting is per batch or request, never per reading.
+repeats is said once a second, and ever less often while it goes on, with `suppressed` counting the rest. Counting is
+per batch or request, never per reading.
 """
 
 import contextlib
@@ -13,19 +14,22 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.model import Refusal
-from gateway.telemetry import metrics
+from gateway.telemetry import gauges, metrics
+from gateway.telemetry.declared import begin_at_zero
 from gateway.telemetry.fold import Fold
+from gateway.telemetry.words import shown
 
 _log = structlog.get_logger()
 _fold = Fold(1.0, clock=time.monotonic)
 
 
-def say(level: str, event: str, sentence: str, *, apart: str = "", **keys: object) -> None:
+def say(level: str, event: str, sentence: str, *, apart: str = "", goes_on: bool = False, **keys: object) -> None:
     """Write one line: `level` is debug, info, warning or error; `event` is its stable name.
 
-    Lines of one name are folded; `apart` keeps kinds of it from hiding each other. `exc_info=exc` adds the traceback.
+    Lines of one name are folded; `apart` keeps kinds of it from hiding each other, and what `goes_on` is said ever less
+    often. `exc_info=exc` adds the traceback.
     """
-    suppressed = _fold.admit(event + apart)
+    suppressed = _fold.admit(event + apart, goes_on=goes_on)
     if suppressed is None:
         return
     if suppressed:
@@ -39,7 +43,7 @@ def say(level: str, event: str, sentence: str, *, apart: str = "", **keys: objec
 
 def worker_ready(worker: str) -> None:
     """Say that a worker has opened its parts and is about to serve."""
-    metrics.begin_at_zero()
+    begin_at_zero()
     say("info", "worker_ready", "Worker ready.", worker=worker)
 
 
@@ -64,13 +68,14 @@ def worker_stuck(worker: str, secs: float) -> None:
 
 
 def worker_restarted(worker: str, pid: int) -> None:
-    """Say that a worker died (its old process id is given) and is being replaced."""
+    """Count and say that a worker died (its old process id is given) and is being replaced."""
+    gauges.worker_restarts.inc()
     say("error", "worker_restarted", "Worker died; starting it again.", worker=worker, dead_pid=pid, apart=worker)
 
 
 def sample_failed(exc: BaseException) -> None:
     """Say that a sample for the fleet page could not be taken; the next one is taken."""
-    say("warning", "sample_failed", "Cannot sample the metrics; trying again.", exc_info=exc)
+    say("warning", "sample_failed", "Cannot sample the metrics; trying again.", exc_info=exc, goes_on=True)
 
 
 # -- taking in ---------------------------------------------------------------------------------------------------------
@@ -88,13 +93,20 @@ def refused(refusals: Iterable[Refusal]) -> None:
 def overloaded(limit: str) -> None:
     """Count and say that a bounded queue is full; `limit` is the setting that was hit."""
     metrics.overloads[(limit,)].inc()
-    say("warning", "overloaded", "Turning requests away: a limit is reached.", limit=limit, apart=limit)
+    say("warning", "overloaded", "Turning requests away: a limit is reached.", limit=limit, apart=limit, goes_on=True)
 
 
-def dead_lettered(source: str, code: str, *, count: int = 1) -> None:
-    """Count and say that items were kept as dead letters; `source` is mqtt or database."""
+def dead_lettered(
+    source: str, code: str, *, count: int = 1, device: str | None = None, topic: str | None = None
+) -> None:
+    """Count and say that items were kept as dead letters, with device and topic of the first of them.
+
+    `source` is where it was noticed: mqtt, spool or database.
+    """
     metrics.dead_letters[(source, code)].inc(count)
-    say("warning", "dead_lettered", "Kept as a dead letter.", source=source, code=code, count=count, apart=code)
+    whose = {name: shown(text) for name, text in (("device", device), ("topic", topic)) if text}
+    keys = {"source": source, "code": code, "count": count, **whose}
+    say("warning", "dead_lettered", "Kept as a dead letter.", apart=code, goes_on=True, **keys)
 
 
 def letter_replayed() -> None:
@@ -195,7 +207,13 @@ def state_back() -> None:
 def state_skipped(rows: int) -> None:
     """Count and say that newest messages were dropped while Redis was away."""
     metrics.state_skipped_rows.inc(rows)
-    say("warning", "state_skipped", "Newest state dropped while Redis is away; it will be rebuilt.", rows=rows)
+    say(
+        "warning",
+        "state_skipped",
+        "Newest state dropped while Redis is away; it will be rebuilt.",
+        rows=rows,
+        goes_on=True,
+    )
 
 
 def state_complete(complete: bool) -> None:  # noqa: FBT001 - the value of a gauge
@@ -229,12 +247,12 @@ def state_rebuilt(series: int, secs: float, *, complete: bool) -> None:
 def state_rebuild_failed(error: str) -> None:
     """Count and say that a rebuild could not go on; it is tried again."""
     metrics.state_rebuilds[("failed",)].inc()
-    say("warning", "state_rebuild_failed", "State cannot be rebuilt now; trying again.", error=error)
+    say("warning", "state_rebuild_failed", "State cannot be rebuilt now; trying again.", error=error, goes_on=True)
 
 
 def state_keeper_failed(exc: BaseException) -> None:
     """Say that keeping the state complete met a mistake of ours; it goes on."""
-    say("error", "state_keeper_failed", "Keeping the state complete failed.", exc_info=exc)
+    say("error", "state_keeper_failed", "Keeping the state complete failed.", exc_info=exc, goes_on=True)
 
 
 def state_late() -> None:

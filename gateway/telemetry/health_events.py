@@ -6,13 +6,13 @@ from gateway.telemetry.events import say
 def degraded(worker: str, part: str, what: str, *, kind: str, since: str) -> None:
     """Say that a part of this worker is not well, in an operator's words; `since` is RFC 3339."""
     keys = {"worker": worker, "part": part, "kind": kind, "what": what, "since": since}
-    say("warning", "degraded", "Degraded.", apart=part + kind, **keys)
+    say("warning", "degraded", "Degraded.", apart=part + kind, goes_on=False, **keys)
 
 
 def well_again(worker: str, part: str, kind: str, *, since: str, secs: float) -> None:
     """Say that it is over, and how long it lasted."""
     keys = {"worker": worker, "part": part, "kind": kind, "since": since}
-    say("info", "well_again", "Well again.", apart=part + kind, **keys, secs=round(secs, 1))
+    say("info", "well_again", "Well again.", apart=part + kind, goes_on=False, **keys, secs=round(secs, 1))
 
 
 def watch_failed(exc: Exception) -> None:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.ending import beside
-from gateway.telemetry import events, metrics, spool_events
+from gateway.telemetry import events, exposing, metrics, spool_events
+from gateway.telemetry.declared import name_of
 from gateway.telemetry.history import EVERY_SECS, History, Sums, Waiting
 
 NOT_STORED = (
@@ -19,7 +20,7 @@ NOT_STORED = (
     metrics.readings_dead_lettered,
     metrics.readings_failed,
 )
-LATENCY = metrics.name_of(metrics.ingest_commit)
+LATENCY = name_of(metrics.ingest_commit)
 EARLY_MS = 100
 """A sleep may end so much before its moment."""
 
@@ -49,7 +50,7 @@ def to_step(now_ms: int, step_ms: int) -> int:
 def totals() -> dict[str, list[float]]:
     """Return the values of every sample of our metrics by its name, whatever its labels; buckets in rising order."""
     found: dict[str, list[float]] = defaultdict(list)
-    for family in metrics.families():
+    for family in exposing.families():
         for sample in family.samples:
             found[sample.name].append(sample.value)
     found[f"{LATENCY}_bucket"].sort()
@@ -66,17 +67,17 @@ def to_sums(values: Mapping[str, Sequence[float]], *, at_ms: int, at_secs: float
         at_ms=at_ms,
         at_secs=at_secs,
         requests=total(metrics.http_requests.sample),
-        messages=total(metrics.name_of(metrics.messages_committed)),
+        messages=total(name_of(metrics.messages_committed)),
         readings=total(metrics.readings_received.sample),
         refused=sum([total(one.sample) for one in NOT_STORED]),
         latency=_buckets(values.get(f"{LATENCY}_bucket", [])),
         waiting=Waiting(
-            queue_rows=total(metrics.name_of(metrics.queue_rows)),
-            queue_bytes=total(metrics.name_of(metrics.queue_bytes)),
-            spool_rows=total(metrics.name_of(spool_events.spool_rows)),
-            spool_bytes=total(metrics.name_of(spool_events.spool_bytes)),
+            queue_rows=total(name_of(metrics.queue_rows)),
+            queue_bytes=total(name_of(metrics.queue_bytes)),
+            spool_rows=total(name_of(spool_events.spool_rows)),
+            spool_bytes=total(name_of(spool_events.spool_bytes)),
         ),
-        mqtt_connections=total(metrics.name_of(metrics.mqtt_connected)),
+        mqtt_connections=total(name_of(metrics.mqtt_connected)),
     )
 
 

@@ -10,9 +10,11 @@ from typing import Self
 import msgspec
 
 from gateway.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
-from gateway.telemetry import events, metrics
+from gateway.telemetry import events, exposing, metrics
 
 RECEIVED = metrics.readings_received.sample
+DOORS = ("http", "mqtt")
+"""Their accounts are shown before anything has come in, too."""
 LEFT = metrics.readings_drained.sample
 
 
@@ -94,8 +96,12 @@ def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected:
 def read() -> Ledger:
     """Return the books of all workers, exact whenever nothing is under way. Reads their files: milliseconds."""
     _turn.end()
-    samples = metrics.samples()
-    accounts = {source: _account(samples, source) for name, source in samples if name == RECEIVED}
+    samples = exposing.samples()
+    accounts = {
+        source: _account(samples, source)
+        for (name, source), readings in samples.items()
+        if name == RECEIVED and (readings or source in DOORS)
+    }
     return to_ledger(accounts, Drained(*[samples.get((LEFT, outcome), 0) for outcome in Drained.__struct_fields__]))
 
 

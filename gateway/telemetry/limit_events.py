@@ -1,12 +1,21 @@
 """The happenings of rate limits, one function each, as in `events`: it counts, and says what a person should know."""
 
 from gateway.telemetry import events, metrics
+from gateway.telemetry.words import shown
 
 
 def refused(limit: str, scope: str) -> None:
     """Count and say that a request was refused; `limit` is the setting, `scope` is credential or address."""
     metrics.rate_limited[(limit, "refused")].inc()
-    events.say("warning", "rate_limited", "Refusing requests over a limit.", limit=limit, scope=scope, apart=limit)
+    events.say(
+        "warning",
+        "rate_limited",
+        "Refusing requests over a limit.",
+        limit=limit,
+        scope=scope,
+        apart=limit,
+        goes_on=True,
+    )
 
 
 def seats_lowered(wanted: int, seats: int) -> None:
@@ -23,7 +32,15 @@ def seats_lowered(wanted: int, seats: int) -> None:
 def slowed(limit: str, device: str) -> None:
     """Count and say that an MQTT message waits because its device is over its limit."""
     metrics.rate_limited[(limit, "slowed")].inc()
-    events.say("warning", "mqtt_slowed", "MQTT messages wait: over a limit.", limit=limit, device=device, apart=limit)
+    events.say(
+        "warning",
+        "mqtt_slowed",
+        "MQTT messages wait: over a limit.",
+        limit=limit,
+        device=shown(device),
+        apart=limit,
+        goes_on=True,
+    )
 
 
 def let_go(limit: str) -> None:

@@ -32,7 +32,7 @@ def ended(reason: str) -> None:
 def lost() -> None:
     """Count and say that the log of changes has a gap: every stream of this worker begins anew."""
     metrics.live_gaps.inc()
-    events.say("warning", "live_gap", "The log of changes has a gap; all streams begin anew.")
+    events.say("warning", "live_gap", "The log of changes has a gap; all streams begin anew.", goes_on=True)
 
 
 def away(error: str) -> None:
@@ -47,4 +47,4 @@ def back() -> None:
 
 def failed(exc: BaseException) -> None:
     """Say that a stream or the reading of the log met a mistake of ours; it goes on, or its reader comes back."""
-    events.say("error", "live_failed", "Serving the stream of changes failed.", exc_info=exc)
+    events.say("error", "live_failed", "Serving the stream of changes failed.", exc_info=exc, goes_on=True)

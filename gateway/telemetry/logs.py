@@ -16,7 +16,8 @@ from gateway.settings import Log
 from gateway.telemetry.fold import Fold
 
 LIBRARY_FOLD_SECS = 1.0
-"""asyncpg logs a traceback for each connection it cannot make: one line of a place per second is enough."""
+"""asyncpg logs a traceback for each connection it cannot make: one line of a place per second is enough, and
+ever fewer while it goes on."""
 
 _ACCESS_KEYS = ("host", "request", "status", "byte", "duration")
 
@@ -64,7 +65,7 @@ class _Bridge(logging.Handler):
         if record.name == "sanic.access":
             keys |= {key: getattr(record, key, None) for key in _ACCESS_KEYS}
         else:
-            suppressed = self._fold.admit(f"{record.pathname}:{record.lineno}")
+            suppressed = self._fold.admit(f"{record.pathname}:{record.lineno}", goes_on=True)
             if suppressed is None:
                 return
             keys |= {"suppressed": suppressed} if suppressed else {}

@@ -1,59 +1,46 @@
-"""Every Prometheus metric, once. Declares and keeps bound children; never reads a clock, never decides when to count.
+"""What is counted, once. Declares and keeps bound children; never reads a clock, never decides when to count.
 
-With PROMETHEUS_MULTIPROC_DIR set before this module is imported, each process writes its numbers to a file there and
-`exposition` merges those of all workers. Devices and metric names are never labels: there may be millions.
+Levels and their limits are in `gauges`. Devices and metric names are never labels: there may be millions.
 """
 
-import os
-from collections.abc import Iterable
-from functools import partial
-from pathlib import Path
-from typing import Generic, TypeVar
+from itertools import chain, product
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
-from prometheus_client import values as prometheus_values
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 
-from gateway.telemetry import MULTIPROC_ENV
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from gateway import settings
+from gateway.errors import BadPayload, GatewayError, TooLarge
+from gateway.ledger import Drained
+from gateway.reasons import Reason
+from gateway.telemetry.declared import Bound
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds."""
 ROW_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 
-if MULTIPROC_ENV in os.environ:
-    # The library asks for the process id at every count, in case of a fork: a system call each. Ours are spawned.
-    prometheus_values.ValueClass = prometheus_values.MultiProcessValue(partial(int, os.getpid()))  # type: ignore[no-untyped-call]
-
-Child = TypeVar("Child", Counter, Gauge)
-
-
-def name_of(metric: Counter | Gauge | Histogram) -> str:
-    """Return the name under which a metric's values appear; those of a histogram have it as their beginning."""
-    (family,) = metric.describe()
-    return f"{family.name}_total" if isinstance(metric, Counter) else family.name
-
-
-class Bound(dict[tuple[str, ...], Child], Generic[Child]):
-    """The children of a metric by label values: looked up once (1.7 µs), then kept (0.9 µs to count)."""
-
-    def __init__(self, metric: Child) -> None:
-        super().__init__()
-        self._metric: Child = metric
-        self.sample = name_of(metric)
-        """The name under which its values appear in `samples`."""
-
-    def __missing__(self, labels: tuple[str, ...]) -> Child:
-        child: Child = self._metric.labels(*labels)
-        self[labels] = child
-        return child
-
+SOURCES = ("http", "mqtt", "replay")
+FULL = (
+    "queue.max_rows",
+    "queue.max_bytes",
+    "http.max_connections",
+    "http.max_inflight_bytes",
+    "history.pool",
+    "history.max_exports",
+    "auth.look_ups",
+)
+"""What may be full and turn somebody away."""
+_RATES = [f"limits.{name}" for name in settings.Limits.__struct_fields__ if name.endswith("_per_sec")]
+_DEVICE_RATES = [name for name in _RATES if name.startswith("limits.device_")]
+_UNREADABLE = ("bad_topic", BadPayload.code, TooLarge.code, GatewayError.code)
+_LETTERS = (
+    *product(("mqtt",), (*Reason, *_UNREADABLE)),
+    ("spool", Reason.CONFLICT),
+    ("database", Reason.REJECTED_BY_DATABASE),
+)
 
 # -- what came in ------------------------------------------------------------------------------------------------------
 
 readings_received = Bound(
-    Counter("gateway_readings_received", "Readings taken in, good or bad.", ["source"]),
+    Counter("gateway_readings_received", "Readings taken in, good or bad.", ["source"]), product(SOURCES)
 )
 readings_queued = Bound(
     Gauge(
@@ -62,36 +49,43 @@ readings_queued = Bound(
         ["source"],
         multiprocess_mode="livesum",
     ),
+    product(SOURCES),
 )
 refusals = Bound(
     Counter("gateway_refusals", "Readings not taken, by reason; the same reading counts each time.", ["code"]),
+    product(Reason),
 )
 overloads = Bound(
     Counter("gateway_overloads", "Requests and messages turned away by a full queue, by limit.", ["limit"]),
+    product(FULL),
 )
 
 # -- what became durable -----------------------------------------------------------------------------------------------
 
 readings_stored = Bound(
     Counter("gateway_readings_stored", "Readings stored and acknowledged, duplicates not counted.", ["source"]),
+    product(SOURCES),
 )
 readings_duplicate = Bound(
     Counter("gateway_readings_duplicate", "Readings that were stored already, same value.", ["source"]),
+    product(SOURCES),
 )
 readings_conflict = Bound(
-    Counter("gateway_readings_conflict", "Readings stored already with another value.", ["source"]),
+    Counter("gateway_readings_conflict", "Readings stored already with another value.", ["source"]), product(SOURCES)
 )
 readings_refused = Bound(
     Counter("gateway_readings_refused", "Readings not taken, of which the sender was told.", ["source"]),
+    product(SOURCES),
 )
 readings_dead_lettered = Bound(
     Counter("gateway_readings_dead_lettered", "Readings not taken, and kept as dead letters.", ["source"]),
+    product(SOURCES),
 )
 readings_spooled = Bound(
-    Counter("gateway_readings_spooled", "Readings acknowledged from the spool.", ["source"]),
+    Counter("gateway_readings_spooled", "Readings acknowledged from the spool.", ["source"]), product(SOURCES)
 )
 readings_failed = Bound(
-    Counter("gateway_readings_failed", "Readings whose sender has to send them again.", ["source"]),
+    Counter("gateway_readings_failed", "Readings whose sender has to send them again.", ["source"]), product(SOURCES)
 )
 FATES = (
     readings_stored,
@@ -103,14 +97,15 @@ FATES = (
     readings_failed,
 )
 """In the order of `ledger.Fate`."""
-SOURCES = ("http", "mqtt")
 readings_drained = Bound(
     Counter("gateway_readings_drained", "Readings that left the spool, by what became of them.", ["outcome"]),
+    product(Drained.__struct_fields__),
 )
 messages_committed = Counter("gateway_messages_committed", "Messages (rows) in transactions that were committed.")
 commits = Counter("gateway_commits", "Transactions committed.")
 commit_failures = Bound(
     Counter("gateway_commit_failures", "Transactions that failed, by what can be done about it.", ["kind"]),
+    product(("transient", "fault")),
 )
 commit_rows = Histogram("gateway_commit_rows", "Messages (rows) in one COMMIT.", buckets=ROW_BUCKETS)
 commit_duration = Histogram("gateway_commit_seconds", "Time of one write, COMMIT included.", buckets=LATENCY_BUCKETS)
@@ -123,13 +118,15 @@ rate_limited = Bound(
         "Requests refused (HTTP) and messages slowed or let go (MQTT) by a rate limit, by setting.",
         ["limit", "outcome"],
     ),
+    chain(product(_RATES, ("refused",)), product(_DEVICE_RATES, ("slowed", "let_go"))),
 )
 dead_letters = Bound(
-    Counter("gateway_dead_letters", "Items kept as dead letters, by source and reason.", ["source", "code"]),
+    Counter("gateway_dead_letters", "Items kept as dead letters, by source and reason.", ["source", "code"]), _LETTERS
 )
 letters_replayed = Counter("gateway_dead_letters_replayed", "Dead letters whose replay was accepted whole.")
 letters_purged = Bound(
     Counter("gateway_dead_letters_purged", "Dead letters removed to stay within a limit.", ["limit"]),
+    product(("dead_letters.keep_days", "dead_letters.max_bytes")),
 )
 
 chunks_dropped = Counter("gateway_retention_chunks", "Chunks of a hypertable dropped for their age.")
@@ -156,6 +153,7 @@ state_complete = Gauge(
 )
 state_rebuilds = Bound(
     Counter("gateway_state_rebuilds", "Rebuilds of the newest state from the database, by result.", ["result"]),
+    product(("done", "repeated", "failed")),
 )
 state_db_reads = Counter("gateway_state_db_reads", "Devices whose newest state was read from the database.")
 state_late = Counter("gateway_state_late", "Acknowledgements that did not wait for the newest state.")
@@ -171,20 +169,20 @@ live_events = Counter("gateway_live_events", "Events put into the mailboxes of s
 live_skipped = Counter("gateway_live_skipped_values", "Values that newer ones replaced before a slow reader took them.")
 live_resets = Bound(
     Counter("gateway_live_resets", "Streams told to begin anew from all newest values, by reason.", ["reason"]),
+    product(("start", "too_old", "lost")),
 )
 live_gaps = Counter("gateway_live_gaps", "Gaps found in the log of changes: Redis lost it, or changes were skipped.")
 live_ended = Bound(
     Counter("gateway_live_ended", "Streams that the gateway ended, by reason.", ["reason"]),
+    product(("stalled", "silent", "unauthorized", "draining", "unavailable")),
 )
 
 # -- the doors ---------------------------------------------------------------------------------------------------------
 
 http_requests = Bound(
-    Counter("gateway_http_requests", "HTTP requests, by route and status class.", ["route", "status"]),
+    Counter("gateway_http_requests", "HTTP requests, by route and status class.", ["route", "status"]), ()
 )
-http_problems = Bound(
-    Counter("gateway_http_problems", "HTTP requests answered with a problem, by code.", ["code"]),
-)
+http_problems = Bound(Counter("gateway_http_problems", "HTTP requests answered with a problem, by code.", ["code"]), ())
 http_connections = Gauge(
     "gateway_http_connections",
     "HTTP connections open, streams and WebSockets among them.",
@@ -194,9 +192,11 @@ idempotency = Bound(
     Counter(
         "gateway_idempotency", "Requests with an Idempotency-Key that was not simply new, by outcome.", ["outcome"]
     ),
+    product(("replayed", "mismatch", "in_progress", "unprotected")),
 )
 history_streams = Bound(
     Counter("gateway_history_streams", "Streams of stored readings that began, by how they ended.", ["outcome"]),
+    product(("complete", "gone", "broken_off")),
 )
 mqtt_connected = Gauge(
     "gateway_mqtt_connected", "Connections to the MQTT broker that are up.", multiprocess_mode="livesum"
@@ -209,40 +209,3 @@ mqtt_in_hand = Gauge(
 )
 mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were in hand.")
 mqtt_losses = Counter("gateway_mqtt_losses", "MQTT connections lost.")
-
-
-def exposition() -> bytes:
-    """Return all metrics in the Prometheus text format, of every worker when there are several."""
-    return generate_latest(_registry())
-
-
-def samples() -> dict[tuple[str, str], int]:
-    """Return the values of all metrics that have one label, by name and label value, of every worker."""
-    return {
-        (sample.name, label): int(sample.value)
-        for family in families()
-        for sample in family.samples
-        if len(sample.labels) == 1
-        for label in sample.labels.values()
-    }
-
-
-def families() -> Iterable[Metric]:
-    """Return every metric with its values, those of every worker together. Reads their files: milliseconds."""
-    return _registry().collect()
-
-
-def _registry() -> CollectorRegistry:
-    folder = os.environ.get(MULTIPROC_ENV)
-    if folder is None or not Path(folder).is_dir():  # gone with a killed main process: what is left are our own values
-        return REGISTRY
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry
-
-
-def begin_at_zero() -> None:
-    """Show the accounts of each door from the start: a rate needs a zero to rise from."""
-    for source in SOURCES:
-        for metric in (readings_received, *FATES):
-            metric[(source,)].inc(0)

@@ -1,6 +1,7 @@
 """The happenings of the MQTT door, one function each, as in `events`: it counts, and says what a person should know."""
 
 from gateway.telemetry import events, metrics
+from gateway.telemetry.words import shown
 
 
 def connected(address: str, *, session_resumed: bool) -> None:
@@ -47,28 +48,31 @@ def paused(messages: int, size: int) -> None:
         messages=messages,
         bytes=size,
         setting="mqtt.receive_max",
+        goes_on=True,
     )
 
 
 def qos0_dropped(messages: int, *, why: str) -> None:
     """Count and say that QoS 0 messages are gone: they have no acknowledgement, so nobody sends them again."""
     metrics.mqtt_qos0_dropped.inc(messages)
-    events.say("warning", "mqtt_qos0_dropped", "QoS 0 messages dropped.", messages=messages, why=why)
+    events.say("warning", "mqtt_qos0_dropped", "QoS 0 messages dropped.", messages=messages, why=why, goes_on=True)
 
 
 def deferred(code: str, error: str) -> None:
     """Say that a message waits, unacknowledged, for something that is away."""
-    events.say("warning", f"mqtt_deferred.{code}", "MQTT messages wait unacknowledged.", code=code, error=error)
+    events.say(
+        "warning", f"mqtt_deferred.{code}", "MQTT messages wait unacknowledged.", code=code, error=error, goes_on=True
+    )
 
 
 def message_failed(topic: str, exc: Exception) -> None:
     """Say that one message met a mistake of ours; it becomes a dead letter."""
-    events.say("error", "mqtt_message_failed", "A message failed.", topic=topic, exc_info=exc)
+    events.say("error", "mqtt_message_failed", "A message failed.", topic=shown(topic), exc_info=exc)
 
 
 def reply_refused(why: str) -> None:
     """Say that a receipt asked for by MQTT 5 Response Topic was not sent; the message itself is unaffected."""
-    events.say("warning", "mqtt_reply_refused", "Receipt not published.", why=why)
+    events.say("warning", "mqtt_reply_refused", "Receipt not published.", why=why, goes_on=True)
 
 
 def left_behind(messages: int) -> None:

@@ -11,7 +11,14 @@ def removal_left(exc: GatewayError) -> None:
 
 
 def sweep_failed(exc: Exception) -> None:
-    """Say that what is left of removed devices, or old lines of audit, could not be removed."""
+    """Say that what is left of removed devices could not be removed."""
     unexpected = None if isinstance(exc, GatewayError) else exc
     sentence = "Cannot sweep up after removed devices; trying again."
     events.say("warning", "sweep_failed", sentence, error=str(exc), exc_info=unexpected)
+
+
+def audit_purge_failed(exc: Exception) -> None:
+    """Say that old lines of the audit could not be removed."""
+    unexpected = None if isinstance(exc, GatewayError) else exc
+    sentence = "Cannot remove old lines of the audit; trying again."
+    events.say("warning", "audit_purge_failed", sentence, error=str(exc), exc_info=unexpected)

@@ -1,19 +1,22 @@
 """The happenings of the spool, one function each, as in `events`: it counts, and says what a person should know."""
 
 from collections.abc import Sequence
+from itertools import product
 
 from prometheus_client import Counter, Gauge
 
 from gateway.errors import GatewayError
 from gateway.telemetry import events
-from gateway.telemetry.metrics import Bound
+from gateway.telemetry.declared import Bound
 
 spool_rows = Gauge("gateway_spool_rows", "Messages that wait on disk.", multiprocess_mode="livesum")
 spool_bytes = Gauge("gateway_spool_bytes", "Bytes of the spool in use.", multiprocess_mode="livesum")
 damaged_records = Counter("gateway_spool_damaged_records", "Batches in the spool that cannot be read; they are kept.")
+refusals = Bound(
+    Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]), product(("full", "fault"))
+)
 FEW = 5
 """Devices that a line names."""
-refusals = Bound(Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]))
 
 
 def opened(file: str, *, messages: int, damaged: int, adopted: bool) -> None:
@@ -34,24 +37,26 @@ def opened(file: str, *, messages: int, damaged: int, adopted: bool) -> None:
 
 def appended(messages: int, readings: int) -> None:
     """Say that the database is away, and what is on disk instead; the books count it from the receipts."""
-    events.say("warning", "spooled", "Readings go to the spool.", messages=messages, readings=readings)
+    events.say("warning", "spooled", "Readings go to the spool.", messages=messages, readings=readings, goes_on=True)
 
 
 def full(limit: int) -> None:
     """Count and say that the spool takes no more: readings are refused, none is dropped."""
     refusals[("full",)].inc()
-    events.say("error", "spool_full", "Spool is full; refusing readings.", setting="spool.max_bytes", limit=limit)
+    events.say(
+        "error", "spool_full", "Spool is full; refusing readings.", setting="spool.max_bytes", limit=limit, goes_on=True
+    )
 
 
 def fault(file: str, error: str) -> None:
     """Count and say that the disk of the spool fails."""
     refusals[("fault",)].inc()
-    events.say("error", "spool_fault", "Spool cannot be used.", file=file, error=error, apart=file)
+    events.say("error", "spool_fault", "Spool cannot be used.", file=file, error=error, apart=file, goes_on=True)
 
 
 def failed(file: str, exc: BaseException) -> None:
     """Say that the spool or what empties it met a mistake of ours."""
-    events.say("error", "spool_failed", "Spool failed.", file=file, exc_info=exc, apart=file)
+    events.say("error", "spool_failed", "Spool failed.", file=file, exc_info=exc, apart=file, goes_on=True)
 
 
 def record_damaged(file: str, record: int, why: str) -> None:
@@ -105,4 +110,12 @@ def emptied(secs: float) -> None:
 
 def drain_failed(kind: str, error: str) -> None:
     """Say that the spool cannot be emptied now; `kind` is database, disk or mistake. All stays where it is."""
-    events.say("warning", "drain_failed", "Spool cannot be emptied; trying again.", kind=kind, error=error, apart=kind)
+    events.say(
+        "warning",
+        "drain_failed",
+        "Spool cannot be emptied; trying again.",
+        kind=kind,
+        error=error,
+        apart=kind,
+        goes_on=True,
+    )

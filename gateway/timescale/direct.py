@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from gateway import settings
+from gateway.telemetry import gauges
 from gateway.timescale.lineage import Lineage, moved
 from gateway.timescale.pool import DATABASE_ERRORS, Direct, connect, translated
 
@@ -33,6 +34,7 @@ class DirectConnections:
         """
         async with translated():
             connection = await self._reuse() or await self._connect()
+            gauges.lent(gauges.WRITER, 1)
             try:
                 self._check(epoch)
                 yield connection
@@ -40,6 +42,8 @@ class DirectConnections:
             except BaseException:
                 await _drop(connection)
                 raise
+            finally:
+                gauges.lent(gauges.WRITER, -1)
             if not connection.is_closed():
                 self._idle.append((connection, epoch))
 

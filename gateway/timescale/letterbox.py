@@ -32,6 +32,12 @@ class LetterBox:
             raise _no_such(letter_id)
         return Letter(**row)
 
+    async def bytes_kept(self) -> int:
+        """Return about how many bytes all letters take together."""
+        async with self._pool.connection() as connection:
+            size: int = await connection.fetchval(query("dead_letter_bytes"))
+        return size
+
     async def open_ids(self, wanted: Wanted, *, after: int = 0, limit: int = 100) -> list[int]:
         """Return ids of letters that were not replayed, lowest first."""
         async with self._pool.connection() as connection:

@@ -10,6 +10,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import SettingsError, SinkFault, SinkUnavailable
+from gateway.telemetry import gauges
 from gateway.timescale.lineage import Lineage, moved
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -140,9 +141,15 @@ class Pool:
     """At most so many connections, made when first needed: it opens while the database is down, and heals by itself."""
 
     def __init__(
-        self, pool: "asyncpg.Pool[asyncpg.Record]", *, acquire_timeout: float, lineage: Lineage | None = None
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        acquire_timeout: float,
+        name: str = "",
+        lineage: Lineage | None = None,
     ) -> None:
         self._pool = pool
+        self._name = name
         self._acquire_timeout = acquire_timeout
         self.lineage = lineage or Lineage()
         """Where the connections lead to."""
@@ -176,7 +183,11 @@ class Pool:
                     self._epoch = self.lineage.epoch
                 async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
                     if self._epoch == self.lineage.epoch:
-                        yield connection
+                        gauges.lent(self._name, 1)
+                        try:
+                            yield connection
+                        finally:
+                            gauges.lent(self._name, -1)
                         return
             raise moved()
 
@@ -221,7 +232,8 @@ async def open_pool(
     # The library counts waiting for a free connection and making one together.
     raw = asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make)
     await raw
-    pool = Pool(raw, acquire_timeout=connect_timeout, lineage=line)
+    pool = Pool(raw, acquire_timeout=connect_timeout, name=name, lineage=line)
+    gauges.pool_opened(name, size)
     try:
         yield pool
     finally:

@@ -111,8 +111,8 @@ class Writer:
         if atomic:
             return whole or self._refuse(parts)
         if line.words:
-            await self._dead_letters.put(to_letters(group, line.words))
-            events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(line.words))
+            await self._dead_letters.put(letters := to_letters(group, line.words))
+            events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(letters), device=letters[0].device)
         return Written(line.outcomes(), newest(stored(line, parts)))
 
     def _refuse(self, parts: list[Sorted]) -> NoReturn:

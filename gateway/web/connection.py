@@ -16,6 +16,7 @@ from sanic.http import Stage
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from gateway.telemetry import events
+from gateway.telemetry.http_events import INGEST, STATE, took
 from gateway.web.accepting import take_waiting
 from gateway.web.arriving import Arriving
 from gateway.web.context import Context
@@ -31,7 +32,7 @@ class Connection(WebSocketProtocol):
 
     HTTP_CLASS = Http1
 
-    __slots__ = ("_is_standing", "_is_told", "_missing", "_more", "_peer", "_reader", "_underway")
+    __slots__ = ("_group", "_is_standing", "_is_told", "_missing", "_more", "_peer", "_reader", "_underway")
 
     def __init__(self, *, more: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -46,6 +47,8 @@ class Connection(WebSocketProtocol):
         """Bytes without which a plain request is not whole; 0 if none is waited for."""
         self._underway: asyncio.Future[Any] | None = None
         """What the answer to a plain request waits for."""
+        self._group = INGEST
+        """Of the route of that request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless too many have, and take in those who wait behind this one."""
@@ -104,6 +107,7 @@ class Connection(WebSocketProtocol):
         underway = begin(self.app, plain, self._peer, self._answer)
         if underway is None:
             return False
+        self._group = INGEST if plain.posts else STATE
         self._underway = underway
         self._http.stage = Stage.HANDLER  # not idle: a stopping server waits for the answer
         self._time = time.monotonic()
@@ -191,10 +195,12 @@ class Connection(WebSocketProtocol):
 
     def _answer(self, data: bytes, *, keep_alive: bool) -> None:
         self._underway = None
+        now = time.monotonic()
+        took(self._group, now - self._time)
         if self.transport is None or self.transport.is_closing() or self.http is None:
             return
         self.transport.write(data)
-        self._time = time.monotonic()
+        self._time = now
         self._http.stage = Stage.IDLE
         if not keep_alive:
             self.close()

@@ -8,12 +8,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from sanic import Request
 from sanic.compat import Header
 
 from gateway.model import Principal, Role
 from gateway.receipts import to_json
-from gateway.telemetry import events
+from gateway.telemetry import events, http_events
 from gateway.web.context import Context
 from gateway.web.latest import to_answer
 from gateway.web.lifetime import App
@@ -126,10 +125,11 @@ class Exchange:
 
     def _committed(self, ticket: "asyncio.Future[Any]", underway: Underway) -> None:
         self._context.bodies.in_hand -= len(self._plain.body)
+        label = READINGS if self._plain.device is None else DEVICE_READINGS
         if ticket.cancelled():
             underway.abandon()
+            http_events.gone(label)
             return
-        label = READINGS if self._plain.device is None else DEVICE_READINGS
         try:
             receipt = underway.receipt()
         except Exception as exc:  # noqa: BLE001 - whatever it is, `problems` says it
@@ -139,6 +139,7 @@ class Exchange:
 
     def _read(self, future: "asyncio.Future[Any]") -> None:
         if future.cancelled():
+            http_events.gone(STATE)
             return
         device, tag = str(self._plain.device), self._plain.if_none_match
         now_us = self._context.clock.now_us()
@@ -163,7 +164,8 @@ class Exchange:
         """Answer with the problem that Sanic's way would answer with."""
         method = "POST" if self._plain.posts else "GET"
         offered = Header({} if self._plain.request_id is None else {"x-request-id": self._plain.request_id})
-        request: Request[Any, Any] = AnyRequest(path.encode(), offered, "1.1", method, None, self._app)
+        request = AnyRequest(path.encode(), offered, "1.1", method, None, self._app)
+        request.began = None  # the connection tells it
         request.ctx.visit = self._visit
         request.route, _, _ = self._app.router.get(path, method, None)
         answer = self._app.error_handler.response(request, exc)  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from sanic import HTTPResponse, Request
 
-from gateway.telemetry import metrics
+from gateway.telemetry import exposing, http_events
 from gateway.web.context import Context, context_of
 from gateway.web.parts import Health
 from gateway.web.replies import reply
@@ -58,5 +58,9 @@ async def account(context: Context) -> Health:
 
 
 async def get_metrics(request: Request) -> HTTPResponse:
-    """Answer with the metrics of all workers in the Prometheus text format."""
-    return reply(request, context_of(request), metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+    """Answer with the metrics of all workers in the Prometheus text format; `name[]` says which."""
+    http_events.count_times()
+    shown = await asyncio.to_thread(
+        exposing.exposition, frozenset(request.args.getlist("name[]", ()))
+    )  # milliseconds, in which requests are served
+    return reply(request, context_of(request), shown, content_type=exposing.CONTENT_TYPE)

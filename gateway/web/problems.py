@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import orjson
 from sanic import HTTPResponse, Request
-from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
+from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
 from sanic.http import Http as Stream
 
-from gateway.errors import GatewayError
-from gateway.telemetry import events
+from gateway.errors import ClientError, Draining, GatewayError, SinkFault, Unavailable
+from gateway.telemetry import events, http_events
 from gateway.web.bodies import is_here, too_large
 from gateway.web.context import Context, context_of
 from gateway.web.inflate import READ
@@ -30,7 +30,8 @@ LINGER_SECS = 5.0
 """How long the rest of a refused body is read and dropped, so that the answer is not lost in a reset."""
 JITTER = 0.3
 """Retry-After varies by this share, so that clients turned away together do not come back together."""
-UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED, HEADERS_TOO_LARGE, INTERNAL = 401, 415, 426, 431, 500
+UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED = 401, 415, 426
+HEADERS_TOO_LARGE, GONE, INTERNAL = 431, 499, 500
 RETRYABLE = (409, 429, 503)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -45,6 +46,8 @@ SANIC_CODES = {
     503: "timeout",
 }
 """What Sanic itself refuses, by status."""
+
+OWN_CODES = ("headers_too_large", GatewayError.code)
 
 
 class Problem(NamedTuple):
@@ -67,6 +70,10 @@ class Problems(ErrorHandler):
 
     def response(self, request: Request, exception: BaseException) -> HTTPResponse:
         """Return the problem document; called by Sanic for every exception, its own included."""
+        if isinstance(exception, RequestCancelled):
+            if not request.responded:  # an answer that was on its way is counted already
+                http_events.gone(route_label(request))
+            return HTTPResponse(status=GONE)  # to nobody
         context = context_of(request)
         problem = to_problem(request, exception, context)
         answer = reply(request, context, b"", status=problem.status, content_type=CONTENT_TYPE)
@@ -103,12 +110,23 @@ class Problems(ErrorHandler):
         return problem.retry_after * self._random.uniform(1 - JITTER, 1 + JITTER)
 
 
+def codes() -> set[str]:
+    """Return every code that an answer may have."""
+    return {*OWN_CODES, *SANIC_CODES.values(), SinkFault.code, *_codes(ClientError), *_codes(Unavailable)}
+
+
+def _codes(kind: type[GatewayError]) -> set[str]:
+    return {kind.code}.union(*[_codes(child) for child in kind.__subclasses__()])
+
+
 def to_problem(request: Request, exc: BaseException, context: Context) -> Problem:
     """Say what went wrong in the words of the API."""
     if isinstance(exc, GatewayError):
         return Problem(exc.status, exc.code, exc.message, exc.details, exc.retry_after)
     if isinstance(exc, PayloadTooLarge):
         return _too_large(request, context)
+    if isinstance(exc, asyncio.CancelledError) and context.draining:
+        return to_problem(request, Draining(), context)
     if isinstance(exc, SanicException) and exc.status_code in SANIC_CODES:
         return _of_sanic(request, exc)
     return Problem(INTERNAL, "internal", "The gateway failed; its log has the cause under this request id.", {})

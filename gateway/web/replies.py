@@ -1,12 +1,13 @@
 """Bytes in, a Sanic response out: the one place where X-Request-Id is set and requests are counted. Never fails."""
 
+import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
 from sanic import HTTPResponse, Request
 from sanic.http import Http as Stream
 
-from gateway.telemetry import events
+from gateway.telemetry import events, http_events
 from gateway.web.context import Context
 
 JSON = "application/json"
@@ -50,7 +51,11 @@ def reply(
         response.headers.update(context.limits.headers(request))
     if context.draining and isinstance(request.stream, Stream):
         request.stream.keep_alive = False
-    events.http_answered(route_label(request), status)
+    label = route_label(request)
+    events.http_answered(label, status)
+    began: float | None = getattr(request, "began", None)
+    if began is not None:
+        http_events.answered(label, time.monotonic() - began)
     return response
 
 

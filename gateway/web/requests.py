@@ -1,5 +1,6 @@
-"""Sanic's request, made to hold for any bytes a client may send as its address. Nothing else is added to it."""
+"""Sanic's request, made to hold for any bytes a client may send as its address; and when it began."""
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,8 @@ class AnyRequest(Request[Sanic[Config, SimpleNamespace], SimpleNamespace]):
 
     def __init__(self, url_bytes: bytes, *args: Any, **kwargs: Any) -> None:
         # The made-up request carries the unreadable address along and would fail by it a second time.
+        self.began: float | None = time.monotonic()
+        """When its head had come; None if its time is told elsewhere."""
         super().__init__(b"*" if kwargs.get("method") == UNREAD else url_bytes, *args, **kwargs)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import unquote
 
 from gateway.letters import MAX_ID
+from gateway.telemetry import http_events
 from gateway.web import (
     audit,
     deadletters,
@@ -31,6 +32,8 @@ from gateway.web.fleet import get_fleet
 from gateway.web.ledger import get_ledger
 from gateway.web.lifetime import App
 from gateway.web.openapi.document import to_document
+from gateway.web.problems import codes
+from gateway.web.replies import UNROUTED
 from gateway.web.sockets import serve_socket
 from gateway.web.stream import get_stream
 
@@ -48,6 +51,7 @@ class Route(NamedTuple):
     """Hand the request over before its body is read: guards come first, and `bodies` reads under its caps."""
 
 
+SOCKET = "socket"
 ROUTES = (
     Route(("POST",), "/v1/readings", ingest.post_readings, "readings", ignore_body=True),
     Route(("POST",), "/v1/devices/{device}/readings", ingest.post_readings, "device_readings", ignore_body=True),
@@ -69,7 +73,7 @@ ROUTES = (
     Route(("GET",), "/v1/audit", audit.list_audit, "audit"),
     Route(("POST",), "/v1/states:query", latest.query_states, "states_query", ignore_body=True),
     Route(("GET",), "/v1/stream", get_stream, "stream"),
-    Route(("GET",), "/v1/ws", serve_socket, "socket"),
+    Route(("GET",), "/v1/ws", serve_socket, SOCKET),
     Route(("GET",), "/v1/dead-letters", deadletters.list_letters, "dead_letters"),
     Route(("POST",), "/v1/dead-letters:replay", deadletters.replay_letters, "dead_letters_replay", ignore_body=True),
     Route(("GET",), "/v1/dead-letters/{letter:id}", deadletters.get_letter, "dead_letter"),
@@ -90,6 +94,23 @@ ROUTES = (
     Route(("GET", "HEAD"), "/livez", ops.livez, "livez"),
     Route(("GET", "HEAD"), "/readyz", ops.readyz, "readyz"),
     Route(("GET", "HEAD"), "/metrics", ops.get_metrics, "metrics"),
+)
+_GROUPS = {
+    http_events.INGEST: ("readings", "device_readings"),
+    http_events.STATE: ("device_state", "states_query"),
+    "history": ("history", "device_history"),
+    "live": ("stream", SOCKET),
+    "dead_letters": ("dead_letters", "dead_letters_replay", "dead_letter", "dead_letter_replay"),
+    "page": ("fleet", "ledger", "page", "static", "openapi", "docs", "docs_asset"),
+    "ops": ("livez", "readyz", "metrics"),
+    "none": (UNROUTED,),
+}
+"""Routes whose times are told together; all others are those of the registry."""
+_REGISTRY = {route.label: "registry" for route in ROUTES}
+http_events.declare(
+    _REGISTRY | {label: group for group, labels in _GROUPS.items() for label in labels},
+    upgraded=SOCKET,
+    codes=codes(),
 )
 
 _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")

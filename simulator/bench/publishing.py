@@ -33,7 +33,7 @@ class Progress:
     """How many readings the gateway has committed since `start`; asks on a connection of its own."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._request = gateway.get("/metrics")
+        self._request = gateway.get(f"/metrics?name%5B%5D={_STORED.decode()}")
         self._gateway = gateway
         self._connection: HttpConnection | None = None
         self._first = 0

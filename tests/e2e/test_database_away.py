@@ -3,36 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
-from tests.ground.mosquitto import Limits, Mosquitto
 from tests.ground.postgres import DatabaseServer
-
-
-@pytest.fixture
-def gateway(
-    own_timescale: DatabaseServer, valkey: str, start_mosquitto: Callable[[Limits], Mosquitto], tmp_path: Path
-) -> Iterator[Gateway]:
-    """A gateway, not started, on a database server that the test may stop."""
-    environ = {
-        "GATEWAY_DATABASE__URL": own_timescale.url(),
-        "GATEWAY_REDIS__URL": valkey,
-        "GATEWAY_MQTT__URL": start_mosquitto(Limits()).url,
-        "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
-        "GATEWAY_DEVICES__UNKNOWN": "auto",
-        "GATEWAY_SPOOL__DIR": str(tmp_path / "spool"),
-    }
-    with ExitStack() as stack:
-        made = Gateway(environ, tmp_path / "gateway.log")
-        stack.callback(made.close)
-        yield made
 
 
 def post(gateway: Gateway, value: float) -> httpx.Response:

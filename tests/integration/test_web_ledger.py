@@ -17,6 +17,8 @@ from gateway.local.ports import free_port
 from gateway.telemetry import ledger_events
 from tests.integration.web_server import Door, serving
 
+pytestmark = pytest.mark.usefixtures("made_up_labels")
+
 
 @pytest_asyncio.fixture(name="door")
 async def running() -> AsyncIterator[Door]:

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.model import Receipt
 from gateway.settings import Http
+from gateway.telemetry import http_events
 from gateway.web import ops
 from gateway.web.parts import Health, Trouble
 from tests.integration.web_server import CLEAN, Door, serving
@@ -92,6 +93,42 @@ async def test_metrics_count_requests_and_problems(door: Door) -> None:
         await count(names[1], code="not_found"),
     )
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
+
+
+async def test_metrics_may_be_asked_for_by_name(door: Door) -> None:
+    names = ["gateway_commits_total", "gateway_ready", "nothing"]
+    for asked, shown in ((names, names[:2]), (names[:1], names[:1]), (names[2:], [])):
+        got = await door.client.get("/metrics", params={"name[]": asked})
+        lines = [line for line in got.text.splitlines() if not line.startswith("#")]
+        assert sorted(line.split()[0] for line in lines if "_created" not in line) == shown
+
+
+async def test_how_long_requests_take_is_a_histogram_by_group_of_routes(door: Door) -> None:
+    async def told(group: str) -> dict[str, float]:
+        text = (await door.client.get("/metrics")).text
+        (family,) = [f for f in text_string_to_metric_families(text) if f.name == "gateway_http_request_seconds"]
+        assert family.type == "histogram"
+        return {
+            sample.labels.get("le", sample.name.rpartition("_")[2]): sample.value
+            for sample in family.samples
+            if sample.labels["group"] == group
+        }
+
+    async def slow(_: bytes) -> Receipt:
+        await asyncio.sleep(0.05)
+        return CLEAN
+
+    before = await told("ingest")
+    assert list(before) == [*map(str, http_events.BOUNDS), "+Inf", "count", "sum"]
+    door.intake.answer = slow
+    await door.client.post("/v1/readings", content=b"{}")
+    await door.client.post("/v1/devices/d1/readings", content=b"{}", headers={"Authorization": "Bearer nobody"})
+    await door.client.get("/nowhere")
+    after = await told("ingest")
+    change = {name: value - before[name] for name, value in after.items()}
+    assert (change["count"], change["+Inf"], change["10.0"]) == (2, 2, 2)
+    assert change["0.03"] <= 1
+    assert 0.05 <= change["sum"] < 10
 
 
 async def test_a_stop_turns_unready_first_serves_what_comes_and_ends_connections() -> None:

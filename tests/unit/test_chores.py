@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from gateway.chores import repeating
+from gateway.errors import SinkFault, SinkUnavailable
+from gateway.telemetry import chore_events
 
 SOON = 10.0
 
@@ -44,6 +46,23 @@ async def test_a_failure_is_told_and_the_chore_comes_again() -> None:
     assert told == [unreachable, mistake]
     assert rounds.most_at_once == 1
     assert running() == []
+
+
+async def test_failures_in_a_row_are_told_once_and_their_end_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[tuple[str, int]] = []
+    monkeypatch.setattr(chore_events, "recovered", lambda chore, failures, **_: ends.append((chore, failures)))
+    away = [SinkUnavailable(f"{n}") for n in range(26)]
+    rounds, told = Rounds(*away, SinkFault(), SinkUnavailable("still")), list[Exception]()
+    async with asyncio.timeout(SOON), repeating(rounds.do, name="tidy", every_secs=0.001, on_failure=told.append):
+        await rounds.reached.wait()
+        assert [type(exc) for exc in told] == [SinkUnavailable, SinkFault]
+        assert ends == [("tidy", 28)]
+        rounds.failures.append(SinkUnavailable("again"))
+        rounds.done = 0
+        rounds.reached.clear()
+        await rounds.reached.wait()
+    assert [type(exc) for exc in told] == [SinkUnavailable, SinkFault, SinkUnavailable]
+    assert ends == [("tidy", 28), ("tidy", 1)]
 
 
 async def test_the_end_of_the_block_interrupts_a_round() -> None:

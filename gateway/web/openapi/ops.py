@@ -10,7 +10,7 @@ from gateway.ledger import Ledger
 from gateway.model import Role
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS
 from gateway.web.openapi.values import ETAG, IF_NONE_MATCH, NO_STORE, UNCHANGED
-from gateway.web.openapi.words import HTML, JSON, TEXT, Answer, Header, Operation, refusals
+from gateway.web.openapi.words import HTML, JSON, TEXT, Answer, Header, Operation, Parameter, refusals
 from gateway.web.parts import Trouble
 
 
@@ -75,6 +75,7 @@ OPERATIONS = {
         "Metrics of all workers, for Prometheus",
         "Operations",
         answers=(Answer(200, "The Prometheus text format.", {TEXT: str}),),
+        parameters=(Parameter("name[]", list[str], "Only metrics of these names; repeated: all of them."),),
     ),
     "openapi": Operation(
         "This document",

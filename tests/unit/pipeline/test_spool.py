@@ -29,6 +29,15 @@ def modes(folder: Path) -> set[int]:
     return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
+async def test_a_file_with_nothing_in_it_takes_no_bytes(folder: Path) -> None:
+    async with opened(folder) as spools:
+        assert spools.own.size == 0
+        await spools.own.append([named("d")])
+        assert spools.own.size > 0
+        await spools.own.remove([each.id for each in await spools.own.oldest(10)])
+        assert spools.own.size == 0
+
+
 # -- appending ---------------------------------------------------------------------------------------------------------
 
 

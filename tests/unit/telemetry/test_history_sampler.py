@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from gateway.ledger import Fate
-from gateway.telemetry import MULTIPROC_ENV, events, ledger_events, metrics
+from gateway.telemetry import MULTIPROC_ENV, events, exposing, ledger_events, metrics
 from gateway.telemetry.history import History, Sums
 from gateway.telemetry.history_sampler import sampling, to_step, to_sums, totals
 
 SECS = 10.0
 COUNTING = """
 import json, sys
-from gateway.telemetry import events, metrics, history_sampler
-metrics.begin_at_zero()
+from gateway.telemetry import declared, events, metrics, history_sampler
+declared.begin_at_zero()
 metrics.readings_received[("http",)].inc(5)
 metrics.readings_refused[("http",)].inc(2)
 metrics.mqtt_connected.set(1)
@@ -92,14 +92,14 @@ async def test_samples_come_by_themselves_and_end_with_the_block() -> None:
 
 
 async def test_a_sample_that_fails_is_said_and_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, failures, said = metrics.families, iter([FileNotFoundError("gone")]), list[BaseException]()
+    whole, failures, said = exposing.families, iter([FileNotFoundError("gone")]), list[BaseException]()
 
     def families() -> Iterable[Any]:
         for failure in failures:
             raise failure
         return whole()
 
-    monkeypatch.setattr(metrics, "families", families)
+    monkeypatch.setattr(exposing, "families", families)
     monkeypatch.setattr(events, "sample_failed", said.append)
     history = History()
     async with sampling(history, every_secs=0.02):

@@ -17,6 +17,8 @@ from gateway.telemetry import MULTIPROC_ENV, ledger_events
 from gateway.testing.spool import MemorySpool
 from tests.batches import Message, batch
 
+pytestmark = pytest.mark.usefixtures("made_up_labels")
+
 
 async def test_what_is_in_hand_is_queued_and_then_what_it_was_settled_as() -> None:
     with ledger_events.InHand("settled", 10) as hand:

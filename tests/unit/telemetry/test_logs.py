@@ -42,6 +42,15 @@ def test_a_happening_is_one_json_line(lines: Lines) -> None:
     }
 
 
+def test_a_dead_letter_says_whose_it_is(lines: Lines) -> None:
+    events.dead_lettered("mqtt", "bad_value", device="d1", topic="devices/d1/readings\x1b[2J" + "x" * 5000)
+    [line] = lines()
+    assert (line["name"], line["source"], line["code"], line["count"]) == ("dead_lettered", "mqtt", "bad_value", 1)
+    assert line["device"] == "d1"
+    assert line["topic"].startswith("devices/d1/readings\\u001b[2Jxxx")
+    assert len(line["topic"]) < 250
+
+
 def test_what_is_less_severe_than_the_setting_is_left_out(lines: Lines) -> None:
     events.say("debug", "x", "Not said.")
     assert lines() == []

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.model import Refusal
-from gateway.telemetry import MULTIPROC_ENV, events, metrics
+from gateway.telemetry import MULTIPROC_ENV, events, exposing, metrics
 
 
 def value(name: str, **labels: str) -> float:
@@ -47,9 +47,9 @@ def test_refusals_count_their_readings_by_code() -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [(200, "2xx"), (207, "2xx"), (304, "3xx"), (422, "4xx"), (503, "5xx")])
 def test_replies_count_by_status_class(status: int, kind: str) -> None:
-    before = value("gateway_http_requests_total", route="r", status=kind)
-    events.http_answered("r", status)
-    assert value("gateway_http_requests_total", route="r", status=kind) == before + 1
+    before = value("gateway_http_requests_total", route="page", status=kind)
+    events.http_answered("page", status)
+    assert value("gateway_http_requests_total", route="page", status=kind) == before + 1
 
 
 def test_every_name_is_ours_and_says_its_unit() -> None:
@@ -67,7 +67,7 @@ from gateway.telemetry import events, metrics
 metrics.readings_received[("http",)].inc(5)
 events.queue_changed(7, 70)
 """
-SHOW = "from gateway.telemetry import metrics; print(metrics.exposition().decode())"
+SHOW = "from gateway.telemetry import exposing; print(exposing.exposition().decode())"
 
 
 def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
@@ -79,9 +79,20 @@ def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
     ).stdout
     assert 'gateway_readings_received_total{source="http"} 10.0' in shown
     assert "gateway_queue_rows 14.0" in shown
+    one = subprocess.run(
+        [sys.executable, "-c", SHOW.replace("exposition()", 'exposition({"gateway_readings_received_total"})')],
+        env=environ,
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert [line for line in one.splitlines() if line and line[0] != "#"] == [
+        'gateway_readings_received_total{source="http"} 10.0'
+    ]
 
 
 def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MULTIPROC_ENV, raising=False)
     metrics.readings_received[("mqtt",)].inc(3)
-    assert b'gateway_readings_received_total{source="mqtt"}' in metrics.exposition()
+    assert b'gateway_readings_received_total{source="mqtt"}' in exposing.exposition()

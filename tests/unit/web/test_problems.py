@@ -27,6 +27,8 @@ from gateway.settings import Http
 from gateway.web.problems import JITTER, Problems
 from gateway.web.request_ids import RequestIds
 
+pytestmark = pytest.mark.usefixtures("made_up_labels")
+
 
 class Answered(NamedTuple):
     status: int

@@ -1,0 +1,76 @@
+"""Every labelled metric says what its labels may be, and every series is there before anything is counted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import prometheus_client
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.parser import text_string_to_metric_families
+
+import gateway.runtime.worker  # noqa: F401 - it knows every part, and so every metric
+from gateway.telemetry import MULTIPROC_ENV, declared
+from gateway.telemetry.declared import OPEN, Bound
+from gateway.web import routes
+
+BEGIN = """
+from gateway.runtime import worker
+from gateway.web import app
+from gateway.telemetry.declared import begin_at_zero
+begin_at_zero()
+"""
+SHOW = "from gateway.telemetry import exposing; print(exposing.exposition().decode())"
+
+
+def labelled() -> list[prometheus_client.metrics.MetricWrapperBase]:
+    """Every labelled metric of ours that the library knows, whoever made it."""
+    known = {id(one): one for one in prometheus_client.REGISTRY._names_to_collectors.values()}.values()
+    ours = [one for one in known if isinstance(one, prometheus_client.metrics.MetricWrapperBase)]
+    return [one for one in ours if one._labelnames and one._name.startswith("gateway_")]
+
+
+def test_every_labelled_metric_declares_the_values_of_its_labels() -> None:
+    by_metric = {id(bound.metric): bound for bound in declared.bounds()}
+    assert len(labelled()) > 20
+    for metric in labelled():
+        bound = by_metric.get(id(metric))
+        assert bound is not None, f"{metric._name}: keep it in a Bound, with all values of its labels or OPEN"
+        assert bound.declared or bound.values_open, f"{metric._name}: say which values its labels may have, or OPEN"
+        assert all(len(labels) == len(metric._labelnames) for labels in bound.declared), metric._name
+
+
+def test_every_declared_series_of_every_worker_begins_at_zero(tmp_path: Path) -> None:
+    environ = {**os.environ, MULTIPROC_ENV: str(tmp_path)}
+    subprocess.run([sys.executable, "-c", BEGIN], env=environ, check=True, timeout=60)
+    show = [sys.executable, "-c", SHOW]
+    shown = subprocess.run(show, env=environ, check=True, timeout=60, capture_output=True, text=True).stdout
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.values()))): sample.value
+        for family in text_string_to_metric_families(shown)
+        for sample in family.samples
+    }
+    wanted = [(b.sample, tuple(sorted(labels))) for b in declared.bounds() for labels in b.declared]
+    assert len(wanted) > 300
+    assert {one: samples.get(one) for one in wanted} == dict.fromkeys(wanted, 0.0)
+    assert samples["gateway_commit_failures_total", ("fault",)] == 0.0
+    assert samples["gateway_http_requests_total", ("499", "readings")] == 0.0
+
+
+def test_every_route_is_counted_under_a_declared_label() -> None:
+    (bound,) = [one for one in declared.bounds() if one.sample == "gateway_http_requests_total"]
+    assert {label for label, _ in bound.declared} == {*[route.label for route in routes.ROUTES], "none"}
+
+
+def test_what_is_counted_under_other_labels_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "UNDECLARED", set())
+    monkeypatch.setattr(declared, "_all", [])
+    registry = CollectorRegistry()
+    bound = Bound(Counter("some", "Some.", ["kind"], registry=registry), [("a",)])
+    open_one = Bound(Counter("other", "Other.", ["kind"], registry=registry), OPEN)
+    bound[("a",)].inc()
+    open_one[("x",)].inc()
+    assert not declared.UNDECLARED
+    bound[("b",)].inc()
+    assert {("some_total", ("b",))} == declared.UNDECLARED
