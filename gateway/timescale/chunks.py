@@ -54,6 +54,11 @@ class Windows:
         self._starts = starts
         self._most = most
 
+    @property
+    def are_many(self) -> bool:
+        """Whether all time together is too much."""
+        return len(self._starts) > self._most
+
     def over(self, span: Span, edge: Callable[[int], int] | None = None) -> list[Span]:
         """Return the windows of a span that is not empty, in order of time.
 
@@ -109,15 +114,22 @@ class Calendar:
         self._windows = Windows()
 
     async def windows(self, connection: Connection) -> Windows:
-        """Return the windows; chunks that were made within the last second may not be known. Raises DATABASE_ERRORS."""
-        if self._monotonic() < self._until:
-            return self._windows
+        """Return the windows; chunks that were made within the last second may not be known. Raises DATABASE_ERRORS.
+
+        If there are several, each statement on the connection is planned for its own times from now on.
+        """
+        if self._monotonic() >= self._until:
+            await self._refresh(connection)
+        if self._windows.are_many:
+            await connection.execute(query("plan_each"))
+        return self._windows
+
+    async def _refresh(self, connection: Connection) -> None:
         count = await connection.fetchval(query("count_chunks"))
         if count != self._count:
             self._windows = await _look(connection) if count > 1 else Windows()
             self._count = count
         self._until = self._monotonic() + FRESH_SECS
-        return self._windows
 
 
 async def _look(connection: Connection) -> Windows:

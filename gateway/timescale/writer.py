@@ -36,7 +36,7 @@ from gateway.timescale.division import (
     spread,
     told,
 )
-from gateway.timescale.pool import DATABASE_ERRORS, Direct, classify, connect, is_crowded, translated
+from gateway.timescale.pool import DATABASE_ERRORS, PLANS, Direct, classify, connect, is_crowded, translated
 from gateway.timescale.staging import Stage, to_messages
 
 DROP_SECS = 2.0
@@ -259,6 +259,7 @@ class Writer:
             name="gateway-writer",
             connect_timeout=self._database.connect_timeout_secs,
             command_timeout=self._database.write_timeout_secs,
+            parameters=PLANS,
         )
         try:
             await self._stage.prepare(connection)
