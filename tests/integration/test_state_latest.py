@@ -79,4 +79,5 @@ async def test_a_query_that_takes_too_long_is_given_up(filled: Database, monkeyp
             await connection.execute("lock table device_shapes in access exclusive mode")
             with pytest.raises(SinkUnavailable):
                 await stored.read(["d1"])
+        monkeypatch.undo()
         assert len((await stored.read(["d1"]))[0]) == 1
