@@ -187,7 +187,7 @@ async def test_a_spool_with_years_and_a_poison_in_it_empties(place: Database, mo
             busy=lambda: False,
             rng=Random(1),
             max_rows=10_000,
-            doubt=Doubt(breaker.answers, replay.rescue),
+            doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
         )
         await stack.enter_async_context(drainer)
         async with asyncio.timeout(60):
