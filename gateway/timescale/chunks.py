@@ -7,11 +7,12 @@ table has no chunks and needs none of this.
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from gateway.history import Span
-from gateway.timescale.pool import Connection
+from gateway.timescale.pool import Connection, is_crowded
 from gateway.timescale.queries import query
 
 SHARE = 16
@@ -34,7 +35,17 @@ class Room(NamedTuple):
     new: int
     """Chunks that it writes to: each may have to be made."""
     old: int
-    """Chunks that it reads, or drops."""
+    """Chunks that it reads."""
+    full: int
+    """What `new` was, before it turned out to be too much."""
+
+    def less(self, chunks: int) -> "Room":
+        """Return what is left to try when so many chunks were too much."""
+        return self._replace(new=max(1, chunks // 2))
+
+    def more(self) -> "Room":
+        """Return a little more, up to what the server said: whoever had its locks may be gone."""
+        return self._replace(new=min(self.new + 1, self.full))
 
 
 async def find_room(connection: Connection) -> Room:
@@ -44,7 +55,8 @@ async def find_room(connection: Connection) -> Room:
     locks = max(row["each"], row["each"] * row["sessions"] // SHARE)
     width = await connection.fetchval(query("chunk_width")) if row["timescale"] else None
     new = locks // (NEW_CHUNK_LOCKS + NEW_INDEX_LOCKS * row["indexes"])
-    return Room(width, max(1, new), max(1, locks // (1 + row["indexes"])))
+    new = max(1, new)
+    return Room(width, new, max(1, locks // (1 + row["indexes"])), new)
 
 
 class Windows:
@@ -111,6 +123,7 @@ class Calendar:
         self._monotonic = monotonic
         self._until = 0.0
         self._count = -1
+        self._share = 1
         self._windows = Windows()
 
     async def windows(self, connection: Connection) -> Windows:
@@ -124,17 +137,26 @@ class Calendar:
             await connection.execute(query("plan_each"))
         return self._windows
 
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Halve the windows from now on if the server has no locks left for what is read within the block."""
+        try:
+            yield
+        except BaseException as exc:
+            if is_crowded(exc) or (exc.__cause__ and is_crowded(exc.__cause__)):
+                self._share, self._count, self._until = self._share * 2, -1, 0.0
+            raise
+
     async def _refresh(self, connection: Connection) -> None:
         count = await connection.fetchval(query("count_chunks"))
         if count != self._count:
-            self._windows = await _look(connection) if count > 1 else Windows()
+            self._windows = await self._look(connection) if count > 1 else Windows()
             self._count = count
         self._until = self._monotonic() + FRESH_SECS
 
-
-async def _look(connection: Connection) -> Windows:
-    room = await find_room(connection)
-    if room.width_us is None:  # partitions that somebody else made
-        return Windows()
-    starts = [row["start_us"] for row in await connection.fetch(query("chunk_starts"))]
-    return Windows(starts, room.old)
+    async def _look(self, connection: Connection) -> Windows:
+        room = await find_room(connection)
+        if room.width_us is None:  # partitions that somebody else made
+            return Windows()
+        starts = [row["start_us"] for row in await connection.fetch(query("chunk_starts"))]
+        return Windows(starts, max(1, room.old // self._share))

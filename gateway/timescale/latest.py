@@ -1,6 +1,7 @@
 """Device names → the newest stored message of each shape, straight from `messages`. Only reads, for a bounded time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from gateway.contracts import Newest, NewestPage
@@ -32,7 +33,7 @@ class TimescaleNewest:
     async def times(self, devices: Sequence[str]) -> list[int | None]:
         """Return the time (µs) of each device's newest message, in order. Raises SinkUnavailable, SinkFault."""
         found: dict[str, int] = {}
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             for window in await self._windows(connection):
                 left = [name for name in dict.fromkeys(devices) if name not in found]
                 if not left:
@@ -56,7 +57,7 @@ class TimescaleNewest:
 
     async def _series(self, statement: str, *values: object) -> Sequence[Any]:
         """Return the rows of a statement about series; those without a message are looked for window by window."""
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             newest, *earlier = await self._windows(connection)
             rows = list(await _fetch(connection, statement, *values, window=newest))
             for window in earlier:
@@ -69,6 +70,12 @@ class TimescaleNewest:
                 for n in at:  # a device that was removed meanwhile is not found
                     rows[n] = by_key.get((rows[n]["device_id"], rows[n]["shape_id"]), rows[n])
         return rows
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with self._calendar.learning():
+            async with self._pool.connection() as connection:
+                yield connection
 
     async def _windows(self, connection: Connection) -> list[Span | None]:
         """Return the times that one statement may be about, the newest first; None is all time."""

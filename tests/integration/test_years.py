@@ -117,7 +117,7 @@ async def test_a_bound_that_is_too_high_is_learnt_from_the_server(
     place: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def generous(_: object) -> Room:
-        return Room(DAY, 100_000, 100_000)
+        return Room(DAY, 100_000, 100_000, 100_000)
 
     monkeypatch.setattr(writer, "find_room", generous)
     async with open_gateway(place.url) as gateway:
