@@ -23,6 +23,8 @@ NEW_INDEX_LOCKS = 2
 """And each of its indexes. Reading takes one lock for the chunk and one for each index."""
 FRESH_SECS = 1.0
 """How long the count of chunks is believed."""
+CROWDED_SECS = 600.0
+"""How long after a shortage of locks windows stay smaller."""
 EVER = Span(-62_135_596_800_000_000, 253_370_764_800_000_000)
 """The years 1 to 9998 (UTC): all times that a reading can have."""
 
@@ -124,6 +126,8 @@ class Calendar:
         self._until = 0.0
         self._count = -1
         self._share = 1
+        """What windows are divided by since there was a shortage of locks."""
+        self._whole_at = 0.0
         self._windows = Windows()
 
     async def windows(self, connection: Connection) -> Windows:
@@ -139,16 +143,19 @@ class Calendar:
 
     @contextmanager
     def learning(self) -> Iterator[None]:
-        """Halve the windows from now on if the server has no locks left for what is read within the block."""
+        """Halve the windows for a while if the server has no locks left for what is read within the block."""
         try:
             yield
         except BaseException as exc:
             if is_crowded(exc) or (exc.__cause__ and is_crowded(exc.__cause__)):
                 self._share, self._count, self._until = self._share * 2, -1, 0.0
+                self._whole_at = self._monotonic() + CROWDED_SECS
             raise
 
     async def _refresh(self, connection: Connection) -> None:
         count = await connection.fetchval(query("count_chunks"))
+        if self._share > 1 and self._monotonic() >= self._whole_at:
+            self._share, self._count = 1, -1
         if count != self._count:
             self._windows = await self._look(connection) if count > 1 else Windows()
             self._count = count
