@@ -19,6 +19,8 @@ class Fallback:
         self._sink = sink
         self._spool = spool
         self._breaker = breaker
+        self.stored = 0
+        """Groups that the database has taken."""
 
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
         """Return after COMMIT, or after the fsync of the spool; see contracts.Sink. Raises SpoolFull, SpoolFault too.
@@ -38,16 +40,20 @@ class Fallback:
         if self._breaker.is_open:
             raise SinkUnavailable
         try:
-            return await self._sink.write(group, atomic=atomic)
+            written = await self._sink.write(group, atomic=atomic)
         except (SinkUnavailable, SinkFault) as exc:
             self._breaker.trip(reason(exc))
             raise
+        self.stored += 1
+        return written
 
     async def drain(self, group: Sequence[Batch]) -> Written:
         """Write what was spooled. Raises as `store`, but a failure does not tell that the database is away: ask it."""
         if self._breaker.is_open:
             raise SinkUnavailable
-        return await self._sink.write(group)
+        written = await self._sink.write(group)
+        self.stored += 1
+        return written
 
 
 def reason(exc: GatewayError) -> str:

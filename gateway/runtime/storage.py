@@ -91,7 +91,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             busy=lambda: len(committer.batcher) > 0,
             rng=SystemRandom(),
             max_rows=DRAIN_ROWS,
-            doubt=Doubt(breaker.answers, replay.rescue),
+            doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
             refresh=spools.refresh,
         )
         await stack.enter_async_context(drainer)

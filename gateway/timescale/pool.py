@@ -17,7 +17,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Verdict = Literal["transient", "fault", "data"]
 
 PLANS = {"plan_cache_mode": "force_custom_plan"}
-"""Parameters of every connection: a plan for messages of any time would open, and lock, every chunk there is."""
+"""Parameters that keep a plan for messages of any time from being made: it opens, and locks, every chunk there is."""
 DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -106,7 +106,7 @@ async def connect(
             url,
             timeout=connect_timeout,
             command_timeout=command_timeout,
-            server_settings={"application_name": name, "timezone": "UTC", **PLANS, **(parameters or {})},
+            server_settings={"application_name": name, "timezone": "UTC", **(parameters or {})},
             **internals,
         )
     except OSError:

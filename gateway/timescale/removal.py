@@ -47,6 +47,10 @@ class RemovedDevices:
 
     async def remove_some(self, device_id: int) -> int:
         """Remove up to 5,000 messages of a device (with many chunks, of each); return how many, 0 at the end."""
+        with self._calendar.learning():
+            return await self._remove_some(device_id)
+
+    async def _remove_some(self, device_id: int) -> int:
         async with self._pool.connection() as connection:
             windows = (await self._calendar.windows(connection)).over(EVER)
             if len(windows) > 1 and (removed := await _remove_by_chunk(connection, device_id, windows)):

@@ -36,7 +36,7 @@ from gateway.timescale.division import (
     spread,
     told,
 )
-from gateway.timescale.pool import DATABASE_ERRORS, Direct, classify, connect, is_crowded, translated
+from gateway.timescale.pool import DATABASE_ERRORS, PLANS, Direct, classify, connect, is_crowded, translated
 from gateway.timescale.staging import Stage, to_messages
 
 DROP_SECS = 2.0
@@ -70,7 +70,7 @@ class Writer:
         self._dead_letters = dead_letters
         self._overwrite = overwrite
         self._stage = Stage(overwrite=overwrite, timeout=database.write_timeout_secs)
-        self._room = Room(None, 1, 1)
+        self._room = Room(None, 1, 1, 1)
         """What a transaction may touch, as the server said last, or less after it was too much."""
         self._idle: list[Direct] = []
         self._wary = 0
@@ -141,6 +141,7 @@ class Writer:
         if not parts:
             return []
         pieces = by_time(parts, self._room.width_us, self._room.new)
+        self._room = self._room.more()
         if not self._wary:
             return pieces
         self._wary -= 1
@@ -179,7 +180,7 @@ class Writer:
         """Store fewer chunks at once; a single one is tried again, since somebody else has the locks. Raises `exc`."""
         chunks = spread(parts, self._room.width_us)
         if chunks > 1:
-            self._room = self._room._replace(new=chunks // 2)
+            self._room = self._room.less(chunks)
             for piece in by_time(parts, self._room.width_us, -(-chunks // 2)):
                 await self._store(connection, line, piece)
         elif tries:
@@ -262,6 +263,7 @@ class Writer:
             name="gateway-writer",
             connect_timeout=self._database.connect_timeout_secs,
             command_timeout=self._database.write_timeout_secs,
+            parameters=PLANS,
         )
         try:
             await self._stage.prepare(connection)

@@ -73,14 +73,14 @@ select n.name, n.enabled, n.tags::jsonb from unnest($1::text[], $2::bool[], $3::
 on conflict (name) do update set enabled = excluded.enabled, tags = excluded.tags;
 
 -- name: newest_times
--- Microseconds of the newest message of each device that has any from $2 to before $3.
+-- Microseconds of the newest message of each device that has any; {within} as in state.sql.
 select d.name, max(m.time_us) as time_us
 from devices d
 join device_shapes ds on ds.device_id = d.id
 cross join lateral (
     select (extract(epoch from x.time) * 1000000)::int8 as time_us
     from messages x
-    where x.device_id = ds.device_id and x.shape_id = ds.shape_id and x.time >= $2 and x.time < $3
+    where x.device_id = ds.device_id and x.shape_id = ds.shape_id {within}
     order by x.time desc
     limit 1
 ) m

@@ -18,6 +18,7 @@ import redis
 
 from tests.chaos.books import Ends, exit_line
 from tests.chaos.scene import Scene, family
+from tests.chaos.years import years_sent
 from tests.e2e.serving import descendants, wait_for
 from tests.ground.docker import ContainerServer
 
@@ -208,6 +209,7 @@ FAULTS = (
     Fault("database-kill", database_killed, rounds=20),
     Fault("database-restart", database_restarted, rounds=5),
     Fault("database-freeze", database_frozen, rounds=2),
+    Fault("years", years_sent, rounds=2),
     Fault("spool-full", spool_filled, rounds=5, spool_bytes=SMALL_BYTES),
     Fault("backend-storm", backends_ended, rounds=8),
     Fault("line-cut", line_cut, rounds=10),

@@ -86,7 +86,7 @@ async def _read_percentiles(connection: Connection, asked: _Asked, buckets: Sequ
 async def _fetch(connection: Connection, asked: _Asked, statement: str, *more: object) -> list[Sequence[Row]]:
     return await fetch_over(
         connection,
-        with_bucket(statement, asked.cut, timescale=asked.timescale),
+        with_untold(with_bucket(statement, asked.cut, timescale=asked.timescale), asked.places),
         to_arguments(asked.places, asked.names),
         asked.windows,
         [*to_bucket(asked.cut), *more],
@@ -104,6 +104,12 @@ def with_bucket(statement: str, cut: Cut, *, timescale: bool) -> str:
     if cut.days is not None:
         return statement.replace("{bucket}", query("bucket_days"))
     return statement.replace("{bucket}", query("bucket_timescaledb") if timescale else query("bucket_postgresql"))
+
+
+def with_untold(statement: str, places: Places) -> str:
+    """Put the condition on older shapes into a statement, if there are any."""
+    rivals = any(place.older for found in places.values() for place in found)
+    return statement.replace("{untold}", query("history_untold") if rivals else "true")
 
 
 def to_arguments(places: Places, names: Sequence[SeriesName]) -> list[object]:
