@@ -14,7 +14,8 @@ from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse, Request
 
 from gateway.devices import to_wanted
-from gateway.errors import BadPayload, BadRequest, UnknownDevice
+from gateway.errors import BadRequest, UnknownDevice
+from gateway.json_text import decode
 from gateway.layouts import DEVICE_NAME
 from gateway.model import MAX_NAME
 from gateway.moments import to_rfc3339
@@ -52,7 +53,7 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-_decode_query = msgspec.json.Decoder(Query).decode
+_query = msgspec.json.Decoder(Query)
 
 
 async def get_state(request: Request, device: str) -> HTTPResponse:
@@ -95,12 +96,7 @@ async def _states(context: Context, names: list[str]) -> list[DeviceState | None
 
 def parse_query(body: bytes) -> Query:
     """Decode the body of a query. Raises BadPayload if it is not JSON, BadRequest if it asks for what cannot be."""
-    try:
-        query = _decode_query(body)
-    except msgspec.ValidationError as exc:
-        raise BadRequest(f"the query cannot be served: {exc}") from exc
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise BadPayload(f"the body is not JSON: {exc}") from exc
+    query = decode(_query, body, what="the query")
     by_choice = query.prefix is not UNSET or query.tag is not UNSET
     if by_choice == (query.devices is not UNSET):
         raise BadRequest("the query names devices, or a prefix or tags of them: one of both")

@@ -47,6 +47,9 @@ async def test_a_device_from_birth_to_death(registry: Whole) -> None:
         (b'{"device": "d2", "tags": {"k": "a\\u0000"}}', 422, "bad_parameter"),
         (b'{"device": "d2", "nonsense": 1}', 422, "bad_parameter"),
         (b'{"device": "there"}', 409, "device_exists"),
+        (b'{"device": "d2", "device": "d3"}', 422, "bad_parameter"),
+        (b'{"device": "d2", "tags": {"k": "1", "\\u006b": "2"}}', 422, "bad_parameter"),
+        (b'{"device": "d2"}\0', 400, "bad_payload"),
     ],
 )
 async def test_devices_that_cannot_be_made(registry: Whole, body: bytes, status: int, code: str) -> None:
@@ -55,6 +58,12 @@ async def test_devices_that_cannot_be_made(registry: Whole, body: bytes, status:
     assert (got.status_code, got.json()["code"]) == (status, code)
     [listed] = (await registry.json("GET", "/v1/devices"))["devices"]
     assert listed["tags"] == {"k": "v"}
+
+
+async def test_a_body_may_begin_with_a_byte_order_mark(registry: Whole) -> None:
+    body = b'\xef\xbb\xbf{"device": "d2", "tags": {"k": "v"}}\r\n'
+    await registry.json("POST", "/v1/devices", status=201, content=body, headers={"content-type": "application/json"})
+    assert (await registry.json("GET", "/v1/devices/d2"))["tags"] == {"k": "v"}
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,16 @@ CASES = [
         device="d1",
     ),
     Case(
+        Reason.DUPLICATE_KEY,
+        {"device": "d1", "values": {"7": 1, 7: 2, "h": 3}},  # JSON's keys are texts: it holds "7" twice
+        "/values/7",
+        "key '7' stands more than once in one object, which can keep only one of them; "
+        "send each key once, and values of other times as messages of their own",
+        readings=3,
+        device="d1",
+        metric="7",
+    ),
+    Case(
         Reason.LENGTH_MISMATCH,
         {"device": "d1", "ts": [NOW, NOW + 1], "values": {"t": [1, 2, 3]}},
         "/values/t",
