@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { el, setAttribute, setShown, setText } from "./dom.js";
-import { moment, plural, when } from "./format.js";
+import { instant, moment, plural, when } from "./format.js";
 import { repeat, sleep } from "./pace.js";
 import { ask } from "./session.js";
 
@@ -135,7 +135,7 @@ export class HistoryCard {
   append({ metric, value, ts }) {
     const series = this.#series;
     if (metric !== this.metric || series === null || (typeof value === "string") !== (series.kind === "text")) return;
-    const [at, last, before] = [Date.parse(ts), series.times.at(-1) ?? 0, series.times.at(-2) ?? 0];
+    const [at, last, before] = [instant(ts), series.times.at(-1) ?? 0, series.times.at(-2) ?? 0];
     if (at <= last) return;
     if (series.kind === "text" && value === series.values.at(-1)) return;
     if (series.kind !== "text" && at - before < this.#range.ms / POINTS) {

@@ -123,6 +123,12 @@ def test_no_values_are_too_large_or_too_close_for_a_scale(page: Tab) -> None:
     assert scaled == [True] * 6
 
 
+def test_an_instant_keeps_its_microseconds(page: Tab) -> None:
+    times = ["2026-11-30T12:00:00.123456Z", "2026-11-30T12:00:00.120000Z", "2026-11-30T12:00:00Z"]
+    found = use(page, "format", "instant", f"{json.dumps(times)}.map(instant)")
+    assert [round(ms * 1000) for ms in found] == [1_796_040_000_123_456, 1_796_040_000_120_000, 1_796_040_000_000_000]
+
+
 def test_days_are_those_of_the_wall_clock_also_when_the_clocks_change(page: Tab) -> None:
     page.zone("Europe/Berlin")
     start, week = 1_774_393_200_000, 7 * 86_400_000  # 25 March 2026, 00:00; on the 29th an hour is left out
