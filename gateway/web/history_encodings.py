@@ -1,7 +1,7 @@
 """Rows and series in, JSON, NDJSON and CSV (RFC 4180) out, as bytes. Types stay what they are; asks nobody anything.
 
 In CSV every text is quoted and nothing else is, so `"21.5"` is a text and `21.5` a number. Doubles are the shortest
-text that reads back as the same one. What is beyond every double is `inf` in CSV and null in JSON, which is said beside.
+text that reads back as the same one. What is beyond every double is `inf` in CSV and null in JSON, said beside.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
