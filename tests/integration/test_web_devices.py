@@ -1,11 +1,14 @@
 """The registry of devices over HTTP, on the parts of production: reads, changes, lists and their filters."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from tests.integration.conftest import Shared
 from tests.integration.whole_gateway import Whole
+from tests.integration.writing import execute
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -58,6 +61,31 @@ async def test_devices_that_cannot_be_made(registry: Whole, body: bytes, status:
     assert (got.status_code, got.json()["code"]) == (status, code)
     [listed] = (await registry.json("GET", "/v1/devices"))["devices"]
     assert listed["tags"] == {"k": "v"}
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_name_that_clients_take_for_a_folder(registry: Whole, shared: Shared, name: str) -> None:
+    refused = await registry.json("POST", "/v1/devices", status=422, json={"device": name})
+    assert "stand for folders" in refused["detail"]
+    row = json.dumps({"device": name, "tags": {"k": "v"}})
+    imports: dict[str, Any] = {"content": row, "headers": {"content-type": "application/x-ndjson"}}
+    [result] = (await registry.json("POST", "/v1/devices:import", status=207, **imports))["results"]
+    assert "stand for folders" in result["message"]
+
+    await execute(shared.database.url, f"insert into devices (name) values ('{name}')")  # by an older version
+    await registry.json("POST", "/v1/devices:import", **imports)
+    path = f"/v1/devices/{name.replace('.', '%252E')}"
+    assert (await registry.json("GET", path))["tags"] == {"k": "v"}
+    posted = await registry.json("POST", f"{path}/readings", json={"values": {"t": 1}})
+    assert (posted["accepted"], posted["refused"]) == (1, 0)
+    assert (await registry.json("GET", f"{path}/state"))["metrics"]["t"]["value"] == 1
+    assert len((await registry.json("GET", f"{path}/readings"))["readings"]) == 1
+    await registry.json("POST", f"{path}/keys:rotate", json={}, status=201)
+    assert (await registry.json("PATCH", path, json={"enabled": False}))["enabled"] is False
+    await registry.json("DELETE", f"{path}?readings=delete", status=204)
+    await registry.json("PUT", f"/v1/metrics/{name.replace('.', '%252E')}", json={"unit": "C"})
+    listed = (await registry.json("GET", "/v1/metrics"))["metrics"]
+    assert name in [metric["metric"] for metric in listed]
 
 
 async def test_a_body_may_begin_with_a_byte_order_mark(registry: Whole) -> None:

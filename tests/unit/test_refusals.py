@@ -88,7 +88,8 @@ CASES = [
         Reason.BAD_DEVICE_NAME,
         said("boiler 7", t=1, h=2),
         "",
-        "device name 'boiler 7' is not allowed; use 1 to 128 characters of A-Z a-z 0-9 . _ : -",
+        "device name 'boiler 7' is not allowed; use 1 to 128 characters of A-Z a-z 0-9 . _ : -, "
+        "but not '.' or '..', which stand for folders in addresses",
         readings=2,
         device="boiler 7",
     ),

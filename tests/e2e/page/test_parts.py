@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -121,6 +122,13 @@ def test_no_values_are_too_large_or_too_close_for_a_scale(page: Tab) -> None:
         }})""",
     )
     assert scaled == [True] * 6
+
+
+def test_a_name_is_one_segment_of_a_path_whatever_it_is(page: Tab) -> None:
+    names = [".", "..", "...", "d:1", ".a"]
+    paths = "new URL(`/v1/devices/${segment(name)}/state`, 'http://host').pathname"
+    found = use(page, "format", "segment", f"{json.dumps(names)}.map((name) => {paths})")
+    assert [unquote(unquote(path)) for path in found] == [f"/v1/devices/{name}/state" for name in names]
 
 
 def test_an_instant_keeps_its_microseconds(page: Tab) -> None:
