@@ -193,6 +193,18 @@ async def test_points_of_one_millisecond_keep_their_microseconds(place: Place) -
     assert [type(ts) for ts in series["ts"][:2]] == [int, float]
 
 
+async def test_a_plus_that_was_not_escaped_is_read_as_it_was_meant(place: Place) -> None:
+    got = await place.get(
+        f"{BASE}?from=2023-11-14T23:13:20+01:00&to=2023-11-15+22:13:20Z&metric=a&every=1d&tz=Etc/GMT+1"
+    )
+    assert (got["from"], got["to"], got["tz"]) == (
+        "2023-11-14T22:13:20.000000Z",
+        "2023-11-15T22:13:20.000000Z",
+        "Etc/GMT+1",
+    )
+    assert got["series"][0]["ts"] == [1_699_923_600_000]
+
+
 async def test_filled_buckets_in_csv_have_empty_cells(place: Place) -> None:
     path = f"{BASE}?from={START}&to=2023-11-15T00:13:20Z&metric=a&every=1h&fn=max,count&fill=null"
     got = await place.client.get(path, headers=CSV)
