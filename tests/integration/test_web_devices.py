@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Shared
-from tests.integration.whole_gateway import Whole
+from tests.integration.whole_gateway import ADMIN, Whole
 from tests.integration.writing import execute
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -201,3 +201,14 @@ async def test_who_may_do_what(registry: Whole) -> None:
 async def test_names_that_no_device_has(registry: Whole, method: str, name: str) -> None:
     got = await registry.call(method, f"/v1/devices/{name}")
     assert (got.status_code, got.json()["code"]) == (422, "bad_parameter")
+
+
+@pytest.mark.parametrize("token", ["%s\t", "%s \t ", "\t%s"])
+@pytest.mark.parametrize("more", ["Accept: */*", "Cookie: a=b"], ids=["express", "sanic"])
+async def test_white_space_around_a_token_is_none_of_it(registry: Whole, token: str, more: str) -> None:
+    url = registry.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"GET /v1/devices/none/state HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token % ADMIN}\r\n{more}\r\n\r\n"
+    writer.write(head.encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")  # and not 401
+    writer.close()
