@@ -21,7 +21,7 @@ from gateway.model import MAX_NAME
 from gateway.moments import to_rfc3339
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_reader, require_reader_of_all
-from gateway.web.parameters import device_name, refuse_unknown, require_json
+from gateway.web.parameters import device_name, require_json
 from gateway.web.parts import DeviceState
 from gateway.web.questions import Question, to_page
 from gateway.web.replies import reply
@@ -180,10 +180,9 @@ def _picked(state: DeviceState, wanted: Collection[str] | None) -> Iterable[str]
 
 
 def _wanted(request: Request) -> frozenset[str]:
-    given = {name: values[-1] for name, values in request.get_args(keep_blank_values=True).items()}
-    metrics = given.pop("metrics", None)
-    refuse_unknown(given, known="metrics")
-    names = frozenset(name.strip() for name in (metrics or "").split(",")) - {""}
+    question = Question(request)
+    names = frozenset(name.strip() for metrics in question.all("metrics") for name in metrics.split(",")) - {""}
+    question.finish()
     if not names:
         raise BadRequest("metrics= names no metric; separate names by commas, or leave it out", parameter="metrics")
     return names
