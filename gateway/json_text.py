@@ -15,7 +15,6 @@ from gateway.errors import BadPayload, BadRequest
 
 MARK = b"\xef\xbb\xbf"
 """The byte order mark: many editors and libraries of Windows begin a text with it."""
-SHOWN = 200
 _BLANKS = b" \t\r\n"
 
 Asked = TypeVar("Asked")

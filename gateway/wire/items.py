@@ -48,17 +48,18 @@ def width(item: Posted, form: Form) -> int:
 
 def said_twice(item: Posted, form: Form) -> Flaw | None:
     """Refuse an item that says a thing twice, in itself or in its values: only one of both could be kept."""
-    return _repeated(item, "", width(item, form), values=form in (Form.VALUES, Form.COLUMNS))
+    flaw = _repeated(item, "", values=form in (Form.VALUES, Form.COLUMNS))
+    return flaw and flaw._replace(readings=width(item, form))
 
 
-def _repeated(holder: Posted, below: str, readings: int, *, values: bool = True) -> Flaw | None:
+def _repeated(holder: Posted, below: str, *, values: bool = True) -> Flaw | None:
     key = repeated_key(holder)
     if key is not None:
-        return Flaw(Reason.DUPLICATE_KEY, f"{below}/{pointer(key)}", readings, key)
+        return Flaw(Reason.DUPLICATE_KEY, f"{below}/{pointer(key)}", value=key)
     metric = repeated_key(holder.get("values")) if values else None
     if metric is None:
         return None
-    return Flaw(Reason.DUPLICATE_KEY, f"{below}/values/{pointer(metric)}", readings, metric, metric=metric)
+    return Flaw(Reason.DUPLICATE_KEY, f"{below}/values/{pointer(metric)}", value=metric, metric=metric)
 
 
 def unknown_field(item: Posted, form: Form) -> Flaw | None:
@@ -105,9 +106,9 @@ def _moment(sub: int, moment: Any) -> Said | Flaw:
     below = f"/readings/{sub}"
     if not isinstance(moment, dict):
         return Flaw(Reason.BAD_ITEM, below, value=moment)
-    repeated = _repeated(moment, below, _moment_width(moment))
+    repeated = _repeated(moment, below)
     if repeated is not None:
-        return repeated
+        return repeated._replace(readings=_moment_width(moment))
     unknown = next((key for key in moment if key not in MOMENT_FIELDS), None)
     if unknown is not None:
         return Flaw(Reason.UNKNOWN_FIELD, f"{below}/{pointer(unknown)}", _moment_width(moment), unknown)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,14 @@ many = settings(max_examples=120, deadline=None)
 PADDING = st.sampled_from([0, repeats.SMALL])
 """Blanks behind a body: small and large ones are counted in different ways."""
 DEVICE = "d1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def blocks() -> Iterator[None]:
+    """Count large bodies in many parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repeats, "BLOCK", 7)
+        yield
 
 
 class Object(NamedTuple):
