@@ -16,7 +16,7 @@ SMALL = 4096
 """Bytes from which on numpy counts faster."""
 BLOCK = 2**20
 """Bytes looked at together: what is noted of each takes as much again."""
-_COLON, _QUOTE, _BLANK = b':" '
+_COLON, _QUOTE = b':"'
 
 
 def is_free(body: bytes, kept: int) -> bool:
@@ -37,9 +37,8 @@ def _colons(part: NDArray[np.uint8]) -> int:
 
 
 def _keys(part: NDArray[np.uint8]) -> int:
-    """Count the colons behind a quote or white space."""
-    before = part[:-1]
-    return int(np.count_nonzero((part[1:] == _COLON) & ((before == _QUOTE) | (before <= _BLANK))))
+    """Count the colons behind a quote or what is below it: white space, and an exclamation mark, which is no key's."""
+    return int(np.count_nonzero((part[1:] == _COLON) & (part[:-1] <= _QUOTE)))
 
 
 class _FoundError(Exception):
