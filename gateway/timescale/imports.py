@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from gateway.errors import BadRequest, ClientError
+from gateway.grants import check_new_device_name
 from gateway.roster import Result, Row, Status, tally
 from gateway.timescale.audit import UNNAMED, note
 from gateway.timescale.devices import to_devices
@@ -51,6 +52,8 @@ def _take(row: Row, now: dict[str, State]) -> Result:
     known = now.get(row.device)
     enabled, tags = known or (True, {})
     try:
+        if known is None:
+            check_new_device_name(row.device)
         state = row.change.applied(enabled=enabled, tags=tags)
     except BadRequest as exc:
         return _refused(row, exc)

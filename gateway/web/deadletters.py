@@ -8,7 +8,7 @@ from gateway.letters import MAX_PAGE, Wanted, to_fields, to_number, to_wanted
 from gateway.web.admins import acting
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_admin
-from gateway.web.parameters import refuse_unknown
+from gateway.web.parameters import refuse_unknown, shown
 from gateway.web.replies import reply
 
 LIMIT = 100
@@ -84,7 +84,11 @@ async def _refuse_body(request: Request, context: Context) -> None:
 
 
 def _given(request: Request) -> dict[str, str]:
-    return {name: values[-1] for name, values in request.get_args(keep_blank_values=True).items()}
+    given: dict[str, list[str]] = request.get_args(keep_blank_values=True)
+    for name, values in given.items():
+        if len(values) > 1:
+            raise BadRequest(f"{shown(name)} stands {len(values)} times; send it once", parameter=shown(name))
+    return {name: value for name, [value] in given.items()}
 
 
 def _cursor_and_limit(given: dict[str, str]) -> tuple[int | None, int]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from sanic import HTTPResponse, Request
 
+from gateway.admission.auth import to_token
 from gateway.contracts import Kept
 from gateway.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
 from gateway.model import Receipt
@@ -82,7 +83,7 @@ def _check(kept: Kept, fingerprint: bytes) -> None:
 
 def _name(request: Request, key: str) -> str:
     """Return the key within its credential: two clients who both count from 1 must not meet."""
-    credential: str = request.headers.getone("authorization", "")
+    credential = to_token(request.headers.getone("authorization", None)) or ""
     return _digest(credential.encode(), key.encode()).hex()
 
 

@@ -87,14 +87,16 @@ p.older is null or not exists (
 -- Series $1 are device $2, shape $3, position $4, older shapes $5; from $6 to before $7. first/last are computed if $10:
 -- the array trick finds the value of the least time without a sort, since arrays compare by element. There is no "order
 -- by", so that groups are hashed; sorting millions of messages goes over the disk.
+-- Sums are computed if $11, and an average is a sum and a count: "avg" squares as well, and fails beyond 1e154. What is so
+-- large that a sum could leave its type, which would fail everything, is summed apart, in units of 2^64.
 select
     x.series,
     (extract(epoch from x.bucket) * 1000000)::int8 as start_us,
     count(*) as count,
-    avg(x.v) as avg,
     min(x.v) as min,
     max(x.v) as max,
-    sum(x.v) as sum,
+    sum(x.v) filter (where $11 and abs(x.v) < 1e290) as sum,
+    sum(x.v * 5.421010862427522e-20) filter (where $11 and abs(x.v) >= 1e290) as large,
     (min(array[date_part('epoch', x.time), x.v]) filter (where $10))[2] as first,
     (max(array[date_part('epoch', x.time), x.v]) filter (where $10))[2] as last
 from (
