@@ -23,6 +23,7 @@ BLOCKS = (
     ("database-kill", "database-restart", "database-freeze", "backend-storm", "line-cut", "line-stall"),
     ("gateway-kill", "broker-kill", "broker-freeze", "valkey-freeze", "valkey-kill", "valkey-flush"),
     ("spool-full",),
+    ("write-revoked",),
     ("clock-step",),
 )
 
