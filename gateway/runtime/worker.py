@@ -3,6 +3,7 @@
 Sinks open before sources and close after them: what was taken in can always be written.
 """
 
+import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
@@ -67,7 +68,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         await stack.enter_async_context(looking_after(monitor))
         gc.freeze()  # what is open now stays: the collector need not look at it again
         gc.set_threshold(*COLLECTIONS)
-        yield Context(
+        context = Context(
             settings,
             worker=worker,
             clock=registry.clock,
@@ -77,7 +78,10 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             fleet=_fleet(settings, registry, book, live=live),
             health=monitor.health,
             history=history,
+            devices_changed=registry.devices_changed,
         )
+        yield context
+        await asyncio.gather(*context.concluding, return_exceptions=True)
 
 
 def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> Intake:

@@ -266,7 +266,7 @@ def http_problem(code: str) -> None:
 
 
 def idempotency(outcome: str) -> None:
-    """Count a request with an Idempotency-Key: replayed, mismatch, in_progress, or unprotected (Redis was away)."""
+    """Count a request with an Idempotency-Key: replayed, outdated, mismatch, in_progress, unprotected (no Redis)."""
     metrics.idempotency[(outcome,)].inc()
 
 

@@ -132,6 +132,12 @@ where passes = 0 or (passes = 1 and removed_at < now() - $1::interval) or (passe
 order by removed_at
 limit $3;
 
+-- name: until_heard
+-- Seconds until the newest removal of one of these names ($1) is as old as $2; null: it is, or there was none.
+select extract(epoch from max(removed_at) + $2::interval - now())::float8
+from removed_devices
+where passes < 3 and removed_at > now() - $2::interval and name = any ($1::text[]);
+
 -- name: note_pass
 update removed_devices
 set passes = case

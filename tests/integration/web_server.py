@@ -1,6 +1,7 @@
 """A real Sanic server on a loopback port with scripted parts behind it, for tests of the HTTP door."""
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -89,6 +90,10 @@ class ScriptedIntake:
         self.backfill.append(toll is not None and await toll(self.readings))
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
+
+    def devices(self, body: bytes) -> set[str]:
+        found = json.loads(body)
+        return {item["device"] for item in (found if isinstance(found, list) else [found])}
 
     def at_once(self, body: bytes, **_: object) -> None:
         """Nothing is taken at once here: it is asked for as Sanic asks."""
