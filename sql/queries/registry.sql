@@ -200,7 +200,11 @@ select name from declared_ints order by name;
 -- Audit
 
 -- name: insert_audit
-insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::text::jsonb);
+insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::text::jsonb) returning id;
+
+-- name: amend_audit
+-- The detail of an act that goes on.
+update audit set detail = $2::text::jsonb where id = $1;
 
 -- name: list_audit
 -- Newest first: since, actor (null: all), the id before which to begin (null: none), size.

@@ -20,6 +20,7 @@ from gateway.redelivery import Redelivery
 from gateway.settings import Http, Limits, Settings
 from gateway.telemetry.history import History
 from gateway.testing.receipts import MemoryReceipts
+from gateway.timescale.audit import Act
 from gateway.timescale.census import Count
 from gateway.web.app import create_app
 from gateway.web.connection import Connection
@@ -161,8 +162,11 @@ class NoLetters:
     async def count_open(self, _: Wanted, **__: object) -> int:
         return 0
 
-    async def mark_replayed(self, letter: Letter) -> None:
-        raise AssertionError(letter)
+    async def mark_replayed(self, letter: Letter, act: Act) -> Act:
+        raise AssertionError(letter, act)
+
+    async def note_refused(self, act: Act, count: int) -> Act:
+        raise AssertionError(act, count)
 
 
 class ScriptedCensus:
