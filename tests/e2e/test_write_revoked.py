@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from tests.e2e.conftest import Serve
@@ -28,7 +29,7 @@ async def of_the_gateway(timescale_db: Database) -> AsyncIterator[str]:
 
 
 async def post(gateway: Gateway, number: int) -> Any:
-    body = {"device": f"d{number % 3}", "ts": 1_700_000_000 + number, "values": {"t": float(number)}}
+    body = {"device": f"d{number}", "ts": 1_700_000_000 + number, "values": {"t": float(number)}}
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with httpx.AsyncClient() as client:
         answer = await client.post(f"{gateway.url}/v1/readings", json=body, headers=headers, timeout=20)
@@ -59,23 +60,24 @@ def said(log: Path, event: str) -> int:
     return len(re.findall(rf"\b{event}\b", log.read_text()))
 
 
+@pytest.mark.parametrize("table", ["messages", "devices"])
 async def test_it_is_loud_while_it_stands_and_over_when_it_is_granted(
-    serve: Serve, timescale_db: Database, role: str
+    serve: Serve, timescale_db: Database, role: str, table: str
 ) -> None:
     gateway = serve(mqtt=False, GATEWAY_DATABASE__URL=url_of(timescale_db.url, role))
     assert await post(gateway, 0) == "db"
-    await execute(timescale_db.url, f"revoke insert on messages from {role}")
+    await execute(timescale_db.url, f"revoke insert on {table} from {role}")
     for number in range(1, POSTS):
         assert await post(gateway, number) == "spool"
         await asyncio.sleep(0.05)  # so that probes and attempts of the drainer fall among them
     database = part(gateway, "database")
     assert (database["ok"], database["kind"]) == (False, "fault")
-    assert "permission denied for table messages; grant the user of database.url" in database["error"]
+    assert f"permission denied for table {table}; grant the user of database.url" in database["error"]
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT[0-9:.]+Z", database["since"])
     assert faults(gateway) == 1
-    assert "permission denied for table messages" in doctor(gateway)
+    assert f"permission denied for table {table}" in doctor(gateway)
     assert (said(gateway.log, "database_lost"), said(gateway.log, "database_back")) == (1, 0)
-    await execute(timescale_db.url, f"grant insert on messages to {role}")
+    await execute(timescale_db.url, f"grant insert on {table} to {role}")
     wait_for(lambda: part(gateway, "spool")["rows"] == 0, lambda: "the spool is drained", secs=30)
     assert part(gateway, "database")["ok"]
     assert await fetch(timescale_db.url, "select count(*) from messages") == [(POSTS,)]
