@@ -162,6 +162,22 @@ async def test_an_atomic_body_fails_and_counts_once(scene: Scene) -> None:
     assert scene.server.failures == ["fault"]
 
 
+async def test_whoever_drains_asks_without_a_change_of_what_is_believed(scene: Scene) -> None:
+    assert await scene.write() == "db"
+    term = scene.breaker.term
+    assert await scene.breaker.answers()
+    assert (scene.breaker.term, scene.breaker.trouble, scene.server.said) == (term, None, [])
+    scene.server.ails = SinkFault("no right")
+    with pytest.raises(SinkFault):
+        await scene.fallback.drain([])
+    assert (scene.breaker.is_open, scene.server.failures) == (False, ["fault"])
+    assert not await scene.breaker.answers()
+    assert scene.breaker.is_open
+    assert scene.server.said == [("lost", "fault")]
+    with pytest.raises(SinkUnavailable):
+        await scene.fallback.drain([])
+
+
 async def test_a_full_spool_is_no_failure_of_the_database(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     async def full(_: object) -> None:
         raise SpoolFull
