@@ -25,6 +25,7 @@ from gateway.timescale.installation import site
 from gateway.timescale.latest import TimescaleNewest
 from gateway.timescale.migrations import migrate
 from gateway.timescale.pool import Pool
+from gateway.timescale.rehearsal import rehearse
 from gateway.timescale.writer import Writer
 
 STATE_POOL = 2
@@ -112,13 +113,14 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
 
 
 def _probe(settings: Settings, pool: Pool, state: RedisState, answers: RedisReceipts) -> Callable[[], Awaitable[None]]:
-    """Return what tells that the database is there and is ours: its schema up to date, its name known."""
-    database = settings.database
+    """Return what tells that the database is there, ours (schema up to date, name known), and takes what is written."""
+    database, devices = settings.database, settings.devices
 
     async def probe() -> None:
         await migrate(database.url, chunk_hours=database.chunk_hours, connect_timeout=database.connect_timeout_secs)
         name = await site(pool)
         state.belong_to(name)
         answers.belong_to(name)
+        await rehearse(database, overwrite=devices.conflict == "overwrite", make_devices=devices.unknown == "auto")
 
     return probe

@@ -13,6 +13,7 @@ from gateway.model import MAX_NAME, Kind
 from gateway.timescale.audit import UNNAMED, note
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
+from gateway.timescale.removal import until_heard
 
 
 class Reported(NamedTuple):
@@ -40,6 +41,7 @@ class Devices:
         """Add a device. Raises BadRequest for a malformed name or tag, DeviceExists."""
         check_new_device_name(name)
         check_tags(tags or {})
+        await until_heard(self._pool, [name])
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(query("lock_registry"))
             row = await connection.fetchrow(query("insert_device"), name, _encoded(tags or {}), enabled)

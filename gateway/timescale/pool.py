@@ -11,6 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import SettingsError, SinkFault, SinkUnavailable
 from gateway.telemetry import gauges
+from gateway.timescale.cures import cure
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -31,6 +32,7 @@ DATABASE_ERRORS = (
 _BY_STATE: dict[str, Verdict] = {
     "25006": "transient",  # read-only transaction: a standby that is being promoted
     "25P03": "transient",  # idle in transaction for too long
+    "2200H": "fault",  # an identity column has come to its end
     "53100": "fault",  # disk full
     "55P03": "transient",  # lock not available
 }
@@ -75,11 +77,11 @@ async def translated() -> AsyncIterator[None]:
         yield
     except DATABASE_ERRORS as exc:
         verdict = classify(exc)
-        if verdict == "transient":
-            raise SinkUnavailable from exc
-        if verdict == "fault":
-            raise _to_fault(exc) from exc
-        raise
+        if verdict == "data":
+            raise
+        error = SinkUnavailable() if verdict == "transient" else _to_fault(exc)
+        error.advice = cure(exc)
+        raise error from exc
 
 
 def _to_fault(exc: BaseException) -> SinkFault:

@@ -110,6 +110,7 @@ async def delete_device(request: Request, device: str) -> HTTPResponse:
     question.finish()
     actor = await acting(request, context)
     await context.registrar.removal.remove(device, with_readings=with_readings, if_match=if_match(request), actor=actor)
+    context.devices_changed((device,))
     return reply(request, context, b"", status=NO_CONTENT)
 
 

@@ -132,6 +132,12 @@ where passes = 0 or (passes = 1 and removed_at < now() - $1::interval) or (passe
 order by removed_at
 limit $3;
 
+-- name: until_heard
+-- Seconds until the newest removal of one of these names ($1) is as old as $2; null: it is, or there was none.
+select extract(epoch from max(removed_at) + $2::interval - now())::float8
+from removed_devices
+where passes < 3 and removed_at > now() - $2::interval and name = any ($1::text[]);
+
 -- name: note_pass
 update removed_devices
 set passes = case
@@ -194,7 +200,11 @@ select name from declared_ints order by name;
 -- Audit
 
 -- name: insert_audit
-insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::text::jsonb);
+insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::text::jsonb) returning id;
+
+-- name: amend_audit
+-- The detail of an act that goes on.
+update audit set detail = $2::text::jsonb where id = $1;
 
 -- name: list_audit
 -- Newest first: since, actor (null: all), the id before which to begin (null: none), size.

@@ -24,6 +24,7 @@ BLOCKS = (
     ("gateway-kill", "broker-kill", "broker-freeze", "valkey-freeze", "valkey-kill", "valkey-flush"),
     ("spool-full",),
     ("years",),
+    ("write-revoked",),
     ("clock-step",),
 )
 
