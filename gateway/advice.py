@@ -15,11 +15,13 @@ ADVICE: dict[Reason, str] = {
     "see POST /v1/readings",
     Reason.UNKNOWN_FIELD: "{value} is not a field of an item of this shape; "
     "leave it out, or put readings under 'values' (see POST /v1/readings)",
+    Reason.DUPLICATE_KEY: "key {value} stands more than once in one object, which can keep only one of them; "
+    "send each key once, and values of other times as messages of their own",
     Reason.NO_VALUES: "the item holds no values; send 'value' with 'metric', or a non-empty 'values' object",
     Reason.LENGTH_MISMATCH: "this column has {value} values for {limit} timestamps; send one value for each timestamp",
     Reason.MISSING_DEVICE: "no device is named; add 'device', or post to /v1/devices/{{device}}/readings",
     Reason.BAD_DEVICE_NAME: "device name {value} is not allowed; "
-    f"use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -",
+    f"use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -, but not '.' or '..', which stand for folders in addresses",
     Reason.DEVICE_MISMATCH: "the item names device {value}, but this address is for {limit}; send it there instead",
     Reason.DEVICE_FORBIDDEN: "this credential may not write device {value}; use that device's token or an ingest key",
     Reason.UNKNOWN_DEVICE: "device {value} is not registered; "

@@ -87,7 +87,7 @@ def migrate(
         gateway migrate --plan
         gateway migrate
     """
-    from gateway.pipeline.fallback import reason  # noqa: PLC0415
+    from gateway.pipeline.breaker import reason  # noqa: PLC0415
     from gateway.runtime.lineage import migrate_here  # noqa: PLC0415
 
     try:

@@ -65,7 +65,7 @@ def _from_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
     if named is None and not source.exists():
         return {}
     try:
-        return tomllib.loads(source.read_text())
+        return tomllib.loads(source.read_text("utf-8-sig"))
     except (OSError, ValueError) as exc:
         raise SettingsError(f"cannot read the settings file {str(source)!r}: {exc}") from exc
 

@@ -2,7 +2,7 @@
 
 A width in s, m or h is that long, counted from 1970-01-01T00:00 on the zone's clock as it stands at the start of the
 span: `6h` begins at local midnight. A width in d is calendar days, local midnight to local midnight, whatever their
-length.
+length, counted from 1970-01-01. Whole weeks, in any unit, begin on Mondays (ISO 8601) and are counted from 1970-01-05.
 """
 
 from bisect import bisect_right
@@ -18,6 +18,10 @@ from gateway.moments import EPOCH, to_datetime, to_us
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 """Seconds."""
 SECOND_US, DAY_US = 1_000_000, 86_400_000_000
+WEEK = 7
+"""Days."""
+MONDAY = 4
+"""Days from 1970-01-01, a Thursday, to the first Monday."""
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
 """Widths in seconds that are suggested; then days."""
 
@@ -79,7 +83,8 @@ def to_cut(span: Span, *, count: int, unit: str, zone: ZoneInfo) -> Cut:
     """
     every_us = count * UNITS[unit] * SECOND_US
     offset = to_datetime(span.start_us).astimezone(zone).utcoffset() or timedelta()
-    cut = Cut(span, every_us, -(offset // timedelta(microseconds=1)))
+    since_us = 0 if every_us % (WEEK * DAY_US) else MONDAY * DAY_US
+    cut = Cut(span, every_us, since_us - offset // timedelta(microseconds=1))
     if cut.size > MAX_BUCKETS:
         raise TooManyBuckets(
             f"the time asked for holds {cut.size} buckets of {count}{unit}, and at most {MAX_BUCKETS} are answered; ask"
@@ -92,9 +97,9 @@ def to_cut(span: Span, *, count: int, unit: str, zone: ZoneInfo) -> Cut:
 
 
 def _days(span: Span, count: int, zone: ZoneInfo) -> Iterator[int]:
-    """Yield the starts of the calendar buckets that hold a part of the span; they are counted from 1970-01-01."""
+    """Yield the starts of the calendar buckets that hold a part of the span."""
     first = to_datetime(span.start_us).astimezone(zone).date().toordinal()
-    first -= (first - EPOCH.toordinal()) % count
+    first -= (first - EPOCH.toordinal() - (0 if count % WEEK else MONDAY)) % count
     before_us: int | None = None
     for ordinal in range(first, date.max.toordinal() + 1, count):
         start_us = _midnight(ordinal, zone)

@@ -42,6 +42,8 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     retry_after: float | None = None
+    advice = ""
+    """What an operator can do about it; callers are not told."""
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **details: object) -> None:
         self.message = message or (self.__doc__ or self.code).strip().splitlines()[0]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.errors import BadRequest
-from gateway.layouts import DEVICE_NAME
+from gateway.layouts import DEVICE_NAME, FOLDERS
 from gateway.model import MAX_NAME, Role
 
 PREFIXES = {Role.DEVICE: "gwd_", Role.INGEST: "gwi_", Role.READER: "gwr_", Role.ADMIN: "gwa_"}
@@ -86,6 +86,15 @@ def check_device_name(name: str) -> None:
     """Raise BadRequest unless it can name a device."""
     if not DEVICE_NAME.fullmatch(name):
         raise BadRequest(f"device {name[:MAX_NAME]!r} must be 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -")
+
+
+def check_new_device_name(name: str) -> None:
+    """Raise BadRequest unless a new device can have this name."""
+    check_device_name(name)
+    if name in FOLDERS:
+        raise BadRequest(
+            f"device {name!r} cannot be made: in an address '.' and '..' stand for folders; choose another name"
+        )
 
 
 def check_prefix(prefix: str) -> None:

@@ -103,7 +103,7 @@ class Monitor:
 
     async def _account(self) -> Health:
         database, redis, disk = (answer or UNKNOWN for answer in self._answers())
-        if self._breaker.is_open:
+        if self._breaker.trouble is not None:
             database = await self._database()  # it knows without asking
         spool = self._spooled(disk)
         parts = {
@@ -159,8 +159,9 @@ class Monitor:
         return {"ok": True, "free_bytes": free}
 
     async def _database(self) -> Part:
-        if self._breaker.is_open:
-            return {"ok": False, "error": self._breaker.error}
+        trouble = self._breaker.trouble
+        if trouble is not None:
+            return {"ok": False, "error": trouble.error, "kind": trouble.kind, "since": to_rfc3339(trouble.since_us)}
         try:
             async with asyncio.timeout(PROBE_SECS):
                 ground = await probe(self._pool)

@@ -41,6 +41,13 @@ class Intake:
         """Raise Overloaded or Draining if nothing would be taken now, before a body is read."""
         self._committer.knock()
 
+    def devices(self, body: bytes) -> set[str]:
+        """Return whose readings a body holds. Raises BadPayload, TooLarge for one that would not be taken in."""
+        now_us, limit = self._clock.now_us(), self._max_readings
+        return set(
+            wire.decode(body, None, self._layouts, device=None, received_us=now_us, max_readings=limit).batch.devices
+        )
+
     async def take(
         self,
         body: bytes,

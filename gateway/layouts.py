@@ -17,6 +17,8 @@ MAX_ORDERS = 16
 """Orders of the same metrics kept apart; devices that shuffle their keys fall back to sorted ones."""
 
 DEVICE_NAME = re.compile(rf"[A-Za-z0-9._:\-]{{1,{MAX_NAME}}}")
+FOLDERS = frozenset({".", ".."})
+"""Names that no new device gets: clients take them for folders of a path, and ask for another address."""
 METRIC_NAME = re.compile(rf"[A-Za-z0-9._:/\-]{{1,{MAX_NAME}}}")
 
 COLUMNS = ((Kind.DOUBLE, Kind.BOOL), (Kind.INT,), (Kind.TEXT,))

@@ -1,6 +1,7 @@
 """Microseconds since 1970 UTC, which is what time is everywhere here → what others take, and back. Pure and exact."""
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 
 import msgspec
@@ -8,6 +9,9 @@ import msgspec
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z
 _MICROSECOND = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
+_LEAP = re.compile(r"(.{17})60(\.[0-9]+)?([Zz]|[+-].{4,5})", re.ASCII)
+_DATE = len("2026-01-31T")
 
 
 def to_datetime(time_us: int) -> datetime:
@@ -20,11 +24,41 @@ def to_us(moment: datetime) -> int:
     return (moment - EPOCH) // _MICROSECOND
 
 
-def parse_moment(text: str) -> datetime | None:
-    """RFC 3339 text with a zone → aware datetime; None for anything else."""
+def read_moment(text: str) -> datetime:
+    """RFC 3339 text → datetime, without a zone if it names none. A leap second is the first second of the day after it.
+
+    Raises ValueError for anything else.
+    """
     try:
-        moment = msgspec.convert(text, datetime)
+        return msgspec.convert(text, datetime)
     except msgspec.ValidationError:
+        leap = _LEAP.fullmatch(text)
+        if leap is None:
+            raise
+    start, fraction, zone = leap[1], leap[2] or "", leap[3]
+    try:
+        if _ends_a_day(msgspec.convert(f"{start}59{zone}", datetime)):
+            return msgspec.convert(f"{start}59{fraction}{zone}", datetime) + _SECOND
+    except OverflowError:  # the last day that there is
+        pass
+    raise ValueError("no leap second can be there")
+
+
+def _ends_a_day(moment: datetime) -> bool:
+    """Whether a leap second may follow: only the last second of a day in UTC has one (RFC 3339, appendix D)."""
+    return (moment.replace(tzinfo=None) - (moment.utcoffset() or timedelta()) + _SECOND).time() == time()
+
+
+def unescaped(text: str) -> str:
+    """Return a moment as it was meant: the "+" of a zone arrives as a blank where a query did not escape it."""
+    return text[:_DATE] + text[_DATE:].replace(" ", "+")
+
+
+def parse_moment(text: str) -> datetime | None:
+    """RFC 3339 text with a zone, `unescaped` or not → aware datetime; None for anything else."""
+    try:
+        moment = read_moment(unescaped(text))
+    except ValueError:
         return None
     return moment if moment.tzinfo else None
 

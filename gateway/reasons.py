@@ -8,6 +8,7 @@ class Reason(StrEnum):
 
     BAD_ITEM = "bad_item"
     UNKNOWN_FIELD = "unknown_field"
+    DUPLICATE_KEY = "duplicate_key"
     NO_VALUES = "no_values"
     LENGTH_MISMATCH = "length_mismatch"
     MISSING_DEVICE = "missing_device"

@@ -15,6 +15,7 @@ from gateway.letters import Letter, Wanted
 from gateway.model import Principal, Receipt, Role
 from gateway.moments import to_us
 from gateway.telemetry import events
+from gateway.timescale.audit import UNNAMED, Act, replaying
 
 SOURCE = "replay"
 OPERATOR = Principal(Role.ADMIN)
@@ -49,8 +50,12 @@ class Box(Protocol):
         """Return how many letters beyond this id were not replayed."""
         ...
 
-    async def mark_replayed(self, letter: Letter) -> None:
-        """Note that a replay was accepted whole."""
+    async def mark_replayed(self, letter: Letter, act: Act) -> Act:
+        """Note that a replay was accepted whole, and return the act with this in its line of audit."""
+        ...
+
+    async def note_refused(self, act: Act, count: int) -> Act:
+        """Note that letters were refused once more."""
         ...
 
 
@@ -87,31 +92,39 @@ class Redelivery:
         self._box = box
         self._monotonic = monotonic
 
-    async def one(self, letter_id: int) -> Replayed:
+    async def one(self, letter_id: int, *, actor: str = UNNAMED) -> Replayed:
         """Replay one letter, whether or not it was replayed before. Raises NotFound, Unavailable, SinkFault."""
+        result, act = await self._one(letter_id, replaying(actor, str(letter_id)))
+        if not result.replayed:
+            await self._box.note_refused(act, 1)
+        return result
+
+    async def _one(self, letter_id: int, act: Act) -> tuple[Replayed, Act]:
         letter = await self._box.find(letter_id)
         result = await self._replay(letter)
         if result.replayed:
-            await self._box.mark_replayed(letter)
+            act = await self._box.mark_replayed(letter, act)
             events.letter_replayed()
-        return result
+        return result, act
 
-    async def some(self, wanted: Wanted, *, after: int = 0, limit: int = 100) -> Run:
+    async def some(self, wanted: Wanted, *, after: int = 0, limit: int = 100, actor: str = UNNAMED) -> Run:
         """Replay open letters, lowest id first, one after the other. Raises Unavailable, SinkFault: call again.
 
         What was replayed until then is marked, and what is not marked meets duplicates.
         """
         until = self._monotonic() + BUDGET_SECS
-        replayed = 0
+        act, replayed = replaying(actor), 0
         failed: list[Replayed] = []
         for letter_id in await self._box.open_ids(wanted, after=after, limit=limit):
             after = letter_id
             with suppress(NotFound):  # removed since the ids were read
-                result = await self.one(letter_id)
+                result, act = await self._one(letter_id, act)
                 replayed += result.replayed
                 failed += [] if result.replayed else [_without_receipt(result)]
             if self._monotonic() > until:
                 break
+        if failed:
+            await self._box.note_refused(act, len(failed))
         remaining = await self._box.count_open(wanted, after=after)
         return Run(
             replayed=replayed,

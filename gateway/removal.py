@@ -30,6 +30,10 @@ class States(Protocol):
         """Forget devices that are no more. Raises StateUnavailable."""
         ...
 
+    async def note_removal(self, device: str, device_id: int) -> None:
+        """Note that this device was removed; nothing more on a second pass. Raises StateUnavailable."""
+        ...
+
     async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
         """Keep each device's message if it is newer than what is there. Raises StateUnavailable."""
         ...
@@ -80,7 +84,7 @@ class Removal:
         await self._removed.forget()
 
     async def _empty(self, due: Due, *, until: float) -> bool:
-        away = await self._forget_state(due.name)
+        away = await self._forget_state(due)
         while await self._removed.remove_some(due.id):
             if self._monotonic() > until:
                 return False
@@ -89,12 +93,13 @@ class Removal:
         await self._removed.note_pass(due.id)
         return True
 
-    async def _forget_state(self, name: str) -> StateUnavailable | None:
+    async def _forget_state(self, due: Due) -> StateUnavailable | None:
         """Return why the state still has it: no reason to keep its readings."""
         try:
-            await self._states.remove([name])
-            (newest,) = await self._stored.read([name])  # of a new device of this name, which must not lose its own
-            await self._states.restore([(name, message) for message in newest])
+            await self._states.note_removal(due.name, due.id)
+            await self._states.remove([due.name])
+            (newest,) = await self._stored.read([due.name])  # of a new device of its name, which must not lose its own
+            await self._states.restore([(due.name, message) for message in newest])
         except StateUnavailable as exc:
             return exc
         return None

@@ -1,7 +1,8 @@
 """NDJSON or CSV in, changes to devices out, each with its line. Pure: what is wrong with a row is said of that row.
 
 NDJSON: an object a line, {"device": …, "enabled": bool, "tags": {key: text or null}}: a merge patch (RFC 7396).
-CSV (RFC 4180), UTF-8: a header of `device`, `enabled` and `tag:KEY`; an empty cell leaves the thing as it is.
+CSV (RFC 4180): a header of `device`, `enabled` and `tag:KEY`; an empty cell leaves the thing as it is. Both are UTF-8,
+with or without a byte order mark.
 """
 
 import csv
@@ -15,6 +16,7 @@ from msgspec import UNSET, UnsetType
 from gateway.devices import Change, check_tag_key, check_tags
 from gateway.errors import BadPayload, BadRequest, ClientError, TooLarge
 from gateway.grants import check_device_name
+from gateway.json_text import decode, without_mark
 
 MAX_ROWS = 10_000
 """Rows of one import."""
@@ -61,7 +63,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: dict[str, str | None] | UnsetType | None = UNSET
 
 
-_decode = msgspec.json.Decoder(_Entry).decode
+_entry = msgspec.json.Decoder(_Entry)
 
 
 def parse(body: bytes, media: str) -> list[Row]:
@@ -93,7 +95,7 @@ def to_change(enabled: bool | UnsetType, tags: dict[str, str | None] | UnsetType
 
 
 def _ndjson(body: bytes) -> Iterator[Row]:
-    for number, line in enumerate(body.split(b"\n"), 1):
+    for number, line in enumerate(without_mark(body).split(b"\n"), 1):
         if line.strip():
             yield _object(number, line)
 
@@ -101,17 +103,12 @@ def _ndjson(body: bytes) -> Iterator[Row]:
 def _object(number: int, line: bytes) -> Row:
     device = None
     try:
-        entry = _decode(line)
+        entry = decode(_entry, line, what="the row", cannot="cannot be taken")
         device = entry.device
         check_device_name(device)
         return Row(number, device, to_change(entry.enabled, entry.tags))
-    except msgspec.ValidationError as exc:
-        problem: ClientError = BadRequest(f"the row cannot be taken: {exc}")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        problem = BadPayload(f"the row is not JSON: {exc}")
-    except BadRequest as exc:
-        problem = exc
-    return Row(number, device, Change(), problem)
+    except (BadPayload, BadRequest) as exc:
+        return Row(number, device, Change(), exc)
 
 
 def _csv(body: bytes) -> Iterator[Row]:
@@ -162,7 +159,7 @@ def _record(line: int, header: list[str], cells: list[str]) -> Row:
         if len(cells) != len(header):
             raise BadRequest(f"the row has {len(cells)} cells, and the header {len(header)}")
         check_device_name(given["device"])
-        switch = given.get("enabled", "")
+        switch = given.get("enabled", "").lower()  # spreadsheets write TRUE and FALSE
         if switch not in SWITCH:
             raise BadRequest(f"enabled is {switch[:20]!a}; it must be true, false or empty", parameter="enabled")
         tags = {name.removeprefix(TAG): cell for name, cell in given.items() if name.startswith(TAG) and cell}

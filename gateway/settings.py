@@ -43,7 +43,7 @@ class Http(Branch, frozen=True):
     ] = 1.0
     grace_secs: Annotated[Seconds, Meta(description="Longest wait for requests in hand on SIGTERM.")] = 25.0
     idempotency_hours: Annotated[
-        Count, Meta(description="How long the answer to a request with an Idempotency-Key is kept, in Redis.")
+        Count, Meta(le=720, description="How long the answer to a request with an Idempotency-Key is kept, in Redis.")
     ] = 24
     access_log: Annotated[bool, Meta(description="Log one line a request (triples its cost).")] = False
     proxies: Annotated[

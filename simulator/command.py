@@ -1,13 +1,12 @@
 """The command `simulator run`: options in, exit code out. Prints the live line to stderr and the report to stdout."""
 
-import asyncio
-import signal
 import time
 from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
+from simulator.ending import stop_on_signals
 from simulator.errors import UsageError
 from simulator.junit import to_junit
 from simulator.live import Watcher
@@ -22,7 +21,8 @@ def run(scenario: str | None = None, /, options: RunOptions = RunOptions()) -> i
     """Offer a load, then verify that every acknowledged reading is stored exactly once, and every refusal right.
 
     The schedule does not wait for answers (an open loop), and latency counts from the time at which a reading should
-    have been sent. Ctrl-C stops sending and goes on to the verdict; a second one ends at once.
+    have been sent. Ctrl-C stops sending and goes on to the verdict on what was sent, which is not the whole run: no
+    requirement is met by it. A second one ends at once.
 
     Exit codes, the first that applies: 1 something was lost, doubled, altered, wrongly shown, left out by the live
     stream or wrongly answered; 2 it could not be run, or verified, as asked; 99 a requirement was not met; 0 all is
@@ -61,24 +61,15 @@ def write(path: Path, content: bytes) -> None:
 async def _run(scenario: str | None, options: RunOptions) -> Report:
     console = Console(stderr=True)
     run = Run(options, options.plan(scenario, now_ms=time.time_ns() // 1_000_000))
-    _stop_on_signals(run, console)
+
+    def stop() -> None:
+        console.print("stopping; once more to end at once", style="yellow")
+        run.stop()
+
+    stop_on_signals(stop)
 
     def verifying() -> None:
         if options.verdict.source != "none":
             console.print("sent; verifying", style="dim")
 
     return await run.execute(Watcher(console, clock=time.monotonic).watch, on_sent=verifying)
-
-
-def _stop_on_signals(run: Run, console: Console) -> None:
-    """Let the first signal stop the sending; the next one has its usual effect."""
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-        console.print("stopping; once more to end at once", style="yellow")
-        run.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from simulator.schedule import Steady
 
+LONGEST_SLEEP_S = 0.2
+"""So soon at the latest whoever sleeps hears that the schedule was ended."""
+
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -66,6 +69,8 @@ class Pace:
         self._start = clock()
         self._next = 0
         self.unsent = 0
+        self.is_stopped = False
+        """Whether the schedule was ended before its time."""
 
     def start(self) -> None:
         """Let the schedule begin now rather than when this was made."""
@@ -112,12 +117,28 @@ class Pace:
         wait = turn.due - self._clock()
         if wait <= 0:
             return 0.0
-        await self._sleep(max(wait, self._grain))
-        return max(0.0, self._clock() - turn.due)
+        while wait > 0 and not self.is_stopped:
+            await self._sleep(min(max(wait, self._grain), LONGEST_SLEEP_S))
+            wait = turn.due - self._clock()
+        return max(0.0, -wait)
+
+    async def rest(self, secs: float) -> bool:
+        """Sleep; return False, and at once, when the schedule has been ended."""
+        until = self._clock() + secs
+        while (wait := until - self._clock()) > 0 and not self.is_stopped:
+            await self._sleep(min(wait, LONGEST_SLEEP_S))
+        return not self.is_stopped
 
     def stop(self) -> None:
-        """End the schedule here: no further turn is handed out."""
+        """End the schedule here: no further turn is handed out, and those that are not due yet are void."""
+        self.is_stopped = True
         self._posts = self._next
+
+    def takes_back(self, turn: Turn) -> bool:
+        """Return whether a turn has become void, as if it had never been claimed; ask once, after its arrival."""
+        is_void = self.is_stopped and self._clock() < turn.due
+        self._posts -= is_void
+        return is_void
 
     def _pass_over(self) -> None:
         too_old = self._schedule.count(self._clock() - self._start - self._patience) - 1

@@ -46,6 +46,7 @@ class Report:
         notes: Sequence[str] = (),
         requirements: Sequence[Requirement] = (),
         watch: Watch = NOT_WATCHED,
+        is_interrupted: bool = False,
     ) -> None:
         self.plan = plan
         self.elapsed = max(result.elapsed for result in results)
@@ -60,8 +61,12 @@ class Report:
         self.score = _total(part.score for part in self.parts)
         self.timelines = merged([result.timelines for result in results])
         self._notes = notes
+        self.is_interrupted = is_interrupted
+        """Whether it was told to stop before all was sent."""
         figures = figures_of(self.lanes, elapsed=self.elapsed, wrong_answers=self.wrong_answers, verdict=verdict)
         self.outcomes = check(requirements, figures)
+        if is_interrupted:
+            self.outcomes = [one.left_open("the run was interrupted") for one in self.outcomes]
 
     @property
     def expected_refusals(self) -> int:
@@ -78,7 +83,7 @@ class Report:
     def failures(self) -> list[str]:
         """What is wrong, in words; empty if all is well."""
         found: list[str] = []
-        if not any(lane.acknowledged for lane in self.lanes):
+        if not any(lane.acknowledged for lane in self.lanes) and not self.is_empty:
             found.append("nothing was acknowledged")
         if self.wrong_answers:
             found.append(f"{self.wrong_answers:,} wrong answers")
@@ -87,6 +92,21 @@ class Report:
             count = getattr(total, name)
             found += [f"{count:,} {name.replace('_', ' ')}"] if count else []
         return found
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it was interrupted before anything was sent."""
+        return self.is_interrupted and not any(lane.sent for lane in self.lanes)
+
+    @property
+    def interruption(self) -> str:
+        """Say that this was not the whole run, and how much of it; empty if it was."""
+        if not self.is_interrupted:
+            return ""
+        if self.is_empty:
+            return "interrupted before anything was sent"
+        of = self.plan.scenario.duration
+        return f"interrupted after {min(self.elapsed, of):.1f} s of {of:g} s: not the whole run"
 
     @property
     def missed(self) -> list[str]:
@@ -98,7 +118,7 @@ class Report:
         """0 if all is well, 1 if not, 2 if that could not be found out, 99 if only a requirement was missed."""
         if self.failures:
             return 1
-        if self.verdict is not None and self.verdict.unfinished:
+        if self.is_empty or (self.verdict is not None and self.verdict.unfinished):
             return 2
         return MISSED if self.missed else 0
 
@@ -120,7 +140,7 @@ class Report:
     @property
     def notes(self) -> list[str]:
         """What a reader of the figures has to know."""
-        found = [*self._notes, *([self.held_back] if self.held_back else [])]
+        found = [*filter(None, (self.interruption, *self._notes, self.held_back))]
         if self.connections >= _MANY_CONNECTIONS:
             found.append(f"{self.connections:,} MQTT connections, opened in {self.connecting:.1f} s")
         for title, counts in (
@@ -211,6 +231,7 @@ class Report:
             "wrong_answers": self.wrong_answers,
             "wrong_examples": [msgspec.to_builtins(example) for example in self.score.examples],
             "verdict": verdict,
+            "interrupted": self.is_interrupted,
             "requirements": [asdict(outcome) for outcome in self.outcomes],
             "notes": self.notes,
             "exit_code": self.exit_code,

@@ -3,7 +3,7 @@
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from simulator.errors import UsageError
@@ -76,6 +76,10 @@ class Outcome:
     value: float | None
     told: str
     """The value in words."""
+
+    def left_open(self, why: str) -> "Outcome":
+        """Return the same of a run that cannot meet anything."""
+        return replace(self, is_met=False, told=f"{self.told}, but {why}")
 
 
 def parse(text: str) -> list[Requirement]:

@@ -51,11 +51,14 @@ class Run:
         self._plan = fitted(self._target, plan)
         self._broker = Broker.parse(options.target.mqtt)
         self._sending: Sender | Workers | None = None
+        self._is_sent = False
+        self._is_interrupted = False
         self._ledgers: list[Ledger] = []
         self._needs_http = any(part.lane.transport == "http" for part in plan.parts())
 
     def stop(self) -> None:
-        """Send nothing new; what is on the way is waited for, and the run is judged as far as it came."""
+        """Send nothing new; what is on the way is waited for shortly, and the run is judged as far as it came."""
+        self._is_interrupted = not self._is_sent
         if self._sending is not None:
             self._sending.stop()
 
@@ -73,12 +76,13 @@ class Run:
                 book = Book.create(folder, self._plan) if folder else None
                 async with self._watching(book) as watching:
                     results = await self._send(registry.key, watch, book)
+                    self._is_sent = True
                     on_sent()
                     verdict = await self._verify(client)
                     await self._see(watching, results, verdict)
                 report = Report(
                     self._plan, results, verdict=verdict, notes=registry.notes, requirements=self._requirements,
-                    watch=watching.told,
+                    watch=watching.told, is_interrupted=self._is_interrupted,
                 )  # fmt: skip
             finally:
                 await self._leave(registry, is_good=report is not None and report.exit_code in {0, MISSED})
@@ -130,12 +134,16 @@ class Run:
             target = self._options.target
             workers = Workers(shared, {worker.URL: target.url, worker.MQTT: target.mqtt, worker.KEY: key})
             self._sending = workers
+            if self._is_interrupted:
+                workers.stop()
             results = await workers.send(watch)
             self._ledgers = [shared.read(part) for part in self._plan.parts()]
         return results
 
     async def _send_here(self, key: str, watch: Watch, book: Book | None) -> WorkerResult:
         sender = self._sending = Sender(self._plan, 0, target=self._target, broker=self._broker)
+        if self._is_interrupted:
+            sender.stop()
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(sender.open_client(self._options.target.url, key))
             open_ledger = stack.enter_context(book.writing()) if book else in_memory

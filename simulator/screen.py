@@ -107,7 +107,10 @@ def last_line(report: Report) -> Text:
         return Text(f"NOT VERIFIED to the end: {report.verdict.unfinished}", style="bold red")
     if report.exit_code == MISSED:
         return Text(f"REQUIREMENT NOT MET: {', '.join(report.missed)}", style="bold red")
-    return _proved(report.verdict)
+    if report.is_empty:
+        return Text(f"NOT RUN: {report.interruption}", style="bold red")
+    proved = _proved(report.verdict)
+    return Text(f"{report.interruption}; {proved}", style="bold yellow") if report.is_interrupted else proved
 
 
 def _proved(verdict: Verdict | None) -> Text:

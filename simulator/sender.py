@@ -27,6 +27,8 @@ Watch = Callable[[Look], Coroutine[None, None, None]]
 Begun = Callable[[Part, float], object]
 """Is told when a part begins to send, on the clock that all processes of a machine share."""
 _ATTEMPT_S = 30.0
+_ON_THE_WAY_S = 5.0
+"""Seconds that a run that was interrupted waits for answers."""
 _GRAIN_S = 0.001
 """Messages of one millisecond are published together: 30,000 a second in 1,000 turns of the event loop."""
 
@@ -46,6 +48,8 @@ class Sender:
         self._target = target
         self._broker = broker
         self._loads: list[Load] = []
+        self._sending: list[asyncio.Task[None]] = []
+        self._is_stopped = False
 
     @property
     def _connections(self) -> int:
@@ -53,9 +57,15 @@ class Sender:
         return max(1, self._plan.scenario.connections // self._plan.workers)
 
     def stop(self) -> None:
-        """Send nothing new; what is on the way is waited for."""
+        """Send nothing new, and nothing again; what is on the way is waited for, some seconds at most."""
+        self._is_stopped = True
         for load in self._loads:
             load.pace.stop()
+        asyncio.get_running_loop().call_later(_ON_THE_WAY_S, self._give_up)
+
+    def _give_up(self) -> None:
+        for task in self._sending:
+            task.cancel()
 
     def open_client(self, url: str, key: str) -> HttpClient:
         """Return the client that the posts go through. Raises UsageError for a URL that is none."""
@@ -67,8 +77,10 @@ class Sender:
     async def send(self, client: HttpClient, open_ledger: OpenLedger, watch: Watch, *, begun: Begun) -> WorkerResult:
         """Send all, while `watch` runs. Raises Unreachable."""
         self._loads = [self._load(part, open_ledger, client) for part in self._parts]
+        if self._is_stopped:
+            self.stop()
         result = WorkerResult()
-        await _send(self._loads, watch, result, begun)
+        await _send(self._loads, watch, result, begun, sending=self._sending)
         result.parts = [PartResult.of(load) for load in self._loads]
         return result
 
@@ -92,7 +104,9 @@ class Sender:
         )  # fmt: skip
 
 
-async def _send(loads: Sequence[Load], watch: Watch, result: WorkerResult, begun: Begun) -> None:
+async def _send(
+    loads: Sequence[Load], watch: Watch, result: WorkerResult, begun: Begun, *, sending: list[asyncio.Task[None]]
+) -> None:
     """Send all; put into the result how it went. What connecting takes is not part of sending."""
     async with AsyncExitStack() as stack:
         began = time.monotonic()
@@ -102,14 +116,16 @@ async def _send(loads: Sequence[Load], watch: Watch, result: WorkerResult, begun
         result.connecting = time.monotonic() - began
         began, cpu = time.monotonic(), time.process_time()
         try:
-            result.timelines = await _send_opened(loads, watch, begun)
+            result.timelines = await _send_opened(loads, watch, begun, sending)
         finally:
             result.elapsed = time.monotonic() - began
             result.cpu = (time.process_time() - cpu) / max(result.elapsed, 1e-6)
 
 
-async def _send_opened(loads: Sequence[Load], watch: Watch, begun: Begun) -> dict[Transport, Timeline]:
-    """Send all; return how it went, second by second."""
+async def _send_opened(
+    loads: Sequence[Load], watch: Watch, begun: Begun, sending: list[asyncio.Task[None]]
+) -> dict[Transport, Timeline]:
+    """Send all; return how it went, second by second. Whoever cancels what is `sending` leaves answers open."""
     for load in loads:
         load.pace.start()
     for load in loads:
@@ -121,7 +137,8 @@ async def _send_opened(loads: Sequence[Load], watch: Watch, begun: Begun) -> dic
         async with asyncio.TaskGroup() as group:
             for load in loads:
                 part = load.part
-                group.create_task(load.run(), name=f"sender.{part.title}.{part.lane.transport}[{part.index}]")
+                name = f"sender.{part.title}.{part.lane.transport}[{part.index}]"
+                sending.append(group.create_task(load.run(), name=name))
     except* SimulatorError as errors:
         raise _first(errors) from None
     finally:

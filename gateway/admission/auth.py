@@ -170,5 +170,5 @@ def to_token(header: str | None) -> str | None:
     scheme, _, token = header.partition(" ")
     if scheme != "Bearer" and scheme.lower() != "bearer":
         return None
-    token = token.strip(" ")
+    token = token.strip(" \t")
     return token if 0 < len(token) <= MAX_TOKEN and token.isascii() else None

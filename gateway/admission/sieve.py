@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from gateway import settings
 from gateway.advice import bare, refuse
 from gateway.contracts import Card, Directory
-from gateway.layouts import DEVICE_NAME, Layouts, to_layout
+from gateway.layouts import DEVICE_NAME, FOLDERS, Layouts, to_layout
 from gateway.model import Batch, Decoded, Kind, Layout, Metric, Origins, Principal, Refusal, Value
 from gateway.reasons import Reason
 
@@ -83,6 +83,8 @@ class Sieve:
 
     def _objection(self, name: str, card: Card | None) -> Reason | None:
         if not DEVICE_NAME.fullmatch(name):
+            return Reason.BAD_DEVICE_NAME
+        if name in FOLDERS and not (card and card.known):
             return Reason.BAD_DEVICE_NAME
         if not self._principal.may_write(name):
             return Reason.DEVICE_FORBIDDEN

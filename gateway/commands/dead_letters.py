@@ -137,17 +137,11 @@ def purge_letters(
 
 
 async def _purge(session: Session, wanted: Wanted, letter: int | None) -> int:
-    """Remove letters, note it, and return how many they were."""
-    removed = 1
+    """Remove letters, and return how many they were."""
     if letter is None:
-        removed = await session.dead_letters.purge(wanted)
-    else:
-        await session.dead_letters.remove(letter)
-    filters = {name: value for name, value in asdict(wanted).items() if value is not None}
-    target = "" if letter is None else str(letter)
-    audit = session.registrar.audit
-    await audit.note(session.actor, "dead_letter.purge", target, detail={**filters, "removed": removed})
-    return removed
+        return await session.dead_letters.purge(wanted, actor=session.actor)
+    await session.dead_letters.remove(letter, actor=session.actor)
+    return 1
 
 
 def _check_choice(wanted: Wanted, letter: int | None, *, every: bool) -> None:

@@ -1,4 +1,4 @@
-"""`gateway doctor`: asks each server what it is and whether it is set up for this work. Changes nothing."""
+"""`gateway doctor`: asks each server what it is and whether it is set up for this work. Leaves nothing behind."""
 
 import asyncio
 import time
@@ -6,16 +6,18 @@ from collections.abc import Awaitable
 from statistics import median
 from typing import NamedTuple
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SinkFault, SinkUnavailable
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.link import Link, LinkError
 from gateway.mqtt.topics import parse_topic
+from gateway.pipeline.breaker import reason
 from gateway.runtime.lineage import open_lineage
 from gateway.settings import Settings
 from gateway.state.store import open_state
 from gateway.timescale import migrations
 from gateway.timescale.installation import probe
 from gateway.timescale.pool import Connection, open_pool
+from gateway.timescale.rehearsal import rehearse
 
 SECS = 10.0
 """Longest examination of one part."""
@@ -108,7 +110,23 @@ async def _database(settings: Settings) -> list[Finding]:
     words = "the schema is up to date"
     if pending:
         words = f"{len(pending)} migrations pending: run 'gateway migrate', or 'gateway serve', which begins with it"
-    return [*findings, Finding("schema", ok=not pending, sentence=words)]
+    findings.append(Finding("schema", ok=not pending, sentence=words))
+    if not pending and facts["transaction_read_only"] == "off":
+        findings.append(await _writing(settings))
+    return findings
+
+
+async def _writing(settings: Settings) -> Finding:
+    """Write into every table as the gateway does, and roll it back."""
+    devices = settings.devices
+    try:
+        await rehearse(
+            settings.database, overwrite=devices.conflict == "overwrite", make_devices=devices.unknown == "auto"
+        )
+    except (SinkUnavailable, SinkFault) as exc:
+        words = f"nothing can be stored: {reason(exc)}; until then readings go to the spool"
+        return Finding("writing", ok=False, sentence=words)
+    return Finding("writing", ok=True, sentence="a reading can be stored (tried, and rolled back)")
 
 
 async def _commit_millis(connection: Connection) -> float:

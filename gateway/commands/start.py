@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from gateway.errors import SinkUnavailable
-from gateway.pipeline.fallback import reason
+from gateway.pipeline.breaker import reason
 from gateway.runtime.lineage import migrate_here
 from gateway.runtime.worker import open_runtime
 from gateway.settings import Settings

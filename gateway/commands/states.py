@@ -25,6 +25,10 @@ class _States:
         async with self._opened() as state:
             await state.remove(devices)
 
+    async def note_removal(self, device: str, device_id: int) -> None:
+        async with self._opened() as state:
+            await state.note_removal(device, device_id)
+
     async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
         if messages:
             async with self._opened() as state:

@@ -22,6 +22,7 @@ TRUSTED = Principal(Role.INGEST)
 SOURCE = "mqtt"
 BAD_TOPIC = "bad_topic"
 INTERNAL = GatewayError.code
+EMPTY = "empty"
 MAX_DETAIL = 1000
 """Characters of a dead letter's detail."""
 
@@ -120,6 +121,9 @@ class Judge:
         return verdict
 
     async def _try(self, message: Message, toll: Toll | None, underway: Underway | None) -> Verdict:
+        if not message.payload:  # published to clear a retained message (MQTT 5, 3.3.1.3), and nothing is lost with it
+            mqtt_events.empty(message.topic)
+            return Verdict(None, Problem(EMPTY, "the message has no payload: it holds no readings"))
         device = self.device_of(message)
         if device is None:
             return _unreadable(message, None, BAD_TOPIC, "the topic does not fit mqtt.topic, or names no device")

@@ -15,7 +15,7 @@ from typing import NoReturn, Self
 
 from gateway import settings
 from gateway.contracts import Sink, Written
-from gateway.errors import ClientError, Draining, GatewayError, Overloaded, SinkFault, Unavailable
+from gateway.errors import Draining, GatewayError, Overloaded, SinkFault
 from gateway.model import Batch, Block, Outcome
 from gateway.pipeline.batcher import Batcher, Waiting
 from gateway.telemetry import events
@@ -222,13 +222,10 @@ class Committer:
 
 
 def _told(exc: BaseException) -> GatewayError:
-    """Return what the senders are told of a failed write, after noting what really happened."""
-    if isinstance(exc, ClientError):
-        return exc
+    """Return what the senders are told of a failed write; what a sink does not say by itself is noted."""
     if isinstance(exc, GatewayError):
-        events.commit_failed("transient" if isinstance(exc, Unavailable) else "fault", repr(exc.__cause__ or exc))
         return exc
     if isinstance(exc, Exception):
-        events.commit_failed("fault", "".join(traceback.format_exception(exc)))
+        events.commit_failed("".join(traceback.format_exception(exc)))
         return SinkFault("the gateway failed to write; see its log")
     return Draining()

@@ -17,7 +17,7 @@ from gateway.contracts import Spool, Spooled
 from gateway.ending import end
 from gateway.errors import GatewayError, SpoolFault
 from gateway.model import Batch, Outcome
-from gateway.pipeline.suspects import MAX_SUSPECTS, Doubt, Suspects, words_of
+from gateway.pipeline.suspects import FEW, MAX_SUSPECTS, Doubt, Suspects, words_of
 from gateway.telemetry import ledger_events, spool_events
 
 FIRST_RETRY_SECS = 0.1
@@ -88,6 +88,10 @@ class Drainer:
         """
         self._doubt = doubt
         self._suspects = Suspects()
+        self._proofs = 0
+        """Of `doubt`, when the round began."""
+        self._alone = 0
+        """Records that failed alone in this round."""
         self._spools = spools
         self._store = store
         self._bury = bury
@@ -181,6 +185,7 @@ class Drainer:
             await self._forget(spool, ids)
         now = asyncio.get_running_loop().time()
         resting = self._suspects.resting(spool, now)
+        self._proofs, self._alone = self._doubt.proofs() if self._doubt else 0, 0
         if len(resting) >= MAX_SUSPECTS:
             return False
         max_rows = min(SMALL_ROWS, self._max_rows) if self._busy() else self._max_rows
@@ -227,7 +232,12 @@ class Drainer:
         """Try a record later that failed alone, or if it had all its tries take it out of the way of the others."""
         words = words_of(exc)
         spool_events.record_failed(one.id, one.batch.devices, exc, words)
-        if not self._suspects.note(spool, one.id, exc, now=asyncio.get_running_loop().time()):
+        now = asyncio.get_running_loop().time()
+        known = self._suspects.note(spool, one.id, exc, now=now, proofs=self._proofs)
+        self._alone += 1
+        if not self._suspects.is_guilty(known, exc, proofs=doubt.proofs()):
+            if self._alone > FEW and doubt.proofs() == self._proofs:
+                raise exc  # nothing passes at all: it is not the records, whatever a probe says
             return
         try:
             outcome = await doubt.rescue(one.batch, words)

@@ -7,9 +7,10 @@ as a full disk there). Had a part of it been committed before, the drainer's rep
 from collections.abc import Sequence
 
 from gateway.contracts import Sink, Spool, Written
-from gateway.errors import GatewayError, SinkFault, SinkUnavailable
+from gateway.errors import SinkFault, SinkUnavailable
 from gateway.model import Batch, Outcome
-from gateway.pipeline.breaker import Breaker
+from gateway.pipeline.breaker import Breaker, kind_of
+from gateway.telemetry import events
 
 
 class Fallback:
@@ -19,6 +20,8 @@ class Fallback:
         self._sink = sink
         self._spool = spool
         self._breaker = breaker
+        self.stored = 0
+        """Groups that the database has taken."""
 
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
         """Return after COMMIT, or after the fsync of the spool; see contracts.Sink. Raises SpoolFull, SpoolFault too.
@@ -37,19 +40,27 @@ class Fallback:
         """Write to the database only. Raises SinkUnavailable at once while it is away, SinkFault."""
         if self._breaker.is_open:
             raise SinkUnavailable
+        term = self._breaker.term
         try:
-            return await self._sink.write(group, atomic=atomic)
+            written = await self._sink.write(group, atomic=atomic)
         except (SinkUnavailable, SinkFault) as exc:
-            self._breaker.trip(reason(exc))
+            events.write_failed(kind_of(exc))
+            self._breaker.failed(term, exc)
             raise
+        self.stored += 1
+        self._breaker.stored(term)
+        return written
 
     async def drain(self, group: Sequence[Batch]) -> Written:
         """Write what was spooled. Raises as `store`, but a failure does not tell that the database is away: ask it."""
         if self._breaker.is_open:
             raise SinkUnavailable
-        return await self._sink.write(group)
-
-
-def reason(exc: GatewayError) -> str:
-    """Say what happened in the words of whoever noticed it first."""
-    return str(exc.__cause__ or "") or exc.message
+        term = self._breaker.term
+        try:
+            written = await self._sink.write(group)
+        except (SinkUnavailable, SinkFault) as exc:
+            events.write_failed(kind_of(exc))
+            raise
+        self.stored += 1
+        self._breaker.stored(term)
+        return written

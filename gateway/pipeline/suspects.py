@@ -16,8 +16,10 @@ TRIES = 3
 """Times that a record is tried alone if an error says that it will not pass."""
 PATIENT_TRIES = 10
 """The same if the error may go away: about two minutes."""
-MAX_SUSPECTS = 100
+MAX_SUSPECTS = 1000
 """Records of one spool that rest at most; past them those behind wait until their fate is known."""
+FEW = 3
+"""Records that may be to blame while no write of anybody succeeds: more of them, and it is the database."""
 
 Answers = Callable[[], Awaitable[bool]]
 """Asks the database now; says whether it takes writes."""
@@ -30,6 +32,8 @@ class Doubt(NamedTuple):
 
     answers: Answers
     rescue: Rescue
+    proofs: Callable[[], int]
+    """How many groups were stored so far, whoever wrote them: the surest sign that others pass."""
 
 
 class Suspect(NamedTuple):
@@ -39,6 +43,8 @@ class Suspect(NamedTuple):
     next_at: float
     """Loop time of the next one."""
     error: str
+    proofs: int
+    """Of `Doubt`, before its first failure."""
 
 
 class Suspects:
@@ -63,14 +69,24 @@ class Suspects:
         """Return those of a spool whose next try is yet to come."""
         return {number for number, one in self.of(spool).items() if one.next_at > now}
 
-    def note(self, spool: object, number: int, error: Exception, *, now: float) -> bool:
-        """Take note of a failure; return whether the record has had all its tries."""
+    def note(self, spool: object, number: int, error: Exception, *, now: float, proofs: int) -> Suspect:
+        """Take note of a failure before which so many groups had been stored."""
         found = self._known.setdefault(spool, {})
         before = found.pop(number, None)
         tries = 1 + (before.tries if before else 0)
         rest = min(LONGEST_SECS, FIRST_SECS * 2 ** min(tries - 1, 10))
-        found[number] = Suspect(tries, now + rest, str(error) or repr(error))
-        return tries >= (PATIENT_TRIES if isinstance(error, Unavailable) else TRIES)
+        first = before.proofs if before else proofs
+        found[number] = Suspect(tries, now + rest, str(error) or repr(error), first)
+        return found[number]
+
+    def is_guilty(self, one: Suspect, error: Exception, *, proofs: int) -> bool:
+        """Whether a record has had all its tries, and it is known that others can be stored.
+
+        If nobody has written anything since its first failure, the word of a probe is believed about few records only.
+        """
+        if proofs > one.proofs:
+            return one.tries >= (PATIENT_TRIES if isinstance(error, Unavailable) else TRIES)
+        return one.tries >= PATIENT_TRIES and sum(map(len, self._known.values())) <= FEW
 
     def clear(self, spool: object, numbers: list[int]) -> None:
         """Forget records that are gone."""

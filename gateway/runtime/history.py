@@ -18,6 +18,7 @@ async def open_history(settings: Settings, dictionary: Dictionary) -> AsyncItera
         "default_transaction_read_only": "on",
         "enable_sort": "off",  # groups are hashed: sorting millions of messages would go over the disk
         "jit": "off",  # compiling a statement takes longer than most of them
+        "plan_cache_mode": "force_custom_plan",  # the plan hangs on how long the span is
         "statement_timeout": f"{history.timeout_secs * 1000:.0f}",
     }
     async with open_pool(

@@ -25,6 +25,7 @@ from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.installation import site
 from gateway.timescale.latest import TimescaleNewest
 from gateway.timescale.pool import Pool
+from gateway.timescale.rehearsal import rehearse
 from gateway.timescale.writer import Writer
 
 STATE_POOL = 2
@@ -99,7 +100,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             busy=lambda: len(committer.batcher) > 0,
             rng=SystemRandom(),
             max_rows=DRAIN_ROWS,
-            doubt=Doubt(breaker.answers, replay.rescue),
+            doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
             refresh=spools.refresh,
         )
         await stack.enter_async_context(drainer)
@@ -120,11 +121,13 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
 
 
 def _probe(settings: Settings, pool: Pool) -> Callable[[], Awaitable[None]]:
-    """Return what tells that the database is there, the right one, and ours: its schema up to date, its name known."""
+    """Return what tells that the database is there, the right one, ours (up to date, name known), and takes writes."""
+    database, devices = settings.database, settings.devices
 
     async def probe() -> None:
         await pool.lineage.share()
         await migrate_as(settings, pool.lineage)
         await site(pool)
+        await rehearse(database, overwrite=devices.conflict == "overwrite", make_devices=devices.unknown == "auto")
 
     return probe

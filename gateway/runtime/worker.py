@@ -3,6 +3,7 @@
 Sinks open before sources and close after them: what was taken in can always be written.
 """
 
+import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
@@ -78,9 +79,11 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             fleet=_fleet(settings, registry, book, live=live),
             health=monitor.health,
             history=history,
+            devices_changed=registry.devices_changed,
         )
         await stack.enter_async_context(showing(settings, context, storage, letters, stall=stall))
         yield context
+        await asyncio.gather(*context.concluding, return_exceptions=True)
 
 
 def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> Intake:

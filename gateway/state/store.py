@@ -21,6 +21,7 @@ from gateway.errors import StateUnavailable
 from gateway.model import Block
 from gateway.state import packing
 from gateway.state.client import open_client
+from gateway.state.removals import KEEP_SECS, mark_of
 from gateway.state.sites import Sites
 
 DEAD_MS = 5000
@@ -68,6 +69,7 @@ class RedisState:
         self._read = client.register_script(script("read"))
         self._newest_times = client.register_script(script("newest_times"))
         self._sites = Sites(client, script("sites"))
+        self._note_removal = client.register_script(script("note_removal"))
         self._server = b""
         self._away = False
 
@@ -125,6 +127,13 @@ class RedisState:
         prefix = self._prefix
         async with self._asking():
             await self._client.unlink(*[prefix + device.encode() for device in devices])
+
+    async def note_removal(self, device: str, device_id: int) -> None:
+        """Note that a device was removed: receipts for its readings are not repeated. Raises StateUnavailable."""
+        if not self._site:
+            raise StateUnavailable("the database, whose devices these are, has not been reached yet")
+        async with self._asking():
+            await self._note_removal(keys=[mark_of(self._site, device)], args=[device_id, KEEP_SECS])
 
     async def check(self) -> Condition:
         """Say that this gateway lives, and return how complete the state is. Raises StateUnavailable."""

@@ -149,20 +149,25 @@ def committed(messages: int, *, secs: float) -> None:
     metrics.messages_committed.inc(messages)
 
 
-def commit_failed(kind: str, error: str) -> None:
-    """Count and say that a write failed; `kind` is transient (later), fault (an operator must act) or data."""
+def write_failed(kind: str) -> None:
+    """Count a write that failed; `kind` is transient (later) or fault (an operator must act). The breaker says why."""
     metrics.commit_failures[(kind,)].inc()
-    level = "warning" if kind == "transient" else "error"
-    say(level, "commit_failed", "A write to the database failed.", kind=kind, error=error, apart=kind)
 
 
-def database_lost(error: str) -> None:
-    """Say that the database cannot be reached."""
-    say("error", "database_lost", "Database unavailable.", error=error)
+def commit_failed(error: str) -> None:
+    """Count and say that a write met a mistake of ours."""
+    write_failed("fault")
+    say("error", "commit_failed", "A write to the database failed.", kind="fault", error=error)
+
+
+def database_lost(error: str, *, kind: str) -> None:
+    """Say that nothing can be written to the database; `kind` as in `write_failed`."""
+    sentence = "Database unavailable." if kind == "transient" else "Database refuses to store anything."
+    say("error", "database_lost", sentence, error=error, kind=kind, apart=kind)
 
 
 def database_back(away_secs: float) -> None:
-    """Say that the database can be reached again."""
+    """Say that the database can be written to again."""
     say("info", "database_back", "Database available again.", away_secs=round(away_secs, 3))
 
 
@@ -279,7 +284,7 @@ def http_problem(code: str) -> None:
 
 
 def idempotency(outcome: str) -> None:
-    """Count a request with an Idempotency-Key: replayed, mismatch, in_progress, or unprotected (Redis was away)."""
+    """Count a request with an Idempotency-Key: replayed, outdated, mismatch, in_progress, unprotected (no Redis)."""
     metrics.idempotency[(outcome,)].inc()
 
 

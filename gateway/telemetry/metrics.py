@@ -208,4 +208,5 @@ mqtt_in_hand = Gauge(
     multiprocess_mode="livesum",
 )
 mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were in hand.")
+mqtt_empty = Counter("gateway_mqtt_empty_messages", "MQTT messages without a payload: they clear a retained message.")
 mqtt_losses = Counter("gateway_mqtt_losses", "MQTT connections lost.")

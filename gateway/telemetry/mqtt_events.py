@@ -70,6 +70,12 @@ def message_failed(topic: str, exc: Exception) -> None:
     events.say("error", "mqtt_message_failed", "A message failed.", topic=shown(topic), exc_info=exc)
 
 
+def empty(topic: str) -> None:
+    """Count a message without a payload: whoever publishes it clears a retained one, and says nothing."""
+    metrics.mqtt_empty.inc()
+    events.say("debug", "mqtt_empty", "MQTT message without a payload; nothing to store.", topic=topic)
+
+
 def reply_refused(why: str) -> None:
     """Say that a receipt asked for by MQTT 5 Response Topic was not sent; the message itself is unaffected."""
     events.say("warning", "mqtt_reply_refused", "Receipt not published.", why=why, goes_on=True)

@@ -1,6 +1,9 @@
 """In: answers under keys. Out: the same again, from a dict. Forgets nothing by itself; never durable."""
 
-from gateway.contracts import Kept
+from collections.abc import Collection
+from itertools import count
+
+from gateway.contracts import Claim, Kept
 from gateway.errors import StateUnavailable
 
 
@@ -10,24 +13,54 @@ class MemoryReceipts:
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
         self.away = False
+        self._claims: dict[str, Claim] = {}
+        self._removals: dict[str, tuple[int, int]] = {}
+        """By name, the id of the device that was removed last, and when."""
+        self._clock = count(1)
 
-    async def claim(self, key: str, fingerprint: bytes) -> Kept | None:
-        """Return what is kept, or None: the key is claimed now."""
+    async def claim(self, key: str, fingerprint: bytes) -> Kept | Claim:
+        """Return what is kept, or a claim."""
         self._answer()
         if key in self.kept:
             return self.kept[key]
-        self.kept[key] = Kept(fingerprint, 0, b"")
-        return None
+        if key in self._claims:
+            return Kept(self._claims[key].fingerprint, 0, b"")
+        now = next(self._clock)
+        self._claims[key] = Claim(fingerprint, b"%d" % now, now)
+        return self._claims[key]
 
-    async def keep(self, key: str, kept: Kept) -> None:
+    async def renew(self, key: str, claim: Claim) -> None:  # noqa: ARG002 - claims do not run out here
+        """Do nothing."""
+        self._answer()
+
+    async def keep(self, key: str, claim: Claim, kept: Kept) -> None:
         """Keep an answer in place of the claim."""
         self._answer()
-        self.kept[key] = kept
+        if key not in self.kept and self._claims.get(key, claim) == claim:
+            self._claims.pop(key, None)
+            self.kept[key] = kept
 
-    async def release(self, key: str) -> None:
-        """Give up a claim."""
+    async def release(self, key: str, held: Claim | Kept) -> None:
+        """Give up a claim or an answer."""
         self._answer()
-        self.kept.pop(key, None)
+        if self._claims.get(key) == held:
+            del self._claims[key]
+        if self.kept.get(key) == held:
+            del self.kept[key]
+
+    async def removed(self, devices: Collection[str], *, since_us: int) -> bool:
+        """Return whether one of these devices was removed since then."""
+        self._answer()
+        return any(self._removals.get(device, (0, 0))[1] >= since_us for device in devices)
+
+    def remove(self, device: str, device_id: int) -> None:
+        """Note that a device was removed."""
+        if self._removals.get(device, (0, 0))[0] < device_id:
+            self._removals[device] = device_id, next(self._clock)
+
+    def run_out(self) -> None:
+        """Let all claims run out."""
+        self._claims.clear()
 
     def _answer(self) -> None:
         if self.away:

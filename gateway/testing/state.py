@@ -15,6 +15,7 @@ class MemoryState:
 
     def __init__(self) -> None:
         self._devices: dict[str, dict[int, Newest]] = {}
+        self.removals: list[tuple[str, int]] = []
         self.away = False
         self.complete = True
 
@@ -47,6 +48,11 @@ class MemoryState:
         self._check()
         for device in devices:
             self.forget(device)
+
+    async def note_removal(self, device: str, device_id: int) -> None:
+        """Note a removal. Raises StateUnavailable."""
+        self._check()
+        self.removals.append((device, device_id))
 
     async def ping(self) -> None:
         """Raise StateUnavailable while away."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -66,11 +67,6 @@ class Audit:
             return ADMIN_KEY
         return f'key {row["id"]} "{row["label"]}"'
 
-    async def note(self, actor: str, action: str, target: str, *, detail: Mapping[str, object]) -> None:
-        """Note an act that is no transaction of this database, such as a replay."""
-        async with self._pool.connection() as connection:
-            await note(connection, actor, action, target=target, **detail)
-
     async def purge(self, age: timedelta) -> None:
         """Remove what is older."""
         async with self._pool.connection() as connection:
@@ -78,7 +74,44 @@ class Audit:
                 pass
 
 
-async def note(connection: Connection, actor: str, action: str, *, target: str, **detail: object) -> None:
-    """Note an act in the transaction that is open on this connection."""
-    encoded = msgspec.json.encode(detail).decode()
-    await connection.execute(query("insert_audit"), actor, action, target, encoded)
+async def note(connection: Connection, actor: str, action: str, *, target: str, **detail: object) -> int:
+    """Note an act in the transaction that is open on this connection; return the line's id."""
+    line: int = await connection.fetchval(query("insert_audit"), actor, action, target, _encoded(detail))
+    return line
+
+
+class Act(NamedTuple):
+    """An act of many transactions with one line of audit, which says in each of them how far it has come."""
+
+    actor: str
+    action: str
+    target: str
+    detail: Mapping[str, object]
+    """What is known of it at first."""
+    counts: Mapping[str, int]
+    """How much of what was done, in the transactions until now."""
+    line: int | None = None
+
+    async def record(self, connection: Connection, **more: int) -> "Act":
+        """Add to the counts in the transaction that is open on this connection; return the act as it is then."""
+        counts = {name: count + more.get(name, 0) for name, count in self.counts.items()}
+        detail = {**self.detail, **counts}
+        if self.line is None:
+            line = await note(connection, self.actor, self.action, target=self.target, **detail)
+            return self._replace(counts=counts, line=line)
+        await connection.execute(query("amend_audit"), self.line, _encoded(detail))
+        return self._replace(counts=counts)
+
+
+def replaying(actor: str, target: str = "") -> Act:
+    """Return the act of replaying one dead letter, or many."""
+    return Act(actor, "dead_letter.replay", target, {}, {"replayed": 0, "refused": 0})
+
+
+def purging(actor: str, target: str = "", **filters: object) -> Act:
+    """Return the act of removing dead letters."""
+    return Act(actor, "dead_letter.purge", target, filters, {"removed": 0})
+
+
+def _encoded(detail: Mapping[str, object]) -> str:
+    return msgspec.json.encode(detail).decode()

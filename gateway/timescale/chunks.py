@@ -7,11 +7,12 @@ table has no chunks and needs none of this.
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from gateway.history import Span
-from gateway.timescale.pool import Connection
+from gateway.timescale.pool import Connection, is_crowded
 from gateway.timescale.queries import query
 
 SHARE = 16
@@ -22,6 +23,8 @@ NEW_INDEX_LOCKS = 2
 """And each of its indexes. Reading takes one lock for the chunk and one for each index."""
 FRESH_SECS = 1.0
 """How long the count of chunks is believed."""
+CROWDED_SECS = 600.0
+"""How long after a shortage of locks windows stay smaller."""
 EVER = Span(-62_135_596_800_000_000, 253_370_764_800_000_000)
 """The years 1 to 9998 (UTC): all times that a reading can have."""
 
@@ -34,7 +37,17 @@ class Room(NamedTuple):
     new: int
     """Chunks that it writes to: each may have to be made."""
     old: int
-    """Chunks that it reads, or drops."""
+    """Chunks that it reads."""
+    full: int
+    """What `new` was, before it turned out to be too much."""
+
+    def less(self, chunks: int) -> "Room":
+        """Return what is left to try when so many chunks were too much."""
+        return self._replace(new=max(1, chunks // 2))
+
+    def more(self) -> "Room":
+        """Return a little more, up to what the server said: whoever had its locks may be gone."""
+        return self._replace(new=min(self.new + 1, self.full))
 
 
 async def find_room(connection: Connection) -> Room:
@@ -44,7 +57,8 @@ async def find_room(connection: Connection) -> Room:
     locks = max(row["each"], row["each"] * row["sessions"] // SHARE)
     width = await connection.fetchval(query("chunk_width")) if row["timescale"] else None
     new = locks // (NEW_CHUNK_LOCKS + NEW_INDEX_LOCKS * row["indexes"])
-    return Room(width, max(1, new), max(1, locks // (1 + row["indexes"])))
+    new = max(1, new)
+    return Room(width, new, max(1, locks // (1 + row["indexes"])), new)
 
 
 class Windows:
@@ -53,6 +67,11 @@ class Windows:
     def __init__(self, starts: Sequence[int] = (), most: int = 1) -> None:
         self._starts = starts
         self._most = most
+
+    @property
+    def are_many(self) -> bool:
+        """Whether all time together is too much."""
+        return len(self._starts) > self._most
 
     def over(self, span: Span, edge: Callable[[int], int] | None = None) -> list[Span]:
         """Return the windows of a span that is not empty, in order of time.
@@ -106,23 +125,45 @@ class Calendar:
         self._monotonic = monotonic
         self._until = 0.0
         self._count = -1
+        self._share = 1
+        """What windows are divided by since there was a shortage of locks."""
+        self._whole_at = 0.0
         self._windows = Windows()
 
     async def windows(self, connection: Connection) -> Windows:
-        """Return the windows; chunks that were made within the last second may not be known. Raises DATABASE_ERRORS."""
-        if self._monotonic() < self._until:
-            return self._windows
-        count = await connection.fetchval(query("count_chunks"))
-        if count != self._count:
-            self._windows = await _look(connection) if count > 1 else Windows()
-            self._count = count
-        self._until = self._monotonic() + FRESH_SECS
+        """Return the windows; chunks that were made within the last second may not be known. Raises DATABASE_ERRORS.
+
+        If there are several, each statement on the connection is planned for its own times from now on.
+        """
+        if self._monotonic() >= self._until:
+            await self._refresh(connection)
+        if self._windows.are_many:
+            await connection.execute(query("plan_each"))
         return self._windows
 
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Halve the windows for a while if the server has no locks left for what is read within the block."""
+        try:
+            yield
+        except BaseException as exc:
+            if is_crowded(exc) or (exc.__cause__ and is_crowded(exc.__cause__)):
+                self._share, self._count, self._until = self._share * 2, -1, 0.0
+                self._whole_at = self._monotonic() + CROWDED_SECS
+            raise
 
-async def _look(connection: Connection) -> Windows:
-    room = await find_room(connection)
-    if room.width_us is None:  # partitions that somebody else made
-        return Windows()
-    starts = [row["start_us"] for row in await connection.fetch(query("chunk_starts"))]
-    return Windows(starts, room.old)
+    async def _refresh(self, connection: Connection) -> None:
+        count = await connection.fetchval(query("count_chunks"))
+        if self._share > 1 and self._monotonic() >= self._whole_at:
+            self._share, self._count = 1, -1
+        if count != self._count:
+            self._windows = await self._look(connection) if count > 1 else Windows()
+            self._count = count
+        self._until = self._monotonic() + FRESH_SECS
+
+    async def _look(self, connection: Connection) -> Windows:
+        room = await find_room(connection)
+        if room.width_us is None:  # partitions that somebody else made
+            return Windows()
+        starts = [row["start_us"] for row in await connection.fetch(query("chunk_starts"))]
+        return Windows(starts, max(1, room.old // self._share))

@@ -8,11 +8,12 @@ import msgspec
 
 from gateway.devices import MAX_PAGE, Change, Device, Wanted, check_match, check_tags
 from gateway.errors import BadRequest, DeviceExists, DeviceHasReadings, UnknownDevice
-from gateway.grants import check_device_name
+from gateway.grants import check_device_name, check_new_device_name
 from gateway.model import MAX_NAME, Kind
 from gateway.timescale.audit import UNNAMED, note
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
+from gateway.timescale.removal import until_heard
 
 
 class Reported(NamedTuple):
@@ -38,8 +39,9 @@ class Devices:
         actor: str = UNNAMED,
     ) -> Device:
         """Add a device. Raises BadRequest for a malformed name or tag, DeviceExists."""
-        check_device_name(name)
+        check_new_device_name(name)
         check_tags(tags or {})
+        await until_heard(self._pool, [name])
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(query("lock_registry"))
             row = await connection.fetchrow(query("insert_device"), name, _encoded(tags or {}), enabled)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from gateway import settings
 from gateway.telemetry import gauges
 from gateway.timescale.lineage import Lineage, moved
-from gateway.timescale.pool import DATABASE_ERRORS, Direct, connect, translated
+from gateway.timescale.pool import DATABASE_ERRORS, PLANS, Direct, connect, translated
 
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""
@@ -66,6 +66,7 @@ class DirectConnections:
             name="gateway-writer",
             connect_timeout=self._database.connect_timeout_secs,
             command_timeout=self._database.write_timeout_secs,
+            parameters=PLANS,
             lineage=self._lineage,
         )
         try:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from gateway.errors import BadRequest, ClientError
+from gateway.grants import check_new_device_name
 from gateway.roster import Result, Row, Status, tally
 from gateway.timescale.audit import UNNAMED, note
 from gateway.timescale.devices import to_devices
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
+from gateway.timescale.removal import until_heard
 
 NOTED = 100
 """Names that the line of audit holds."""
@@ -27,6 +29,7 @@ class Imports:
     async def apply(self, rows: Sequence[Row], *, actor: str = UNNAMED) -> list[Result]:
         """Take all rows that can be taken, in their order; a device may stand in several."""
         names = sorted({row.device for row in rows if row.device is not None and row.problem is None})
+        await until_heard(self._pool, names)
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(query("lock_registry"))
             found = to_devices(await connection.fetch(query("lock_devices"), names))
@@ -51,6 +54,8 @@ def _take(row: Row, now: dict[str, State]) -> Result:
     known = now.get(row.device)
     enabled, tags = known or (True, {})
     try:
+        if known is None:
+            check_new_device_name(row.device)
         state = row.change.applied(enabled=enabled, tags=tags)
     except BadRequest as exc:
         return _refused(row, exc)

@@ -1,10 +1,11 @@
 """Device names → the newest stored message of each shape, straight from `messages`. Only reads, for a bounded time."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from gateway.contracts import Newest, NewestPage
+from gateway.history import Span
 from gateway.moments import to_datetime
 from gateway.timescale.chunks import EVER, Calendar
 from gateway.timescale.pool import Connection, Pool
@@ -32,12 +33,12 @@ class TimescaleNewest:
     async def times(self, devices: Sequence[str]) -> list[int | None]:
         """Return the time (µs) of each device's newest message, in order. Raises SinkUnavailable, SinkFault."""
         found: dict[str, int] = {}
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             for window in await self._windows(connection):
                 left = [name for name in dict.fromkeys(devices) if name not in found]
                 if not left:
                     break
-                rows = await _fetch(connection, query("newest_times"), left, *window)
+                rows = await _fetch(connection, query("newest_times"), left, window=window)
                 found |= {row["name"]: row["time_us"] for row in rows}
         return [found.get(name) for name in devices]
 
@@ -49,36 +50,47 @@ class TimescaleNewest:
 
     async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
         """Return the series that follow `after`, by device and shape. Raises SinkUnavailable, SinkFault."""
-        device_id, shape_id = after
-        rows = await self._series(query("newest_after"), device_id, shape_id, size)
+        rows = await self._series(query("newest_after"), *after, size)
         last = (rows[-1]["device_id"], rows[-1]["shape_id"]) if rows else after
         messages = [(row["name"], _to_newest(row)) for row in rows if row["time_us"] is not None]
         return NewestPage(messages, len(rows), last)
 
-    async def _series(self, statement: str, first: object, *rest: object) -> Sequence[Any]:
+    async def _series(self, statement: str, *values: object) -> Sequence[Any]:
         """Return the rows of a statement about series; those without a message are looked for window by window."""
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             newest, *earlier = await self._windows(connection)
-            rows = list(await _fetch(connection, statement, first, *newest, *rest))
+            rows = list(await _fetch(connection, statement, *values, window=newest))
             for window in earlier:
                 at = [n for n, row in enumerate(rows) if row["time_us"] is None]
                 if not at:
                     break
                 devices, shapes = ([rows[n][column] for n in at] for column in ("device_id", "shape_id"))
-                found = await _fetch(connection, query("newest_of_series"), devices, *window, shapes)
+                found = await _fetch(connection, query("newest_of_series"), devices, shapes, window=window)
                 by_key = {(row["device_id"], row["shape_id"]): row for row in found}
                 for n in at:  # a device that was removed meanwhile is not found
                     rows[n] = by_key.get((rows[n]["device_id"], rows[n]["shape_id"]), rows[n])
         return rows
 
-    async def _windows(self, connection: Connection) -> list[tuple[datetime, datetime]]:
-        """Return the times that statements may be about, the newest first."""
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with self._calendar.learning():
+            async with self._pool.connection() as connection:
+                yield connection
+
+    async def _windows(self, connection: Connection) -> list[Span | None]:
+        """Return the times that one statement may be about, the newest first; None is all time."""
         windows = (await self._calendar.windows(connection)).over(EVER)
-        return [(to_datetime(start), to_datetime(end)) for start, end in reversed(windows)]
+        return [None] if len(windows) == 1 else list(reversed(windows))
 
 
-async def _fetch(connection: Connection, statement: str, *values: object) -> Sequence[Any]:
-    rows: Sequence[Any] = await connection.fetch(statement, *values, timeout=READ_SECS)
+async def _fetch(connection: Connection, statement: str, *values: object, window: Span | None = None) -> Sequence[Any]:
+    bounds, within = [], ""
+    if window is not None:
+        bounds = [to_datetime(moment) for moment in window]
+        within = f"and x.time >= ${len(values) + 1} and x.time < ${len(values) + 2}"
+    rows: Sequence[Any] = await connection.fetch(
+        statement.replace("{within}", within), *values, *bounds, timeout=READ_SECS
+    )
     return rows
 
 

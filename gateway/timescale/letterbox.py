@@ -1,7 +1,10 @@
 """In: questions about dead letters. Out: letters and counts; marks and removals after COMMIT. Never edits a payload."""
 
+from msgspec.structs import asdict
+
 from gateway.errors import NotFound
 from gateway.letters import Letter, Wanted
+from gateway.timescale.audit import UNNAMED, Act, purging
 from gateway.timescale.pool import Pool
 from gateway.timescale.queries import query
 
@@ -50,31 +53,41 @@ class LetterBox:
             count: int = await connection.fetchval(query("count_open_dead_letters"), *_filters(wanted), after)
         return count
 
-    async def mark_replayed(self, letter: Letter) -> None:
-        """Note that a replay was accepted whole, unless the same item was refused again since `letter` was read.
+    async def mark_replayed(self, letter: Letter, act: Act) -> Act:
+        """Note that a replay was accepted whole; it stays open if the same item came again since `letter` was read.
 
-        After a restore the same id may be another letter's, which is left as it is.
+        Returns the act with this in its line of audit.
         """
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(query("mark_dead_letter_replayed"), letter.id, letter.count, letter.first_at)
+            return await act.record(connection, replayed=1)
 
-    async def remove(self, letter_id: int) -> None:
+    async def note_refused(self, act: Act, count: int) -> Act:
+        """Note that letters were refused once more: nothing of them has changed."""
+        async with self._pool.connection() as connection, connection.transaction():
+            return await act.record(connection, refused=count)
+
+    async def remove(self, letter_id: int, *, actor: str = UNNAMED) -> None:
         """Remove one letter for good. Raises NotFound."""
-        if not await self._remove(Wanted(), letter_id):
+        removed, _ = await self._remove(Wanted(), letter_id, purging(actor, str(letter_id)))
+        if not removed:
             raise _no_such(letter_id)
 
-    async def purge(self, wanted: Wanted) -> int:
+    async def purge(self, wanted: Wanted, *, actor: str = UNNAMED) -> int:
         """Remove the wanted letters for good, lowest id first, and return how many there were."""
-        total = 0
-        while removed := await self._remove(wanted, None):
+        filters = {name: value for name, value in asdict(wanted).items() if value is not None}
+        total, act = 0, purging(actor, **filters)
+        while True:
+            removed, act = await self._remove(wanted, None, act)
             total += removed
-        return total
+            if not removed:
+                return total
 
-    async def _remove(self, wanted: Wanted, letter_id: int | None) -> int:
+    async def _remove(self, wanted: Wanted, letter_id: int | None, act: Act) -> tuple[int, Act]:
         filters = (*_filters(wanted), wanted.replayed)
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.transaction():
             gone: int = await connection.fetchval(query("remove_dead_letters"), *filters, letter_id, REMOVE_AT_ONCE)
-        return gone
+            return gone, await act.record(connection, removed=gone) if gone else act
 
 
 def _filters(wanted: Wanted) -> tuple[object, ...]:

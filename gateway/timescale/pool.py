@@ -11,6 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import SettingsError, SinkFault, SinkUnavailable
 from gateway.telemetry import gauges
+from gateway.timescale.cures import cure
 from gateway.timescale.lineage import Lineage, moved
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -20,7 +21,7 @@ Verdict = Literal["transient", "fault", "data"]
 ATTEMPTS = 3
 """How often a connection is taken that leads to where others do not any more."""
 PLANS = {"plan_cache_mode": "force_custom_plan"}
-"""Parameters of every connection: a plan for messages of any time would open, and lock, every chunk there is."""
+"""Parameters that keep a plan for messages of any time from being made: it opens, and locks, every chunk there is."""
 DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -34,6 +35,7 @@ DATABASE_ERRORS = (
 _BY_STATE: dict[str, Verdict] = {
     "25006": "transient",  # read-only transaction: a standby that is being promoted
     "25P03": "transient",  # idle in transaction for too long
+    "2200H": "fault",  # an identity column has come to its end
     "53100": "fault",  # disk full
     "55P03": "transient",  # lock not available
 }
@@ -78,11 +80,11 @@ async def translated() -> AsyncIterator[None]:
         yield
     except DATABASE_ERRORS as exc:
         verdict = classify(exc)
-        if verdict == "transient":
-            raise SinkUnavailable from exc
-        if verdict == "fault":
-            raise _to_fault(exc) from exc
-        raise
+        if verdict == "data":
+            raise
+        error = SinkUnavailable() if verdict == "transient" else _to_fault(exc)
+        error.advice = cure(exc)
+        raise error from exc
 
 
 def _to_fault(exc: BaseException) -> SinkFault:
@@ -111,7 +113,7 @@ async def connect(
             url,
             timeout=connect_timeout,
             command_timeout=command_timeout,
-            server_settings={"application_name": name, "timezone": "UTC", **PLANS, **(parameters or {})},
+            server_settings={"application_name": name, "timezone": "UTC", **(parameters or {})},
             **internals,
         )
     except OSError:

@@ -4,7 +4,8 @@ A gateway that has not heard of it yet may write a device's messages for a momen
 nobody, since ids are never used again, and a second and a third pass take them.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -23,6 +24,18 @@ SETTLED = timedelta(minutes=10)
 REMEMBERED = timedelta(days=30)
 """How long removals are told to gateways that could not ask for so long."""
 PAGE = 100
+
+
+async def until_heard(pool: Pool, names: Collection[str]) -> None:
+    """Wait, some 2 s at most, until every gateway has heard that devices of these names were removed.
+
+    One that has not would write the readings of a device that is made in its place under the old id, which is emptied.
+    Raises SinkUnavailable, SinkFault.
+    """
+    async with pool.connection() as connection:
+        secs = await connection.fetchval(query("until_heard"), list(names), HEARD)
+    if secs is not None:
+        await asyncio.sleep(secs)
 
 
 class Due(NamedTuple):
@@ -47,6 +60,10 @@ class RemovedDevices:
 
     async def remove_some(self, device_id: int) -> int:
         """Remove up to 5,000 messages of a device (with many chunks, of each); return how many, 0 at the end."""
+        with self._calendar.learning():
+            return await self._remove_some(device_id)
+
+    async def _remove_some(self, device_id: int) -> int:
         async with self._pool.connection() as connection:
             if not await connection.fetchval(query("is_removed"), device_id):
                 return 0

@@ -6,6 +6,8 @@ A retry of a removed reading is not stored anew: admission refuses what is older
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
+import asyncpg
+
 from gateway.chores import repeating
 from gateway.settings import Retention
 from gateway.telemetry import retention_events
@@ -52,8 +54,14 @@ async def _drop_chunks(connection: Connection, age: timedelta) -> None:
     """Drop as many at once as can be locked; the oldest first, so that what is left is in one piece."""
     most, chunks = (await find_room(connection)).new, 1
     while chunks and (end := await connection.fetchval(query("oldest_chunks_end"), age, most)):
-        chunks = await connection.fetchval(query("drop_chunks_before"), end)
-        retention_events.chunks_dropped(chunks)
+        try:
+            chunks = await connection.fetchval(query("drop_chunks_before"), end)
+        except asyncpg.OutOfMemoryError:  # somebody else has the locks
+            if most == 1:
+                raise
+            most //= 2
+        else:
+            retention_events.chunks_dropped(chunks)
 
 
 async def _is_hypertable(connection: Connection) -> bool:

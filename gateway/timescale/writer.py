@@ -71,7 +71,7 @@ class Writer:
         self._dead_letters = dead_letters
         self._overwrite = overwrite
         self._stage = Stage(overwrite=overwrite, timeout=database.write_timeout_secs)
-        self._room = Room(None, 1, 1)
+        self._room = Room(None, 1, 1, 1)
         """What a transaction may touch, as the server said last, or less after it was too much."""
         self._connections = DirectConnections(database, dictionary.lineage, prepare=self._prepare)
         self._wary = 0
@@ -151,6 +151,7 @@ class Writer:
         if not parts:
             return []
         pieces = by_time(parts, self._room.width_us, self._room.new)
+        self._room = self._room.more()
         if not self._wary:
             return pieces
         self._wary -= 1
@@ -189,7 +190,7 @@ class Writer:
         """Store fewer chunks at once; a single one is tried again, since somebody else has the locks. Raises `exc`."""
         chunks = spread(parts, self._room.width_us)
         if chunks > 1:
-            self._room = self._room._replace(new=chunks // 2)
+            self._room = self._room.less(chunks)
             for piece in by_time(parts, self._room.width_us, -(-chunks // 2)):
                 await self._store(connection, line, piece)
         elif tries:

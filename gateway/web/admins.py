@@ -2,6 +2,7 @@
 
 from sanic import Request
 
+from gateway.admission.auth import to_token
 from gateway.grants import digest_of
 from gateway.web.context import Context
 from gateway.web.guards import identify, require_admin
@@ -15,4 +16,4 @@ async def admitted(request: Request, context: Context) -> None:
 async def acting(request: Request, context: Context) -> str:
     """Return whose admin key this is; call it when the act is about to be done, for it asks the database."""
     header = request.headers.getone("authorization", "")
-    return await context.registrar.audit.actor(digest_of(header.partition(" ")[2].strip(" ")))
+    return await context.registrar.audit.actor(digest_of(to_token(header) or ""))

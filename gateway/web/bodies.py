@@ -5,7 +5,7 @@ Never parses a body. Raises TooLarge, BodyTimeout, Overloaded, and what `inflate
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sanic import Request
 from sanic.http import Http as Stream
@@ -53,6 +53,16 @@ class Hold:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bodies.in_hand -= self.size
+
+    def outlive(self, work: "asyncio.Future[Any]") -> None:
+        """Count the bytes until this work is done, though the request ends before."""
+        bodies, size = self._bodies, self.size
+        self.size = 0
+
+        def give_back(_: "asyncio.Future[Any]") -> None:
+            bodies.in_hand -= size
+
+        work.add_done_callback(give_back)
 
     def add(self, size: int) -> None:
         """Count bytes that have arrived. Raises Overloaded when all bodies together pass the cap."""

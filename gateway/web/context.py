@@ -3,9 +3,10 @@
 The runtime opens the parts and hands them over; what is asked of each is in parts.py.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, NamedTuple
 
 from sanic import Request
 
@@ -67,6 +68,7 @@ class Context:
         fleet: Fleet,
         health: Callable[[], Awaitable[Health]],
         history: History,
+        devices_changed: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         self.http: Http = settings.http
         self.worker = worker
@@ -77,6 +79,8 @@ class Context:
         self.registrar, self.listing, self.census = fleet
         self.health = health
         self.history = history
+        self.devices_changed = devices_changed
+        """Told of devices that are known to have changed before this worker has heard of it."""
         self.exports = Exports(settings.history)
         self.glance = Glance(time.monotonic)
         self.mqtt = bool(settings.mqtt.url)
@@ -88,6 +92,8 @@ class Context:
         self.turns = Turns()
         self.crowd = Crowd(settings.http)
         self.request_ids = RequestIds()
+        self.concluding: set[asyncio.Task[Any]] = set()
+        """Requests with an Idempotency-Key that are under way, whether or not their client still waits."""
         self.draining = False
         """Told to stop: not ready any more, connections are closed after their reply."""
 

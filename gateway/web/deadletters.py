@@ -8,7 +8,7 @@ from gateway.letters import MAX_PAGE, Wanted, to_fields, to_number, to_wanted
 from gateway.web.admins import acting
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_admin
-from gateway.web.parameters import refuse_unknown
+from gateway.web.parameters import refuse_unknown, shown
 from gateway.web.replies import reply
 
 LIMIT = 100
@@ -46,8 +46,7 @@ async def replay_letter(request: Request, letter: int) -> HTTPResponse:
     context = await _admitted(request)
     await _refuse_body(request, context)
     refuse_unknown(_given(request), known="none")
-    result = await context.redelivery.one(letter)
-    await _note(request, context, str(letter), {"replayed": int(result.replayed), "refused": int(not result.replayed)})
+    result = await context.redelivery.one(letter, actor=await acting(request, context))
     return reply(request, context, _encode(result), status=200 if result.replayed else REFUSED_AGAIN)
 
 
@@ -58,8 +57,8 @@ async def replay_letters(request: Request, call: str) -> HTTPResponse:  # noqa: 
     given = _given(request)
     cursor, limit = _cursor_and_limit(given)
     wanted = _wanted(given, None, known=f"{FILTERS}, cursor, limit")
-    run = await context.redelivery.some(wanted, after=cursor or 0, limit=limit)
-    await _note(request, context, "", {"replayed": run.replayed, "refused": run.refused})
+    actor = await acting(request, context)
+    run = await context.redelivery.some(wanted, after=cursor or 0, limit=limit, actor=actor)
     return reply(request, context, _encode(run))
 
 
@@ -67,13 +66,6 @@ async def _admitted(request: Request) -> Context:
     context = context_of(request)
     require_admin(await identify(request, context))
     return context
-
-
-async def _note(request: Request, context: Context, target: str, counts: dict[str, int]) -> None:
-    """Note a replay; one that replayed nothing has changed nothing."""
-    if any(counts.values()):
-        actor = await acting(request, context)
-        await context.registrar.audit.note(actor, "dead_letter.replay", target, detail=counts)
 
 
 async def _refuse_body(request: Request, context: Context) -> None:
@@ -84,7 +76,11 @@ async def _refuse_body(request: Request, context: Context) -> None:
 
 
 def _given(request: Request) -> dict[str, str]:
-    return {name: values[-1] for name, values in request.get_args(keep_blank_values=True).items()}
+    given: dict[str, list[str]] = request.get_args(keep_blank_values=True)
+    for name, values in given.items():
+        if len(values) > 1:
+            raise BadRequest(f"{shown(name)} stands {len(values)} times; send it once", parameter=shown(name))
+    return {name: value for name, [value] in given.items()}
 
 
 def _cursor_and_limit(given: dict[str, str]) -> tuple[int | None, int]:

@@ -10,7 +10,7 @@ import orjson
 from sanic import HTTPResponse, Request
 
 from gateway.devices import MAX_PAGE, Age, Device, Seen, check_tags, to_wanted
-from gateway.grants import check_device_name
+from gateway.grants import check_new_device_name
 from gateway.roster import Patch, to_change
 from gateway.web.admins import acting, admitted
 from gateway.web.context import Context, context_of
@@ -77,7 +77,7 @@ async def post_device(request: Request) -> HTTPResponse:
     await admitted(request, context)
     Question(request).finish()
     new = await read_json(request, context, _new_device)
-    check_device_name(new.device)
+    check_new_device_name(new.device)
     check_tags(new.tags)
     actor = await acting(request, context)
     device = await context.registrar.devices.add(new.device, tags=new.tags, enabled=new.enabled, actor=actor)
@@ -110,6 +110,7 @@ async def delete_device(request: Request, device: str) -> HTTPResponse:
     question.finish()
     actor = await acting(request, context)
     await context.registrar.removal.remove(device, with_readings=with_readings, if_match=if_match(request), actor=actor)
+    context.devices_changed((device,))
     return reply(request, context, b"", status=NO_CONTENT)
 
 

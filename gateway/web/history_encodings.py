@@ -1,10 +1,11 @@
 """Rows and series in, JSON, NDJSON and CSV (RFC 4180) out, as bytes. Types stay what they are; asks nobody anything.
 
 In CSV every text is quoted and nothing else is, so `"21.5"` is a text and `21.5` a number. Doubles are the shortest
-text that reads back as the same one.
+text that reads back as the same one. What is beyond every double is `inf` in CSV and null in JSON, said beside.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -55,10 +56,11 @@ def rows_csv(rows: Sequence[Row], *, bigint: bool) -> bytes:
 
 
 def series_json(series: Series, *, bigint: bool) -> dict[str, object]:
-    """Return a series as columns; times are epoch milliseconds."""
-    found: dict[str, object] = {**named(series.name), "ts": [time_us // 1000 for time_us in series.times]}
+    """Return a series as columns; times are epoch milliseconds, with the microseconds as a fraction."""
+    found: dict[str, object] = {**named(series.name), "ts": list(map(_ms, series.times))}
     found |= {function: _column(series, function, bigint=bigint) for function in series.columns}
-    return found | ({"truncated": True} if series.truncated else {})
+    beyond = [function for function, column in series.columns.items() if not all(map(_is_in_range, column))]
+    return found | ({"truncated": True} if series.truncated else {}) | ({"out_of_range": beyond} if beyond else {})
 
 
 def series_ndjson(series: Series, *, bigint: bool) -> Iterator[bytes]:
@@ -68,7 +70,7 @@ def series_ndjson(series: Series, *, bigint: bool) -> Iterator[bytes]:
     for start in range(0, len(series.times), SERIES_AT_ONCE):
         part = slice(start, start + SERIES_AT_ONCE)
         rows = zip(to_stamps(series.times[part]), *(column[part] for column in columns), strict=True)
-        lines = [{**head, "ts": stamp, **dict(zip(series.columns, row, strict=True))} for stamp, *row in rows]
+        lines = [{**head, "ts": stamp, **_cells(series.columns, row)} for stamp, *row in rows]
         yield b"".join([orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines])
 
 
@@ -100,6 +102,21 @@ def _column(series: Series, function: str, *, bigint: bool) -> list[object]:
     if bigint:
         return [str(value) if type(value) is int else value for value in column]
     return [orjson.Fragment(str(v)) if type(v) is int and v not in INT64 else v for v in column]
+
+
+def _cells(names: Iterable[str], row: Sequence[object]) -> dict[str, object]:
+    found = dict(zip(names, row, strict=True))
+    beyond = [function for function, value in found.items() if not _is_in_range(value)]
+    return found | {"out_of_range": beyond} if beyond else found
+
+
+def _is_in_range(value: object) -> bool:
+    return type(value) is not float or isfinite(value)
+
+
+def _ms(time_us: int) -> int | float:
+    """Return milliseconds; a double holds every microsecond of them until the year 2248."""
+    return time_us / 1000 if time_us % 1000 else time_us // 1000
 
 
 def _quoted(values: dict[str, Value]) -> dict[str, Value]:

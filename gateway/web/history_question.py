@@ -207,7 +207,7 @@ def _buckets(given: _Given, every: str, span: Span) -> BucketsWanted:
     for function in functions:
         _word(function, "fn", FUNCTIONS)
     fill: Fill = _word(given.fill, "fill", ("none", "null", "prev"))  # type: ignore[assignment]
-    zone = given.tz or "UTC"
+    zone = (given.tz or "UTC").replace(" ", "+")  # of Etc/GMT+1, where the query did not escape it
     cut = to_cut(span, count=int(found[1]), unit=found[2], zone=_zone(zone))
     return BucketsWanted(cut, every, zone, Wish(functions, fill))
 

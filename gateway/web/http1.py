@@ -1,6 +1,7 @@
 """Sanic's reading and writing of HTTP/1, made to hold for what the field sends (RFC 9112). The one place that bends it.
 
-Empty lines before a request, `Transfer-Encoding` in any case and trailer fields are read; HTTP/1.0 gets no chunks.
+Empty lines before a request, `Transfer-Encoding` in any case, blanks behind a field and trailer fields are read;
+HTTP/1.0 gets no chunks.
 """
 
 import re
@@ -20,6 +21,8 @@ MAX_CHUNK_LINE = 64
 """Longest line of a chunk's size; Sanic says no to longer ones."""
 _END = b"\r\n\r\n"
 _CODING = re.compile(rb"\r\ntransfer-encoding:([ \t]*[!-~]+[ \t]*)\r\n", re.IGNORECASE)
+_BEHIND = (b" \r\n", b"\t\r\n")
+_BLANKS = re.compile(rb"[ \t]+(?=\r\n|\Z)")
 _TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*")
 
 
@@ -33,6 +36,7 @@ class Http1(Stream):
         await self._skip_empty_lines()
         await self._receive_head()
         self._lower_coding()
+        self._trim_fields()
         await super().http1_request_header()  # type: ignore[no-untyped-call]
         if self.request.version == "1.0":
             self.expecting_continue = False  # RFC 9110 10.1.1: its clients know of no 100
@@ -79,6 +83,13 @@ class Http1(Stream):
         buf = self.recv_buffer
         if found := _CODING.search(buf, 0, buf.find(_END) + 2):
             buf[found.start(1) : found.end(1)] = found[1].strip().lower().rjust(len(found[1]))
+
+    def _trim_fields(self) -> None:
+        """Take the white space from behind fields: it is no part of them (RFC 9110 5.5), and Sanic leaves it there."""
+        buf = self.recv_buffer
+        start, end = buf.find(b"\r\n"), buf.find(_END)
+        if 0 <= start < end and any(buf.find(blank, start, end + 2) >= 0 for blank in _BEHIND):
+            buf[start:end] = _BLANKS.sub(b"", buf[start:end])
 
     async def _drop_trailers(self) -> None:
         """Leave out the fields after the last chunk (RFC 9112 7.1.2), which nobody here asked for."""

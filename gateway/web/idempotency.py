@@ -1,19 +1,24 @@
 """An Idempotency-Key and what to do in, the first answer to it out, as often as asked. Never the only protection.
 
-The readings' own keys absorb a repeat anyway: without Redis, or after a claim has run out, a body is taken again.
+The readings' own keys absorb a repeat anyway: without Redis, or after a claim has run out, a body is taken again. A
+receipt says that readings are stored, so it is not repeated after one of their devices was removed.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from sanic import HTTPResponse, Request
 
-from gateway.contracts import Kept
+from gateway.admission.auth import to_token
+from gateway.contracts import Claim, Kept
+from gateway.ending import beside
 from gateway.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
 from gateway.model import Receipt
 from gateway.receipts import to_json
 from gateway.telemetry import events
+from gateway.web.bodies import Hold
 from gateway.web.context import Context
 from gateway.web.replies import reply
 
@@ -23,7 +28,13 @@ MAX_KEY = 255
 MAX_KEPT_BYTES = 64 * 1024
 """Of a receipt: Redis must not fill up with long lists of refusals. A repeat of that body is judged anew."""
 
+RENEW_SECS = 3.0
+TRIES = 3
+"""Answers that hold no more, found under one key one after the other."""
+
 Take = Callable[[], Awaitable[Receipt]]
+Devices = Callable[[], Collection[str]]
+"""Tells whose readings the body holds; asked for a repeat only."""
 
 
 def key_of(request: Request) -> str | None:
@@ -34,41 +45,81 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-async def take_once(request: Request, context: Context, take: Take, *, key: str, body: bytes) -> HTTPResponse:
+async def take_once(
+    request: Request, context: Context, take: Take, *, key: str, body: bytes, devices: Devices, hold: Hold
+) -> HTTPResponse:
     """Answer as the first time, or take the readings in and keep the receipt.
 
+    What was begun is concluded also if the client goes away: its repeat must find the receipt, and no claim of nobody.
     Raises IdempotencyMismatch for the key of another request, IdempotencyInProgress while the first one runs, and what
     `take` raises; of that nothing is kept, so that a repeat is judged anew.
     """
     name, fingerprint = _name(request, key), _digest(request.raw_url, body)
+    work = asyncio.create_task(_conclude(context, name, fingerprint, take, devices), name="idempotency.conclude")
+    context.concluding.add(work)
+    work.add_done_callback(lambda done: _concluded(context, done))
     try:
-        kept = await context.receipts.claim(name, fingerprint)
-    except StateUnavailable:
-        events.idempotency("unprotected")
-        receipt = await take()
-        return reply(request, context, to_json(receipt), status=receipt.status)
-    if kept is None:
-        kept = await _first(context, name, fingerprint, take)
-        return reply(request, context, kept.body, status=kept.status)
-    _check(kept, fingerprint)
-    events.idempotency("replayed")
-    return reply(request, context, kept.body, status=kept.status, headers={REPLAYED: "true"})
+        kept, is_repeat = await asyncio.shield(work)
+    except asyncio.CancelledError:
+        hold.outlive(work)
+        raise
+    return reply(request, context, kept.body, status=kept.status, headers={REPLAYED: "true"} if is_repeat else None)
 
 
-async def _first(context: Context, name: str, fingerprint: bytes, take: Take) -> Kept:
+async def _conclude(context: Context, name: str, fingerprint: bytes, take: Take, devices: Devices) -> tuple[Kept, bool]:
+    """Return the answer, and whether it is a repeat."""
+    for _ in range(TRIES):
+        try:
+            held = await context.receipts.claim(name, fingerprint)
+        except StateUnavailable:
+            events.idempotency("unprotected")
+            return _to_kept(fingerprint, await take()), False
+        if isinstance(held, Claim):
+            return await _first(context, name, held, take), False
+        _check(held, fingerprint)
+        whose = devices()
+        if not await context.receipts.removed(whose, since_us=held.since_us):
+            events.idempotency("replayed")
+            return held, True
+        events.idempotency("outdated")
+        context.devices_changed(whose)
+        await context.receipts.release(name, held)
+    raise IdempotencyInProgress
+
+
+def _concluded(context: Context, work: "asyncio.Task[tuple[Kept, bool]]") -> None:
+    context.concluding.discard(work)
+    if not work.cancelled():
+        work.exception()  # whoever waited has got it; if nobody did, there is nobody to tell
+
+
+async def _first(context: Context, name: str, claim: Claim, take: Take) -> Kept:
+    receipts = context.receipts
     try:
-        receipt = await take()
+        async with beside(_renew(context, name, claim), name="idempotency.renew"):
+            kept = _to_kept(claim.fingerprint, await take(), since_us=claim.since_us)
     except Exception:
         with suppress(StateUnavailable):
-            await context.receipts.release(name)
+            await receipts.release(name, claim)
         raise
-    kept = Kept(fingerprint, receipt.status, to_json(receipt))
     with suppress(StateUnavailable):
         if len(kept.body) <= MAX_KEPT_BYTES:
-            await context.receipts.keep(name, kept)
+            await receipts.keep(name, claim, kept)
         else:
-            await context.receipts.release(name)
+            await receipts.release(name, claim)
     return kept
+
+
+async def _renew(context: Context, name: str, claim: Claim) -> None:
+    """Keep a claim for as long as its request runs."""
+    while True:
+        await asyncio.sleep(RENEW_SECS)
+        with suppress(StateUnavailable):
+            await context.receipts.renew(name, claim)
+
+
+def _to_kept(fingerprint: bytes, receipt: Receipt, *, since_us: int = 0) -> Kept:
+    return Kept(fingerprint, receipt.status, to_json(receipt), since_us)
 
 
 def _check(kept: Kept, fingerprint: bytes) -> None:
@@ -82,7 +133,7 @@ def _check(kept: Kept, fingerprint: bytes) -> None:
 
 def _name(request: Request, key: str) -> str:
     """Return the key within its credential: two clients who both count from 1 must not meet."""
-    credential: str = request.headers.getone("authorization", "")
+    credential = to_token(request.headers.getone("authorization", None)) or ""
     return _digest(credential.encode(), key.encode()).hex()
 
 

@@ -1,5 +1,6 @@
 """POST bodies of readings in, receipts out. Knows HTTP only: what the bytes mean is `intake`'s business."""
 
+from collections.abc import Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ from sanic import HTTPResponse, Request
 
 from gateway.contracts import Toll
 from gateway.receipts import to_json
-from gateway.web.context import context_of
+from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_writer
 from gateway.web.idempotency import key_of, take_once
 from gateway.web.limits import Limits
@@ -58,9 +59,14 @@ async def post_readings(request: Request, device: str | None = None) -> HTTPResp
             toll=_toll(request, limits, body, backfill=options.backfill),
         )
         if key is not None:
-            return await take_once(request, context, take, key=key, body=body)
+            devices = partial(_devices, context, body, device)
+            return await take_once(request, context, take, key=key, body=body, devices=devices, hold=hold)
         receipt = await take()
     return reply(request, context, to_json(receipt), status=receipt.status)
+
+
+def _devices(context: Context, body: bytes, device: str | None) -> Collection[str]:
+    return context.intake.devices(body) if device is None else (device,)
 
 
 def _options(request: Request) -> Options:

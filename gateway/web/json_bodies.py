@@ -5,7 +5,8 @@ from typing import TypeVar
 import msgspec
 from sanic import Request
 
-from gateway.errors import BadPayload, BadRequest, UnsupportedMedia
+from gateway.errors import UnsupportedMedia
+from gateway.json_text import decode
 from gateway.web.context import Context
 from gateway.web.parameters import shown
 from gateway.web.replies import JSON
@@ -44,13 +45,3 @@ def require_media(request: Request, known: tuple[str, ...]) -> str:
             f"media type {shown(given)} is not read here; send {accepted}", media=shown(given), accepted=accepted
         )
     return media
-
-
-def decode(decoder: "msgspec.json.Decoder[Asked]", body: bytes) -> Asked:
-    """Return a decoded body. Raises BadPayload, BadRequest."""
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as exc:
-        raise BadRequest(f"the body cannot be served: {exc}") from exc
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise BadPayload(f"the body is not JSON: {exc}") from exc

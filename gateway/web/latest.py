@@ -14,13 +14,14 @@ from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse, Request
 
 from gateway.devices import to_wanted
-from gateway.errors import BadPayload, BadRequest, UnknownDevice
+from gateway.errors import BadRequest, UnknownDevice
+from gateway.json_text import decode
 from gateway.layouts import DEVICE_NAME
 from gateway.model import MAX_NAME
 from gateway.moments import to_rfc3339
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify, require_reader, require_reader_of_all
-from gateway.web.parameters import device_name, refuse_unknown, require_json
+from gateway.web.parameters import device_name, require_json
 from gateway.web.parts import DeviceState
 from gateway.web.questions import Question, to_page
 from gateway.web.replies import reply
@@ -52,7 +53,7 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-_decode_query = msgspec.json.Decoder(Query).decode
+_query = msgspec.json.Decoder(Query)
 
 
 async def get_state(request: Request, device: str) -> HTTPResponse:
@@ -95,12 +96,7 @@ async def _states(context: Context, names: list[str]) -> list[DeviceState | None
 
 def parse_query(body: bytes) -> Query:
     """Decode the body of a query. Raises BadPayload if it is not JSON, BadRequest if it asks for what cannot be."""
-    try:
-        query = _decode_query(body)
-    except msgspec.ValidationError as exc:
-        raise BadRequest(f"the query cannot be served: {exc}") from exc
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise BadPayload(f"the body is not JSON: {exc}") from exc
+    query = decode(_query, body, what="the query")
     by_choice = query.prefix is not UNSET or query.tag is not UNSET
     if by_choice == (query.devices is not UNSET):
         raise BadRequest("the query names devices, or a prefix or tags of them: one of both")
@@ -184,10 +180,9 @@ def _picked(state: DeviceState, wanted: Collection[str] | None) -> Iterable[str]
 
 
 def _wanted(request: Request) -> frozenset[str]:
-    given = {name: values[-1] for name, values in request.get_args(keep_blank_values=True).items()}
-    metrics = given.pop("metrics", None)
-    refuse_unknown(given, known="metrics")
-    names = frozenset(name.strip() for name in (metrics or "").split(",")) - {""}
+    question = Question(request)
+    names = frozenset(name.strip() for metrics in question.all("metrics") for name in metrics.split(",")) - {""}
+    question.finish()
     if not names:
         raise BadRequest("metrics= names no metric; separate names by commas, or leave it out", parameter="metrics")
     return names

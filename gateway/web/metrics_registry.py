@@ -1,7 +1,5 @@
 """Questions about metrics in, their kinds and units out; these are set here too. Never shows readings."""
 
-from urllib.parse import unquote
-
 import msgspec
 import orjson
 from msgspec import UNSET, UnsetType
@@ -12,6 +10,7 @@ from gateway.web.admins import acting, admitted
 from gateway.web.context import context_of
 from gateway.web.guards import identify, require_reader_of_all
 from gateway.web.json_bodies import read_json
+from gateway.web.parameters import decoded
 from gateway.web.questions import Page, Question, made_up
 from gateway.web.replies import reply
 
@@ -48,7 +47,7 @@ async def put_metric(request: Request, metric: str) -> HTTPResponse:
     context = context_of(request)
     await admitted(request, context)
     Question(request).finish()
-    name = unquote(metric)
+    name = decoded(metric)
     check_metric_name(name)
     facts = await read_json(request, context, _facts)
     kinds = await context.registrar.metrics.put(

@@ -15,14 +15,22 @@ SHOWN = 60
 
 
 def device_name(segment: str) -> str:
-    """Return the device that a path segment names; percent-encoded characters are decoded."""
-    name = unquote(segment) if "%" in segment else segment
+    """Return the device that a path segment names. Raises BadRequest."""
+    name = decoded(segment)
     if DEVICE_NAME.fullmatch(name) is None:
         raise BadRequest(
             f"device name {shown(name)} is not allowed; use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -",
             parameter="device",
         )
     return name
+
+
+def decoded(segment: str) -> str:
+    """Decode a percent-encoded name, twice: of '.' and '..', which clients take out of a path, `%252E` is left.
+
+    No name holds a percent sign, so this changes none.
+    """
+    return unquote(unquote(segment)) if "%" in segment else segment
 
 
 def require_json(request: Request) -> None:

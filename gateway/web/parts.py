@@ -49,6 +49,10 @@ class Intake(Protocol):
         """Raise Overloaded or Draining if nothing would be taken now."""
         ...
 
+    def devices(self, body: bytes) -> Collection[str]:
+        """Return whose readings a body holds that was taken in before."""
+        ...
+
     async def take(
         self,
         body: bytes,

@@ -106,12 +106,17 @@ def _said(fields: list[str], hops: list[tuple[str, str]]) -> dict[str, str] | No
         if name in _SAYS_NOTHING:
             continue
         if name in OF_PROXIES:
-            hops.append((name, value.lstrip()))
+            hops.append((name, _trimmed(value)))
             continue
         if name not in _READ or name in said:
             return None
-        said[name] = value.lstrip()
+        said[name] = _trimmed(value)
     return said
+
+
+def _trimmed(value: str) -> str:
+    """Return a field without the white space around it (RFC 9110 5.5), as Sanic's way has it."""
+    return value.lstrip().rstrip(" \t")
 
 
 def _declared(said: dict[str, str]) -> int:

@@ -15,6 +15,7 @@ from sanic import Request
 
 from gateway.errors import BadRequest
 from gateway.layouts import DEVICE_NAME
+from gateway.moments import unescaped
 from gateway.web.parameters import shown
 from gateway.wire.timestamps import to_us
 
@@ -170,7 +171,7 @@ def to_moment(text: str, *, parameter: str, now_us: int) -> int:
             return to_us(int(text))
         if _DECIMAL.fullmatch(text):
             return to_us(float(text))
-        return to_us(text.replace(" ", "+"))  # an unencoded "+" of the zone arrives as a space
+        return to_us(unescaped(text))
     except ValueError:  # msgspec's is one of them
         raise BadRequest(
             f"{parameter}={shown(text)} is no moment; send RFC 3339 with a zone (2026-01-31T12:00:00Z), an epoch"

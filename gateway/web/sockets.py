@@ -14,7 +14,8 @@ from sanic import Request
 from sanic.exceptions import RequestCancelled
 
 from gateway.ending import end
-from gateway.errors import BadPayload, BadRequest, Forbidden, GatewayError, Unauthorized
+from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthorized
+from gateway.json_text import decode, without_mark
 from gateway.live.events import Event, Lagged, Output
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS
 from gateway.live.reader import Reader, Round
@@ -169,12 +170,7 @@ async def _take_leave(conversation: Conversation, wire: SocketWire, reader: Read
 
 def to_request(message: str) -> Subscribe | Unsubscribe | Ping:
     """Decode what the caller says. Raises BadPayload if it is not JSON, BadRequest if it is nothing we know."""
-    try:
-        return _decoder.decode(message)
-    except msgspec.ValidationError as exc:
-        raise BadRequest(f"this message cannot be served: {exc}") from exc
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise BadPayload(f"the message is not JSON: {exc}") from exc
+    return decode(_decoder, message.encode(), what="the message")
 
 
 def to_messages(each: Round) -> list[bytes]:
@@ -220,7 +216,7 @@ def _request_id(request: Request, context: Context) -> str:
 def _id_of(message: str) -> str | None:
     """Return the id that a message is about, as far as it can be read."""
     try:
-        found = orjson.loads(message)
+        found = orjson.loads(without_mark(message.encode()))
     except orjson.JSONDecodeError:
         return None
     number = found.get("id") if isinstance(found, dict) else None

@@ -4,6 +4,7 @@
 """
 
 from gateway.errors import UnsupportedMedia
+from gateway.json_text import without_mark
 from gateway.layouts import Layouts
 from gateway.model import Batch, Decoded
 from gateway.wire import careful, native
@@ -32,6 +33,7 @@ def decode(
     if media and media.partition(";")[0].strip().lower() not in ACCEPTED:
         raise UnsupportedMedia(f"media type {media[:100]!r} is not read here; send {', '.join(ACCEPTED)}")
     layouts.make_room()
+    body = without_mark(body)
     batch = native.decode(body, layouts, device=device, received_us=received_us)
     if batch is None:
         return careful.decode(body, layouts, device=device, received_us=received_us, max_readings=max_readings)

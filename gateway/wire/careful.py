@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from gateway.advice import bare, refuse
 from gateway.errors import BadPayload, TooLarge
+from gateway.json_text import as_posted, fault
 from gateway.layouts import Layouts
 from gateway.model import Batch, Decoded, Metric, Refusal
 from gateway.reasons import Reason
@@ -41,11 +42,11 @@ def check_count(readings: int, max_readings: int) -> None:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8-sig"))
+        return json.loads(body.decode(), object_pairs_hook=as_posted)
     except RecursionError:
         raise BadPayload("the body is nested too deeply") from None
     except ValueError as exc:  # JSONDecodeError, UnicodeDecodeError, integers of more than 4300 digits
-        raise BadPayload(f"the body is not JSON: {_clean(exc)}") from None
+        raise BadPayload(f"the body is not JSON: {fault(body) or _clean(exc)}") from None
 
 
 def _clean(exc: ValueError) -> str:
@@ -86,10 +87,11 @@ class _Reader:
             self._refuse(place, Flaw(Reason.BAD_ITEM, value=item))
             return
         form = items.to_form(item)
+        flaw = items.said_twice(item, form)
         named = item.get("device")
-        if isinstance(named, str):
+        if isinstance(named, str) and (flaw is None or flaw.below != "/device"):
             place = place._replace(device=named)
-        flaw = items.unknown_field(item, form) or self._device_flaw(item, form)
+        flaw = flaw or items.unknown_field(item, form) or self._device_flaw(item, form)
         if flaw is not None:
             self._refuse(place, flaw)
             return

@@ -1,16 +1,17 @@
 """One posted item → its messages, and the flaws of whatever is not shaped like one. Pure; never looks at a value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gateway.advice import bare, pointer
+from gateway.json_text import pairs_of, repeated_key
 from gateway.layouts import METRIC_NAME
 from gateway.reasons import Reason
 from gateway.wire.places import Form
 from gateway.wire.verdicts import Flaw
 
-Posted = Mapping[str, Any]
-"""A JSON object."""
+Posted = dict[str, Any]
+"""A JSON object, a `json_text.Repeated` if it repeats a key."""
 
 FIELDS = {
     Form.FLAT: frozenset({"device", "ts", "metric", "value"}),
@@ -41,14 +42,24 @@ def to_form(item: Posted) -> Form:
 
 def width(item: Posted, form: Form) -> int:
     """Count the readings an item holds; a part that holds none, or cannot be counted, is one."""
-    if form is Form.FLAT:
-        return 1
-    if form is Form.READINGS:
-        return max(1, sum(map(_moment_width, item["readings"]))) if isinstance(item["readings"], list) else 1
-    values = item.get("values")
-    if form is Form.COLUMNS and isinstance(values, dict):
-        return max(1, sum(map(_column_width, values.values())))
-    return _values_width(values)
+    held, measure = _HOLDS[form]
+    return max(1, sum(measure(part) for key, part in pairs_of(item) if key == held))
+
+
+def said_twice(item: Posted, form: Form) -> Flaw | None:
+    """Refuse an item that says a thing twice, in itself or in its values: only one of both could be kept."""
+    flaw = _repeated(item, "", values=form in (Form.VALUES, Form.COLUMNS))
+    return flaw and flaw._replace(readings=width(item, form))
+
+
+def _repeated(holder: Posted, below: str, *, values: bool = True) -> Flaw | None:
+    key = repeated_key(holder)
+    if key is not None:
+        return Flaw(Reason.DUPLICATE_KEY, f"{below}/{pointer(key)}", value=key)
+    metric = repeated_key(holder.get("values")) if values else None
+    if metric is None:
+        return None
+    return Flaw(Reason.DUPLICATE_KEY, f"{below}/values/{pointer(metric)}", value=metric, metric=metric)
 
 
 def unknown_field(item: Posted, form: Form) -> Flaw | None:
@@ -95,6 +106,9 @@ def _moment(sub: int, moment: Any) -> Said | Flaw:
     below = f"/readings/{sub}"
     if not isinstance(moment, dict):
         return Flaw(Reason.BAD_ITEM, below, value=moment)
+    repeated = _repeated(moment, below)
+    if repeated is not None:
+        return repeated._replace(readings=_moment_width(moment))
     unknown = next((key for key in moment if key not in MOMENT_FIELDS), None)
     if unknown is not None:
         return Flaw(Reason.UNKNOWN_FIELD, f"{below}/{pointer(unknown)}", _moment_width(moment), unknown)
@@ -125,13 +139,34 @@ def _column_flaw(metric: str, column: Any, rows: int) -> Flaw | None:
     return None if rows else flaw
 
 
+def _moments_width(moments: Any) -> int:
+    return sum(map(_moment_width, moments)) if isinstance(moments, list) else 1
+
+
 def _moment_width(moment: Any) -> int:
-    return _values_width(moment.get("values")) if isinstance(moment, dict) else 1
+    if not isinstance(moment, dict):
+        return 1
+    return max(1, sum(_values_width(part) for key, part in pairs_of(moment) if key == "values"))
 
 
 def _values_width(values: Any) -> int:
-    return max(1, len(values)) if isinstance(values, dict) else 1
+    return max(1, len(list(pairs_of(values)))) if isinstance(values, dict) else 1
+
+
+def _table_width(columns: Any) -> int:
+    if not isinstance(columns, dict):
+        return 1
+    return max(1, sum(_column_width(column) for _, column in pairs_of(columns)))
 
 
 def _column_width(column: Any) -> int:
     return max(1, len(column)) if isinstance(column, list) else 1
+
+
+_HOLDS: dict[Form, tuple[str, Callable[[Any], int]]] = {
+    Form.FLAT: ("value", lambda _: 1),
+    Form.VALUES: ("values", _values_width),
+    Form.READINGS: ("readings", _moments_width),
+    Form.COLUMNS: ("values", _table_width),
+}
+"""Which field of an item holds its readings, and how many they are."""

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from gateway.layouts import Layouts
 from gateway.model import MAX_EXACT, Batch
-from gateway.wire import timestamps
+from gateway.wire import repeats, timestamps
 from gateway.wire.places import Form, Places
 from gateway.wire.timestamps import Timestamp
 from gateway.wire.verdicts import is_storable
@@ -25,39 +26,39 @@ Scalar = bool | int | float | str
 
 
 class _Item(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
-    device: str | None = None
+    device: str | UnsetType | None = UNSET
 
 
 class _Values(_Item):
     values: dict[str, Number]
-    ts: Timestamp = None
+    ts: Timestamp | UnsetType = UNSET
 
 
 class _TypedValues(_Item):
     values: dict[str, Scalar]
-    ts: Timestamp = None
+    ts: Timestamp | UnsetType = UNSET
 
 
 class _Flat(_Item):
     metric: str
     value: Number
-    ts: Timestamp = None
+    ts: Timestamp | UnsetType = UNSET
 
 
 class _TypedFlat(_Item):
     metric: str
     value: Scalar
-    ts: Timestamp = None
+    ts: Timestamp | UnsetType = UNSET
 
 
 class _Moment(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     values: dict[str, Number]
-    ts: Timestamp = None
+    ts: Timestamp | UnsetType = UNSET
 
 
 class _TypedMoment(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     values: dict[str, Scalar]
-    ts: Timestamp = None
+    ts: Timestamp | UnsetType = UNSET
 
 
 class _Readings(_Item):
@@ -84,6 +85,10 @@ class _Rows(NamedTuple):
     devices: list[str | None]
     stamps: list[Timestamp]
     values: list[dict[str, Any]]
+    keys: int
+    """Keys in the body, but for those that name metrics, if each object holds a key once."""
+    metrics: int | None = None
+    """Keys that name metrics, if they are not one for each reading."""
     items: "array[int] | None" = None
     subs: "array[int] | None" = None
 
@@ -119,17 +124,22 @@ def decode(body: bytes, layouts: Layouts, *, device: str | None, received_us: in
             continue
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        batch = _columns(one, items, layouts, device=device, received_us=received_us)
+        single = type(items) is not list
+        rows = ROWS[one.form]([items] if single else items)
+        if rows is None:
+            continue
+        batch = _columns(one, rows, layouts, single=single, device=device, received_us=received_us)
         if batch is not None:
-            return batch
+            kept = rows.keys + (batch.readings if rows.metrics is None else rows.metrics)
+            return batch if repeats.is_free(body, kept) else None
     return None
 
 
-def _columns(one: _Pass, items: Any, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
-    single = type(items) is not list
-    rows = ROWS[one.form]([items] if single else items)
-    devices = None if rows is None else _devices(rows.devices, device)
-    if rows is None or devices is None:
+def _columns(
+    one: _Pass, rows: _Rows, layouts: Layouts, *, single: bool, device: str | None, received_us: int
+) -> Batch | None:
+    devices = _devices(rows.devices, device)
+    if devices is None:
         return None
     batch = Batch(Places(single=single, forms=one.form, items=rows.items, subs=rows.subs), layouts.table)
     batch.devices = devices
@@ -208,11 +218,15 @@ def _are_exact(doubles: "array[float]") -> bool:
 
 
 def _values_rows(items: Sequence[Any]) -> _Rows:
-    return _Rows([m.device for m in items], [m.ts for m in items], [m.values for m in items])
+    devices, named = _posted([m.device for m in items])
+    stamps, timed = _posted([m.ts for m in items])
+    return _Rows(devices, stamps, [m.values for m in items], len(items) + named + timed)
 
 
 def _flat_rows(items: Sequence[Any]) -> _Rows:
-    return _Rows([m.device for m in items], [m.ts for m in items], [{m.metric: m.value} for m in items])
+    devices, named = _posted([m.device for m in items])
+    stamps, timed = _posted([m.ts for m in items])
+    return _Rows(devices, stamps, [{m.metric: m.value} for m in items], 2 * len(items) + named + timed, 0)
 
 
 def _readings_rows(items: Sequence[Any]) -> _Rows | None:
@@ -220,12 +234,11 @@ def _readings_rows(items: Sequence[Any]) -> _Rows | None:
     if 0 in widths:
         return None
     moments = [moment for m in items for moment in m.readings]
-    return _Rows(
-        list(chain.from_iterable(repeat(m.device, n) for m, n in zip(items, widths, strict=True))),
-        [moment.ts for moment in moments],
-        [moment.values for moment in moments],
-        *_numbered(widths),
-    )
+    devices, named = _posted([m.device for m in items])
+    stamps, timed = _posted([moment.ts for moment in moments])
+    values = [moment.values for moment in moments]
+    keys = len(items) + named + len(moments) + timed
+    return _Rows(_repeated(devices, widths), stamps, values, keys, None, *_numbered(widths))
 
 
 def _columns_rows(items: Sequence[Any]) -> _Rows | None:
@@ -234,12 +247,25 @@ def _columns_rows(items: Sequence[Any]) -> _Rows | None:
         return None
     if any(not m.values or {n} != set(map(len, m.values.values())) for m, n in zip(items, widths, strict=True)):
         return None
+    devices, named = _posted([m.device for m in items])
     return _Rows(
-        list(chain.from_iterable(repeat(m.device, n) for m, n in zip(items, widths, strict=True))),
+        _repeated(devices, widths),
         [ts for m in items for ts in m.ts],
         [dict(zip(m.values, row, strict=True)) for m in items for row in zip(*m.values.values(), strict=True)],
+        2 * len(items) + named,
+        sum(len(m.values) for m in items),
         *_numbered(widths),
     )
+
+
+def _posted(column: list[Any]) -> tuple[list[Any], int]:
+    """Return a field of all items, None where it is absent, and in how many it is not."""
+    absent = column.count(UNSET)
+    return ([None if one is UNSET else one for one in column] if absent else column), len(column) - absent
+
+
+def _repeated(devices: list[str | None], widths: list[int]) -> list[str | None]:
+    return list(chain.from_iterable(map(repeat, devices, widths)))
 
 
 def _numbered(widths: list[int]) -> "tuple[array[int], array[int]]":

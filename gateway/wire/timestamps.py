@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-import msgspec
 import numpy as np
+
+from gateway.moments import read_moment
 
 Timestamp = int | float | datetime | None
 
@@ -27,7 +28,7 @@ SMALL = 32
 def to_us(ts: int | float | str | datetime) -> int:
     """Convert one timestamp. Raises ValueError if it is no moment between 1970 and 9999."""
     if isinstance(ts, str):  # msgspec's parser, as in `native`: `fromisoformat` reads more and cuts where this rounds
-        ts = msgspec.convert(ts, datetime)
+        ts = read_moment(ts)
     if isinstance(ts, datetime):
         us = _from_datetime(ts)
     elif isinstance(ts, bool) or not 0 <= ts < BEYOND:  # NaN is not less either

@@ -1,10 +1,7 @@
 """The command `simulator bench`: options in, exit code out. Tells how it goes on stderr, the tables go to stdout."""
 
-import asyncio
 import shlex
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
@@ -14,6 +11,7 @@ from simulator.bench.bench import Bench
 from simulator.bench.options import BenchOptions
 from simulator.bench.report import Report
 from simulator.bench.results import Results
+from simulator.ending import stop_on_signals
 from simulator.errors import UsageError
 
 _WIDTH = 100
@@ -48,22 +46,13 @@ async def _run(options: BenchOptions) -> Results:
         console.print(text, style="dim", highlight=False, markup=False)
 
     one = Bench(options, command=shown_command(sys.argv[1:]), say=say)
-    _stop_on_signals(one.stop, say)
-    return await one.run()
 
-
-def _stop_on_signals(stop: Callable[[], None], say: Callable[[str], None]) -> None:
-    """Let the first signal end the measuring; the next one has its usual effect."""
-    loop = asyncio.get_running_loop()
-
-    def stop_once() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    def stop() -> None:
         say("stopping; once more to end at once")
-        stop()
+        one.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop_once)
+    stop_on_signals(stop)
+    return await one.run()
 
 
 def shown_command(arguments: list[str]) -> str:

@@ -1,9 +1,6 @@
 """The command `simulator capacity`: options in, exit code out. Trials are told on stderr, the result on stdout."""
 
-import asyncio
-import signal
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 
 import orjson
@@ -17,6 +14,7 @@ from simulator.capacity.options import CapacityOptions
 from simulator.capacity.search import Capacity
 from simulator.capacity.trials import Trials
 from simulator.command import write
+from simulator.ending import stop_on_signals
 from simulator.live import Watcher
 
 
@@ -108,18 +106,10 @@ async def _look(scenario: str | None, options: CapacityOptions) -> Capacity:
         console.print(f"{trial.rate:,.0f}/s {end}", highlight=False, markup=False)
 
     trials = Trials(scenario, options, watch=Watcher(console, clock=time.monotonic).watch, say=say)
-    _stop_on_signals(trials.stop)
+
+    def stop() -> None:
+        console.print("stopping; once more to end at once", style="yellow")
+        trials.stop()
+
+    stop_on_signals(stop)
     return await trials.look()
-
-
-def _stop_on_signals(stop: Callable[[], None]) -> None:
-    """Let the first signal end the search; the next one has its usual effect."""
-    loop = asyncio.get_running_loop()
-
-    def stop_once() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-        stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop_once)

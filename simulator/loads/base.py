@@ -58,10 +58,12 @@ class Load(ABC):
         turn = self.pace.claim()
         return None if turn is None else self.script.job(turn)
 
-    async def _wait_for(self, turn: Turn) -> None:
+    async def _wait_for(self, turn: Turn) -> bool:
+        """Wait until the turn is due; return whether there is still something to send then."""
         late = await self.pace.arrival(turn)
         if late:
             self.lateness.record(late)
+        return not self.pace.takes_back(turn)
 
     def _measure(self, turn: Turn) -> None:
         """Take the time of a turn whose post has just been settled."""

@@ -73,7 +73,8 @@ class HttpLoad(Load):
 
     async def _send_all(self, group: asyncio.TaskGroup) -> None:
         while (job := self._claim()) is not None:
-            await self._wait_for(job.turn)
+            if not await self._wait_for(job.turn):
+                continue
             self.script.count(job)
             if job.fault in HANG_UPS:
                 self._client.hang_up(all_of_them=job.fault is Fault.STORM)
@@ -108,7 +109,7 @@ class HttpLoad(Load):
             self.script.note(job, judge(job.expected, answer), len(job.expected.refused))
 
     async def _deliver(self, job: Job) -> Answer | None:
-        """Return the answer that settles a post; None if there was none in time."""
+        """Return the answer that settles a post; None if there was none in time, or none before the run was ended."""
         deadline = self._clock() + self._give_up
         delay = _FIRST_DELAY
         while True:
@@ -117,9 +118,8 @@ class HttpLoad(Load):
                 return answer
             self._errors[answer.reason] += 1
             pause = max(retry_after, delay * self._random.uniform(0.5, 1.5))
-            if self._clock() + pause > deadline:
+            if self._clock() + pause > deadline or not await self.pace.rest(pause):
                 return None
-            await asyncio.sleep(pause)
             delay = min(delay * 2, _MAX_DELAY)
 
     async def _attempt(self, job: Job) -> tuple[Answer, float]:

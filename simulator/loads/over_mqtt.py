@@ -73,18 +73,28 @@ class MqttLoad(Load):
 
     async def run(self) -> None:
         """Send the whole part, as `Load.run` says."""
+        try:
+            started = await self._send_all()
+            await self._until(
+                lambda: not self._jobs and not self._seconds and not self._waiting, started + self._give_up
+            )
+        finally:
+            self.pace.unsent += self._waiting
+            self._aside.clear()  # other fleets may still be sending: no connection shall find them later
+            self._waiting = 0
+
+    async def _send_all(self) -> float:
+        """Publish all; return when the last one began."""
         claims, started = 0, self._clock()
         while (job := self._claim()) is not None:
-            await self._wait_for(job.turn)
+            if not await self._wait_for(job.turn):
+                continue
             started = self._clock()
             await self._send(job)
             claims += 1
             if claims % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        await self._until(lambda: not self._jobs and not self._seconds and not self._waiting, started + self._give_up)
-        self.pace.unsent += self._waiting
-        self._aside.clear()  # other fleets may still be sending: no connection shall find them later
-        self._waiting = 0
+        return started
 
     async def _send(self, job: Job) -> None:
         at = self._connection_of(job)

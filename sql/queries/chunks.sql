@@ -7,6 +7,10 @@ select current_setting('max_locks_per_transaction')::int8 as each,
        (select count(*) from pg_index where indrelid = 'messages'::regclass) as indexes,
        exists (select from pg_extension where extname = 'timescaledb') as timescale;
 
+-- name: plan_each
+-- For a while: a plan for any time opens, and locks, every chunk there is.
+set plan_cache_mode = force_custom_plan;
+
 -- name: chunk_width
 -- Microseconds; only where TimescaleDB is.
 select (extract(epoch from time_interval) * 1000000)::int8

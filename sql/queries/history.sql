@@ -73,18 +73,30 @@ date_bin($8::interval, m.time, $9::timestamptz)
 -- Calendar days are cut by the gateway, so that every ground has the same zones: $8 are the starts, $9 the first of them.
 coalesce(($8::timestamptz[])[width_bucket(m.time, $8::timestamptz[])], $9::timestamptz)
 
+-- name: history_untold
+-- Whether no older shape tells the metric of a message: put in place of {untold} below where there are older shapes. The
+-- bounds keep other chunks out of the plan, and "offset 0" a hash table of all messages of the time.
+p.older is null or not exists (
+    select from messages o
+    where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
+        and o.time >= $6 and o.time < $7
+    offset 0
+)
+
 -- name: history_buckets_values
 -- Series $1 are device $2, shape $3, position $4, older shapes $5; from $6 to before $7. first/last are computed if $10:
 -- the array trick finds the value of the least time without a sort, since arrays compare by element. There is no "order
 -- by", so that groups are hashed; sorting millions of messages goes over the disk.
+-- Sums are computed if $11, and an average is a sum and a count: "avg" squares as well, and fails beyond 1e154. What is so
+-- large that a sum could leave its type, which would fail everything, is summed apart, in units of 2^64.
 select
     x.series,
     (extract(epoch from x.bucket) * 1000000)::int8 as start_us,
     count(*) as count,
-    avg(x.v) as avg,
     min(x.v) as min,
     max(x.v) as max,
-    sum(x.v) as sum,
+    sum(x.v) filter (where $11 and abs(x.v) < 1e290) as sum,
+    sum(x.v * 5.421010862427522e-20) filter (where $11 and abs(x.v) >= 1e290) as large,
     (min(array[date_part('epoch', x.time), x.v]) filter (where $10))[2] as first,
     (max(array[date_part('epoch', x.time), x.v]) filter (where $10))[2] as last
 from (
@@ -92,11 +104,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -117,11 +125,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -138,11 +142,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -157,11 +157,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -175,11 +171,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -191,11 +183,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -206,11 +194,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -228,11 +212,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -248,11 +228,7 @@ from (
     from unnest($1::int4[], $2::int4[], $3::int4[], $4::int4[], $5::text[]) as p (series, device_id, shape_id, position, older)
     join messages m on m.device_id = p.device_id and m.shape_id = p.shape_id
     where m.time >= $6 and m.time < $7
-        and (p.older is null or not exists (
-            select from messages o
-            where o.device_id = p.device_id and o.shape_id = any (p.older::int4[]) and o.time = m.time
-                and o.time >= $6 and o.time < $7
-        ))
+        and ({untold})
 ) x
 group by x.series, x.bucket;
 
@@ -271,6 +247,7 @@ from (
                 select from messages o
                 where o.device_id = $1 and o.shape_id = any (p.older::int4[]) and o.time = m.time
                     and o.time >= $5 and o.time < $6
+                offset 0
             ))
     ) x
     window w as (order by x.time)
@@ -292,6 +269,7 @@ from (
                 select from messages o
                 where o.device_id = $1 and o.shape_id = any (p.older::int4[]) and o.time = m.time
                     and o.time >= $5 and o.time < $6
+                offset 0
             ))
     ) x
     window w as (order by x.time)

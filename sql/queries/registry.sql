@@ -73,14 +73,14 @@ select n.name, n.enabled, n.tags::jsonb from unnest($1::text[], $2::bool[], $3::
 on conflict (name) do update set enabled = excluded.enabled, tags = excluded.tags;
 
 -- name: newest_times
--- Microseconds of the newest message of each device that has any from $2 to before $3.
+-- Microseconds of the newest message of each device that has any; {within} as in state.sql.
 select d.name, max(m.time_us) as time_us
 from devices d
 join device_shapes ds on ds.device_id = d.id
 cross join lateral (
     select (extract(epoch from x.time) * 1000000)::int8 as time_us
     from messages x
-    where x.device_id = ds.device_id and x.shape_id = ds.shape_id and x.time >= $2 and x.time < $3
+    where x.device_id = ds.device_id and x.shape_id = ds.shape_id {within}
     order by x.time desc
     limit 1
 ) m
@@ -135,6 +135,12 @@ from removed_devices
 where passes = 0 or (passes = 1 and removed_at < now() - $1::interval) or (passes = 2 and removed_at < now() - $2::interval)
 order by removed_at
 limit $3;
+
+-- name: until_heard
+-- Seconds until the newest removal of one of these names ($1) is as old as $2; null: it is, or there was none.
+select extract(epoch from max(removed_at) + $2::interval - now())::float8
+from removed_devices
+where passes < 3 and removed_at > now() - $2::interval and name = any ($1::text[]);
 
 -- name: note_pass
 update removed_devices
@@ -198,7 +204,11 @@ select name from declared_ints order by name;
 -- Audit
 
 -- name: insert_audit
-insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::text::jsonb);
+insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::text::jsonb) returning id;
+
+-- name: amend_audit
+-- The detail of an act that goes on.
+update audit set detail = $2::text::jsonb where id = $1;
 
 -- name: list_audit
 -- Newest first: since, actor (null: all), the id before which to begin (null: none), size.

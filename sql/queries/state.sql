@@ -1,6 +1,6 @@
 -- The newest state, where the state store cannot be asked or must be filled. A series is a shape of a device: for each
--- one step into "messages_key", on a hypertable chunk by chunk from the newest. One without messages from $2 to before $3
--- has no time: it is looked for in an earlier window.
+-- one step into "messages_key", on a hypertable chunk by chunk from the newest. {within} bounds the times where there are
+-- too many chunks for one statement; a series without messages there has no time, and is looked for in an earlier window.
 
 -- name: newest_of_devices
 select ds.device_id, ds.shape_id, d.name, m.time_us, m.values, m.ints, m.texts
@@ -9,21 +9,21 @@ join device_shapes ds on ds.device_id = d.id
 left join lateral (
     select (extract(epoch from x.time) * 1000000)::int8 as time_us, x.values, x.ints, x.texts
     from messages x
-    where x.device_id = ds.device_id and x.shape_id = ds.shape_id and x.time >= $2 and x.time < $3
+    where x.device_id = ds.device_id and x.shape_id = ds.shape_id {within}
     order by x.time desc
     limit 1
 ) m on true
 where d.name = any ($1::text[]);
 
 -- name: newest_of_series
--- Of pairs of a device $1 and a shape $4.
+-- Of pairs of a device $1 and a shape $2.
 select ds.device_id, ds.shape_id, d.name, m.time_us, m.values, m.ints, m.texts
-from unnest($1::int4[], $4::int4[]) as ds (device_id, shape_id)
+from unnest($1::int4[], $2::int4[]) as ds (device_id, shape_id)
 join devices d on d.id = ds.device_id
 left join lateral (
     select (extract(epoch from x.time) * 1000000)::int8 as time_us, x.values, x.ints, x.texts
     from messages x
-    where x.device_id = ds.device_id and x.shape_id = ds.shape_id and x.time >= $2 and x.time < $3
+    where x.device_id = ds.device_id and x.shape_id = ds.shape_id {within}
     order by x.time desc
     limit 1
 ) m on true;
@@ -32,19 +32,19 @@ left join lateral (
 select count(*) from device_shapes;
 
 -- name: newest_after
--- A page of $5 series after (device $1, shape $4), in that order.
+-- A page of $3 series after (device $1, shape $2), in that order.
 select ds.device_id, ds.shape_id, d.name, m.time_us, m.values, m.ints, m.texts
 from (
     select device_id, shape_id from device_shapes
-    where (device_id, shape_id) > ($1::int4, $4::int4)
+    where (device_id, shape_id) > ($1::int4, $2::int4)
     order by device_id, shape_id
-    limit $5
+    limit $3
 ) ds
 join devices d on d.id = ds.device_id
 left join lateral (
     select (extract(epoch from x.time) * 1000000)::int8 as time_us, x.values, x.ints, x.texts
     from messages x
-    where x.device_id = ds.device_id and x.shape_id = ds.shape_id and x.time >= $2 and x.time < $3
+    where x.device_id = ds.device_id and x.shape_id = ds.shape_id {within}
     order by x.time desc
     limit 1
 ) m on true

@@ -140,3 +140,15 @@ cross join lateral (
     limit 1
 ) m
 where s.n = any ($3::int4[]) and m.same;
+
+-- A write on trial
+
+-- name: some_pair
+-- A device and one of its shapes, with the widths of its rows: one that reports, else the one that is on trial itself.
+select ds.device_id, ds.shape_id, cardinality(s.value_metrics), cardinality(s.int_metrics), cardinality(s.text_metrics)
+from device_shapes ds
+join shapes s on s.id = ds.shape_id
+limit 1;
+
+-- name: server_time_us
+select (extract(epoch from clock_timestamp()) * 1000000)::int8;

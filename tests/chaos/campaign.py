@@ -13,6 +13,7 @@ import httpx
 
 from tests.chaos.books import Books
 from tests.chaos.faults import Fault
+from tests.chaos.revoked import as_role
 from tests.chaos.scene import ASK_SECS, Flow, Ground, Scene, scene
 from tests.e2e.serving import Simulator, simulate, wait_for
 
@@ -93,12 +94,16 @@ def run_block(
     that takes longer than `recovery_secs` is a trouble.
     """
     first = faults[0]
-    wanted = {"workers": first.workers, "spool_bytes": first.spool_bytes, "steps_clock": first.steps_clock}
+    wanted = {name: getattr(first, name) for name in ("workers", "spool_bytes", "steps_clock", "plain_role")}
     assert all(getattr(fault, name) == value for fault in faults for name, value in wanted.items())
     result = Result("+".join(fault.name for fault in faults), recovery_secs)
     try:
         with scene(
-            ground, workers=first.workers, spool_bytes=first.spool_bytes, steps_clock=first.steps_clock
+            ground,
+            workers=first.workers,
+            spool_bytes=first.spool_bytes,
+            steps_clock=first.steps_clock,
+            account=as_role if first.plain_role else None,
         ) as stage:
             books = Books(stage.ledger)
             options = load.options(

@@ -18,7 +18,9 @@ import redis
 
 from tests.chaos import failover
 from tests.chaos.books import Ends, exit_line
+from tests.chaos.revoked import write_revoked
 from tests.chaos.scene import Scene, family
+from tests.chaos.years import years_sent
 from tests.e2e.serving import descendants, wait_for
 from tests.ground.docker import ContainerServer
 
@@ -42,6 +44,8 @@ class Fault(NamedTuple):
     spool_bytes: int = ROOMY_BYTES
     ends: Ends = "nothing"
     steps_clock: bool = False
+    plain_role: bool = False
+    """Whether the gateway's user of the database may only do what a gateway does."""
 
 
 def gateway_killed(scene: Scene, _rng: Random) -> float:
@@ -212,8 +216,10 @@ FAULTS = (
     Fault("database-failover", failover.clean, rounds=4),
     Fault("database-failover-lossy", failover.lossy, rounds=3),
     Fault("database-failover-unfenced", failover.unfenced, rounds=3),
+    Fault("years", years_sent, rounds=2),
     Fault("spool-full", spool_filled, rounds=5, spool_bytes=SMALL_BYTES),
     Fault("backend-storm", backends_ended, rounds=8),
+    Fault("write-revoked", write_revoked, rounds=4, plain_role=True),
     Fault("line-cut", line_cut, rounds=10),
     Fault("line-stall", line_stalled, rounds=4),
     Fault("valkey-kill", valkey_killed, rounds=20),

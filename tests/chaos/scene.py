@@ -4,7 +4,7 @@ The servers live as long as the campaign. Each block of rounds has a gateway and
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -99,6 +99,11 @@ class Scene:
         books: dict[str, Any] = answer.json()
         return books
 
+    def database(self) -> dict[str, Any]:
+        """Return what /readyz says of the database; raises httpx.HTTPError."""
+        facts: dict[str, Any] = self.asking.get("/readyz").json()["parts"]["database"]
+        return facts
+
     def spool_refusals(self) -> float:
         """How often the spool was full so far; raises httpx.HTTPError."""
         return sum(self._metrics("gateway_spool_refusals_total").values())
@@ -148,17 +153,25 @@ def settings_of(servers: Ground, database: str = "") -> dict[str, str]:
 
 
 @contextmanager
-def scene(servers: Ground, *, workers: int, spool_bytes: int, steps_clock: bool = False) -> Iterator[Scene]:
+def scene(
+    servers: Ground,
+    *,
+    workers: int,
+    spool_bytes: int,
+    steps_clock: bool = False,
+    account: Callable[[str], str] | None = None,
+) -> Iterator[Scene]:
     """Start a gateway that reaches the database through a proxy; its spool outlives it, as on a real disk.
 
-    Raises NoGroundError if its clock is to be stepped and cannot be.
+    `account` turns the URL of a superuser into the gateway's own. Raises NoGroundError if its clock is to be
+    stepped and cannot be.
     """
-    database = urlsplit(servers.postgres.url())
+    database = urlsplit(account(servers.postgres.url()) if account else servers.postgres.url())
     clock = Clock(servers.folder) if steps_clock else None
     with ExitStack() as stack:
         line = stack.enter_context(proxy(database.port or 5432))
-        account = database.netloc.rpartition("@")[0]
-        environ = settings_of(servers, database._replace(netloc=f"{account}@127.0.0.1:{line.port}").geturl()) | {
+        user = database.netloc.rpartition("@")[0]
+        environ = settings_of(servers, database._replace(netloc=f"{user}@127.0.0.1:{line.port}").geturl()) | {
             "GATEWAY_HTTP__WORKERS": str(workers),
             "GATEWAY_SPOOL__MAX_BYTES": str(spool_bytes),
             **(clock.environ() if clock else {}),

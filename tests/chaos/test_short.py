@@ -24,6 +24,8 @@ BLOCKS = (
     ("gateway-kill", "broker-kill", "broker-freeze", "valkey-freeze", "valkey-kill", "valkey-flush"),
     ("database-failover", "database-failover-lossy", "database-failover-unfenced"),
     ("spool-full",),
+    ("years",),
+    ("write-revoked",),
     ("clock-step",),
 )
 

@@ -1,6 +1,8 @@
 """Buckets of history, on both grounds: functions by kind, fill, zones, and what is refused."""
 
 from datetime import UTC, datetime
+from math import inf, isnan
+from sys import float_info
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from gateway.model import Kind
 from tests.batches import NOON, SECOND, Message
 from tests.past import DAY, HOUR, MINUTE, Past, span
 
+LARGEST = float_info.max
 BERLIN = ZoneInfo("Europe/Berlin")
 UTC_ZONE = ZoneInfo("UTC")
 TEN_MINUTES = to_cut(span(0, 10 * MINUTE), count=5, unit="m", zone=UTC_ZONE)
@@ -133,11 +136,38 @@ async def test_the_first_bucket_may_begin_before_the_span(past: Past) -> None:
     assert (series.times, series.columns["count"]) == ([NOON + origin, NOON + origin + HOUR], [3, 2])
 
 
-async def test_a_sum_beyond_every_double_is_refused_and_not_a_fault(past: Past) -> None:
-    huge = 1.7e308
-    await past.store(("huge", 1, {"a": huge}), ("huge", 2, {"a": huge}))
-    with pytest.raises(BadRequest, match="beyond its type"):
-        await cut_up(past, "huge", to_cut(span(0, SECOND), count=1, unit="h", zone=UTC_ZONE), "sum")
+@pytest.mark.parametrize(
+    ("name", "values", "total", "average"),
+    [
+        ("squares", [1e155, -3e155, 5e-324], -2e155, -2e155 / 3),
+        ("sum", [1.7e308, 1.7e308], inf, 1.7e308),
+        ("below", [-1.7e308, -1.7e308, -1.0], -inf, -1.7e308 / 3 * 2),
+        ("passing", [1.7e308, 1.7e308, -1.7e308], 1.7e308, 1.7e308 / 3),
+        ("largest", [LARGEST] * 3, inf, LARGEST),
+        ("mixed", [1e289, 1e290, 1.0, 5e-324], 1.1e290, 2.75e289),
+    ],
+)
+async def test_only_the_sum_that_is_beyond_every_double_cannot_be_told(
+    past: Past, name: str, values: list[float], total: float, average: float
+) -> None:
+    await past.store(*[(name, i, {"a": value, "b": 1.0}) for i, value in enumerate(values)])
+    cut = to_cut(span(0, SECOND), count=1, unit="h", zone=UTC_ZONE)
+    large, small = await cut_up(past, name, cut, *FUNCTIONS)
+    told = {function: column[0] for function, column in large.columns.items()}
+    assert (told["min"], told["max"], told["count"]) == (min(values), max(values), len(values))
+    assert (told["first"], told["last"]) == (values[0], values[-1])
+    assert told["sum"] == pytest.approx(total)
+    assert told["avg"] == pytest.approx(average)
+    assert small.columns["sum"] == [float(len(values))]
+    without = await cut_up(past, name, cut, "max")
+    assert [series.columns["max"][0] for series in without] == [max(values), 1.0]
+
+
+async def test_a_percentile_between_values_too_far_apart_is_none(past: Past) -> None:
+    await past.store(*[("apart", i, {"a": value}) for i, value in enumerate([-1.7e308, 1.7e308])])
+    [series] = await cut_up(past, "apart", to_cut(span(0, SECOND), count=1, unit="h", zone=UTC_ZONE), "p50", "max")
+    assert isnan(series.columns["p50"][0])  # type: ignore[arg-type]
+    assert series.columns["max"] == [1.7e308]
 
 
 async def test_too_many_values_in_one_answer_say_what_would_fit(past: Past) -> None:

@@ -2,47 +2,130 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
 
 import pytest
 
 from gateway import settings
-from gateway.contracts import Kept, Receipts
+from gateway.contracts import Claim, Kept, Receipts
 from gateway.local.valkey import ValkeyServer
 from gateway.state.receipts import open_receipts
+from gateway.state.store import open_state
 from gateway.testing.receipts import MemoryReceipts
 
 MINE, OTHER = b"\0" * 32, bytes(range(32))
 
 
+class Place(NamedTuple):
+    receipts: Receipts
+    remove: Callable[[str, int], Awaitable[None]]
+    """Note that a device with this id was removed."""
+    run_out: Callable[[], Awaitable[None]]
+    """Let what is claimed run out."""
+
+
 @pytest.fixture(params=["memory", "valkey"])
-async def receipts(request: pytest.FixtureRequest) -> AsyncIterator[Receipts]:
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     if request.param == "memory":
-        yield MemoryReceipts()
+        store = MemoryReceipts()
+
+        async def remove(device: str, device_id: int) -> None:
+            store.remove(device, device_id)
+
+        async def run_out() -> None:
+            store.run_out()
+
+        yield Place(store, remove, run_out)
         return
     server: ValkeyServer = request.getfixturevalue("valkey_server")
-    async with open_receipts(settings.Redis(url=server.url(), ack_wait_ms=5000), keep_secs=60) as store:
-        store.belong_to(secrets.token_hex(8))
-        yield store
+    site, branch = secrets.token_hex(8), settings.Redis(url=server.url(), ack_wait_ms=5000)
+    async with open_receipts(branch, keep_secs=60) as kept, open_state(branch, site=site) as state:
+        kept.belong_to(site)
+
+        async def expire() -> None:
+            async for name in state._client.scan_iter(f"gateway:{site}/answers:*"):
+                await state._client.delete(name)
+
+        yield Place(kept, state.note_removal, expire)
+
+
+@pytest.fixture
+def receipts(place: Place) -> Receipts:
+    return place.receipts
+
+
+async def claimed(receipts: Receipts, key: str, fingerprint: bytes = MINE) -> Claim:
+    claim = await receipts.claim(key, fingerprint)
+    assert isinstance(claim, Claim)
+    return claim
 
 
 async def test_the_first_claims_and_the_others_see_that_it_runs(receipts: Receipts) -> None:
     answers = await asyncio.gather(*(receipts.claim("k", MINE) for _ in range(20)))
-    assert answers.count(None) == 1
+    assert [isinstance(answer, Claim) for answer in answers].count(True) == 1
     assert answers.count(Kept(MINE, 0, b"")) == 19
-    assert await receipts.claim("another", MINE) is None
+    await claimed(receipts, "another")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", bytes(range(256)) * 500])
 async def test_what_is_kept_comes_back_to_the_byte(receipts: Receipts, body: bytes) -> None:
-    assert await receipts.claim("k", OTHER) is None
-    await receipts.keep("k", Kept(OTHER, 207, body))
+    kept = Kept(OTHER, 207, body, 1_700_000_000_000_000)
+    await receipts.keep("k", await claimed(receipts, "k", OTHER), kept)
     for _ in range(2):
-        assert await receipts.claim("k", MINE) == Kept(OTHER, 207, body)
+        assert await receipts.claim("k", MINE) == kept
 
 
 async def test_a_released_key_can_be_claimed_again(receipts: Receipts) -> None:
-    assert await receipts.claim("k", MINE) is None
-    await receipts.release("k")
-    assert await receipts.claim("k", OTHER) is None
-    await receipts.release("never claimed")
+    claim = await claimed(receipts, "k")
+    await receipts.renew("k", claim)
+    await receipts.release("k", claim)
+    await claimed(receipts, "k", OTHER)
+    await receipts.release("never claimed", claim)
+
+
+async def test_nobody_undoes_the_claim_of_another(place: Place) -> None:
+    receipts = place.receipts
+    slow = await claimed(receipts, "k")
+    await place.run_out()
+    quick = await claimed(receipts, "k")
+    await receipts.release("k", slow)
+    await receipts.renew("k", slow)
+    await receipts.keep("k", slow, Kept(MINE, 200, b"of the slow one"))
+    assert await receipts.claim("k", MINE) == Kept(MINE, 0, b"")
+    await receipts.keep("k", quick, Kept(MINE, 200, b"of the quick one"))
+    await receipts.keep("k", slow, Kept(MINE, 200, b"of the slow one"))
+    await receipts.release("k", slow)
+    assert await receipts.claim("k", MINE) == Kept(MINE, 200, b"of the quick one")
+
+
+async def test_a_claim_that_nobody_took_over_is_still_its_owners(place: Place) -> None:
+    receipts = place.receipts
+    claim = await claimed(receipts, "k")
+    await place.run_out()
+    await receipts.keep("k", claim, Kept(MINE, 200, b"late"))
+    assert await receipts.claim("k", MINE) == Kept(MINE, 200, b"late")
+
+
+async def test_an_answer_is_given_up_only_if_it_is_the_one_that_is_meant(receipts: Receipts) -> None:
+    kept = Kept(MINE, 200, b"{}", 5)
+    await receipts.keep("k", await claimed(receipts, "k"), kept)
+    await receipts.release("k", kept._replace(since_us=4))
+    assert await receipts.claim("k", MINE) == kept
+    await receipts.release("k", kept)
+    await claimed(receipts, "k")
+
+
+async def test_a_removal_is_known_to_what_was_claimed_before_it(place: Place) -> None:
+    receipts = place.receipts
+    assert not await receipts.removed([], since_us=0)
+    before = await claimed(receipts, "before")
+    await place.remove("d1", 7)
+    after = await claimed(receipts, "after")
+    assert await receipts.removed(["d2", "d1"], since_us=before.since_us)
+    assert not await receipts.removed(["d2"], since_us=before.since_us)
+    assert not await receipts.removed(["d1"], since_us=after.since_us)
+    await place.remove("d1", 7)  # a later pass over what is left of the same device
+    assert not await receipts.removed(["d1"], since_us=after.since_us)
+    await place.remove("d1", 11)  # the one that was made in its place
+    assert await receipts.removed(["d1"], since_us=after.since_us)

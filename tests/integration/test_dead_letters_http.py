@@ -26,6 +26,7 @@ LETTERS = [
 ]
 REFUSED = Receipt(0, 0, 0, 1, "db", [Refusal(0, "/0", "unknown_device", "register it")], errors_truncated=False)
 CANNOT_BE_ASKED = [
+    "device=d1&device=d2",
     "limit=0",
     "limit=1001",
     "limit=x",
@@ -116,6 +117,7 @@ async def test_filters(door: Door) -> None:
     assert await ids(door, "?source=database&device=d1") == [last]
     assert await ids(door, "?since=2020-01-01T00:00:00Z") == [last, middle, first]
     assert await ids(door, "?since=2999-01-01T00:00:00%2B02:00") == []
+    assert await ids(door, "?since=2999-01-01+00:00:00+02:00") == []
     assert await ids(door, "?replayed=true") == []
     assert await ids(door, "?device=nobody") == []
 

@@ -13,6 +13,7 @@ from gateway.letters import Letter, Wanted
 from gateway.settings import DeadLetters
 from gateway.telemetry import events, metrics
 from gateway.timescale import letterbox
+from gateway.timescale.audit import replaying
 from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.letter_purge import LOCK_KEY, purge, purging
 from gateway.timescale.letterbox import SHOWN_BYTES, LetterBox
@@ -53,7 +54,7 @@ def purged(setting: str) -> float:
 async def test_the_same_item_again_is_counted(pool: Pool) -> None:
     [first] = await put(pool, letter())
     assert (first.count, first.first_at, first.replayed_at) == (1, first.last_at, None)
-    await LetterBox(pool).mark_replayed(first)
+    await LetterBox(pool).mark_replayed(first, replaying("t"))
     [again] = await put(pool, letter()._replace(detail="other words"))
     assert (again.id, again.count, again.first_at) == (first.id, 2, first.first_at)
     assert again.last_at > first.last_at
@@ -112,7 +113,7 @@ async def test_filters_and_pages(pool: Pool) -> None:
         letter("d1")._replace(source="database"),
     )
     ids = [one.id for one in letters]
-    await LetterBox(pool).mark_replayed(letters[1])
+    await LetterBox(pool).mark_replayed(letters[1], replaying("t"))
 
     async def found(wanted: Wanted) -> list[int]:
         return [ids.index(one.id) for one in await kept(pool, wanted)]
@@ -144,13 +145,14 @@ async def test_large_payloads_are_read_one_by_one(pool: Pool) -> None:
 async def test_a_letter_that_came_again_during_its_replay_stays_open(pool: Pool) -> None:
     [read] = await put(pool, letter())
     await put(pool, letter())
-    await LetterBox(pool).mark_replayed(read)
+    await LetterBox(pool).mark_replayed(read, replaying("t"))
     assert [one.replayed_at for one in await kept(pool)] == [None]
 
 
 async def test_a_letter_that_has_the_id_of_another_one_after_a_restore_stays_open(pool: Pool) -> None:
     [read] = await put(pool, letter())
-    await LetterBox(pool).mark_replayed(structs.replace(read, first_at=read.first_at - timedelta(seconds=1)))
+    other = structs.replace(read, first_at=read.first_at - timedelta(seconds=1))
+    await LetterBox(pool).mark_replayed(other, replaying("t"))
     assert [one.replayed_at for one in await kept(pool)] == [None]
 
 

@@ -13,6 +13,8 @@ from gateway.local.valkey import ValkeyServer
 from gateway.settings import Database as DatabaseSettings
 from gateway.settings import Mqtt, Redis, Settings
 from tests.ground.databases import Database
+from tests.ground.roles import plain_role, url_of
+from tests.integration.writing import execute
 
 NOBODY = "127.0.0.1:1"
 """Where nothing listens."""
@@ -31,6 +33,7 @@ async def test_all_is_well(timescale_db: Database, valkey: str) -> None:
     assert [(finding.part, finding.ok) for finding in findings] == [
         ("database", True),
         ("schema", True),
+        ("writing", True),
         ("redis", True),
         ("mqtt", True),
     ]
@@ -110,3 +113,15 @@ async def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
     )
     (finding,) = await found(settings, "mqtt")
     assert "mqtt.ca_file" in finding.sentence
+
+
+async def test_a_right_that_is_missing_is_found_by_writing(timescale_db: Database) -> None:
+    async with plain_role(timescale_db.url) as role:
+        settings = settings_of(url_of(timescale_db.url, role))
+        ((_, ok, words),) = await found(settings, "writing")
+        assert (ok, words) == (True, "a reading can be stored (tried, and rolled back)")
+        await execute(timescale_db.url, f"revoke insert on messages from {role}")
+        ((_, ok, words),) = await found(settings, "writing")
+        assert not ok
+        assert "permission denied for table messages; grant the user of database.url" in words
+        assert "readings go to the spool" in words

@@ -4,7 +4,7 @@ import pytest
 import redis.asyncio
 
 from gateway import settings
-from gateway.contracts import Kept
+from gateway.contracts import Claim, Kept
 from gateway.errors import StateUnavailable
 from gateway.local.ports import free_port
 from gateway.state.receipts import CLAIM_SECS, RedisReceipts, open_receipts
@@ -22,10 +22,14 @@ async def test_a_claim_is_short_and_an_answer_is_long(valkey: str) -> None:
         redis.asyncio.from_url(valkey) as client,
     ):
         store.belong_to("s")
-        await store.claim("k", MINE)
+        claim = await store.claim("k", MINE)
+        assert isinstance(claim, Claim)
         (name,) = await client.keys()
         assert 0 < await client.ttl(name) <= CLAIM_SECS
-        await store.keep("k", Kept(MINE, 200, b"{}"))
+        await client.expire(name, 1)
+        await store.renew("k", claim)
+        assert 1 < await client.ttl(name) <= CLAIM_SECS
+        await store.keep("k", claim, Kept(MINE, 200, b"{}"))
         assert CLAIM_SECS < await client.ttl(name) <= 3600
 
 
@@ -33,8 +37,8 @@ async def test_installations_on_one_server_do_not_meet(valkey: str) -> None:
     async with open_receipts(branch(valkey), keep_secs=60) as a, open_receipts(branch(valkey), keep_secs=60) as b:
         a.belong_to("a")
         b.belong_to("b")
-        assert await a.claim("k", MINE) is None
-        assert await b.claim("k", MINE) is None
+        assert isinstance(await a.claim("k", MINE), Claim)
+        assert isinstance(await b.claim("k", MINE), Claim)
 
 
 async def test_nothing_is_kept_before_the_database_is_known(valkey: str) -> None:
@@ -64,6 +68,14 @@ async def test_a_value_that_is_not_ours_is_not_an_answer(valkey: str) -> None:
 
 
 async def _answers_nothing(store: RedisReceipts) -> None:
-    for call in (store.claim("k", MINE), store.keep("k", Kept(MINE, 200, b"")), store.release("k")):
+    claim = Claim(MINE, b"me", 0)
+    calls = (
+        store.claim("k", MINE),
+        store.renew("k", claim),
+        store.keep("k", claim, Kept(MINE, 200, b"")),
+        store.release("k", claim),
+        store.removed(["d1"], since_us=0),
+    )
+    for call in calls:
         with pytest.raises(StateUnavailable):
             await call

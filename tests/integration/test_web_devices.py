@@ -1,11 +1,14 @@
 """The registry of devices over HTTP, on the parts of production: reads, changes, lists and their filters."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
-from tests.integration.whole_gateway import Whole
+from tests.integration.conftest import Shared
+from tests.integration.whole_gateway import ADMIN, Whole
+from tests.integration.writing import execute
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,6 +50,9 @@ async def test_a_device_from_birth_to_death(registry: Whole) -> None:
         (b'{"device": "d2", "tags": {"k": "a\\u0000"}}', 422, "bad_parameter"),
         (b'{"device": "d2", "nonsense": 1}', 422, "bad_parameter"),
         (b'{"device": "there"}', 409, "device_exists"),
+        (b'{"device": "d2", "device": "d3"}', 422, "bad_parameter"),
+        (b'{"device": "d2", "tags": {"k": "1", "\\u006b": "2"}}', 422, "bad_parameter"),
+        (b'{"device": "d2"}\0', 400, "bad_payload"),
     ],
 )
 async def test_devices_that_cannot_be_made(registry: Whole, body: bytes, status: int, code: str) -> None:
@@ -55,6 +61,37 @@ async def test_devices_that_cannot_be_made(registry: Whole, body: bytes, status:
     assert (got.status_code, got.json()["code"]) == (status, code)
     [listed] = (await registry.json("GET", "/v1/devices"))["devices"]
     assert listed["tags"] == {"k": "v"}
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_name_that_clients_take_for_a_folder(registry: Whole, shared: Shared, name: str) -> None:
+    refused = await registry.json("POST", "/v1/devices", status=422, json={"device": name})
+    assert "stand for folders" in refused["detail"]
+    row = json.dumps({"device": name, "tags": {"k": "v"}})
+    imports: dict[str, Any] = {"content": row, "headers": {"content-type": "application/x-ndjson"}}
+    [result] = (await registry.json("POST", "/v1/devices:import", status=207, **imports))["results"]
+    assert "stand for folders" in result["message"]
+
+    await execute(shared.database.url, f"insert into devices (name) values ('{name}')")  # by an older version
+    await registry.json("POST", "/v1/devices:import", **imports)
+    path = f"/v1/devices/{name.replace('.', '%252E')}"
+    assert (await registry.json("GET", path))["tags"] == {"k": "v"}
+    posted = await registry.json("POST", f"{path}/readings", json={"values": {"t": 1}})
+    assert (posted["accepted"], posted["refused"]) == (1, 0)
+    assert (await registry.json("GET", f"{path}/state"))["metrics"]["t"]["value"] == 1
+    assert len((await registry.json("GET", f"{path}/readings"))["readings"]) == 1
+    await registry.json("POST", f"{path}/keys:rotate", json={}, status=201)
+    assert (await registry.json("PATCH", path, json={"enabled": False}))["enabled"] is False
+    await registry.json("DELETE", f"{path}?readings=delete", status=204)
+    await registry.json("PUT", f"/v1/metrics/{name.replace('.', '%252E')}", json={"unit": "C"})
+    listed = (await registry.json("GET", "/v1/metrics"))["metrics"]
+    assert name in [metric["metric"] for metric in listed]
+
+
+async def test_a_body_may_begin_with_a_byte_order_mark(registry: Whole) -> None:
+    body = b'\xef\xbb\xbf{"device": "d2", "tags": {"k": "v"}}\r\n'
+    await registry.json("POST", "/v1/devices", status=201, content=body, headers={"content-type": "application/json"})
+    assert (await registry.json("GET", "/v1/devices/d2"))["tags"] == {"k": "v"}
 
 
 @pytest.mark.parametrize(
@@ -164,3 +201,14 @@ async def test_who_may_do_what(registry: Whole) -> None:
 async def test_names_that_no_device_has(registry: Whole, method: str, name: str) -> None:
     got = await registry.call(method, f"/v1/devices/{name}")
     assert (got.status_code, got.json()["code"]) == (422, "bad_parameter")
+
+
+@pytest.mark.parametrize("token", ["%s\t", "%s \t ", "\t%s"])
+@pytest.mark.parametrize("more", ["Accept: */*", "Cookie: a=b"], ids=["express", "sanic"])
+async def test_white_space_around_a_token_is_none_of_it(registry: Whole, token: str, more: str) -> None:
+    url = registry.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"GET /v1/devices/none/state HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token % ADMIN}\r\n{more}\r\n\r\n"
+    writer.write(head.encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")  # and not 401
+    writer.close()

@@ -184,3 +184,35 @@ async def _whole(door: Door, start: str, body: bytes = b"") -> bytes:
     writer.close()
     await writer.wait_closed()
     return answer
+
+
+async def test_white_space_behind_a_field_is_no_part_of_it(door: Door, wire: Wire) -> None:
+    fields = (
+        f"Content-Length: {len(BODY)} ",
+        "Content-Type: application/json\t",
+        "Idempotency-Key: k1 \t ",
+        "X-Request-Id: r1\t",
+    )
+    for replayed in (None, "true"):
+        await wire.send(head("/v1/readings", *fields, token="admin\t ") + BODY)
+        answer = await wire.answer()
+        assert (answer.status, answer.headers["x-request-id"]) == (200, "r1")
+        assert answer.headers.get("idempotency-replayed") == replayed
+    plain = head("/v1/readings", f"Content-Length: {len(BODY)}", "Idempotency-Key: k1")
+    await wire.send(plain + BODY)
+    assert (await wire.answer()).headers["idempotency-replayed"] == "true"
+    assert [taken.body for taken in door.intake.taken] == [BODY]
+
+
+async def test_white_space_behind_a_field_on_the_short_way() -> None:
+    lines = (b"POST /v1/readings HTTP/1.1", b"Authorization: Bearer admin\t", b"Content-Length: %d " % len(READING))
+    request = b"\r\n".join((*lines, b"X-Request-Id: r1 ", b"", READING))
+    async with serving(LIMITS, make=StoringDoor) as door:
+        assert isinstance(door, StoringDoor)
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", door.port))
+        for _ in range(3):
+            await wire.send(request)
+            answer = await wire.answer()
+            assert (answer.status, answer.headers["x-request-id"]) == (200, "r1")
+        assert door.taken_at_once >= 2
+        await wire.close()

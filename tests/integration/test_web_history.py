@@ -172,6 +172,39 @@ async def test_a_sum_beyond_64_bits_is_exact(place: Place) -> None:
     ]
 
 
+async def test_a_sum_that_no_double_holds_refuses_only_itself(place: Place) -> None:
+    messages: list[Message] = [("huge", i, {"a": 1.7e308, "b": 1.0}) for i in range(2)]
+    await place.past.store(*messages)
+    question = f"/v1/devices/huge/readings?{RANGE}&every=1d&fn=sum,max"
+    (huge, small) = (await place.get(question))["series"]
+    assert (huge["sum"], huge["max"], huge["out_of_range"]) == ([None], [1.7e308], ["sum"])
+    assert (small["sum"], small["max"], "out_of_range" in small) == ([2.0], [1.0], False)
+    table = await place.client.get(question, headers=CSV)
+    assert [line.split(",")[4:] for line in table.text.splitlines()[1:]] == [["inf", "1.7e+308"], ["2.0", "1.0"]]
+    streamed = lines(await place.client.get(question, headers=NDJSON))
+    assert [(line["sum"], line.get("out_of_range")) for line in streamed] == [(None, ["sum"]), (2.0, None)]
+
+
+async def test_points_of_one_millisecond_keep_their_microseconds(place: Place) -> None:
+    messages: list[Message] = [("dense", 100 * i, {"a": float(i)}) for i in range(25)]
+    await place.past.store(*messages)
+    [series] = (await place.get(f"/v1/devices/dense/readings?{RANGE}&points=100"))["series"]
+    assert [round(ts * 1000) for ts in series["ts"]] == [NOON + 100 * i for i in range(25)]
+    assert [type(ts) for ts in series["ts"][:2]] == [int, float]
+
+
+async def test_a_plus_that_was_not_escaped_is_read_as_it_was_meant(place: Place) -> None:
+    got = await place.get(
+        f"{BASE}?from=2023-11-14T23:13:20+01:00&to=2023-11-15+22:13:20Z&metric=a&every=1d&tz=Etc/GMT+1"
+    )
+    assert (got["from"], got["to"], got["tz"]) == (
+        "2023-11-14T22:13:20.000000Z",
+        "2023-11-15T22:13:20.000000Z",
+        "Etc/GMT+1",
+    )
+    assert got["series"][0]["ts"] == [1_699_923_600_000]
+
+
 async def test_filled_buckets_in_csv_have_empty_cells(place: Place) -> None:
     path = f"{BASE}?from={START}&to=2023-11-15T00:13:20Z&metric=a&every=1h&fn=max,count&fill=null"
     got = await place.client.get(path, headers=CSV)

@@ -1,13 +1,14 @@
 """Idempotency-Key over a real server: the same answer again, other bodies, what still runs, what is not kept."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
 
 from gateway.errors import BadPayload, GatewayError, Overloaded, SinkUnavailable
 from gateway.model import Receipt, Refusal
+from gateway.web import idempotency
 from gateway.web.idempotency import MAX_KEPT_BYTES
 from tests.integration.web_server import CLEAN, Door, serving
 from tests.integration.web_wire import head
@@ -16,6 +17,12 @@ BODY = b'{"device":"d1","metric":"t","value":1.5}'
 KEY = {"Idempotency-Key": "batch-1"}
 REFUSED = Receipt(0, 0, 0, 1, "db", [Refusal(0, "/0", "too_old", "m")], errors_truncated=False)
 MIXED = Receipt(1, 0, 0, 1, "db", [Refusal(0, "/0", "too_old", "m")], errors_truncated=False)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.001)
 
 
 @pytest_asyncio.fixture(name="door")
@@ -152,3 +159,71 @@ async def test_other_keys_are_refused_before_the_body_is_read(door: Door, key: s
     assert (got.status, b'"bad_parameter"' in got.body) == (422, True)
     assert door.intake.taken == []
     await wire.close()
+
+
+async def test_a_client_that_goes_away_finds_its_receipt(door: Door) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_: bytes) -> Receipt:
+        began.set()
+        await asyncio.wait_for(go_on.wait(), 10)
+        return CLEAN
+
+    door.intake.answer = slowly
+    wire = await door.raw()
+    await wire.send(head("/v1/readings", f"Content-Length: {len(BODY)}", "Idempotency-Key: batch-1") + BODY)
+    await asyncio.wait_for(began.wait(), 10)
+    await wire.close()
+    await until(lambda: not door.connections)
+    assert door.context.bodies.in_hand == len(BODY)  # it is still in hand, though nobody waits for it
+    go_on.set()
+    await until(lambda: door.context.bodies.in_hand == 0)
+    again = await door.client.post("/v1/readings", content=BODY, headers=KEY)
+    assert (again.status_code, again.headers.get("idempotency-replayed")) == (200, "true")
+    assert len(door.intake.taken) == 1
+
+
+async def test_what_fails_after_its_client_went_away_leaves_no_claim(door: Door) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def failing(_: bytes) -> Receipt:
+        began.set()
+        await asyncio.wait_for(go_on.wait(), 10)
+        raise SinkUnavailable
+
+    door.intake.answer = failing
+    wire = await door.raw()
+    await wire.send(head("/v1/readings", f"Content-Length: {len(BODY)}", "Idempotency-Key: batch-1") + BODY)
+    await asyncio.wait_for(began.wait(), 10)
+    await wire.close()
+    go_on.set()
+    await until(lambda: not door.context.concluding)
+    door.intake.answer = door.intake._clean
+    again = await door.client.post("/v1/readings", content=BODY, headers=KEY)
+    assert (again.status_code, again.headers.get("idempotency-replayed")) == (200, None)
+
+
+@pytest.mark.parametrize("path", ["/v1/readings", "/v1/devices/d1/readings"])
+async def test_after_a_device_was_removed_its_receipts_are_not_repeated(door: Door, path: str) -> None:
+    for removed, replayed in ((None, None), ("d2", "true"), ("d1", None), (None, "true")):
+        if removed is not None:
+            door.receipts.remove(removed, 1)
+        got = await door.client.post(path, content=BODY, headers=KEY)
+        assert (got.status_code, got.headers.get("idempotency-replayed")) == (200, replayed), removed
+    assert len(door.intake.taken) == 2
+
+
+async def test_a_claim_is_renewed_while_its_request_runs(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "RENEW_SECS", 0.001)
+    renewed = asyncio.Event()
+
+    async def renew(*_: object) -> None:
+        renewed.set()
+
+    async def slowly(_: bytes) -> Receipt:
+        await asyncio.wait_for(renewed.wait(), 10)
+        return CLEAN
+
+    monkeypatch.setattr(door.receipts, "renew", renew)
+    door.intake.answer = slowly
+    assert (await door.client.post("/v1/readings", content=BODY, headers=KEY)).status_code == 200

@@ -16,7 +16,7 @@ NDJSON, CSV = "application/x-ndjson", "text/csv; charset=utf-8"
 
 
 ROWS = (
-    '{"device": "new", "tags": {"site": "Köln"}, "enabled": false}'.encode(),
+    '\N{BYTE ORDER MARK}{"device": "new", "tags": {"site": "Köln"}, "enabled": false}'.encode(),
     b'{"device": "old", "tags": {"a": null, "c": "3"}}',
     b"",
     b'{"device": "old", "tags": {"c": "3"}}\r',

@@ -51,6 +51,8 @@ async def test_the_state_of_a_device(door: Door) -> None:
 async def test_only_the_wanted_metrics(door: Door) -> None:
     got = await door.client.get("/v1/devices/d1/state?metrics=fw,%20t,none")
     assert set(got.json()["metrics"]) == {"t", "fw"}
+    repeated = await door.client.get("/v1/devices/d1/state?metrics=fw&metrics=t")
+    assert set(repeated.json()["metrics"]) == {"t", "fw"}
     whole = await door.client.get("/v1/devices/d1/state")
     assert got.headers["etag"] != whole.headers["etag"]
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from itertools import pairwise
+from random import Random
 
 import asyncpg
 import pytest
@@ -10,9 +12,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import AtomicTooWide, SinkUnavailable
+from gateway.pipeline import suspects
+from gateway.pipeline.breaker import Breaker
+from gateway.pipeline.drainer import Drainer
+from gateway.pipeline.fallback import Fallback
+from gateway.pipeline.suspects import Doubt
+from gateway.replay import Replay
+from gateway.testing.spool import MemorySpool
 from gateway.timescale import writer
 from gateway.timescale.chunks import Room
-from tests.batches import Message, Said, said
+from tests.batches import Message, Said, batch, said
 from tests.ground.databases import Database, Databases
 from tests.ground.postgres import DatabaseServer
 from tests.integration.writing import execute, fetch, open_gateway
@@ -108,7 +117,7 @@ async def test_a_bound_that_is_too_high_is_learnt_from_the_server(
     place: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def generous(_: object) -> Room:
-        return Room(DAY, 100_000, 100_000)
+        return Room(DAY, 100_000, 100_000, 100_000)
 
     monkeypatch.setattr(writer, "find_room", generous)
     async with open_gateway(place.url) as gateway:
@@ -144,6 +153,54 @@ async def test_while_others_hold_all_locks_it_tries_again_and_then_says_so(
         finally:
             await greedy.close()
         assert said(await gateway.write([("d", -2000 * DAY, {"v": 1.0})])) == [Said(1)]
+
+
+POISON = """
+create function boom() returns trigger language plpgsql as $$
+begin raise exception 'no such thing' using errcode = 'XX000'; end $$;
+create trigger boom before insert on messages for each row when (new.device_id = {}) execute function boom()
+"""
+
+
+async def test_a_spool_with_years_and_a_poison_in_it_empties(place: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database takes everything but one device, with an error that is not one of data."""
+    monkeypatch.setattr(suspects, "FIRST_SECS", 0.05)
+    async with open_gateway(place.url) as gateway, AsyncExitStack() as stack:
+        (bad,) = await gateway.dictionary.device_ids(["bad"])
+        await execute(place.url, POISON.format(bad))
+
+        async def probe() -> None:
+            async with gateway.pool.connection() as connection:
+                await connection.execute("select 1")
+
+        breaker = await stack.enter_async_context(Breaker(probe, rng=Random(1)))
+        spool = MemorySpool()
+        fallback = Fallback(gateway.writer, spool, breaker)
+        replay = Replay(fallback.drain, no_state, gateway.letters, answers=breaker.answers)
+        mixed: list[Message] = [("fine", 0, {"v": 1.0}), ("bad", 1, {"v": 2.0}), ("fine", 2, {"v": 3.0})]
+        for messages in ([("first", 0, {"v": 1.0})], daily("old", 200), mixed, [("last", 0, {"v": 1.0})]):
+            await spool.append([batch(gateway.layouts, *messages)])
+        drainer = Drainer(
+            [spool],
+            replay.store,
+            bury=replay.bury,
+            busy=lambda: False,
+            rng=Random(1),
+            max_rows=10_000,
+            doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
+        )
+        await stack.enter_async_context(drainer)
+        async with asyncio.timeout(60):
+            while spool.rows:
+                await asyncio.sleep(0.02)
+                assert not breaker.is_open, "one record is no reason to call the database away"
+        assert [(one.source, one.device) for one in gateway.letters.letters] == [("database", "bad")]
+    assert await count(place.url) == 1 + 200 + 2 + 1
+    assert spool.aside == []
+
+
+async def no_state(_: object) -> None:
+    """Nobody watches."""
 
 
 times = st.lists(st.integers(-THIRTY_YEARS, 0), min_size=1, max_size=40, unique=True)

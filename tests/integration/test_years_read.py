@@ -9,9 +9,11 @@ import asyncpg
 import pytest
 
 from gateway.cuts import to_cut
+from gateway.errors import SinkUnavailable
 from gateway.history import FUNCTIONS, SeriesName, Span, Wish
 from gateway.model import Kind, Value
 from gateway.settings import Retention
+from gateway.timescale import chunks
 from gateway.timescale.latest import TimescaleNewest
 from gateway.timescale.removal import RemovedDevices
 from gateway.timescale.retention import remove_old
@@ -120,6 +122,18 @@ async def test_the_newest_is_found_however_old_it_is(past: Past) -> None:
     assert page.looked_at == len(page.messages) == 4
 
 
+async def test_windows_that_are_too_wide_are_halved(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all locks were ours; but somebody holds most of them."""
+    monkeypatch.setattr(chunks, "SHARE", 1)
+    stored = TimescaleNewest(past.gateway.pool)
+    with pytest.raises(SinkUnavailable):
+        await stored.read(["silent"])
+    assert len((await stored.read(["silent"]))[0]) == 2
+    with pytest.raises(SinkUnavailable):
+        await past.rows("d", within=WITHIN)
+    assert len(await past.rows("d", within=WITHIN)) == FEW_LOCKS
+
+
 async def test_a_removed_device_is_swept(past: Past, place: Database) -> None:
     removed = RemovedDevices(past.gateway.pool)
     (device_id,) = await past.gateway.dictionary.device_ids(["gone"])
@@ -137,5 +151,5 @@ async def test_retention_drops_them_in_parts(past: Past, place: Database) -> Non
     await remove_old(past.gateway.pool, Retention(days=keep))
     rows = await past.rows("d", within=Span(0, WITHIN.end_us))
     assert 3 <= len(rows) <= 5
-    ((chunks,),) = await fetch(place.url, "select count(*) from pg_inherits where inhparent = 'messages'::regclass")
-    assert chunks <= 5
+    ((left,),) = await fetch(place.url, "select count(*) from pg_inherits where inhparent = 'messages'::regclass")
+    assert left <= 5

@@ -1,6 +1,7 @@
 """A real Sanic server on a loopback port with scripted parts behind it, for tests of the HTTP door."""
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -19,6 +20,7 @@ from gateway.redelivery import Redelivery
 from gateway.settings import Http, Limits, Settings
 from gateway.telemetry.history import History
 from gateway.testing.receipts import MemoryReceipts
+from gateway.timescale.audit import Act
 from gateway.timescale.census import Count
 from gateway.web.app import create_app
 from gateway.web.connection import Connection
@@ -90,6 +92,10 @@ class ScriptedIntake:
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
 
+    def devices(self, body: bytes) -> set[str]:
+        found = json.loads(body)
+        return {item["device"] for item in (found if isinstance(found, list) else [found])}
+
     def at_once(self, body: bytes, **_: object) -> None:
         """Nothing is taken at once here: it is asked for as Sanic asks."""
 
@@ -156,8 +162,11 @@ class NoLetters:
     async def count_open(self, _: Wanted, **__: object) -> int:
         return 0
 
-    async def mark_replayed(self, letter: Letter) -> None:
-        raise AssertionError(letter)
+    async def mark_replayed(self, letter: Letter, act: Act) -> Act:
+        raise AssertionError(letter, act)
+
+    async def note_refused(self, act: Act, count: int) -> Act:
+        raise AssertionError(act, count)
 
 
 class ScriptedCensus:

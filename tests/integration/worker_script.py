@@ -42,6 +42,9 @@ class SlowIntake:
     def knock(self) -> None:
         pass
 
+    def devices(self, _: bytes) -> set[str]:
+        return set()
+
     def at_once(self, body: bytes, **_: object) -> None:
         """Nothing is taken at once here."""
 

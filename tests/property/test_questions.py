@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import letters, moments
 from gateway.errors import BadRequest
 from gateway.web.questions import Question, to_moment, to_seconds
 
@@ -49,10 +50,18 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
         ("2024-11-22T12:03:20.123Z", NOW_US),
         ("2024-11-22T13:03:20.123+01:00", NOW_US),
         ("2024-11-22T13:03:20.123 01:00", NOW_US),
+        ("2024-11-22 12:03:20.123Z", NOW_US),
+        ("2024-11-22 13:03:20.123 01:00", NOW_US),
+        ("2024-11-22 12:03:20.123+00:00", NOW_US),
+        ("2024-11-21T23:59:60Z", 1_732_233_600_000_000),
     ],
 )
 def test_moments(text: str, moment: int) -> None:
     assert to_moment(text, parameter="from", now_us=NOW_US) == moment
+    if "T" in text or " " in text:
+        since = letters.to_wanted(since=text).since
+        assert since is not None
+        assert moments.to_us(since) == moment
 
 
 @given(st.text(max_size=12))

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import string
+from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.devices import MAX_TAGS, Change, Seen, Wanted, check_tags, is_tag_value, to_wanted
 from gateway.errors import BadPayload, BadRequest, TooLarge
+from gateway.json_text import MARK
 from gateway.layouts import DEVICE_NAME
 from gateway.roster import CSV, NDJSON, parse
 
@@ -22,9 +24,12 @@ ROWS = st.lists(st.tuples(NAMES, st.none() | st.booleans(), TAGS), max_size=8)
 
 
 @given(st.binary(max_size=400))
+@example(MARK)
+@example(b'{"device": "a"}\n\0')
 def test_any_bytes_are_rows_of_ndjson(body: bytes) -> None:
     rows = parse(body, NDJSON)
-    assert [row.line for row in rows] == [n for n, line in enumerate(body.split(b"\n"), 1) if line.strip()]
+    lines = body.removeprefix(MARK).split(b"\n")
+    assert [row.line for row in rows] == [n for n, line in enumerate(lines, 1) if line.strip()]
     assert all((row.problem is None) <= bool(DEVICE_NAME.fullmatch(row.device or "")) for row in rows)
 
 
@@ -38,8 +43,11 @@ def test_any_bytes_are_csv_or_said_not_to_be(body: bytes) -> None:
     assert sorted({row.line for row in rows}) == [row.line for row in rows]
 
 
-@given(ROWS)
-def test_both_formats_say_the_same(rows: list[tuple[str, bool | None, dict[str, str]]]) -> None:
+@given(ROWS, st.sampled_from([b"", MARK]), st.sampled_from([str.lower, str.upper, str.title]))
+@example([("a", True, {}), ("b", False, {"k": "v"}), ("c", None, {})], MARK, str.upper)
+def test_both_formats_say_the_same(
+    rows: list[tuple[str, bool | None, dict[str, str]]], mark: bytes, spelt: Callable[[str], str]
+) -> None:
     objects = [
         {"device": name, "tags": {k: v for k, v in tags.items() if v}} | ({} if on is None else {"enabled": on})
         for name, on, tags in rows
@@ -49,9 +57,9 @@ def test_both_formats_say_the_same(rows: list[tuple[str, bool | None, dict[str, 
     writer = csv.writer(text)
     writer.writerow(["enabled", "device", *(f"tag:{key}" for key in columns)])
     for name, on, tags in rows:
-        writer.writerow(["" if on is None else str(on).lower(), name, *(tags.get(key, "") for key in columns)])
+        writer.writerow(["" if on is None else spelt(str(on)), name, *(tags.get(key, "") for key in columns)])
     lines = "\n".join(map(json.dumps, objects)).encode()
-    from_csv, from_json = parse(text.getvalue().encode(), CSV), parse(lines, NDJSON)
+    from_csv, from_json = parse(mark + text.getvalue().encode(), CSV), parse(mark + lines, NDJSON)
     assert [(row.device, row.change, row.problem) for row in from_csv] == [
         (row.device, row.change, row.problem) for row in from_json
     ]

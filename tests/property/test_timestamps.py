@@ -1,7 +1,7 @@
 """Timestamps: every moment that can be said is exact within its unit, everything else is a ValueError."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from fractions import Fraction
 
 import pytest
@@ -76,6 +76,19 @@ def test_text_is_exact(moment: datetime, separator: str) -> None:
 
 
 @many
+@given(st.dates(date(1970, 1, 2), date(9999, 12, 30)), ZONES, st.integers(0, 999_999), st.booleans())
+def test_a_leap_second_is_the_first_of_the_next_day(day: date, zone: timezone, micros: int, other: bool) -> None:
+    """As POSIX and PostgreSQL read it. At another time of the day there is none."""
+    last = datetime.combine(day, time(23, 59, 59, micros), UTC) - timedelta(minutes=other)
+    text = last.astimezone(zone).isoformat(timespec="microseconds").replace(":59.", ":60.")
+    if other:
+        with pytest.raises(ValueError, match="no leap second"):
+            to_us(text)
+    else:
+        assert to_us(text) == (last + timedelta(seconds=1) - EPOCH) // US
+
+
+@many
 @given(st.integers(0, MAX_US - 1), st.integers(0, 999))
 def test_text_with_nanoseconds_is_the_nearest_microsecond(micros: int, nanos: int) -> None:
     text = f"{(EPOCH + micros * US).replace(tzinfo=None).isoformat(timespec='microseconds')}{nanos:03}Z"
@@ -116,6 +129,8 @@ def nearly_rfc_3339(draw: st.DrawFn) -> str:
 @example("2024-W47-5T12:03:20Z")
 @example("2024-11-22T12:03:20,5Z")
 @example("2024-11-22T12:03:60Z")
+@example("9999-12-31T23:59:60Z")
+@example("0001-01-01T00:59:60+01:00")
 @example("2024-11-22T24:00:00Z")
 @example("9999-12-31T23:59:59.9999999Z")
 @example("0001-01-01T00:00:00+23:59")

@@ -1,16 +1,16 @@
 """Where buckets start: widths and calendar days, in zones whose clocks jump."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from gateway.cuts import UNITS, to_cut
 from gateway.errors import TooManyBuckets
 from gateway.history import MAX_BUCKETS, Span
-from gateway.moments import EPOCH
+from gateway.moments import EPOCH, to_datetime
 
 SECOND = 1_000_000
 ZONES = [
@@ -88,10 +88,32 @@ def test_a_day_that_a_zone_left_out() -> None:
     assert starts[:2] == [begin, at("2011-12-31T00:00+14:00")]
 
 
-def test_several_days_are_counted_from_1970() -> None:
-    span = Span(at("2024-05-08T12:00+00:00"), at("2024-05-30T00:00+00:00"))
-    starts = to_cut(span, count=7, unit="d", zone=ZoneInfo("UTC")).starts()
-    assert [(start // (86_400 * SECOND)) % 7 for start in starts] == [0, 0, 0, 0]
+def test_weeks_begin_on_mondays_where_the_clock_is_asked_for() -> None:
+    span = Span(at("2024-03-27T12:00+01:00"), at("2024-04-03T00:00+02:00"))  # a Wednesday; the clock changes on Sunday
+    weeks = [at("2024-03-25T00:00+01:00"), at("2024-04-01T00:00+02:00")]
+    assert to_cut(span, count=7, unit="d", zone=ZoneInfo("Europe/Berlin")).starts() == weeks
+    lengths = [at("2024-03-25T00:00+01:00"), at("2024-04-01T01:00+02:00")]
+    assert to_cut(span, count=168, unit="h", zone=ZoneInfo("Europe/Berlin")).starts() == lengths
+    early = to_cut(Span(0, 1), count=7, unit="d", zone=ZoneInfo("UTC"))
+    assert early.starts() == [at("1969-12-29T00:00+00:00")]
+
+
+@given(start=moments, days=st.integers(1, 2000), count=st.integers(1, 40), zone=st.sampled_from(ZONES))
+@example(start=at("2024-03-27T12:00+01:00"), days=20, count=7, zone="Europe/Berlin")
+@example(start=at("2024-10-20T12:00+01:00"), days=40, count=14, zone="America/New_York")
+@example(start=at("2018-10-30T12:00+00:00"), days=20, count=7, zone="America/Sao_Paulo")
+@example(start=at("2011-12-20T12:00+00:00"), days=30, count=2, zone="Pacific/Apia")
+def test_several_days_are_days_of_the_calendar(start: int, days: int, count: int, zone: str) -> None:
+    """Whatever the clocks do, a bucket begins with its day; weeks with a Monday, all others as counted from 1970."""
+    zone_info = ZoneInfo(zone)
+    cut = to_cut(Span(start, min(start + days * 86_400 * SECOND, LAST_US)), count=count, unit="d", zone=zone_info)
+    since = date(1970, 1, 5) if count % 7 == 0 else date(1970, 1, 1)
+    for begin in cut.starts():
+        local = to_datetime(begin).astimezone(zone_info)
+        before = to_datetime(begin - 1).astimezone(zone_info)
+        assert before.date() < local.date(), "nothing of its day lies before it"
+        left_out = (local.date() - before.date()).days - 1  # a zone moved over the date line
+        assert any(((local.date() - since).days - skipped) % count == 0 for skipped in range(left_out + 1))
 
 
 def test_the_zones_of_the_world_are_here() -> None:

@@ -27,7 +27,7 @@ async def _nothing(*_: object) -> None:
 
 def monitor(stall: Stall) -> Monitor:
     parts: dict[str, Any] = {
-        "breaker": SimpleNamespace(is_open=False),
+        "breaker": SimpleNamespace(trouble=None),
         "drainer": SimpleNamespace(waiting=lambda: Waiting(0, 0, None, "")),
         "committer": SimpleNamespace(batcher=SimpleNamespace(rows=7, size=70), in_hand=3),
         "publisher": SimpleNamespace(behind=0, healthy=True),

@@ -59,6 +59,16 @@ CASES = [
         device="d1",
     ),
     Case(
+        Reason.DUPLICATE_KEY,
+        {"device": "d1", "values": {"7": 1, 7: 2, "h": 3}},  # JSON's keys are texts: it holds "7" twice
+        "/values/7",
+        "key '7' stands more than once in one object, which can keep only one of them; "
+        "send each key once, and values of other times as messages of their own",
+        readings=3,
+        device="d1",
+        metric="7",
+    ),
+    Case(
         Reason.LENGTH_MISMATCH,
         {"device": "d1", "ts": [NOW, NOW + 1], "values": {"t": [1, 2, 3]}},
         "/values/t",
@@ -78,7 +88,8 @@ CASES = [
         Reason.BAD_DEVICE_NAME,
         said("boiler 7", t=1, h=2),
         "",
-        "device name 'boiler 7' is not allowed; use 1 to 128 characters of A-Z a-z 0-9 . _ : -",
+        "device name 'boiler 7' is not allowed; use 1 to 128 characters of A-Z a-z 0-9 . _ : -, "
+        "but not '.' or '..', which stand for folders in addresses",
         readings=2,
         device="boiler 7",
     ),

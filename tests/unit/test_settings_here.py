@@ -28,7 +28,7 @@ def test_a_running_stack_lends_its_addresses_and_its_spool(folder: Path) -> None
 
 def test_the_environment_and_a_named_file_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = folder / "other.toml"
-    named.write_text('[database]\nurl = "postgresql://other"\n')
+    named.write_text('\N{BYTE ORDER MARK}[database]\r\nurl = "postgresql://other"\r\n')  # as an editor of Windows
     assert settings_here(named).database.url == "postgresql://other"
     monkeypatch.setenv("GATEWAY_DATABASE__URL", "postgresql://mine")
     settings = settings_here()

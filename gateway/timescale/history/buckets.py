@@ -1,11 +1,13 @@
 """Series and a cut in, what each bucket says out. The database computes; nothing is read message by message.
 
-Bools count as 0 and 1. Sums and extremes of ints are exact; a sum may be larger than any int8.
+Bools count as 0 and 1. Sums and extremes of ints are exact; a sum may be larger than any int8. A sum of doubles that is
+larger than any double is infinite, and a percentile between two values further apart than that is NaN.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
+from math import isfinite, nan
 from typing import Any, NamedTuple
 
 from gateway.cuts import Cut
@@ -22,6 +24,9 @@ PERCENTILES = {"p50": 0, "p95": 1}
 FRACTIONS = (0.5, 0.95)
 Percentiles = dict[tuple[int, int], Sequence[float]]
 """By number of the series and start of the bucket."""
+SUMS = {"sum", "avg"}
+_LARGE = 2.0**64
+"""The unit of sums of large values: see history.sql."""
 _COLUMNS = ((Kind.DOUBLE, Kind.BOOL), (Kind.INT,), (Kind.TEXT,))
 """Kinds that lie in the same column."""
 
@@ -62,8 +67,10 @@ async def read_buckets(
 async def _read(connection: Connection, asked: _Asked) -> list[Series]:
     """Read series that lie in the same column."""
     cut, wish, kind = asked.cut, asked.wish, asked.names[0].kind
-    ends = not {"first", "last"}.isdisjoint(wish.functions)
-    rows = join_buckets(await _fetch(connection, asked, _statement(kind), ends))
+    computed = [not {"first", "last"}.isdisjoint(wish.functions)]
+    if kind in _COLUMNS[0]:
+        computed.append(not SUMS.isdisjoint(wish.functions))
+    rows = join_buckets(await _fetch(connection, asked, _statement(kind), *computed))
     percentiles: Percentiles = {}
     if not PERCENTILES.keys().isdisjoint(wish.functions):
         for row in await _read_percentiles(connection, asked, rows):
@@ -86,7 +93,7 @@ async def _read_percentiles(connection: Connection, asked: _Asked, buckets: Sequ
 async def _fetch(connection: Connection, asked: _Asked, statement: str, *more: object) -> list[Sequence[Row]]:
     return await fetch_over(
         connection,
-        with_bucket(statement, asked.cut, timescale=asked.timescale),
+        with_untold(with_bucket(statement, asked.cut, timescale=asked.timescale), asked.places),
         to_arguments(asked.places, asked.names),
         asked.windows,
         [*to_bucket(asked.cut), *more],
@@ -104,6 +111,12 @@ def with_bucket(statement: str, cut: Cut, *, timescale: bool) -> str:
     if cut.days is not None:
         return statement.replace("{bucket}", query("bucket_days"))
     return statement.replace("{bucket}", query("bucket_timescaledb") if timescale else query("bucket_postgresql"))
+
+
+def with_untold(statement: str, places: Places) -> str:
+    """Put the condition on older shapes into a statement, if there are any."""
+    rivals = any(place.older for found in places.values() for place in found)
+    return statement.replace("{untold}", query("history_untold") if rivals else "true")
 
 
 def to_arguments(places: Places, names: Sequence[SeriesName]) -> list[object]:
@@ -142,12 +155,34 @@ def _to_series(name: SeriesName, rows: Sequence[Any], percentiles: Percentiles, 
 
 def _reader(kind: Kind, function: str, percentiles: Percentiles) -> Callable[[Any], Value | None]:
     if function in PERCENTILES:
-        return lambda row: float(percentiles[row["series"], row["start_us"]][PERCENTILES[function]])
+        return lambda row: _percentile(percentiles[row["series"], row["start_us"]][PERCENTILES[function]])
+    if function in SUMS and kind in _COLUMNS[0]:
+        return _sum if function == "sum" else _average
     if kind is Kind.BOOL and function in ("first", "last"):
         return lambda row: bool(row[function])
     if kind is Kind.INT and function == "sum":
         return lambda row: int(row["sum"])
     return lambda row: row[function]
+
+
+def _percentile(value: float) -> float:
+    return float(value) if isfinite(value) else nan
+
+
+def _sum(row: Any) -> float:
+    small, large = row["sum"], row["large"]
+    return float(small if large is None else _in_large(row) * _LARGE)
+
+
+def _average(row: Any) -> float:
+    """Return the average, which lies between the extremes whatever the sum is."""
+    if row["large"] is None:
+        return float(row["sum"] / row["count"])
+    return float(min(max(_in_large(row) / row["count"] * _LARGE, row["min"]), row["max"]))
+
+
+def _in_large(row: Any) -> float:
+    return float((row["sum"] or 0.0) / _LARGE + row["large"])
 
 
 def _filled(function: str, column: Column, starts: Sequence[int], every: Sequence[int], fill: Fill) -> Column:

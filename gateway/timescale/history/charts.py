@@ -16,7 +16,7 @@ from gateway.cuts import Cut
 from gateway.history import MAX_CHANGES, Series, SeriesName, Span
 from gateway.model import Kind, Metric
 from gateway.timescale.history.blocks import Block, read_blocks
-from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, with_bucket
+from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, with_bucket, with_untold
 from gateway.timescale.history.sources import Pair, Place, Sources
 from gateway.timescale.history.thinning import thin
 from gateway.timescale.history.windows import Row, fetch_over
@@ -138,7 +138,7 @@ async def _read_extremes(
         names = [name for name in places if name.kind is kind]
         if names:
             block = query("history_extremes_values") if kind is Kind.DOUBLE else query("history_extremes_ints")
-            statement = with_bucket(block, cut, timescale=asked.timescale)
+            statement = with_untold(with_bucket(block, cut, timescale=asked.timescale), places)
             arguments = to_arguments(places, names)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 parts = await fetch_over(connection, statement, arguments, asked.windows, to_bucket(cut))

@@ -5,8 +5,8 @@ holds no snapshot that keeps vacuum from working, and no connection while its re
 position while it runs is not seen; nothing is told twice, and nothing is left out that was there.
 """
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 
 from gateway.contracts import ShapeBook
@@ -79,7 +79,7 @@ class TimescaleHistory:
 
         Raises UnknownDevice, TooManyBuckets, and BadRequest for functions that a named metric does not have.
         """
-        async with self._lending.connection() as connection:
+        async with self._connection() as connection:
             sources = await self._sources(connection, devices, metrics)
             series = _answerable(sources, metrics, wish)
             _check_cells(len(series.places) * len(wish.functions), cut)
@@ -92,7 +92,7 @@ class TimescaleHistory:
         self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
     ) -> Answer:
         """Return series thinned to at most so many points each. Raises UnknownDevice, BadRequest: too many series."""
-        async with self._lending.connection() as connection:
+        async with self._connection() as connection:
             sources = await self._sources(connection, devices, metrics)
             count = len(sources.series())
             if count * points > MAX_CELLS:
@@ -108,18 +108,24 @@ class TimescaleHistory:
     async def _chunks(
         self, devices: Sequence[str], metrics: Collection[str] | None, order: Order, *, rows: int
     ) -> AsyncGenerator[Chunk, None]:
-        async with self._lending.connection() as connection:
+        async with self._connection() as connection:
             sources = await self._sources(connection, devices, metrics)
             merger = Merger(sources.pairs, order)
             await self._feed(connection, merger, order, rows=rows)
         while True:
             while merger.is_hungry:
-                async with self._lending.connection(patient=True) as connection:
+                async with self._connection(patient=True) as connection:
                     await self._feed(connection, merger, order, rows=rows)
             if merger.is_empty:
                 return
             for chunk in merger.chunks():
                 yield chunk
+
+    @asynccontextmanager
+    async def _connection(self, *, patient: bool = False) -> AsyncIterator[Connection]:
+        with self._calendar.learning():
+            async with self._lending.connection(patient=patient) as connection:
+                yield connection
 
     async def _feed(self, connection: Connection, merger: Merger, order: Order, *, rows: int) -> None:
         """Read what is hungry: in one statement, unless it lies too far apart to be locked at once."""

@@ -6,7 +6,6 @@ A savepoint around each part gives its locks back at once, while all parts see t
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 import numpy as np
 
 from gateway.errors import BadRequest
@@ -84,13 +83,18 @@ def _joined(older: Row, newer: Row) -> Row:
     row = dict(older)
     row["count"] += newer["count"]
     row["last"] = newer["last"]
-    if "sum" in row:
+    if "large" in row:
+        row["sum"], row["large"] = _added(row["sum"], newer["sum"]), _added(row["large"], newer["large"])
+    elif "sum" in row:
         row["sum"] += newer["sum"]
-        if isinstance(row["sum"], float) and not np.isfinite(row["sum"]):
-            raise asyncpg.NumericValueOutOfRangeError("value out of range: overflow")
         row["avg"] = float(row["sum"] / row["count"])
+    if "min" in row:
         row["min"], row["max"] = min(row["min"], newer["min"]), max(row["max"], newer["max"])
     return row
+
+
+def _added(older: float | None, newer: float | None) -> float | None:
+    return newer if older is None else older if newer is None else older + newer
 
 
 def _percentiles(packed: bytes, fractions: Sequence[float]) -> list[float]:

@@ -75,12 +75,16 @@ class Buckets(SeriesName, kw_only=True, forbid_unknown_fields=True):
     last: Column = msgspec.UNSET
     p50: Numbers = msgspec.UNSET
     p95: Numbers = msgspec.UNSET
+    out_of_range: Annotated[
+        list[Function] | msgspec.UnsetType,
+        Meta(description="Functions of which a null is beyond every double."),
+    ] = msgspec.UNSET
 
 
 class Points(SeriesName, kw_only=True, forbid_unknown_fields=True):
     """A series thinned for a chart, as columns of one length."""
 
-    ts: Annotated[list[int], Meta(description="Epoch milliseconds.")]
+    ts: Annotated[list[float], Meta(description="Epoch milliseconds; microseconds are their fraction.")]
     value: list[Value]
     truncated: Annotated[
         bool | msgspec.UnsetType, Meta(description="True where a bool or a text changed too often to show all of it.")

@@ -1,7 +1,7 @@
 // A device's name in, its newest values ticking and a chart of one metric out. Values are drawn once a frame at most.
 
 import { el, follow, setAttribute, setShown, setText } from "./dom.js";
-import { ago, value as words, when } from "./format.js";
+import { ago, segment, value as words, when } from "./format.js";
 import { HistoryCard } from "./history.js";
 import { oncePerFrame, repeat } from "./pace.js";
 import { ask } from "./session.js";
@@ -38,7 +38,7 @@ class Device {
     this.name = name;
     this.fleet = fleet;
     this.signal = signal;
-    this.path = `/v1/devices/${encodeURIComponent(name)}`;
+    this.path = `/v1/devices/${segment(name)}`;
     this.history = new HistoryCard(name, fleet, signal);
     this.badge = el("span", { class: "badge", hidden: true }, "disabled");
     this.status = el(

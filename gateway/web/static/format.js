@@ -73,6 +73,16 @@ const MOMENT = new Intl.DateTimeFormat("en-GB", {
   second: "2-digit",
 });
 
+/** A device's name as a segment of a path. Escaped once only, "." and ".." would be taken for folders all the same. */
+export function segment(name) {
+  return /^\.\.?$/.test(name) ? name.replaceAll(".", "%252E") : encodeURIComponent(name);
+}
+
+/** Epoch ms of a time (RFC 3339), with the microseconds as their fraction: Date.parse alone cuts them off. */
+export function instant(time) {
+  return Date.parse(time) + Number(`0.${/\.\d{3}(\d+)/.exec(time)?.[1] ?? 0}`);
+}
+
 /** A moment in the reader's own time zone. */
 export function moment(ms) {
   return MOMENT.format(ms);

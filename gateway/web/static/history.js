@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { el, setAttribute, setShown, setText } from "./dom.js";
-import { moment, plural, when } from "./format.js";
+import { instant, moment, plural, segment, when } from "./format.js";
 import { repeat, sleep } from "./pace.js";
 import { ask } from "./session.js";
 
@@ -105,7 +105,7 @@ export class HistoryCard {
     const { signal } = this.#asked;
     const given = new URLSearchParams({ metric: this.metric, from: this.#range.from, points: String(POINTS) });
     try {
-      const { series } = await ask(`/v1/devices/${encodeURIComponent(this.device)}/readings?${given}`, { signal });
+      const { series } = await ask(`/v1/devices/${segment(this.device)}/readings?${given}`, { signal });
       const longest = series.toSorted((a, b) => b.ts.length - a.ts.length)[0];
       this.#series = longest
         ? { kind: longest.kind, times: longest.ts, values: longest.value }
@@ -135,7 +135,7 @@ export class HistoryCard {
   append({ metric, value, ts }) {
     const series = this.#series;
     if (metric !== this.metric || series === null || (typeof value === "string") !== (series.kind === "text")) return;
-    const [at, last, before] = [Date.parse(ts), series.times.at(-1) ?? 0, series.times.at(-2) ?? 0];
+    const [at, last, before] = [instant(ts), series.times.at(-1) ?? 0, series.times.at(-2) ?? 0];
     if (at <= last) return;
     if (series.kind === "text" && value === series.values.at(-1)) return;
     if (series.kind !== "text" && at - before < this.#range.ms / POINTS) {

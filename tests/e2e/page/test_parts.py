@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -121,6 +122,19 @@ def test_no_values_are_too_large_or_too_close_for_a_scale(page: Tab) -> None:
         }})""",
     )
     assert scaled == [True] * 6
+
+
+def test_a_name_is_one_segment_of_a_path_whatever_it_is(page: Tab) -> None:
+    names = [".", "..", "...", "d:1", ".a"]
+    paths = "new URL(`/v1/devices/${segment(name)}/state`, 'http://host').pathname"
+    found = use(page, "format", "segment", f"{json.dumps(names)}.map((name) => {paths})")
+    assert [unquote(unquote(path)) for path in found] == [f"/v1/devices/{name}/state" for name in names]
+
+
+def test_an_instant_keeps_its_microseconds(page: Tab) -> None:
+    times = ["2026-11-30T12:00:00.123456Z", "2026-11-30T12:00:00.120000Z", "2026-11-30T12:00:00Z"]
+    found = use(page, "format", "instant", f"{json.dumps(times)}.map(instant)")
+    assert [round(ms * 1000) for ms in found] == [1_796_040_000_123_456, 1_796_040_000_120_000, 1_796_040_000_000_000]
 
 
 def test_days_are_those_of_the_wall_clock_also_when_the_clocks_change(page: Tab) -> None:

@@ -22,7 +22,9 @@ async def test_a_token_is_looked_up_once_and_then_known(authenticator: Authentic
     assert store.asked == [DIGEST]
 
 
-@pytest.mark.parametrize("header", [f"bearer {TOKEN}", f"BEARER {TOKEN}", f"Bearer   {TOKEN}", f"Bearer {TOKEN} "])
+@pytest.mark.parametrize(
+    "header", [f"bearer {TOKEN}", f"BEARER {TOKEN}", f"Bearer   {TOKEN}", f"Bearer {TOKEN} ", f"Bearer \t{TOKEN}\t "]
+)
 async def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator, header: str) -> None:
     assert await authenticator.authenticate(header) == DEVICE
     assert authenticator.principal(header) == DEVICE

@@ -265,3 +265,14 @@ async def test_timestamps_ahead_are_clamped_where_the_setting_says_so(*, known: 
     assert answer.codes == []
     assert [m.time_us for m in answer.messages] == [NOW + 60 * SEC, NOW + 1, NOW + 2]
     assert len(set(answer.batch.times)) == 3
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_no_new_device_is_called_like_a_folder_and_a_known_one_goes_on(name: str) -> None:
+    door = Door(devices=settings.Devices(unknown="auto"))
+    answer = await door.post([said(name, t=1), said("...", t=1)])
+    assert answer.codes == ["bad_device_name"]
+    assert "stand for folders" in answer.refusals[0].message
+    door = Door(devices=settings.Devices(unknown="auto"))
+    door.directory.add(name)
+    assert (await door.post(said(name, t=1))).codes == []

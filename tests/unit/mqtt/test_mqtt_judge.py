@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from gateway.errors import BadPayload, GatewayError, Overloaded, SinkFault, SinkUnavailable, TooLarge
 from gateway.model import Receipt
@@ -51,6 +52,17 @@ async def test_what_cannot_be_read_becomes_a_letter_with_its_bytes(error: Gatewa
     verdict = await judge(ScriptedIntake(failing([error]))).judge(message(b"\xff\x00junk"))
     assert verdict.letter == ("mqtt", error.code, error.message, "d1", b"\xff\x00junk", "devices/d1/readings")
     assert verdict.answer == Problem(error.code, error.message)
+
+
+@pytest.mark.parametrize("topic", ["devices/d1/readings", "elsewhere"])
+async def test_an_empty_message_clears_a_retained_one_and_is_no_letter(topic: str) -> None:
+    intake = ScriptedIntake()
+    before = REGISTRY.get_sample_value("gateway_mqtt_empty_messages_total")
+    verdict = await judge(intake).judge(message(b"", topic))
+    assert verdict == (None, Problem("empty", "the message has no payload: it holds no readings"))
+    assert intake.begun == []
+    assert before is not None
+    assert REGISTRY.get_sample_value("gateway_mqtt_empty_messages_total") == before + 1
 
 
 @pytest.mark.parametrize("error", [Overloaded(), SinkUnavailable(), SinkFault()])
@@ -106,7 +118,7 @@ async def test_cut_refusals_are_said_to_be_cut() -> None:
     assert "too_old (1) and more;" in letter.detail
 
 
-@given(st.text(st.characters()), st.binary(max_size=50), st.text(st.characters(), max_size=2000))
+@given(st.text(st.characters()), st.binary(min_size=1, max_size=50), st.text(st.characters(), max_size=2000))
 async def test_any_topic_body_and_error_make_a_letter_that_can_be_stored(topic: str, body: bytes, error: str) -> None:
     intake = ScriptedIntake(failing([BadPayload(error)]))
     verdict = await judge(intake, max_payload_bytes=20).judge(message(body, topic))

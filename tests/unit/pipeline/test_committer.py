@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from gateway import settings
-from gateway.errors import Draining, Overloaded
+from gateway.contracts import Written
+from gateway.errors import AtomicTooWide, Draining, Overloaded, SinkFault
 from gateway.layouts import Layouts
-from gateway.model import Block
+from gateway.model import Batch, Block
 from gateway.pipeline.committer import Committer
+from gateway.telemetry import metrics
 from gateway.testing import MemorySink
 from tests.batches import batch
 
@@ -148,3 +150,33 @@ async def test_after_one_was_turned_away_others_are_without_a_look_until_somethi
         committer.knock()
     with pytest.raises(Draining):
         committer.knock()
+
+
+class Stumbling(MemorySink):
+    """Has a mistake: it cannot write a batch of the device `odd`."""
+
+    async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:
+        if any("odd" in one.devices for one in group):
+            raise ValueError("a mistake of ours")
+        return await super().write(group, atomic=atomic)
+
+
+async def test_a_mistake_over_one_batch_is_not_told_to_the_senders_of_the_others() -> None:
+    layouts, sink = Layouts(), Stumbling()
+    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+        tickets = [committer.submit(batch(layouts, (name, 0, {"a": 0.5}))) for name in ("d1", "odd", "d2")]
+        results = await asyncio.wait_for(asyncio.gather(*tickets, return_exceptions=True), SOON)
+    assert [getattr(result, "stored", type(result)) for result in results] == [1, SinkFault, 1]
+    assert (committer.in_hand, len(sink.messages)) == (0, 2)
+
+
+async def test_what_only_the_sender_can_change_is_no_failure_to_commit() -> None:
+    layouts, sink = Layouts(), MemorySink()
+    sink.failure = AtomicTooWide(chunks=7)
+    before = [metrics.commit_failures[(kind,)]._value.get() for kind in ("transient", "fault")]
+    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+        ticket = committer.submit(batch(layouts, ("d", 0, {"a": 0.5})), atomic=True)
+        with pytest.raises(AtomicTooWide) as refused:
+            await asyncio.wait_for(ticket, SOON)
+    assert refused.value.details == {"chunks": 7}
+    assert [metrics.commit_failures[(kind,)]._value.get() for kind in ("transient", "fault")] == before

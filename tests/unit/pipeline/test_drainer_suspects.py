@@ -9,7 +9,7 @@ from gateway.errors import SinkFault, SinkUnavailable
 from gateway.model import Batch, Outcome
 from gateway.pipeline import suspects
 from gateway.pipeline.drainer import Drainer
-from gateway.pipeline.suspects import MAX_SUSPECTS, PATIENT_TRIES, TRIES, Doubt, Suspects
+from gateway.pipeline.suspects import PATIENT_TRIES, TRIES, Doubt, Suspects
 from gateway.replay import Replay
 from gateway.telemetry import metrics
 from gateway.testing import MemoryDeadLetters
@@ -26,6 +26,7 @@ class Poisoned(Bench):
     def __init__(self, *poison: str, error: Exception, spool: MemorySpool | None = None) -> None:
         super().__init__(spool or MemorySpool())
         self.poison, self.error, self.away, self.tries = set(poison), error, False, 0
+        self.live_commits = 0
         self.letters = MemoryDeadLetters()
         replay = Replay(self.sink.write, self._publish, self.letters, answers=self._answers)
         replay.store = self.store  # type: ignore[method-assign, assignment]
@@ -36,7 +37,7 @@ class Poisoned(Bench):
             busy=lambda: False,
             rng=Highest(),
             max_rows=10_000,
-            doubt=Doubt(self._answers, replay.rescue),
+            doubt=Doubt(self._answers, replay.rescue, lambda: len(self.stored) + self.live_commits),
         )
 
     async def store(self, group: Sequence[Batch]) -> list[Outcome]:
@@ -170,9 +171,9 @@ def test_a_fault_that_mends_itself_parks_nothing() -> None:
     virtual(main)
 
 
-def test_if_very_many_are_suspects_the_rest_waits_and_all_come_to_an_end() -> None:
+def test_many_suspects_come_to_an_end_once_others_pass() -> None:
     async def main() -> None:
-        poison = [f"bad{n}" for n in range(MAX_SUSPECTS + 50)]
+        poison = [f"bad{n}" for n in range(60)]
         bench = Poisoned(*poison, error=SinkFault("no"))
         for one in [*(named(name) for name in poison), *many(3)]:
             await bench.spools[0].append([one])
@@ -184,15 +185,54 @@ def test_if_very_many_are_suspects_the_rest_waits_and_all_come_to_an_end() -> No
     virtual(main)
 
 
+@pytest.mark.parametrize("error", ERRORS, ids=["fault", "mistake", "unavailable"])
+def test_where_nothing_passes_nothing_is_parked_whatever_a_probe_says(error: Exception) -> None:
+    """A probe may be blind to what is wrong: then every record fails, and all of them wait."""
+
+    async def main() -> None:
+        bench = Poisoned(*names(30), error=error)
+        for one in many(30):
+            await bench.spools[0].append([one])
+        async with bench.drainer as running:
+            await asyncio.sleep(400)
+            assert not bench.letters.letters
+            assert sorted(await devices_in(bench.spools[0])) == sorted(names(30))
+            assert running.waiting().error
+            assert bench.tries < 400, "it does not try without a rest"
+            bench.poison.clear()
+            await bench.until_empty()
+        assert sorted(bench.order) == sorted(names(30))
+        assert not bench.letters.letters
+
+    virtual(main)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_single_record_is_parked_soon_if_live_traffic_passes_and_later_if_nobody_writes(live: bool) -> None:
+    async def main() -> None:
+        bench = Poisoned("bad", error=SinkFault("no"))
+        await bench.spools[0].append([named("bad")])
+        async with bench.drainer:
+            await asyncio.sleep(0.3)
+            bench.live_commits += live
+            await asyncio.sleep(10)
+            assert bool(bench.letters.letters) is live
+            await bench.until_empty()
+        assert [letter.device for letter in bench.letters.letters] == ["bad"]
+
+    virtual(main)
+
+
 def test_the_rests_of_a_suspect_grow_and_are_bounded() -> None:
     known, now, rests = Suspects(), 0.0, []
-    given_up = False
-    while not given_up:
-        given_up = known.note("spool", 1, SinkUnavailable(), now=now)
-        rests.append(known.of("spool")[1].next_at - now)
+    error = SinkUnavailable()
+    for _ in range(PATIENT_TRIES):
+        one = known.note("spool", 1, error, now=now, proofs=0)
+        rests.append(one.next_at - now)
         assert known.resting("spool", now) == {1}
-        now = known.of("spool")[1].next_at
+        now = one.next_at
         assert known.resting("spool", now) == set()
+    assert known.is_guilty(one, error, proofs=1)
     assert rests == [min(0.5 * 2**n, suspects.LONGEST_SECS) for n in range(PATIENT_TRIES)]
     known.keep_only(["another"])
     assert not known
