@@ -1,0 +1,92 @@
+"""In: a new connection. Out: nothing, or why it cannot be worked on: a pooler such as PgBouncer that shares sessions.
+
+Writers keep temporary tables, readers keep settings, and who works alone keeps a lock: all of it lives in a session. In
+transaction mode the next transaction may find another session, or another's.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from gateway.errors import SinkFault
+from gateway.timescale.hosts import Place
+
+Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+SHARED = (
+    "database.url leads to a connection pooler that gives each transaction another session (PgBouncer with"
+    " pool_mode=transaction or statement), but the gateway needs sessions of its own: let database.url lead to the"
+    " server itself, or set pool_mode=session for this database"
+)
+TOO_FEW = (
+    "database.url leads to a connection pooler (such as PgBouncer) that gives one connection, but no second one: raise"
+    " its default_pool_size to what all workers need, or let database.url lead to the server itself"
+)
+TRUSTED_SECS = 60.0
+"""For so long a pooler that kept its sessions apart is believed: its mode can be changed while it runs."""
+SHARE = 0.5
+"""Part of the time to connect after which a second connection is given up."""
+
+_trusted: dict[Place, float] = {}
+
+
+class TooFewConnections(ConnectionError):
+    """A pooler that has no second connection for us."""
+
+
+async def require_sessions(
+    connection: Direct, place: Place, another: Callable[[], Awaitable[Direct]], *, timeout: float
+) -> None:
+    """Return if what is set on this connection stays there; `another` opens one more to the same place.
+
+    Costs a direct connection one round trip. `timeout` is for connecting, in seconds. Raises SinkFault for a pooler
+    that shares sessions, TooFewConnections, and what talking to the server raises.
+    """
+    if not await is_pooled(connection) or time.monotonic() < _trusted.get(place, 0):
+        return
+    _trusted[place] = time.monotonic() + TRUSTED_SECS  # at once: connections that are made meanwhile need not ask, too
+    try:
+        shared = await _shares_sessions(connection, another, timeout=timeout * SHARE)
+    except BaseException:
+        _trusted.pop(place, None)
+        raise
+    if shared:
+        _trusted.pop(place, None)
+        raise SinkFault(SHARED)
+
+
+async def is_pooled(connection: "Direct | PoolConnectionProxy[asyncpg.Record]") -> bool:
+    """Say whether something stands between: the process that was named on connecting is not the one that answers."""
+    # Without a prepared statement: in transaction mode there may be none, or another's of the same name.
+    return await _holds(connection, f"pg_backend_pid() <> {connection.get_server_pid()}")
+
+
+async def _shares_sessions(connection: Direct, another: Callable[[], Awaitable[Direct]], *, timeout: float) -> bool:
+    """Mark the session, keep a second one busy, and look for the mark on both."""
+    word = secrets.token_hex(8)
+    mark = f"current_setting('gateway.session', true) = '{word}'"
+    await connection.execute(f"set gateway.session = '{word}'")
+    try:
+        async with asyncio.timeout(timeout):
+            second = await another()
+            try:
+                await second.execute("begin")
+                if await _holds(second, mark) or not await _holds(connection, mark):
+                    return True
+            finally:
+                second.terminate()
+            # Whoever hands out sessions in turn does not give the same one twice.
+            return not (await _holds(connection, mark) and await _holds(connection, mark))
+    except TimeoutError:
+        raise TooFewConnections(TOO_FEW) from None
+    except asyncpg.ProtocolViolationError:  # "transaction blocks not allowed in statement pooling mode"
+        return True
+
+
+async def _holds(connection: "Direct | PoolConnectionProxy[asyncpg.Record]", condition: str) -> bool:
+    return await connection.execute(f"select where {condition}") == "SELECT 1"
