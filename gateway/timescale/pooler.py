@@ -27,7 +27,7 @@ TOO_FEW = (
     "database.url leads to a connection pooler (such as PgBouncer) that gives one connection, but no second one: raise"
     " its default_pool_size to what all workers need, or let database.url lead to the server itself"
 )
-TRUSTED_SECS = 60.0
+TRUSTED_SECS = 5.0
 """For so long a pooler that kept its sessions apart is believed: its mode can be changed while it runs."""
 SHARE = 0.5
 """Part of the time to connect after which a second connection is given up."""
@@ -78,14 +78,18 @@ async def _shares_sessions(connection: Direct, another: Callable[[], Awaitable[D
                 await second.execute("begin")
                 if await _holds(second, mark) or not await _holds(connection, mark):
                     return True
+                await second.execute("rollback")  # or else the pooler gives up this connection of its own
             finally:
                 second.terminate()
             # Whoever hands out sessions in turn does not give the same one twice.
             return not (await _holds(connection, mark) and await _holds(connection, mark))
     except TimeoutError:
         raise TooFewConnections(TOO_FEW) from None
-    except asyncpg.ProtocolViolationError:  # "transaction blocks not allowed in statement pooling mode"
-        return True
+    except asyncpg.PostgresError as exc:
+        # "transaction blocks not allowed in statement pooling mode", with which it hangs up
+        if isinstance(exc.__cause__ or exc, asyncpg.ProtocolViolationError):
+            return True
+        raise
 
 
 async def _holds(connection: "Direct | PoolConnectionProxy[asyncpg.Record]", condition: str) -> bool:
