@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
+from gateway.commands.words import in_options
 from gateway.devices import Seen
 from gateway.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
 
@@ -45,7 +46,7 @@ def run(work: Callable[[Session], Awaitable[Answer]], *, database: str | None) -
     try:
         return asyncio.run(_with_session(work, database))
     except GatewayError as exc:
-        _leave(exc)
+        _leave(exc, database=database is not None)
 
 
 def spoken(call: Callable[[], Answer]) -> Answer:
@@ -101,11 +102,11 @@ def _user() -> str:
         return "unknown"
 
 
-def _leave(exc: GatewayError) -> NoReturn:
+def _leave(exc: GatewayError, *, database: bool = False) -> NoReturn:
     message = exc.message
     cause = exc.__cause__
     if cause is not None and isinstance(exc, SinkUnavailable | SinkFault):
         words = str(cause).splitlines()
         message += f" ({': '.join([type(cause).__name__, *words[:1]])})"
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {in_options(message, database=database)}\n")
     sys.exit(USAGE if isinstance(exc, BadRequest | SettingsError) else FAILED)
