@@ -17,6 +17,7 @@ from gateway.commands.dead_letters import dead_letters_app
 from gateway.commands.device import device_app
 from gateway.commands.key import key_app
 from gateway.commands.metric import metric_app
+from gateway.commands.session import told
 from gateway.commands.spool import spool_app
 from gateway.commands.state import state_app
 from gateway.commands.tables import print_table
@@ -165,7 +166,7 @@ def main() -> None:
         app(sys.argv[1:])
     except GatewayError as exc:
         prefix = "cannot start" if isinstance(exc, StartError) else "failed"
-        print(f"gateway: {prefix}: {exc.message}", file=sys.stderr)
+        print(f"gateway: {prefix}: {told(exc)}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:  # as in "gateway settings | head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -102,11 +102,15 @@ def _user() -> str:
         return "unknown"
 
 
-def _leave(exc: GatewayError, *, database: bool = False) -> NoReturn:
-    message = exc.message
+def told(exc: GatewayError) -> str:
+    """Return what is wrong, with the database's own words where it said some."""
     cause = exc.__cause__
-    if cause is not None and isinstance(exc, SinkUnavailable | SinkFault):
-        words = str(cause).splitlines()
-        message += f" ({': '.join([type(cause).__name__, *words[:1]])})"
-    sys.stderr.write(f"error: {in_options(message, database=database)}\n")
+    if cause is None or not isinstance(exc, SinkUnavailable | SinkFault):
+        return exc.message
+    words = str(cause).splitlines()
+    return f"{exc.message} ({': '.join([type(cause).__name__, *words[:1]])})"
+
+
+def _leave(exc: GatewayError, *, database: bool = False) -> NoReturn:
+    sys.stderr.write(f"error: {in_options(told(exc), database=database)}\n")
     sys.exit(USAGE if isinstance(exc, BadRequest | SettingsError) else FAILED)

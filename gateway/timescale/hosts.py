@@ -40,6 +40,19 @@ WHOLE = 0.9
 DEFAULT_PORT = 5432
 _HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]*))(?::([0-9]+))?")
 _WRITABLE = ("any", "primary", "read-write")
+_NOT_TAKEN = {
+    "connect_timeout": "database.connect_timeout_secs",
+    **dict.fromkeys(("hostaddr", "load_balance_hosts"), "several hosts"),
+    **dict.fromkeys(
+        (
+            *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+            *("sslcompression", "sslsni", "requiressl", "channel_binding", "gssencmode", "gssdelegation"),
+            *("requirepeer", "require_auth", "replication", "fallback_application_name"),
+        ),
+        "",
+    ),
+}
+"""What libpq takes and the library does not: it would ask the server for it, which refuses every connection."""
 
 
 class Place(NamedTuple):
@@ -75,6 +88,12 @@ class NoHost(ConnectionError):
 
 _last: dict[tuple[Place, ...], Place] = {}
 """The server of each list that was good last, for the whole process."""
+_switches = 0
+
+
+def switches() -> int:
+    """Return how often another server became the good one: what is connected to the one before is not to be used."""
+    return _switches
 
 
 def named(url: str) -> Named:
@@ -88,6 +107,7 @@ def named(url: str) -> Named:
         if parts.scheme not in ("postgresql", "postgres") or parts.fragment or _torn(parts):
             raise SettingsError(FORM)
         places = _places(parts.netloc.rpartition("@")[2], query)
+        _require_taken(query)
     except ValueError:  # its words may quote a part of the password
         raise SettingsError(FORM) from None
     return Named(places, _attribute(query), _by_name(query, has_password=":" in parts.netloc.rpartition("@")[0]))
@@ -110,8 +130,15 @@ async def first(
         last = _last.get(url_says.places)
         places.sort(key=lambda place: place != last)
         place, connection = await _race(places, lambda place: attempt(place, wants), timeout=timeout * WHOLE)
-    _last[url_says.places] = place
+    _note(url_says.places, place)
     return place, connection
+
+
+def _note(places: tuple[Place, ...], good: Place) -> None:
+    global _switches  # noqa: PLW0603 -- as the servers themselves, it is there once for all pools
+    if _last.get(places, good) != good:
+        _switches += 1
+    _last[places] = good
 
 
 async def resolved(url_says: Named) -> list[Place]:
@@ -229,6 +256,12 @@ def _split(listed: str, ports: Sequence[int]) -> tuple[Place, ...]:
             raise ValueError
         places.append(Place(match[1] or match[2], int(match[3] or port)))
     return tuple(places)
+
+
+def _require_taken(query: dict[str, str]) -> None:
+    for word in query.keys() & _NOT_TAKEN.keys():
+        instead = f", use {_NOT_TAKEN[word]} instead" if _NOT_TAKEN[word] else ""
+        raise SettingsError(f"database.url has {word}=, which is not taken here: leave it out{instead}")
 
 
 def _attribute(query: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +16,7 @@ from gateway.timescale.hosts import NoHost, Place
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Raw: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Verdict = Literal["transient", "fault", "data"]
 
 PLANS = {"plan_cache_mode": "force_custom_plan"}
@@ -149,12 +150,21 @@ def is_crowded(exc: BaseException) -> bool:
 
 
 class Pool:
-    """At most so many connections, made when first needed: it opens while the database is down, and heals by itself."""
+    """At most so many connections, made when first needed: it opens while the database is down, and heals by itself.
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, acquire_timeout: float, name: str = "") -> None:
-        self._pool = pool
+    When another of several servers has become the good one it begins anew: idle connections to the one before may hang.
+    """
+
+    def __init__(
+        self, make: Callable[[], Awaitable[Raw]], raw: Raw, *, acquire_timeout: float, name: str = ""
+    ) -> None:
+        """`make` returns another pool like `raw`, with nothing connected yet."""
+        self._make = make
+        self._pool = raw
         self._name = name
         self._acquire_timeout = acquire_timeout
+        self._switches = hosts.switches()
+        self._ending: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -162,6 +172,8 @@ class Pool:
 
         Raises SinkUnavailable, also when none becomes free within the acquire timeout, and SinkFault.
         """
+        if self._switches != hosts.switches():
+            await self._begin_anew()
         async with translated(), self._pool.acquire(timeout=self._acquire_timeout) as connection:
             gauges.lent(self._name, 1)
             try:
@@ -171,10 +183,21 @@ class Pool:
 
     async def close(self, timeout: float) -> None:
         """Close when all connections are back, or cut them off after `timeout` seconds."""
-        try:
-            await asyncio.wait_for(self._pool.close(), timeout)
-        except DATABASE_ERRORS:
-            self._pool.terminate()
+        await asyncio.gather(_close(self._pool, timeout), *self._ending)
+
+    async def _begin_anew(self) -> None:
+        self._switches = hosts.switches()
+        before, self._pool = self._pool, await self._make()
+        task = asyncio.create_task(_close(before, self._acquire_timeout), name="pool.close")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+async def _close(raw: Raw, timeout: float) -> None:
+    try:
+        await asyncio.wait_for(raw.close(), timeout)
+    except DATABASE_ERRORS:
+        raw.terminate()
 
 
 @asynccontextmanager
@@ -208,10 +231,11 @@ async def open_pool(
     async def reset(connection: Direct) -> None:
         await connection.execute(connection.get_reset_query() + again)
 
+    async def empty() -> Raw:
+        return await asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make, reset=reset)
+
     # The library counts waiting for a free connection and making one together.
-    raw = asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make, reset=reset)
-    await raw
-    pool = Pool(raw, acquire_timeout=connect_timeout, name=name)
+    pool = Pool(empty, await empty(), acquire_timeout=connect_timeout, name=name)
     gauges.pool_opened(name, size)
     try:
         yield pool

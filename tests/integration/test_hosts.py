@@ -82,6 +82,22 @@ async def test_a_frozen_first_server_hides_nothing(pair: Pair) -> None:
     assert await server_of(pair.url) == folder(pair.second), "the last good one comes first"
 
 
+async def test_what_is_connected_to_the_frozen_one_is_not_used_again(pair: Pair) -> None:
+    async with (
+        open_pool(pair.url, name="test", size=3, connect_timeout=TIGHT, command_timeout=60) as pool,
+        open_gateway(pair.url) as gateway,
+    ):
+        async with pool.connection(), pool.connection(), pool.connection(), gateway.writer._connection():
+            pass
+        with frozen(pair.first):
+            assert await server_of(pair.url) == folder(pair.second)
+            async with asyncio.timeout(30), pool.connection() as one, pool.connection() as two:
+                for connection in (one, two):
+                    assert await connection.fetchval("show unix_socket_directories") == str(folder(pair.second))
+            async with asyncio.timeout(30), gateway.writer._connection() as own:
+                assert await own.fetchval("show unix_socket_directories") == str(folder(pair.second))
+
+
 async def test_every_way_to_the_server_takes_the_next(pair: Pair) -> None:
     """Migrations, writer, registry: all of them connect."""
     with black_hole() as silent, resetting() as rude:

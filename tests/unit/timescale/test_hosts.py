@@ -98,6 +98,16 @@ def test_a_session_that_cannot_write_is_refused_with_the_word_to_use(attribute: 
         named(f"postgresql://a,b/d?target_session_attrs={attribute}")
 
 
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [("connect_timeout", "use database.connect_timeout_secs instead"), ("keepalives", "leave it out")],
+)
+def test_what_the_library_would_ask_the_server_for_is_refused(word: str, instead: str) -> None:
+    with pytest.raises(SettingsError, match=f"has {word}=, which is not taken here: .*{instead}"):
+        named(f"postgresql://a/d?{word}=1")
+    named("postgresql://a/d?application_name=x&search_path=y")
+
+
 class Connection:
     """Nothing but something to end."""
 
