@@ -39,7 +39,7 @@ async def connect(url: str, *, timeout: float, command_timeout: float) -> "async
         except LOST as error:
             if isinstance(error, ValueError) and not isinstance(error, OSError):
                 raise UsageError(_FORM) from None
-            said.append(f"{host}:{port}: {error or 'no answer'}" if several else str(error) or "no answer")
+            said.append(f"{host}:{port}: {str(error) or 'no answer'}" if several else str(error) or "no answer")
         except ValueError:  # its words may quote a part of the password
             raise UsageError(_FORM) from None
     raise Unreachable(f"The database does not answer: {'; '.join(said)}.")
