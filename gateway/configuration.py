@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -17,8 +18,10 @@ from gateway.settings import Settings
 
 ENV_PREFIX = "GATEWAY_"
 CONFIG_ENV = "GATEWAY_CONFIG"
-OTHERS = (CONFIG_ENV, "GATEWAY_KEY", "GATEWAY_TEST_DATABASE_URL")
-"""Names in the environment that are no settings and are used all the same: by commands, and by tests."""
+OTHERS = (CONFIG_ENV, "GATEWAY_KEY")
+"""Names in the environment that are no settings and are used all the same, by commands."""
+TESTS = "GATEWAY_TEST_"
+"""How names start that tests use."""
 SECRETS = frozenset({"auth.admin_key"})
 SHOWN = 60
 """Characters of a wrong value that are shown at most."""
@@ -83,6 +86,14 @@ def to_env(path: str) -> str:
     return ENV_PREFIX + path.replace(".", "__").upper()
 
 
+def with_env(message: str) -> str:
+    """Return a complaint that names settings by their paths with the names in the environment beside them."""
+    for path in _types():
+        if path in message and to_env(path) not in message:
+            message = re.sub(rf"\b{re.escape(path)}\b", f"{path} ({to_env(path)})", message, count=1)
+    return message
+
+
 def _named(path: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[str, object]]:
     """Yield what the file says, then what the environment says; what is no setting by the name it was given."""
     for branch, leaves in _from_file(path, environ).items():
@@ -91,14 +102,17 @@ def _named(path: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[str,
         else:
             yield branch, leaves
     known = {to_env(path): path for path in _types()}
-    kubernetes = tuple(
-        name.removesuffix("SERVICE_HOST") + ending
-        for name in environ
-        if name.endswith("_SERVICE_HOST")
-        for ending in ("SERVICE_", "PORT")
+    others = (
+        TESTS,
+        *(
+            name.removesuffix("SERVICE_HOST") + ending
+            for name in environ
+            if name.endswith("_SERVICE_HOST")
+            for ending in ("SERVICE_", "PORT")
+        ),
     )
     for name, text in environ.items():
-        if name.startswith(ENV_PREFIX) and name not in OTHERS and not (kubernetes and name.startswith(kubernetes)):
+        if name.startswith(ENV_PREFIX) and name not in OTHERS and not name.startswith(others):
             yield known.get(name.upper(), name), text
 
 
@@ -126,7 +140,7 @@ def _stranger(name: str) -> str:
     """Say that this is no setting, and which was meant; never its value, which may be a secret."""
     paths = list(_types())
     from_env = name.startswith(ENV_PREFIX)
-    found = get_close_matches(name, [*map(to_env, paths), *OTHERS[:2]] if from_env else paths, n=1)
+    found = get_close_matches(name, [*map(to_env, paths), *OTHERS] if from_env else paths, n=1)
     meant = f"; did you mean {found[0]}?" if found else ""
     return f"{name} is no setting{meant}"
 

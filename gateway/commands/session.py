@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from gateway.commands.words import in_options
+from gateway.configuration import with_env
 from gateway.devices import Seen
 from gateway.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
 
@@ -103,7 +104,9 @@ def _user() -> str:
 
 
 def told(exc: GatewayError) -> str:
-    """Return what is wrong, with the database's own words where it said some."""
+    """Return what is wrong: settings with both of their names, the database with its own words."""
+    if isinstance(exc, SettingsError):
+        return with_env(exc.message)
     cause = exc.__cause__
     if cause is None or not isinstance(exc, SinkUnavailable | SinkFault):
         return exc.message

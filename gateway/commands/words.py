@@ -17,5 +17,7 @@ def in_options(message: str, *, database: bool = False) -> str:
     for parameter, option in _SAID:
         message = message.replace(parameter, option)
     if database:
-        message = message.replace("database.url", "--database")
+        message = message.replace("database.url (GATEWAY_DATABASE__URL)", "--database").replace(
+            "database.url", "--database"
+        )
     return _FILTER.sub(r"--\1 ", message)

@@ -98,12 +98,14 @@ async def connect(
     connect_timeout: float,
     command_timeout: float,
     parameters: Mapping[str, str] | None = None,
+    trusting: bool = True,
     **internals: Any,
 ) -> Direct:
     """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows, `parameters` are the session's.
 
-    Of several servers it is the first that can be written to. Raises SettingsError for a URL that cannot be meant,
-    SinkFault for a way to the server that keeps no sessions, and DATABASE_ERRORS.
+    What was found of the way to the server a moment ago is believed if `trusting`. Of several servers it is the first
+    that can be written to. Raises SettingsError for a URL that cannot be meant, SinkFault for a way to the server that
+    keeps no sessions, and DATABASE_ERRORS.
     """
 
     async def reach(place: Place, wants: Any = None) -> Direct:
@@ -121,7 +123,9 @@ async def connect(
     async def attempt(place: Place, wants: str | None) -> Direct:
         connection = await reach(place, wants)
         try:
-            await pooler.require_sessions(connection, place, lambda: reach(place), timeout=connect_timeout)
+            await pooler.require_sessions(
+                connection, place, lambda: reach(place), timeout=connect_timeout, trusting=trusting
+            )
             await connection.execute(_to_sets({**PLANS, **(parameters or {})}))
         except BaseException:
             connection.terminate()

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL, SIGQUIT
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from gateway.local.launch import Child, User
+from gateway.local.launch import Child, Stop, User
 from gateway.local.ports import free_port, listens
 from gateway.local.server import Server
 from tests.ground.postgres import DatabaseServer
 from tests.ground.trixie import Trixie, trixie
 
+_STOP = (Stop(SIGQUIT, 5.0), Stop(SIGKILL, 5.0))  # by SIGTERM it waits for its clients to go
 Mode = Literal["session", "transaction", "statement"]
 
 
@@ -39,7 +41,7 @@ class PgBouncer(Server):
         config.chmod(0o644)
         argv: list[str | Path] = ["/usr/sbin/pgbouncer", Path("/") / config.relative_to(self.root)]
         log = self.folder / "pgbouncer.log"
-        child = Child("PgBouncer", argv, log=log, user=self.user, root=self.root, env={"LANG": "C.UTF-8"})
+        child = Child("PgBouncer", argv, log=log, user=self.user, root=self.root, env={"LANG": "C.UTF-8"}, stop=_STOP)
         child.start(lambda: listens(self.port))
         self._child = child
 

@@ -69,7 +69,8 @@ async def test_shared_sessions_are_found_on_any_connection(
     with pytest.raises(SinkFault, match=SENTENCE):
         await migrate(url, chunk_hours=24)
     async with open_pool(url, name="test", size=2, connect_timeout=10, command_timeout=10) as pool:
-        await asyncio.gather(*(_warm(url) for _ in range(3)))  # the pooler has servers to choose from
+        if size > 2:  # with fewer they would wait for each other
+            await asyncio.gather(*(_warm(url) for _ in range(3)))  # the pooler has servers to choose from
         with pytest.raises(SinkFault, match=SENTENCE):
             await Devices(pool).page()
     findings = [one for one in await examine(settings_for(url)) if one.part == "database"]
@@ -99,6 +100,7 @@ async def test_in_session_mode_everything_works(
         assert len(stored["readings"]) == 1
         one.mode = "transaction"
         one.restart()
+        pooler._trusted.clear()  # as it is a second later
         async with asyncio.timeout(60):
             while SENTENCE not in str(await _database(gateway)):
                 await gateway.client.post("/v1/readings", json=body_of(2.5))

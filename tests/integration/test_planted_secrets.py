@@ -149,7 +149,11 @@ SIMULATED = (
     ("--database", "postgresql", ("run", "--verify", "database", "--seconds", "1")),
     ("--database", "postgresql", ("bench",)),
     ("--url", "http", ("run", "--seconds", "1", "--verify", "none", "--transport", "http", "--devices", "1")),
-    ("--mqtt", "mqtt", ("run", "--seconds", "1", "--verify", "none", "--transport", "mqtt", "--devices", "1")),
+    (
+        "--mqtt",
+        "mqtt",
+        ("run", "--seconds", "1", "--verify", "none", "--transport", "mqtt", "--devices", "1"),
+    ),
 )
 
 
@@ -159,7 +163,8 @@ def test_the_simulator_is_as_silent(option: str, scheme: str, words: tuple[str, 
         url = form.format(scheme=scheme)
         run(simulator_cli.main, *words, option, url)
         run(simulator_cli.main, *words, f"{option}x={url}")
-    run(simulator_cli.main, *words, option, WHOLE.format(scheme=scheme))
+    if option != "--mqtt":  # a broker that is away is waited for
+        run(simulator_cli.main, *words, option, WHOLE.format(scheme=scheme))
 
 
 def test_the_environment_of_the_simulator_is_not_in_its_help(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.configuration import OTHERS, describe, load, to_env
+from gateway.configuration import OTHERS, describe, load, to_env, with_env
 from gateway.errors import SettingsError
 from gateway.settings import Settings
 
@@ -68,7 +68,7 @@ def test_what_is_no_setting_and_yet_meant_is_let_be() -> None:
         "GATEWAY_HTTP_SERVICE_PORT_WEB": "80",
         "GATEWAY_HTTP_PORT": "tcp://10.0.0.2:80",
     }
-    others = dict.fromkeys(OTHERS, "")
+    others = dict.fromkeys((*OTHERS, "GATEWAY_TEST_DATABASE_URL"), "")
     assert load(None, {**kubernetes, **others, "HTTP_PORT": "x"}) == Settings()
     assert "GATEWAY_HTTP_PORT is no setting" in complaint({"GATEWAY_HTTP_PORT": "80"})
 
@@ -108,6 +108,15 @@ def test_secrets_are_never_told(tmp_path: Path) -> None:
     said = complaint({}, f'[auth]\nadmin_key = ["{SECRET}"]\n[mqtt]\nurl = ["mqtt://u:{SECRET}@h"]\n', tmp_path)
     assert SECRET not in said
     assert "auth.admin_key (GATEWAY_AUTH__ADMIN_KEY) is ***: it must be text" in said
+
+
+def test_complaints_of_others_get_the_names_in_the_environment_as_well() -> None:
+    said = with_env("mqtt.url is not a broker's address; see mqtt.url and mqtt.ca_file, not xmqtt.url")
+    assert said == (
+        "mqtt.url (GATEWAY_MQTT__URL) is not a broker's address; see mqtt.url and mqtt.ca_file (GATEWAY_MQTT__CA_FILE),"
+        " not xmqtt.url"
+    )
+    assert with_env(said) == said
 
 
 def test_what_is_right_is_read(tmp_path: Path) -> None:
