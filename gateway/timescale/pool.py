@@ -159,9 +159,7 @@ class Pool:
     When another of several servers has become the good one it begins anew: idle connections to the one before may hang.
     """
 
-    def __init__(
-        self, make: Callable[[], Awaitable[Raw]], raw: Raw, *, acquire_timeout: float, name: str = ""
-    ) -> None:
+    def __init__(self, make: Callable[[], Awaitable[Raw]], raw: Raw, *, acquire_timeout: float, name: str = "") -> None:
         """`make` returns another pool like `raw`, with nothing connected yet."""
         self._make = make
         self._pool = raw
