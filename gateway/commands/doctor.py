@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from statistics import median
 from typing import NamedTuple
 
+from gateway.commands.doctor_servers import room, servers
 from gateway.errors import GatewayError, SinkFault, SinkUnavailable
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.link import Link, LinkError
@@ -49,14 +50,16 @@ class Finding(NamedTuple):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Look at the database, Redis and the broker's address."""
-    findings = []
-    for part, look in (("database", _database(settings)), ("redis", _redis(settings))):
-        findings += await _guarded(part, look)
+    findings = await _guarded("database", _servers(settings))
+    findings += await _guarded("database", _database(settings))
+    if any(finding.part == "schema" for finding in findings):
+        findings += await _guarded("database", _room(settings))
+    findings += await _guarded("redis", _redis(settings))
     if settings.mqtt.url:
         findings += await _guarded("mqtt", _mqtt(settings))
     else:
         findings.append(Finding("mqtt", ok=True, sentence="off: mqtt.url is empty"))
-    return findings
+    return list(dict.fromkeys(findings))  # a URL that cannot be meant is said once
 
 
 async def _guarded(part: str, look: Awaitable[list[Finding]]) -> list[Finding]:
@@ -76,6 +79,14 @@ def _say(part: str, exc: GatewayError | LinkError) -> str:
         return exc.message
     what = exc if isinstance(exc, LinkError) else cause
     return f"cannot be used: {str(what) or type(what).__name__}; {WAYS_OUT[part]}"
+
+
+async def _servers(settings: Settings) -> list[Finding]:
+    return [Finding("database", ok, sentence) for ok, sentence in await servers(settings)]
+
+
+async def _room(settings: Settings) -> list[Finding]:
+    return [Finding("database", ok, sentence) for ok, sentence in await room(settings)]
 
 
 async def _database(settings: Settings) -> list[Finding]:
@@ -101,7 +112,12 @@ async def _database(settings: Settings) -> list[Finding]:
         if ground.timescale is None:
             findings.append(Finding("database", ok=True, sentence=NO_TIMESCALE))
         findings += _judge(facts, wal)
-    pending = await migrations.migrate(database.url, chunk_hours=database.chunk_hours, plan_only=True)
+    pending = await migrations.migrate(
+        database.url,
+        chunk_hours=database.chunk_hours,
+        plan_only=True,
+        connect_timeout=database.connect_timeout_secs,
+    )
     words = "the schema is up to date"
     if pending:
         words = f"{len(pending)} migrations pending: run 'gateway migrate', or 'gateway serve', which begins with it"

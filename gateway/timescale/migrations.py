@@ -106,7 +106,7 @@ def _read(path: Path) -> _File:
 async def _connected(url: str, connect_timeout: float, file_timeout: float) -> AsyncIterator[Direct]:
     """Open a connection of its own: a pool's reset would drop the lock."""
     connection = await connect(
-        url, name="gateway migrate", connect_timeout=connect_timeout, command_timeout=file_timeout
+        url, name="gateway migrate", connect_timeout=connect_timeout, command_timeout=file_timeout, trusting=False
     )
     try:
         yield connection

@@ -36,7 +36,8 @@ from gateway.timescale.division import (
     spread,
     told,
 )
-from gateway.timescale.pool import DATABASE_ERRORS, PLANS, Direct, classify, connect, is_crowded, translated
+from gateway.timescale.idle import Idle
+from gateway.timescale.pool import DATABASE_ERRORS, Direct, classify, connect, is_crowded, translated
 from gateway.timescale.staging import Stage, to_messages
 
 DROP_SECS = 2.0
@@ -72,7 +73,7 @@ class Writer:
         self._stage = Stage(overwrite=overwrite, timeout=database.write_timeout_secs)
         self._room = Room(None, 1, 1, 1)
         """What a transaction may touch, as the server said last, or less after it was too much."""
-        self._idle: list[Direct] = []
+        self._idle = Idle()
         self._wary = 0
         """Groups that are yet to be written in small parts."""
 
@@ -115,12 +116,7 @@ class Writer:
 
     async def close(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                await connection.close(timeout=self._database.connect_timeout_secs)
-            except DATABASE_ERRORS:
-                connection.terminate()
+        await self._idle.close(self._database.connect_timeout_secs)
 
     async def _arranged(self, line: Group) -> list[Sorted] | None:
         """Return the messages as sorted blocks; None if a device was removed since its id was learnt: begin anew."""
@@ -245,7 +241,7 @@ class Writer:
     async def _connection(self) -> AsyncIterator[Direct]:
         """Lend a connection; one that is in doubt afterwards is dropped."""
         async with translated():
-            connection = self._reuse() or await self._connect()
+            connection = self._idle.take() or await self._connect()
             gauges.lent(gauges.WRITER, 1)
             try:
                 yield connection
@@ -254,8 +250,7 @@ class Writer:
                 raise
             finally:
                 gauges.lent(gauges.WRITER, -1)
-            if not connection.is_closed():
-                self._idle.append(connection)
+            self._idle.add(connection)
 
     async def _connect(self) -> Direct:
         connection = await connect(
@@ -263,7 +258,6 @@ class Writer:
             name="gateway-writer",
             connect_timeout=self._database.connect_timeout_secs,
             command_timeout=self._database.write_timeout_secs,
-            parameters=PLANS,
         )
         try:
             await self._stage.prepare(connection)
@@ -272,14 +266,6 @@ class Writer:
             connection.terminate()
             raise
         return connection
-
-    def _reuse(self) -> "Direct | None":
-        """Return an idle connection; those that the server has closed meanwhile are passed over."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return None
 
 
 async def _drop(connection: Direct) -> None:

@@ -26,7 +26,7 @@ def registrar_on(pool: Pool) -> Registrar:
     return registrar(pool, MemoryState(), MemoryNewest(MemorySink()), clock=ManualClock())
 
 
-NO_REGISTRAR = registrar_on(Pool(cast("Any", None), acquire_timeout=1))
+NO_REGISTRAR = registrar_on(Pool(cast("Any", None), cast("Any", None), acquire_timeout=1))
 """A registry that must not be asked: tests of it bring a real one."""
 NO_LISTING = Listing(
     NO_REGISTRAR.devices, Silence(), clock=ManualClock(), monotonic=time.monotonic, offline_after_secs=900
