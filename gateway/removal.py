@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Protocol
 
 from gateway.chores import repeating
-from gateway.contracts import Newest, NewestStored
 from gateway.errors import GatewayError, StateUnavailable
 from gateway.telemetry import registry_events
 from gateway.timescale.audit import UNNAMED, Audit
@@ -30,10 +29,6 @@ class States(Protocol):
         """Forget devices that are no more. Raises StateUnavailable."""
         ...
 
-    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
-        """Keep each device's message if it is newer than what is there. Raises StateUnavailable."""
-        ...
-
 
 class Removal:
     """Removes devices."""
@@ -43,14 +38,12 @@ class Removal:
         devices: Devices,
         removed: RemovedDevices,
         states: States,
-        stored: NewestStored,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices = devices
         self._removed = removed
         self._states = states
-        self._stored = stored
         self._monotonic = monotonic
 
     async def remove(
@@ -92,9 +85,7 @@ class Removal:
     async def _forget_state(self, name: str) -> StateUnavailable | None:
         """Return why the state still has it: no reason to keep its readings."""
         try:
-            await self._states.remove([name])
-            (newest,) = await self._stored.read([name])  # of a new device of this name, which must not lose its own
-            await self._states.restore([(name, message) for message in newest])
+            await self._states.remove([name])  # a new device of this name is read from the database, and whole again
         except StateUnavailable as exc:
             return exc
         return None

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gateway import settings
-from gateway.contracts import Newest
 from gateway.removal import States
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.installation import site
@@ -24,11 +23,6 @@ class _States:
     async def remove(self, devices: Sequence[str]) -> None:
         async with self._opened() as state:
             await state.remove(devices)
-
-    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
-        if messages:
-            async with self._opened() as state:
-                await state.restore(messages)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[RedisState]:

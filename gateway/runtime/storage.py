@@ -17,6 +17,7 @@ from gateway.runtime.pools import named_pool
 from gateway.runtime.registry import Registry, open_registry
 from gateway.settings import Settings
 from gateway.state.keeper import Keeper
+from gateway.state.mending import Mender
 from gateway.state.publisher import Publisher
 from gateway.state.receipts import RedisReceipts, open_receipts
 from gateway.state.store import RedisState, open_state
@@ -67,7 +68,10 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         )
         source = TimescaleNewest(await stack.enter_async_context(named_pool(settings, "gateway-rebuild", size=1)))
         keeper = await stack.enter_async_context(Keeper(state, source))
-        publisher = await stack.enter_async_context(Publisher(state, settings.redis, on_skip=keeper.note_gap))
+        mender = await stack.enter_async_context(Mender(state, source, worth=lambda: keeper.complete))
+        publisher = await stack.enter_async_context(
+            Publisher(state, settings.redis, on_skip=keeper.note_gap, on_part=mender.soon)
+        )
         letters = TimescaleDeadLetters(registry.pool)
         overwrite = settings.devices.conflict == "overwrite"
         writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)

@@ -41,9 +41,18 @@ class Pending(NamedTuple):
 class Publisher:
     """Owns the way to Redis. `async with` starts and stops it."""
 
-    def __init__(self, state: LiveState, limits: settings.Redis, *, on_skip: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        state: LiveState,
+        limits: settings.Redis,
+        *,
+        on_skip: Callable[[], None] = lambda: None,
+        on_part: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        """`on_part` hears of devices that Redis did not hold: until they are mended it does not tell of them."""
         self._state = state
         self._on_skip = on_skip
+        self._on_part = on_part
         self._wait = limits.ack_wait_ms / 1000
         self._max_rows = limits.max_pending_rows
         self._waiting: deque[Pending] = deque()
@@ -114,7 +123,7 @@ class Publisher:
         self._calling = self._take()
         started = asyncio.get_running_loop().time()
         try:
-            await self._state.apply([block for pending in self._calling for block in pending.blocks])
+            part = await self._state.apply([block for pending in self._calling for block in pending.blocks])
         except StateUnavailable as exc:
             self._give_back(exc)
             return False
@@ -125,6 +134,8 @@ class Publisher:
             return True
         events.state_applied(asyncio.get_running_loop().time() - started)
         self._finish(shown=True)
+        if part:
+            self._on_part(part)
         if not self.healthy:
             self.healthy = True
             events.state_back()

@@ -65,7 +65,8 @@ async def test_nothing_is_logged_unless_somebody_watches(stand: Stand) -> None:
     assert not await stand.exists(LOG)
     position = await stand.log.watch()
     assert position.offset == 0
-    await stand.state.restore([("d", Newest(1, NOON + 5, (9.5,), (), ()))])
+    claims = await stand.state.claim(["d"], anew=True)
+    await stand.state.restore(["d"], claims, [[Newest(1, NOON + 5, (9.5,), (), ())]])
     assert not await stand.exists(LOG)  # a rebuild is no change
 
 

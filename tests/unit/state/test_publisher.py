@@ -30,12 +30,12 @@ class SlowState(MemoryState):
         self.calls: list[int] = []
         """Blocks in each call."""
 
-    async def apply(self, blocks: Sequence[Block]) -> None:
+    async def apply(self, blocks: Sequence[Block]) -> list[str]:
         self.calls.append(len(blocks))
         await self.open.wait()
         if any("poison" in each.names for each in blocks):
             raise ValueError("cannot be packed")
-        await super().apply(blocks)
+        return await super().apply(blocks)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
@@ -45,8 +45,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 async def _shown(state: MemoryState, device: str = "d") -> list[tuple[int, tuple[float, ...]]]:
-    (entries,) = await state.read([device])
-    return [(entry.time_us - NOON, entry.doubles) for entry in entries]
+    return [(entry.time_us - NOON, entry.doubles) for entry in state.held(device)]
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +162,7 @@ async def test_what_is_kept_is_bounded_and_the_oldest_go_first() -> None:
         state.away = False
         await _until(lambda: one.behind == 0)
     names = [f"d{i}" for i in range(25)]
-    assert [bool(entries) for entries in await state.read(names)] == [False] * 15 + [True] * 10
+    assert [bool(state.held(name)) for name in names] == [False] * 15 + [True] * 10
 
 
 async def test_what_is_kept_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
