@@ -107,17 +107,18 @@ class RedisState:
         """Say which database this is the state of, once that is known; until then nothing is read or written."""
         self._site = site
 
-    async def apply(self, blocks: Sequence[Block]) -> list[str]:
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
         """Keep each message if it is not older than what is there. Raises StateUnavailable.
 
-        Returned are devices that were not there: until they are filled they are not whole.
+        Of messages of equal times the later one given wins, or without `later_wins` the one that is there. Returned are
+        devices that were not there: until they are filled they are not whole.
         """
         blob = b"".join([packing.to_blob(block) for block in blocks])
         if not blob:
             return []
         prefix = self._prefix
         async with self._asking():
-            part = await self._newest_wins(keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, 1])
+            part = await self._newest_wins(keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, int(later_wins)])
         self._away = False
         return [device.decode() for device in part]
 

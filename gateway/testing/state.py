@@ -21,7 +21,7 @@ class MemoryState:
         self.away = False
         self.complete = True
 
-    async def apply(self, blocks: Sequence[Block]) -> list[str]:
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
         """Keep what is not older than what is there; return devices that were not there. Raises StateUnavailable."""
         self._check()
         part: dict[str, None] = {}
@@ -30,7 +30,7 @@ class MemoryState:
                 entry = _to_entry(block, i)
                 if name not in self._marks and entry.shape_id not in self._devices.get(name, {}):
                     part[name] = None
-                self._keep(name, entry, equal_wins=True)
+                self._keep(name, entry, equal_wins=later_wins)
         return list(part)
 
     async def claim(self, devices: Sequence[str], *, anew: bool = False) -> list[bytes]:

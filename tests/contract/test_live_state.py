@@ -85,6 +85,13 @@ async def test_at_the_same_time_the_later_write_wins(state: LiveState) -> None:
     assert await _read(state, "d") == [Newest(1, NOON + 5, (4.5,), (), ())]
 
 
+async def test_at_the_same_time_the_earlier_write_wins_if_told_so(state: LiveState) -> None:
+    await whole(state, "d")
+    for after, value in ((5, 1.5), (5, 2.5), (4, 3.5), (6, 4.5), (6, 5.5)):
+        await state.apply([block("d", after, doubles=(value,))], later_wins=False)
+    assert await _read(state, "d") == [Newest(1, NOON + 6, (4.5,), (), ())]
+
+
 async def test_what_is_restored_never_replaces_what_is_as_new(state: LiveState) -> None:
     await state.apply([block("d", 5, doubles=(1.5,))])
     texts = ("", "ü\0")
