@@ -29,7 +29,7 @@ SLOW_SECS = 1.0
 """A page that takes longer is followed by a smaller one."""
 REST_SECS = 1.0
 """Longest rest between two pages."""
-MEMORY_SECS = 10.0
+MEMORY_SECS = 2.0
 """How often Redis is asked what it does when its memory is full."""
 STOP_SECS = 2.0
 """Longest wait for what is under way, and longest farewell to Redis."""
