@@ -38,6 +38,12 @@ WAYS_OUT = {
 """What to look at when a part cannot be used, and what its absence means."""
 
 
+VOLATILE = (
+    "when its memory is full it drops what has a time to live, and no newest state: answers to idempotency keys, the log"
+    " of live changes, the progress of a rebuild"
+)
+
+
 class Finding(NamedTuple):
     """One thing that was looked at."""
 
@@ -155,6 +161,8 @@ async def _redis(settings: Settings) -> list[Finding]:
     words = f"{server.name}, maxmemory-policy {server.policy}"
     if server.evicts:
         words += f": {EVICTS}"
+    elif server.policy.startswith("volatile"):
+        words += f": {VOLATILE}"
     return [Finding("redis", ok=not server.evicts, sentence=words)]
 
 
