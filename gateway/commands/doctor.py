@@ -39,8 +39,8 @@ WAYS_OUT = {
 
 
 VOLATILE = (
-    "when its memory is full it drops what has a time to live, and no newest state: answers to idempotency keys, the log"
-    " of live changes, the progress of a rebuild"
+    "when its memory is full it drops what has a time to live, and no newest state: answers to idempotency keys, the"
+    " log of live changes, the progress of a rebuild"
 )
 
 
