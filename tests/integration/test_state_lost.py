@@ -16,6 +16,7 @@ from gateway.state import store
 from gateway.state.read import DeviceState
 from gateway.state.store import open_state
 from gateway.telemetry import events
+from tests.batches import Message
 from tests.ground.databases import Database
 from tests.integration.live_gateways import DEVICES, SOON, Live, living, quicken, random_messages, same, traffic, until
 from tests.integration.test_state_redis import paused, pid_of
@@ -227,6 +228,8 @@ async def test_a_redis_that_evicts_under_traffic_never_shows_a_part_or_goes_back
         redis.asyncio.from_url(own_valkey.url()) as client,
     ):
         await one.whole()
+        everybody: list[Message] = [(name, 0, {"m0": 0.5}) for name in DEVICES]
+        await one.report(*everybody)  # that a device does not exist is remembered for a while
         async with traffic(one, two):
             seen = Seen()
             await client.config_set("maxmemory-policy", "allkeys-lru")
