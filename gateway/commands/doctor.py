@@ -13,6 +13,7 @@ from gateway.mqtt.link import Link, LinkError
 from gateway.mqtt.topics import parse_topic
 from gateway.pipeline.breaker import reason
 from gateway.settings import Settings
+from gateway.state.keeper import EVICTS
 from gateway.state.store import open_state
 from gateway.timescale import migrations
 from gateway.timescale.installation import probe
@@ -38,6 +39,12 @@ WAYS_OUT = {
     " at the broker",
 }
 """What to look at when a part cannot be used, and what its absence means."""
+
+
+VOLATILE = (
+    "when its memory is full it drops what has a time to live, and no newest state: answers to idempotency keys, the"
+    " log of live changes, the progress of a rebuild"
+)
 
 
 class Finding(NamedTuple):
@@ -184,12 +191,13 @@ def _judge(facts: dict[str, str], wal_bytes: int) -> list[Finding]:
 
 async def _redis(settings: Settings) -> list[Finding]:
     async with open_state(settings.redis, site="doctor") as state:
-        facts = await state.facts()
-    words = f"{facts['server']}, maxmemory-policy {facts['policy']}"
-    evicts = facts["policy"] not in ("noeviction", "unknown")
-    if evicts:
-        words += ": when its memory is full it drops the newest state of devices; set maxmemory-policy to noeviction"
-    return [Finding("redis", ok=not evicts, sentence=words)]
+        server = await state.server()
+    words = f"{server.name}, maxmemory-policy {server.policy}"
+    if server.evicts:
+        words += f": {EVICTS}"
+    elif server.policy.startswith("volatile"):
+        words += f": {VOLATILE}"
+    return [Finding("redis", ok=not server.evicts, sentence=words)]
 
 
 async def _mqtt(settings: Settings) -> list[Finding]:

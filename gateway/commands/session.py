@@ -79,11 +79,10 @@ async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: 
                 command_timeout=_COMMAND_TIMEOUT_SECS,
             )
         )
-        stored = TimescaleNewest(pool)
-        book = registrar(pool, states_of(settings.redis, pool), stored, clock=clock)
+        book = registrar(pool, states_of(settings.redis, pool), clock=clock)
         listing = Listing(
             book.devices,
-            StoredTimes(stored),
+            StoredTimes(TimescaleNewest(pool)),
             clock=clock,
             monotonic=time.monotonic,
             offline_after_secs=settings.devices.offline_after_secs,

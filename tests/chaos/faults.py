@@ -28,6 +28,7 @@ Strike = Callable[[Scene, Random], float]
 
 ROOMY_BYTES, SMALL_BYTES = 2**30, 2**16
 FULL_SECS = 20.0
+EVICTING_SECS = 4.0
 SAVE_SECS = 10.0
 DOCKER_SECS = COMMAND_SECS = 30.0
 POST_SECS = 15.0
@@ -166,6 +167,25 @@ def valkey_flushed(scene: Scene, _rng: Random) -> float:
     return time.monotonic()
 
 
+def redis_evicting(scene: Scene, rng: Random) -> float:
+    """Somebody sets allkeys-lru and less memory than it takes, and deletes keys by hand; later it is set right."""
+    with redis.Redis.from_url(scene.ground.valkey.url()) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", client.info("memory")["used_memory"])
+        until = time.monotonic() + EVICTING_SECS
+        try:
+            while time.monotonic() < until:
+                client.set(f"filler:{rng.randrange(20)}", rng.randbytes(10_000), px=1000)
+                if key := client.randomkey():
+                    client.unlink(key)
+                time.sleep(0.005)
+            assert client.info("stats")["evicted_keys"] > 0
+        finally:
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", "noeviction")
+    return time.monotonic()
+
+
 def broker_killed(scene: Scene, rng: Random) -> float:
     """SIGKILL within a second after it saved its sessions; back after up to a second.
 
@@ -221,6 +241,7 @@ FAULTS = (
     Fault("valkey-kill", valkey_killed, rounds=20),
     Fault("valkey-freeze", valkey_frozen, rounds=3),
     Fault("valkey-flush", valkey_flushed, rounds=10),
+    Fault("redis-evict", redis_evicting, rounds=8),
     Fault("broker-kill", broker_killed, rounds=20),
     Fault("broker-freeze", broker_frozen, rounds=3),
     Fault("clock-step", clock_stepped, rounds=3, steps_clock=True),
