@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
+from cyclopts import App, CycloptsError, CycloptsPanel, Parameter
 
 from gateway import configuration
 from gateway.commands.ask import DEFAULT_URL, KeyFile, Url
@@ -20,14 +18,24 @@ from gateway.commands.dead_letters import dead_letters_app
 from gateway.commands.device import device_app
 from gateway.commands.key import key_app
 from gateway.commands.metric import metric_app
+from gateway.commands.session import told
 from gateway.commands.spool import spool_app
 from gateway.commands.state import state_app
+from gateway.commands.tables import print_table
 from gateway.errors import GatewayError, SinkUnavailable, StartError
+from gateway.masking import masked_within
 
 Config = Annotated[Path | None, Parameter(help="Settings file; default $GATEWAY_CONFIG, or ./gateway.toml if there.")]
 
+
+def _complaint(error: CycloptsError) -> object:
+    """Return what is wrong with the options, without the passwords of URLs among them."""
+    return CycloptsPanel(masked_within(str(error)))
+
+
 app = App(
     name="gateway",
+    error_formatter=_complaint,
     help="Takes in device readings over HTTP and MQTT, and answers when they are committed to TimescaleDB.",
     version=lambda: version("device-ingestion-gateway"),
 )
@@ -112,11 +120,8 @@ def settings(
     if json:
         print(msgspec.json.encode([one._asdict() for one in described]).decode())
         return
-    table = Table("setting", "value", "what it does", box=None, pad_edge=False)
-    for one in described:
-        changed = "" if one.value == one.default else " *"
-        table.add_row(one.env, f"{one.value}{changed}", one.sentence)
-    Console().print(table)
+    rows = [(one.env, f"{one.value}{'' if one.value == one.default else ' *'}", one.sentence) for one in described]
+    print_table(("setting", "value", "what it does"), rows, empty="")
     print("* changed from its default. In gateway.toml, GATEWAY_HTTP__PORT is 'port' in the table [http].")
 
 
@@ -156,10 +161,10 @@ def doctor(*, config_file: Annotated[Config, Parameter(name="--config")] = None)
 def main() -> None:
     """Run the command line."""
     try:
-        app()
+        app(sys.argv[1:])
     except GatewayError as exc:
         prefix = "cannot start" if isinstance(exc, StartError) else "failed"
-        print(f"gateway: {prefix}: {exc.message}", file=sys.stderr)
+        print(f"gateway: {prefix}: {told(exc)}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:  # as in "gateway settings | head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -83,25 +83,48 @@ class Newest(NamedTuple):
 
 
 class LiveState(Protocol):
-    """The newest message per device and shape. Derived: it can always be rebuilt from the database."""
+    """The newest message per device and shape. Derived: it can always be rebuilt from the database.
 
-    async def apply(self, blocks: Sequence[Block]) -> None:
-        """Keep each message if it is not older than what is there; atomic per call. Raises StateUnavailable."""
+    It may lose a device at any moment, and knows of each whether it is whole: filled from the database, or given
+    everything since. What is not whole is not told.
+    """
+
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
+        """Keep each message if it is not older than what is there; atomic per call. Raises StateUnavailable.
+
+        Of messages of equal times the later one given wins, or without `later_wins` the one that is there. Returned are
+        devices that were not there: until they are filled they are not whole.
+        """
         ...
 
-    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
-        """Keep each device's message if it is newer than what is there; atomic per call. Raises StateUnavailable."""
+    async def claim(self, devices: Sequence[str], *, anew: bool = False) -> list[bytes]:
+        """Say that devices are about to be read from the database to be filled; atomic per call.
+
+        Returned is for each what `restore` wants, empty if it is whole. With `anew` what is there is forgotten first.
+        Raises StateUnavailable.
+        """
         ...
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
-        """Return what is known of each device, in order, in one round trip.
+    async def restore(self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[Newest]]) -> int:
+        """Fill devices with what was read since they were claimed, and return how many are whole now; atomic per call.
+
+        What is there wins unless it is older. A device that was lost since its claim is left alone.
+        Raises StateUnavailable.
+        """
+        ...
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+        """Return all that is known of each device, None of one that is not whole; in order, in one round trip.
 
         Raises StateUnavailable, also while the state is not known to be complete.
         """
         ...
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
-        """Return the time (µs) of each device's newest message, in order, in one round trip; raises as `read`."""
+        """Return the time (µs) of each device's newest message, in order, in one round trip; raises as `read`.
+
+        None: it has none, or is not whole.
+        """
         ...
 
     async def remove(self, devices: Sequence[str]) -> None:
@@ -109,14 +132,13 @@ class LiveState(Protocol):
         ...
 
 
-class NewestPage(NamedTuple):
-    """A part of what the database holds."""
+class DevicePage(NamedTuple):
+    """Some of the devices that have reported."""
 
-    messages: list[tuple[str, Newest]]
-    """Device names and messages."""
+    devices: list[str]
     looked_at: int
-    """Series (a shape of a device) in this page, with messages or without; 0 after the last page."""
-    last: tuple[int, int]
+    """Series (a shape of a device) they have, of the last one perhaps not all; 0 after the last page."""
+    last: int
     """Where the next page begins."""
 
 
@@ -135,8 +157,11 @@ class NewestStored(Protocol):
         """Return how many series there are. Raises SinkUnavailable, SinkFault."""
         ...
 
-    async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
-        """Return the series that follow `after`, (0, 0) before the first. Raises SinkUnavailable, SinkFault."""
+    async def page(self, after: int, *, size: int) -> DevicePage:
+        """Return devices that follow `after`, 0 before the first, with about `size` series: one device at least.
+
+        Raises SinkUnavailable, SinkFault.
+        """
         ...
 
 

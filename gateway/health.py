@@ -176,7 +176,8 @@ class Monitor:
                 await self._state.ping()
         except (GatewayError, TimeoutError) as exc:
             return {"ok": False, "error": _said(exc), **facts}
-        return {"ok": self._publisher.healthy and bool(facts["complete"]), **facts}
+        well = self._publisher.healthy and bool(facts["complete"]) and not self._keeper.evicts
+        return {"ok": well, **facts}
 
     def _mqtt(self) -> Part:
         if self._consumer is None:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gateway.contracts import Clock, NewestStored
+from gateway.contracts import Clock
 from gateway.removal import Removal, States
 from gateway.timescale.audit import Audit
 from gateway.timescale.credentials import StoredCredentials
@@ -25,13 +25,13 @@ class Registrar(NamedTuple):
     audit: Audit
 
 
-def registrar(pool: Pool, states: States, stored: NewestStored, *, clock: Clock) -> Registrar:
+def registrar(pool: Pool, states: States, *, clock: Clock) -> Registrar:
     """Return what works on this database; nothing is asked of it yet."""
     devices = Devices(pool)
     return Registrar(
         devices,
         Imports(pool),
-        Removal(devices, RemovedDevices(pool), states, stored),
+        Removal(devices, RemovedDevices(pool), states),
         StoredCredentials(pool, clock=clock),
         Metrics(pool),
         DeclaredInts(pool),

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Protocol
 
 from gateway.chores import repeating
-from gateway.contracts import Newest, NewestStored
 from gateway.errors import GatewayError, StateUnavailable
 from gateway.telemetry import registry_events
 from gateway.timescale.audit import UNNAMED, Audit
@@ -34,10 +33,6 @@ class States(Protocol):
         """Note that this device was removed; nothing more on a second pass. Raises StateUnavailable."""
         ...
 
-    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
-        """Keep each device's message if it is newer than what is there. Raises StateUnavailable."""
-        ...
-
 
 class Removal:
     """Removes devices."""
@@ -47,14 +42,12 @@ class Removal:
         devices: Devices,
         removed: RemovedDevices,
         states: States,
-        stored: NewestStored,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices = devices
         self._removed = removed
         self._states = states
-        self._stored = stored
         self._monotonic = monotonic
 
     async def remove(
@@ -97,9 +90,7 @@ class Removal:
         """Return why the state still has it: no reason to keep its readings."""
         try:
             await self._states.note_removal(due.name, due.id)
-            await self._states.remove([due.name])
-            (newest,) = await self._stored.read([due.name])  # of a new device of its name, which must not lose its own
-            await self._states.restore([(due.name, message) for message in newest])
+            await self._states.remove([due.name])  # a new device of this name is read from the database, and whole
         except StateUnavailable as exc:
             return exc
         return None

@@ -1,4 +1,8 @@
-"""Spooled batches → the database, the state, and for what does not go there the dead letters."""
+"""Spooled batches → the database, the state, and for what does not go there the dead letters.
+
+The state shows them since they are in the spool. Of a device of which the database did not take something it forgets
+what it has, since that may be shown: the database tells then.
+"""
 
 import time
 import traceback
@@ -28,11 +32,14 @@ class Replay:
         letters: DeadLetters,
         *,
         answers: Answers,
+        drop: Callable[[Sequence[str]], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`drop` has the state forget devices."""
         self._write = write
         self._publish = publish
         self._letters = letters
+        self._drop = drop
         self._answers = answers
         self._monotonic = monotonic
 
@@ -47,6 +54,8 @@ class Replay:
 
     async def bury(self, batch: Batch, outcome: Outcome) -> None:
         """Keep the conflicts: their device was told "accepted". The writer has kept what the database rejected."""
+        refused = [*outcome.conflicts, *[i for i, _ in outcome.rejected]]
+        self._unshow([batch.devices[i] for i in refused])
         words = dict.fromkeys(outcome.conflicts, ADVICE[Reason.CONFLICT])
         if words:
             letters = to_letters([batch], words)
@@ -76,8 +85,13 @@ class Replay:
                     left += [piece[middle:], piece[:middle]]
             else:
                 outcomes.append((piece[0], outcome))
+        self._unshow(batch.devices)  # before what may fail: then the batch is set aside
         await self._park(batch, parked, words)
         return _joined(outcomes, parked)
+
+    def _unshow(self, devices: Sequence[str]) -> None:
+        if devices:
+            self._drop(list(dict.fromkeys(devices)))
 
     async def _park(self, batch: Batch, parked: dict[int, str], words: str) -> None:
         if not parked:

@@ -62,7 +62,7 @@ class Http(Branch, frozen=True):
 class Database(Branch, frozen=True):
     """The database."""
 
-    url: Annotated[str, Meta(description="PostgreSQL or TimescaleDB, as a libpq URL.")] = (
+    url: Annotated[str, Meta(description="PostgreSQL or TimescaleDB, as a libpq URL, also of several hosts.")] = (
         "postgresql://postgres@127.0.0.1:5432/postgres"
     )
     writer_slots: Annotated[Count, Meta(description="Connections a worker commits on at once.")] = 2

@@ -7,13 +7,21 @@ not be run as asked; 99 all was well, and a requirement of `--require` was not m
 import os
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError, CycloptsPanel
 from rich.console import Console
 
+from simulator.addresses import masked_within
 from simulator.errors import SimulatorError
+
+
+def _complaint(error: CycloptsError) -> object:
+    """Return what is wrong with the options, without the passwords of addresses among them."""
+    return CycloptsPanel(masked_within(str(error)))
+
 
 app = App(
     name="simulator",
+    error_formatter=_complaint,
     help="Send readings to a device ingestion gateway, and prove what became of each.",
     result_action="return_value",
     version_flags=(),
@@ -55,8 +63,11 @@ app.command("simulator.bench.command:bench", name="bench")
 
 def main() -> None:
     """Run the command line and exit."""
+    if not {*sys.argv[1:]} - {*app.help_flags}:
+        for name in app:
+            app[name]  # what is not imported yet has no description
     try:
-        sys.exit(app())
+        sys.exit(app(sys.argv[1:]))
     except SimulatorError as error:
         Console(stderr=True).print(str(error), style="bold red", highlight=False, markup=False)
         sys.exit(2)

@@ -50,14 +50,16 @@ class Target:
             return ""
         try:
             text = path.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"The key file {path} cannot be read: {error}.") from error
+        except OSError as error:
+            raise UsageError(f"The key file {path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError:
+            text = ""
         return _one_word(text, where=f"The key file {path}")
 
 
 def _one_word(text: str, *, where: str) -> str:
     words = text.split()
-    if len(words) != 1 or not words[0].isascii():
+    if len(words) != 1 or not (words[0].isascii() and words[0].isprintable()):
         raise UsageError(f"{where} must hold one key and nothing else.")
     return words[0]
 

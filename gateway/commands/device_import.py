@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from gateway.commands.registry import Database, Json
 from gateway.commands.session import FAILED, Session, run, spoken
 from gateway.commands.tables import print_fields, print_json, print_note
+from gateway.commands.words import in_options
 from gateway.errors import BadRequest
 from gateway.roster import CSV, NDJSON, Result, Row, parse, tally
 
@@ -45,7 +46,7 @@ def import_devices(
     else:
         print_fields(counts)
         for one in refused[:SHOWN]:
-            print_note(f"line {one.line}: {one.code}: {one.message}")
+            print_note(in_options(f"line {one.line}: {one.code}: {one.message}"))
     if refused:
         raise SystemExit(FAILED)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from statistics import median
 from typing import NamedTuple
 
+from gateway.commands.doctor_servers import room, servers
 from gateway.errors import GatewayError, SinkFault, SinkUnavailable
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.link import Link, LinkError
@@ -13,6 +14,7 @@ from gateway.mqtt.topics import parse_topic
 from gateway.pipeline.breaker import reason
 from gateway.runtime.lineage import open_lineage
 from gateway.settings import Settings
+from gateway.state.keeper import EVICTS
 from gateway.state.store import open_state
 from gateway.timescale import migrations
 from gateway.timescale.installation import probe
@@ -40,6 +42,12 @@ WAYS_OUT = {
 """What to look at when a part cannot be used, and what its absence means."""
 
 
+VOLATILE = (
+    "when its memory is full it drops what has a time to live, and no newest state: answers to idempotency keys, the"
+    " log of live changes, the progress of a rebuild"
+)
+
+
 class Finding(NamedTuple):
     """One thing that was looked at."""
 
@@ -50,14 +58,16 @@ class Finding(NamedTuple):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Look at the database, Redis and the broker's address."""
-    findings = []
-    for part, look in (("database", _database(settings)), ("redis", _redis(settings))):
-        findings += await _guarded(part, look)
+    findings = await _guarded("database", _servers(settings))
+    findings += await _guarded("database", _database(settings))
+    if any(finding.part == "schema" for finding in findings):
+        findings += await _guarded("database", _room(settings))
+    findings += await _guarded("redis", _redis(settings))
     if settings.mqtt.url:
         findings += await _guarded("mqtt", _mqtt(settings))
     else:
         findings.append(Finding("mqtt", ok=True, sentence="off: mqtt.url is empty"))
-    return findings
+    return list(dict.fromkeys(findings))  # a URL that cannot be meant is said once
 
 
 async def _guarded(part: str, look: Awaitable[list[Finding]]) -> list[Finding]:
@@ -77,6 +87,14 @@ def _say(part: str, exc: GatewayError | LinkError) -> str:
         return exc.message
     what = exc if isinstance(exc, LinkError) else cause
     return f"cannot be used: {str(what) or type(what).__name__}; {WAYS_OUT[part]}"
+
+
+async def _servers(settings: Settings) -> list[Finding]:
+    return [Finding("database", ok, sentence) for ok, sentence in await servers(settings)]
+
+
+async def _room(settings: Settings) -> list[Finding]:
+    return [Finding("database", ok, sentence) for ok, sentence in await room(settings)]
 
 
 async def _database(settings: Settings) -> list[Finding]:
@@ -106,7 +124,12 @@ async def _database(settings: Settings) -> list[Finding]:
         if ground.timescale is None:
             findings.append(Finding("database", ok=True, sentence=NO_TIMESCALE))
         findings += _judge(facts, wal)
-    pending = await migrations.migrate(database.url, chunk_hours=database.chunk_hours, plan_only=True)
+    pending = await migrations.migrate(
+        database.url,
+        chunk_hours=database.chunk_hours,
+        plan_only=True,
+        connect_timeout=database.connect_timeout_secs,
+    )
     words = "the schema is up to date"
     if pending:
         words = f"{len(pending)} migrations pending: run 'gateway migrate', or 'gateway serve', which begins with it"
@@ -173,12 +196,13 @@ def _judge(facts: dict[str, str], wal_bytes: int) -> list[Finding]:
 
 async def _redis(settings: Settings) -> list[Finding]:
     async with open_state(settings.redis, site="doctor") as state:
-        facts = await state.facts()
-    words = f"{facts['server']}, maxmemory-policy {facts['policy']}"
-    evicts = facts["policy"] not in ("noeviction", "unknown")
-    if evicts:
-        words += ": when its memory is full it drops the newest state of devices; set maxmemory-policy to noeviction"
-    return [Finding("redis", ok=not evicts, sentence=words)]
+        server = await state.server()
+    words = f"{server.name}, maxmemory-policy {server.policy}"
+    if server.evicts:
+        words += f": {EVICTS}"
+    elif server.policy.startswith("volatile"):
+        words += f": {VOLATILE}"
+    return [Finding("redis", ok=not server.evicts, sentence=words)]
 
 
 async def _mqtt(settings: Settings) -> list[Finding]:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
+from gateway.commands.words import in_options
+from gateway.configuration import with_env
 from gateway.devices import Seen
 from gateway.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
 
@@ -45,7 +47,7 @@ def run(work: Callable[[Session], Awaitable[Answer]], *, database: str | None) -
     try:
         return asyncio.run(_with_session(work, database))
     except GatewayError as exc:
-        _leave(exc)
+        _leave(exc, database=database is not None)
 
 
 def spoken(call: Callable[[], Answer]) -> Answer:
@@ -80,11 +82,10 @@ async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: 
                 lineage=lineage,
             )
         )
-        stored = TimescaleNewest(pool)
-        book = registrar(pool, states_of(settings.redis, pool), stored, clock=clock)
+        book = registrar(pool, states_of(settings.redis, pool), clock=clock)
         listing = Listing(
             book.devices,
-            StoredTimes(stored),
+            StoredTimes(TimescaleNewest(pool)),
             clock=clock,
             monotonic=time.monotonic,
             offline_after_secs=settings.devices.offline_after_secs,
@@ -104,11 +105,17 @@ def _user() -> str:
         return "unknown"
 
 
-def _leave(exc: GatewayError) -> NoReturn:
-    message = exc.message
+def told(exc: GatewayError) -> str:
+    """Return what is wrong: settings with both of their names, the database with its own words."""
+    if isinstance(exc, SettingsError):
+        return with_env(exc.message)
     cause = exc.__cause__
-    if cause is not None and isinstance(exc, SinkUnavailable | SinkFault):
-        words = str(cause).splitlines()
-        message += f" ({': '.join([type(cause).__name__, *words[:1]])})"
-    sys.stderr.write(f"error: {message}\n")
+    if cause is None or not isinstance(exc, SinkUnavailable | SinkFault):
+        return exc.message
+    words = str(cause).splitlines()
+    return f"{exc.message} ({': '.join([type(cause).__name__, *words[:1]])})"
+
+
+def _leave(exc: GatewayError, *, database: bool = False) -> NoReturn:
+    sys.stderr.write(f"error: {in_options(told(exc), database=database)}\n")
     sys.exit(USAGE if isinstance(exc, BadRequest | SettingsError) else FAILED)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gateway import settings
-from gateway.contracts import Newest
 from gateway.removal import States
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.installation import site
@@ -28,11 +27,6 @@ class _States:
     async def note_removal(self, device: str, device_id: int) -> None:
         async with self._opened() as state:
             await state.note_removal(device, device_id)
-
-    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
-        if messages:
-            async with self._opened() as state:
-                await state.restore(messages)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[RedisState]:

@@ -1,10 +1,15 @@
-"""In: what a command found. Out: lines for people (80 columns without a terminal) or JSON. No database."""
+"""In: what a command found. Out: lines for people, folded on a terminal and whole in a pipe, or JSON. No database."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+
+WIDEST = 100_000
+"""Columns of a line that is not folded."""
+NAME = 50
+"""Columns that a name in the first column is given on a terminal at least, if it needs them."""
 
 
 def print_json(value: object) -> None:
@@ -13,22 +18,22 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print rows under their headings, long cells folded; the sentence `empty` if there are none."""
-    from rich.console import Console  # noqa: PLC0415 -- not worth its 50 ms for JSON
-    from rich.table import Table  # noqa: PLC0415
+    """Print rows under their headings; the sentence `empty` if there are none."""
+    from rich.table import Table  # noqa: PLC0415 -- not worth its 50 ms for JSON
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_to_text(cell)) for cell in row))  # Text: "[red]" in a label is just what it says
-    Console(highlight=False).print(table if table.rows else empty)
+    lines = [[_to_text(cell) for cell in row] for row in rows]
+    longest = max((len(line[0]) for line in lines), default=0)
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", min_width=None if place else min(longest, NAME))
+    for line in lines:
+        table.add_row(*map(Text, line))  # Text: "[red]" in a label is just what it says
+    _print(table if table.rows else empty)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print names and values, one pair a line; long values folded."""
-    from rich.console import Console  # noqa: PLC0415
+    """Print names and values, one pair a line."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -37,12 +42,30 @@ def print_fields(fields: Mapping[str, object]) -> None:
     grid.add_column(overflow="fold")
     for name, value in fields.items():
         grid.add_row(name, Text(_to_text(value)))
-    Console(highlight=False).print(grid)
+    _print(grid)
 
 
 def print_note(sentence: str) -> None:
     """Say something that is not part of the answer, on stderr."""
     sys.stderr.write(_printable(sentence) + "\n")
+
+
+def _print(what: object) -> None:
+    """Fold long cells on a terminal; whoever reads a pipe looks for whole words."""
+    from rich.console import Console  # noqa: PLC0415
+
+    if _is_terminal():
+        Console(highlight=False).print(what)
+        return
+    console = Console(highlight=False, width=WIDEST)
+    with console.capture() as captured:
+        console.print(what)
+    for line in captured.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _to_text(value: object) -> str:

@@ -97,14 +97,20 @@ class Tail:
 
     async def _follow(self) -> None:
         """Read while there are readers; on return the hub has no position, since nobody keeps it up to date."""
-        looked = 0.0
+        looked, end = 0.0, None
         while self._readers:
-            if time.monotonic() - looked >= WATCH_SECS:
+            if end is None or time.monotonic() - looked >= WATCH_SECS:
                 looked = time.monotonic()
-                self._settle(await self._log.watch())
-            if self._hub.position is not None:
-                for entry in await self._log.after(self._hub.position):
-                    await self._pass_on(entry)
+                end = await self._log.watch()
+                self._settle(end)
+            at = self._hub.position
+            if at is None:
+                continue
+            entries = await self._log.after(at)
+            for entry in entries:
+                await self._pass_on(entry)
+            if not entries and end.offset > at.offset:
+                self._lose(end)  # it was logged, and Redis has dropped it
         self._hub.position = None
         self._settled.clear()
 

@@ -35,8 +35,8 @@ def parse_address(url: str, *, ca_file: str = "") -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as exc:
-        raise SettingsError(f"mqtt.url cannot be read: {exc}; give {_FORM}") from None
+    except ValueError:  # its words may quote a part of the password
+        raise SettingsError(f"mqtt.url is not a broker's address; give {_FORM}") from None
     if parts.scheme not in _PORTS or not parts.hostname or _has_more(parts):
         raise SettingsError(f"mqtt.url is not a broker's address; give {_FORM}")
     return Address(

@@ -1,7 +1,7 @@
 """Group commit: tickets out, groups of batches into the sink by a few slots, tickets resolved once after COMMIT.
 
-submit → [batcher] → slot: sink.write (COMMIT) → live state (bounded wait) → tickets. A slot that waits for the state
-has already given its turn at the database to the next group. At most one slot is busy with backfill.
+submit → [batcher] → slot: sink.write (COMMIT, fsync) → live state (bounded wait) → tickets. A slot that waits for the
+state has already given its turn at the database to the next group. At most one slot is busy with backfill.
 
 A slot leaves small change to gather: while another one commits, it waits until as much waits as is being committed,
 so groups are as large as the load makes them and not as many as there are slots. A slow commit holds nobody back.
@@ -27,14 +27,29 @@ SLOW_COMMIT_SECS = 0.05
 """After so long another slot takes whatever waits."""
 
 Publish = Callable[[Sequence[Block]], Awaitable[None]]
+ShowSpooled = Callable[[Sequence[Batch]], Awaitable[None]]
+
+
+async def _show_nothing(_: Sequence[Batch]) -> None:
+    return
 
 
 class Committer:
     """Owns the queue and the writer slots. `async with` starts and drains it."""
 
-    def __init__(self, sink: Sink, publish: Publish, *, limits: settings.Queue, slots: int) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        publish: Publish,
+        *,
+        limits: settings.Queue,
+        slots: int,
+        show_spooled: ShowSpooled = _show_nothing,
+    ) -> None:
+        """Both wait until the state shows what was stored, or spooled, for a bounded time."""
         self._sink = sink
         self._publish = publish
+        self._show_spooled = show_spooled
         self._slots = slots
         self._limits = limits
         self._wake = asyncio.Event()
@@ -193,7 +208,10 @@ class Committer:
     async def _conclude(self, group: list[Waiting], rows: int, written: Written) -> None:
         """Show the newest state, then tell the senders. The state never makes an answer fail."""
         try:
-            await self._publish(written.newest)
+            if written.outcomes[0].durability == "spool":
+                await self._show_spooled([waiting.batch for waiting in group])
+            else:
+                await self._publish(written.newest)
         except Exception as exc:  # noqa: BLE001 - what is committed is acknowledged, whatever the state does
             events.state_lost("".join(traceback.format_exception(exc)))
         finally:

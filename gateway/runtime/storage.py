@@ -6,7 +6,7 @@ from random import SystemRandom
 from typing import NamedTuple
 
 from gateway.pipeline.breaker import Breaker
-from gateway.pipeline.committer import Committer
+from gateway.pipeline.committer import Committer, ShowSpooled
 from gateway.pipeline.drainer import Drainer
 from gateway.pipeline.fallback import Fallback
 from gateway.pipeline.spool import SqliteSpool
@@ -18,13 +18,16 @@ from gateway.runtime.pools import named_pool
 from gateway.runtime.registry import Registry, open_registry
 from gateway.settings import Settings
 from gateway.state.keeper import Keeper
+from gateway.state.mending import Mender
 from gateway.state.publisher import Publisher
 from gateway.state.receipts import RedisReceipts, open_receipts
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.deadletters import TimescaleDeadLetters
+from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.installation import site
 from gateway.timescale.latest import TimescaleNewest
 from gateway.timescale.pool import Pool
+from gateway.timescale.preview import preview
 from gateway.timescale.rehearsal import rehearse
 from gateway.timescale.writer import Writer
 
@@ -71,7 +74,10 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             await stack.enter_async_context(named_pool(settings, "gateway-rebuild", size=1, lineage=lineage))
         )
         keeper = await stack.enter_async_context(Keeper(state, source))
-        publisher = await stack.enter_async_context(Publisher(state, settings.redis, on_skip=keeper.note_gap))
+        mender = await stack.enter_async_context(Mender(state, source, worth=lambda: keeper.complete))
+        publisher = await stack.enter_async_context(
+            Publisher(state, settings.redis, on_skip=keeper.note_gap, on_part=mender.soon)
+        )
         letters = TimescaleDeadLetters(registry.pool)
         overwrite = settings.devices.conflict == "overwrite"
         writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)
@@ -90,9 +96,15 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         breaker = await stack.enter_async_context(Breaker(probe, rng=SystemRandom()))
         fallback = Fallback(writer, spools.own, breaker)
         committer = await stack.enter_async_context(
-            Committer(fallback, publisher.publish, limits=settings.queue, slots=settings.database.writer_slots)
+            Committer(
+                fallback,
+                publisher.publish,
+                limits=settings.queue,
+                slots=settings.database.writer_slots,
+                show_spooled=_show_spooled(publisher, registry.dictionary, overwrite=overwrite),
+            )
         )
-        replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers)
+        replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers, drop=publisher.drop)
         drainer = Drainer(
             spools.all,
             replay.store,
@@ -118,6 +130,14 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             spools.own,
             damaged=lambda: sum([each.damaged for each in spools.all]),
         )
+
+
+def _show_spooled(publisher: Publisher, dictionary: Dictionary, *, overwrite: bool) -> ShowSpooled:
+    """Return what shows readings as soon as they are in the spool, unless something as new is shown already.
+
+    Ids are looked up in the turn of the loop in which they are handed over, so that none outlives its database there.
+    """
+    return lambda batches: publisher.publish(preview(batches, dictionary, last_wins=overwrite), later_wins=overwrite)
 
 
 def _probe(settings: Settings, pool: Pool) -> Callable[[], Awaitable[None]]:

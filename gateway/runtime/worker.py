@@ -57,7 +57,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         intake = _intake(settings, registry, storage, stall=stall)
         await stack.enter_async_context(following(settings, registry))
         consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.letters))
-        book = registrar(registry.pool, storage.state, storage.stored, clock=registry.clock)
+        book = registrar(registry.pool, storage.state, clock=registry.clock)
         await stack.enter_async_context(_tidying(settings, worker, registry, book=book))
         await stack.enter_async_context(sampling(history))
         live = LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)

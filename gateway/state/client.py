@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -22,6 +23,7 @@ async def open_client(
     Raises SettingsError for a URL that cannot be meant.
     """
     try:
+        _require_whole(url)
         client = redis.Redis.from_url(
             url,
             socket_timeout=wait_secs,
@@ -39,6 +41,13 @@ async def open_client(
         yield client
     finally:
         await client.aclose()
+
+
+def _require_whole(url: str) -> None:
+    """Raise ValueError if a character of the password has torn the URL: its rest would be shown as a host."""
+    parts = urlsplit(url)
+    if parts.fragment or "@" in parts.query or (parts.scheme != "unix" and "@" in parts.path):
+        raise ValueError
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 Missing may be: all (flushed, another server), what a server that took over or restarted had not got yet, what
 publishers had to skip, and what a gateway committed just before it died. One gateway at a time rebuilds. Live traffic
-goes on meanwhile: a rebuild never replaces a message by one that is not newer, so the result is right in any order.
+goes on meanwhile: each device is claimed, read and filled (see mending.py), so the result is right in any order. What
+is in Redis and not in the database does not outlive a rebuild.
 """
 
 import asyncio
@@ -13,8 +14,9 @@ from typing import Literal, Self
 from gateway.contracts import NewestStored
 from gateway.ending import end
 from gateway.errors import GatewayError, StateUnavailable
-from gateway.state.store import Condition, Progress, RedisState
-from gateway.telemetry import events
+from gateway.state.mending import mend
+from gateway.state.store import UNKNOWN, Condition, Progress, RedisState, Server
+from gateway.telemetry import events, state_events
 
 CHECK_SECS = 1.0
 AWAY_SECS = 0.2
@@ -27,8 +29,16 @@ SLOW_SECS = 1.0
 """A page that takes longer is followed by a smaller one."""
 REST_SECS = 1.0
 """Longest rest between two pages."""
+MEMORY_SECS = 2.0
+"""How often Redis is asked what it does when its memory is full."""
 STOP_SECS = 2.0
 """Longest wait for what is under way, and longest farewell to Redis."""
+
+EVICTS = (
+    "when its memory is full it drops the newest state of devices, which is then read from the database;"
+    " set maxmemory-policy to noeviction"
+)
+"""Said of a server that does."""
 
 Result = Literal["done", "repeated", "elsewhere"]
 """Complete; something was lost meanwhile, so it did not count; another one rebuilds."""
@@ -44,6 +54,10 @@ class Keeper:
         self._was_complete = False
         self._task: asyncio.Task[None] | None = None
         self._rebuilding: asyncio.Task[None] | None = None
+        self._memory_at = 0.0
+        """Loop time from which Redis is to be asked what it does when its memory is full."""
+        self.server: Server | None = None
+        """What was told last."""
         self.condition: Condition | None = None
         """What was found last; None if the state could not be asked."""
 
@@ -67,11 +81,23 @@ class Keeper:
         """Take note that stored messages have not been shown and will not be."""
         self._gap = True
 
+    @property
+    def complete(self) -> bool:
+        """Whether the state was known to be complete when it was looked at last."""
+        return self.condition is not None and self.condition.complete
+
+    @property
+    def evicts(self) -> bool:
+        """Whether Redis may drop the newest state of devices, as far as is known."""
+        return self.server is not None and self.server.evicts
+
     def facts(self) -> dict[str, object]:
-        """Say for /readyz whether the state is complete, and how far a rebuild is, whichever gateway's it is."""
-        condition = self.condition
-        rebuild = condition.rebuild if condition else None
-        facts: dict[str, object] = {"complete": bool(condition and condition.complete), "rebuilding": bool(rebuild)}
+        """Say for /readyz how complete the state is, how far a rebuild of whichever gateway, and what may be lost."""
+        rebuild = self.condition.rebuild if self.condition else None
+        facts: dict[str, object] = {"complete": self.complete, "rebuilding": bool(rebuild)}
+        facts["maxmemory_policy"] = self.server.policy if self.server else UNKNOWN
+        if self.evicts:
+            facts["warning"] = EVICTS
         return facts | (rebuild._asdict() if rebuild else {})
 
     async def _watch(self) -> None:
@@ -83,7 +109,7 @@ class Keeper:
             except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end the watch
                 self.condition = None
                 events.state_keeper_failed(exc)
-            events.state_complete(self.condition is not None and self.condition.complete)
+            events.state_complete(self.complete)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -99,7 +125,19 @@ class Keeper:
         idle = self._rebuilding is None or self._rebuilding.done()
         if idle and not condition.complete and condition.rebuild is None:
             self._rebuilding = asyncio.create_task(self._try_rebuild(condition.server), name="state.rebuild")
+        await self._look_at_memory()
         await self._state.tidy()
+
+    async def _look_at_memory(self) -> None:
+        """Ask now and then what Redis does when its memory is full: somebody may change it at any time."""
+        now = asyncio.get_running_loop().time()
+        if now < self._memory_at:
+            return
+        evicted, self.server = self.evicts, await self._state.server()
+        self._memory_at = now + MEMORY_SECS
+        state_events.memory(evicts=self.evicts, evicted=self.server.evicted_keys)
+        if self.evicts != evicted:
+            state_events.policy_changed(self.server.policy, evicts=self.evicts)
 
     async def _settle_gap(self) -> None:
         if not self._gap:
@@ -164,7 +202,7 @@ class Rebuilder:
 
     async def _fill(self, progress: Progress, server: bytes, on_progress: Callable[[Progress], None]) -> Progress:
         now = asyncio.get_running_loop().time
-        after, looked_at = (0, 0), -1
+        after, looked_at = 0, -1
         while looked_at:
             began = now()
             looked_at, after = await self._copy(after)
@@ -178,13 +216,14 @@ class Rebuilder:
             await asyncio.sleep(min(took, REST_SECS))
         return progress
 
-    async def _copy(self, after: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    async def _copy(self, after: int) -> tuple[int, int]:
         try:
             page = await self._stored.page(after, size=self._size)
+            if page.devices:
+                await mend(self._state, self._stored, page.devices, anew=True)
         except GatewayError:
             self._size = max(1, self._size // 2)  # for the next attempt: perhaps it was too much at once
             raise
-        await self._state.restore(page.messages)
         return page.looked_at, page.last
 
     async def _give_up(self, progress: Progress, server: bytes) -> None:

@@ -2,11 +2,12 @@
 -- KEYS[1] prefix of the device hashes; KEYS[2] the watch (see watch.lua); KEYS[3] the log of changes, a stream
 -- ARGV[1] messages one after the other, big-endian: u8 length, device name; 4 bytes field; u32 length, packed message.
 --         A packed message starts with its time, a double of microseconds: exact up to 2^53, the year 2255.
--- ARGV[2] '1': of equal times the message given wins (the later commit), and the batch is a change to log;
---         '0': the one that is there wins (a rebuild), and nothing is logged
+-- ARGV[2] '1': of equal times the message given wins (the later commit); '0': the one that is there
+-- Returns the devices of which only this is known: their key was not there. A key that is whole says so in its field 'w':
+-- how many messages it has. One that was lost (evicted, deleted) and made anew does not, until it is filled: claim.lua.
 local prefix, blob, later = KEYS[1], ARGV[1], ARGV[2] == '1'
-local watch = later and redis.pcall(
-    'HMGET', KEYS[2], 'epoch', 'offset', 'mark_ms', 'mark_offset', 'window_ms', 'max_bytes', 'turn') or {}
+local watch = redis.pcall(
+    'HMGET', KEYS[2], 'epoch', 'offset', 'mark_ms', 'mark_offset', 'window_ms', 'max_bytes', 'turn')
 local epoch = watch[1]
 
 -- The id of an entry is its end in bytes since the epoch began, and the time. So entries whose ends and lengths do not
@@ -32,8 +33,18 @@ local function log(changes)
     redis.call('PEXPIRE', KEYS[3], redis.call('PTTL', KEYS[2]))
 end
 
-local pos, stop, kept = 1, #blob, 0
-local fresh, from = {}, 1 -- the changes: all but messages that repeat what is there
+-- Add a message of a shape that the device has none of.
+local function add(key, field, packed)
+    local mark = redis.call('HGET', key, 'w')
+    redis.call('HSET', key, field, packed)
+    if mark and tonumber(mark) then
+        redis.call('HINCRBY', key, 'w', 1)
+    end
+    return not mark
+end
+
+local pos, stop, part, told = 1, #blob, {}, {}
+local fresh, from = {}, 1 -- the changes: all but messages that repeat what is there, or give way to it
 while pos <= stop do
     local start, device, field, packed = pos
     device, field, packed, pos = struct.unpack('>Bc0c4I4c0', blob, pos)
@@ -43,15 +54,19 @@ while pos <= stop do
         redis.call('DEL', key)
         current = false
     end
-    if epoch and current == packed then
+    local there = current and #current >= 8 and struct.unpack('>d', current)
+    local given = struct.unpack('>d', packed)
+    if epoch and (current == packed or (there == given and not later)) then
         fresh[#fresh + 1] = string.sub(blob, from, start - 1)
         from = pos
     end
-    local there = current and #current >= 8 and struct.unpack('>d', current)
-    local given = struct.unpack('>d', packed)
-    if (not there) or there < given or (later and there == given) then
+    if not current then
+        if add(key, field, packed) and not told[device] then
+            told[device] = true
+            part[#part + 1] = device
+        end
+    elseif (not there) or there < given or (later and there == given) then
         redis.call('HSET', key, field, packed)
-        kept = kept + 1
     end
 end
 if epoch then
@@ -61,4 +76,4 @@ if epoch then
         log(changes)
     end
 end
-return kept
+return part

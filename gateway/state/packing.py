@@ -1,7 +1,8 @@
 """Blocks ↔ the bytes of the state store. Pure.
 
 A device is one hash; a field is a shape id (u32); its value is the newest message of that shape, big-endian: f8 time in
-microseconds, u16 doubles, u16 ints, u16 texts, then f8 each, i8 each, and for each text u32 length and UTF-8.
+microseconds, u16 doubles, u16 ints, u16 texts, then f8 each, i8 each, and for each text u32 length and UTF-8. One more
+field is the mark: how many messages there are, in decimal, if these are all; else who claims to fill the device.
 """
 
 import struct
@@ -16,6 +17,7 @@ from gateway.model import Block
 
 HEAD = struct.Struct(">dHHH")
 FIELD = struct.Struct(">I")
+MARK = b"w"
 NOT_OURS = (struct.error, UnicodeDecodeError)
 """What unpacking raises for bytes that somebody else wrote."""
 
@@ -48,12 +50,24 @@ def _rows(block: Block, name: int, names: list[bytes] | None) -> NDArray[Any]:
     return rows
 
 
-def pack(device: str, message: Newest) -> bytes:
-    """Return one message as newest_wins.lua takes it."""
+def pack(message: Newest) -> bytes:
+    """Return one message as restore.lua takes it."""
     head = HEAD.pack(message.time_us, len(message.doubles), len(message.ints), len(message.texts))
     numbers = struct.pack(f">{len(message.doubles)}d{len(message.ints)}q", *message.doubles, *message.ints)
     packed = b"".join([head, numbers, *[FIELD.pack(len(raw)) + raw for raw in map(str.encode, message.texts)]])
-    return _named(device) + FIELD.pack(message.shape_id) + FIELD.pack(len(packed)) + packed
+    return FIELD.pack(message.shape_id) + FIELD.pack(len(packed)) + packed
+
+
+def unpack_all(held: list[bytes]) -> list[Newest] | None:
+    """Return the messages of a device's fields and values, or None if these are not all. Raises as `unpack`."""
+    try:
+        place = held.index(MARK)
+    except ValueError:
+        return None
+    messages = held[:place] + held[place + 2 :]
+    if held[place + 1] != b"%d" % (len(messages) // 2):
+        return None
+    return list(map(unpack, messages[::2], messages[1::2]))
 
 
 def unpack(field: bytes, packed: bytes) -> Newest:

@@ -1,4 +1,4 @@
-"""Committed blocks → live state, without ever making an acknowledgement fail or wait longer than `ack_wait_ms`.
+"""Stored and spooled blocks → live state, without making an acknowledgement fail or wait longer than `ack_wait_ms`.
 
 One script call at a time, in the order of the commits: of two messages of equal time the later one must win. Each call
 takes what has gathered during the one before. What Redis did not take is kept, bounded in rows and bytes, and tried
@@ -36,14 +36,30 @@ class Pending(NamedTuple):
     """Resolves once nobody needs to wait any more; true if the state shows the blocks."""
     rows: int
     size: int
+    later_wins: bool = True
+    dropped: Sequence[str] = ()
+    """Instead of blocks: devices that the state is to forget."""
+
+    def goes_with(self, other: "Pending") -> bool:
+        """Whether one call can do both."""
+        return self.later_wins == other.later_wins and not self.dropped and not other.dropped
 
 
 class Publisher:
     """Owns the way to Redis. `async with` starts and stops it."""
 
-    def __init__(self, state: LiveState, limits: settings.Redis, *, on_skip: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        state: LiveState,
+        limits: settings.Redis,
+        *,
+        on_skip: Callable[[], None] = lambda: None,
+        on_part: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        """`on_part` hears of devices that Redis did not hold: until they are mended it does not tell of them."""
         self._state = state
         self._on_skip = on_skip
+        self._on_part = on_part
         self._wait = limits.ack_wait_ms / 1000
         self._max_rows = limits.max_pending_rows
         self._waiting: deque[Pending] = deque()
@@ -73,13 +89,16 @@ class Publisher:
         if self.behind:
             self._skip(self.behind)
 
-    async def publish(self, blocks: Sequence[Block]) -> None:
-        """Return when the state shows the blocks, or after the bounded wait, or at once while Redis is away."""
+    async def publish(self, blocks: Sequence[Block], *, later_wins: bool = True) -> None:
+        """Return when the state shows the blocks, or after the bounded wait, or at once while Redis is away.
+
+        Of messages of equal times the later one wins, or without `later_wins` the one that is shown already.
+        """
         rows = sum(map(len, blocks))
         if not rows:
             return
         shown: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._keep(Pending(blocks, shown, rows, sum(map(_size, blocks))))
+        self._keep(Pending(blocks, shown, rows, sum(map(_size, blocks)), later_wins))
         if self.healthy:
             await asyncio.wait([shown], timeout=self._wait)
         if not (shown.done() and shown.result()):
@@ -92,6 +111,11 @@ class Publisher:
             pending = self._waiting.popleft()
             self._skip(pending.rows)
             self._done_with(pending, shown=False)
+
+    def drop(self, devices: Sequence[str]) -> None:
+        """Have the state forget devices, after all that was published so far, and fill them from the database."""
+        shown: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._keep(Pending((), shown, len(devices), 100 * len(devices), dropped=devices))
 
     def _keep(self, pending: Pending) -> None:
         self._waiting.append(pending)
@@ -124,7 +148,7 @@ class Publisher:
         self._calling, turn = self._take(), self._turn
         started = asyncio.get_running_loop().time()
         try:
-            await self._state.apply([block for pending in self._calling for block in pending.blocks])
+            part = await self._do(self._calling)
         except StateUnavailable as exc:
             self._give_back(exc)
             if turn != self._turn:
@@ -137,15 +161,26 @@ class Publisher:
             return True
         events.state_applied(asyncio.get_running_loop().time() - started)
         self._finish(shown=True)
+        if part:
+            self._on_part(part)
         if not self.healthy:
             self.healthy = True
             events.state_back()
         return True
 
+    async def _do(self, calling: Sequence[Pending]) -> Sequence[str]:
+        """Return devices that the state does not hold whole afterwards."""
+        first = calling[0]
+        if first.dropped:
+            await self._state.remove(first.dropped)
+            return first.dropped
+        blocks = [block for pending in calling for block in pending.blocks]
+        return await self._state.apply(blocks, later_wins=first.later_wins)
+
     def _take(self) -> list[Pending]:
         taken = [self._waiting.popleft()]
         rows = taken[0].rows
-        while self._waiting and rows + self._waiting[0].rows <= CALL_ROWS:
+        while self._waiting and rows + self._waiting[0].rows <= CALL_ROWS and taken[0].goes_with(self._waiting[0]):
             taken.append(self._waiting.popleft())
             rows += taken[-1].rows
         return taken

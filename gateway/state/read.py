@@ -1,6 +1,7 @@
 """Device names → what dashboards see: the newest value of each metric. One Redis round trip a call, or one query.
 
-Where Redis is away, slow or not complete the database answers, with the same values. Never asks both for one device.
+Where Redis is away, slow or not complete the database answers, with the same values; for a device that Redis has not
+whole it does, too, and fills it again. Never puts answers of both together for one device.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from gateway.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
 from gateway.errors import StateUnavailable
 from gateway.model import Kind, Shape, Value
+from gateway.state.mending import mend
 from gateway.state.together import Together
 from gateway.telemetry import events
 
@@ -78,12 +80,17 @@ class LiveReader:
         """Return the states, in order, None where there is no such device. Raises SinkUnavailable, SinkFault."""
         found: dict[str, list[Newest]] = {}
         source = dict.fromkeys(names, "redis")
+        lost: dict[str, None] = {}
         try:
-            found.update(zip(names, await self._state.read(names), strict=True))
+            for name, entries in zip(names, await self._state.read(names), strict=True):
+                found[name] = entries or []
+                if entries is None:
+                    lost[name] = None
         except StateUnavailable:
-            await self._ask_database(names, found, source)
-        unknown, missing = await self._silent([name for name in names if not found[name]])
-        await self._ask_database([name for name in missing if source[name] == "redis"], found, source)
+            found = await self._ask_database(names, source)
+        unknown = await self._unknown([name for name in names if not found[name]])
+        if known := [name for name in lost if name not in unknown]:
+            found |= await self._mend(known, source)
         shapes = await self._shapes.shapes({entry.shape_id for entries in found.values() for entry in entries})
         columns = {number: _columns(shape) for number, shape in shapes.items()}
         return [
@@ -102,26 +109,28 @@ class LiveReader:
             newest.update(zip(missing, await self._stored.times(missing), strict=True))
         return Times({name: newest.get(name) for name in names}, "db" if missing else "redis")
 
-    async def _ask_database(
-        self,
-        names: Sequence[str],
-        found: dict[str, list[Newest]],
-        source: dict[str, str],
-    ) -> None:
-        if not names:
-            return
+    async def _ask_database(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
         events.state_read_from_database(len(names))
-        found.update(zip(names, await self._stored.read(names), strict=True))
         source.update(dict.fromkeys(names, "db"))
+        return dict(zip(names, await self._stored.read(names), strict=True))
 
-    async def _silent(self, silent: Sequence[str]) -> tuple[set[str], list[str]]:
-        """Return which of the devices without a state do not exist, and which have reported: Redis has dropped them."""
+    async def _mend(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
+        """Ask the database, and fill Redis again with what it says."""
+        try:
+            found = await mend(self._state, self._stored, names)
+        except StateUnavailable:  # it has gone meanwhile
+            return await self._ask_database(names, source)
+        events.state_read_from_database(len(names))
+        source.update(dict.fromkeys(names, "db"))
+        return dict(zip(names, found, strict=True))
+
+    async def _unknown(self, silent: Sequence[str]) -> set[str]:
+        """Return which of the devices without a state do not exist."""
         strangers = [name for name in silent if self._directory.card(name) is None]
         if strangers:
             await self._directory.look_up(strangers)
         cards = {name: self._directory.card(name) for name in silent}
-        unknown = {name for name, card in cards.items() if card is None or not card.known}
-        return unknown, [name for name, card in cards.items() if card and card.known and card.shapes]
+        return {name for name, card in cards.items() if card is None or not card.known}
 
 
 def _columns(shape: Shape) -> _Columns:

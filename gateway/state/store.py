@@ -2,6 +2,7 @@
 
 The marker says that the state is complete: it holds the run id of the server it was written on, so it says nothing on
 a replica that took over or after a restart, and is gone with the rest after a flush. Reads look at it every time.
+A device's own mark says that its key holds all of it, and is gone with the key when that is evicted or deleted.
 """
 
 import secrets
@@ -32,6 +33,7 @@ GIVEN_UP_MS = 30_000
 MARKER, REBUILD, GATEWAYS = b"#complete", b"#rebuild", b"#gateways"
 WATCH, LOG = b"#watch", b"#live"
 """Who wants changes, and the log of them: see live_log.py."""
+UNKNOWN = "unknown"
 NOT_REACHED = (RedisGone, RedisSlow, OSError, TimeoutError)
 
 Step = Literal["begin", "go on", "finish", "leave"]
@@ -43,6 +45,25 @@ class Progress(NamedTuple):
     done: int
     total: int
     """Series (a shape of a device)."""
+
+
+class Server(NamedTuple):
+    """What a server is."""
+
+    name: str
+    """With its version."""
+    policy: str
+    """maxmemory-policy: what it does when its memory is full."""
+    evicted_keys: int
+    """Since it started, of anybody's."""
+
+    @property
+    def evicts(self) -> bool:
+        """Whether it may drop the newest state of devices. Under volatile-... it drops only what has a time to live.
+
+        Of ours these are the answers to idempotency keys, the log of live changes and the progress of a rebuild.
+        """
+        return self.policy.startswith("allkeys")
 
 
 class Condition(NamedTuple):
@@ -66,6 +87,8 @@ class RedisState:
         self._check = client.register_script(script("check"))
         self._doubt = client.register_script(script("doubt"))
         self._rebuild = client.register_script(script("rebuild"))
+        self._claim = client.register_script(script("claim"))
+        self._restore = client.register_script(script("restore"))
         self._read = client.register_script(script("read"))
         self._newest_times = client.register_script(script("newest_times"))
         self._sites = Sites(client, script("sites"))
@@ -88,16 +111,47 @@ class RedisState:
         """Say which database this is the state of, once that is known; until then nothing is read or written."""
         self._site = site
 
-    async def apply(self, blocks: Sequence[Block]) -> None:
-        """Keep each message if it is not older than what is there. Raises StateUnavailable."""
-        await self._keep(b"".join([packing.to_blob(block) for block in blocks]), equal_wins=True)
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
+        """Keep each message if it is not older than what is there. Raises StateUnavailable.
 
-    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
-        """Keep each device's message if it is newer than what is there. Raises StateUnavailable."""
-        await self._keep(b"".join([packing.pack(device, message) for device, message in messages]), equal_wins=False)
+        Of messages of equal times the later one given wins, or without `later_wins` the one that is there. Returned are
+        devices that were not there: until they are filled they are not whole.
+        """
+        blob = b"".join([packing.to_blob(block) for block in blocks])
+        if not blob:
+            return []
+        prefix = self._prefix
+        async with self._asking():
+            part = await self._newest_wins(keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, int(later_wins)])
+        self._away = False
+        return [device.decode() for device in part]
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
-        """Return what is known of each device, in order.
+    async def claim(self, devices: Sequence[str], *, anew: bool = False) -> list[bytes]:
+        """Say that devices are about to be read to be filled; `anew` forgets them first. Raises StateUnavailable.
+
+        Returned is for each what `restore` wants, empty if it is whole.
+        """
+        prefix, claim = self._prefix, "c" + secrets.token_hex(8)
+        async with self._asking():
+            found: list[bytes] = await self._claim(keys=[prefix], args=[claim, int(anew), *devices])
+        return found
+
+    async def restore(self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[Newest]]) -> int:
+        """Fill devices unless they were lost since they were claimed. Raises StateUnavailable.
+
+        Returned is how many are whole now.
+        """
+        args: list[bytes | str] = []
+        for device, claim, messages in zip(devices, claims, stored, strict=True):
+            if claim:
+                args += [device, claim, b"".join(map(packing.pack, messages))]
+        if not args:
+            return 0
+        async with self._asking():
+            return int(await self._restore(keys=[self._prefix], args=args))
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+        """Return all that is known of each device, None of one that is not whole; in order.
 
         Raises StateUnavailable: at once after a call that failed, until another one succeeds; and while the state is
         not known to be complete (see `check`).
@@ -109,7 +163,10 @@ class RedisState:
             marker, *hashes = await self._read(keys=[prefix, prefix + MARKER], args=list(devices))
             if not marker or marker != self._server:
                 raise StateUnavailable("the state is not complete; it is being rebuilt")
-            return [list(map(packing.unpack, flat[::2], flat[1::2])) for flat in hashes]
+            try:
+                return list(map(packing.unpack_all, hashes))
+            except packing.NOT_OURS:
+                return await self._without_foreign(devices, hashes)
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
         """Return the time of the newest message of each device (µs), in order; raises StateUnavailable as `read`."""
@@ -180,21 +237,27 @@ class RedisState:
         async with self._asking():
             await self._client.ping()
 
-    async def facts(self) -> dict[str, str]:
+    async def server(self) -> Server:
         """Say what the server is and what it does when its memory is full. Raises StateUnavailable."""
         async with self._asking():
             info = await self._client.info()
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version", "?")
-        return {"server": f"{name} {version}", "policy": str(info.get("maxmemory_policy", "unknown"))}
+        policy = str(info.get("maxmemory_policy", UNKNOWN))
+        return Server(f"{name} {version}", policy, int(info.get("evicted_keys", 0)))
 
-    async def _keep(self, blob: bytes, *, equal_wins: bool) -> None:
-        if not blob:
-            return
-        prefix = self._prefix
-        async with self._asking():
-            await self._newest_wins(keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, int(equal_wins)])
-        self._away = False
+    async def _without_foreign(
+        self, devices: Sequence[str], hashes: Sequence[list[bytes]]
+    ) -> list[list[Newest] | None]:
+        """Drop the devices of which somebody else wrote something, so that they can be filled again."""
+        found: list[list[Newest] | None] = []
+        for device, held in zip(devices, hashes, strict=True):
+            try:
+                found.append(packing.unpack_all(held))
+            except packing.NOT_OURS:
+                found.append(None)
+                await self.remove([device])
+        return found
 
     @asynccontextmanager
     async def _asking(self, away: tuple[type[Exception], ...] = (RedisError, *NOT_REACHED)) -> AsyncIterator[None]:

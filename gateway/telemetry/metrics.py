@@ -156,6 +156,19 @@ state_rebuilds = Bound(
     product(("done", "repeated", "failed")),
 )
 state_db_reads = Counter("gateway_state_db_reads", "Devices whose newest state was read from the database.")
+state_mended = Counter(
+    "gateway_state_mended_devices", "Devices not whole in Redis, and filled again in the background."
+)
+state_evicting = Gauge(
+    "gateway_state_evicting",
+    "1 while Redis may drop the newest state when its memory is full (maxmemory-policy allkeys-...).",
+    multiprocess_mode="livemax",
+)
+state_evicted_keys = Gauge(
+    "gateway_state_evicted_keys",
+    "Keys, of anybody, that Redis has dropped since it started because its memory was full.",
+    multiprocess_mode="livemax",
+)
 state_late = Counter("gateway_state_late", "Acknowledgements that did not wait for the newest state.")
 
 # -- the stream of changes ---------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.contracts import Newest, NewestPage
+from gateway.contracts import DevicePage, Newest
 from gateway.errors import GatewayError
 from gateway.model import Metric, Value
 from gateway.testing.sink import Key, MemorySink
@@ -31,14 +31,13 @@ class MemoryNewest:
         """Return how many series there are. Raises `failure`."""
         return len(self._newest())
 
-    async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
-        """Return the series that follow `after`. Raises `failure`."""
+    async def page(self, after: int, *, size: int) -> DevicePage:
+        """Return devices that follow `after` with about `size` series. Raises `failure`."""
         names = list(dict.fromkeys(key.device for key in self._sink.messages))
-        series = {(names.index(name) + 1, shape_id): name for name, shape_id in self._newest()}
-        page = [pair for pair in sorted(series) if pair > after][:size]
-        newest = self._newest()
-        messages = [(series[pair], newest[series[pair], pair[1]]) for pair in page]
-        return NewestPage(messages, len(page), page[-1] if page else after)
+        series = sorted(names.index(name) + 1 for name, _ in self._newest())
+        page = [number for number in series if number > after][:size]
+        found = sorted(set(page))
+        return DevicePage([names[number - 1] for number in found], len(page), found[-1] if found else after)
 
     def _newest(self) -> dict[tuple[str, int], Newest]:
         if self.failure is not None:

@@ -16,32 +16,58 @@ class MemoryState:
     def __init__(self) -> None:
         self._devices: dict[str, dict[int, Newest]] = {}
         self.removals: list[tuple[str, int]] = []
+        self._marks: dict[str, bytes] = {}
+        """Who claims to fill a device; empty: it is whole."""
+        self._claims = 0
         self.away = False
         self.complete = True
 
-    async def apply(self, blocks: Sequence[Block]) -> None:
-        """Keep each message if it is not older than what is there. Raises StateUnavailable."""
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
+        """Keep what is not older than what is there; return devices that were not there. Raises StateUnavailable."""
         self._check()
+        part: dict[str, None] = {}
         for block in blocks:
             for i, name in enumerate(block.names):
-                self._keep(name, _to_entry(block, i), equal_wins=True)
+                entry = _to_entry(block, i)
+                if name not in self._marks and entry.shape_id not in self._devices.get(name, {}):
+                    part[name] = None
+                self._keep(name, entry, equal_wins=later_wins)
+        return list(part)
 
-    async def restore(self, messages: Sequence[tuple[str, Newest]]) -> None:
-        """Keep each device's message if it is newer than what is there. Raises StateUnavailable."""
+    async def claim(self, devices: Sequence[str], *, anew: bool = False) -> list[bytes]:
+        """Say that devices are about to be read to be filled; `anew` forgets them first. Raises StateUnavailable."""
         self._check()
-        for name, entry in messages:
-            self._keep(name, entry, equal_wins=False)
+        self._claims += 1
+        found = []
+        for device in devices:
+            if anew:
+                self.forget(device)
+            found.append(self._marks.setdefault(device, b"%d" % self._claims))
+            self._devices.setdefault(device, {})
+        return found
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
-        """Return what is known of each device, in order. Raises StateUnavailable, also if not complete."""
+    async def restore(self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[Newest]]) -> int:
+        """Fill devices unless they were lost since they were claimed; return how many. Raises StateUnavailable."""
+        self._check()
+        whole = 0
+        for device, claim, messages in zip(devices, claims, stored, strict=True):
+            if claim and self._marks.get(device) == claim:
+                self._marks[device] = b""
+                whole += 1
+                for message in messages:
+                    self._keep(device, message, equal_wins=False)
+        return whole
+
+    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+        """Return all that is known of each device, None if it is not whole. Raises StateUnavailable."""
         self._check()
         if not self.complete:
             raise StateUnavailable
-        return [list(self._devices.get(device, {}).values()) for device in devices]
+        return [self.held(device) if self._marks.get(device) == b"" else None for device in devices]
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
         """Return the time of each device's newest message. Raises StateUnavailable, also if not complete."""
-        return [max([entry.time_us for entry in entries], default=None) for entries in await self.read(devices)]
+        return [max([entry.time_us for entry in entries or ()], default=None) for entries in await self.read(devices)]
 
     async def remove(self, devices: Sequence[str]) -> None:
         """Forget devices. Raises StateUnavailable."""
@@ -58,9 +84,14 @@ class MemoryState:
         """Raise StateUnavailable while away."""
         self._check()
 
+    def held(self, device: str) -> list[Newest]:
+        """Return what is there of a device, be it whole or not."""
+        return list(self._devices.get(device, {}).values())
+
     def forget(self, device: str) -> None:
         """Lose a device, as a server that evicts does."""
         self._devices.pop(device, None)
+        self._marks.pop(device, None)
 
     def _keep(self, name: str, entry: Newest, *, equal_wins: bool) -> None:
         entries = self._devices.setdefault(name, {})

@@ -73,6 +73,10 @@ class Dictionary:
             self._by_layout.update({layout: ids[layout.shape] for layout in layouts})
         return [ids[layout.shape] for layout in layouts]
 
+    def known_shape_ids(self, layouts: Sequence[Layout]) -> list[int]:
+        """Return the id of the shape of each layout, 0 where it would have to be asked for."""
+        return [self._by_layout.get(layout) or self._ids.get(layout.shape, 0) for layout in layouts]
+
     async def note_pairs(self, pairs: Collection[int], *, epoch: int | None = None) -> bool:
         """Record which device reports which shape; a pair is device id << 32 | shape id, of this epoch (None: today's).
 

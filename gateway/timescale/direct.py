@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 
 from gateway import settings
 from gateway.telemetry import gauges
+from gateway.timescale.idle import Idle
 from gateway.timescale.lineage import Lineage, moved
-from gateway.timescale.pool import DATABASE_ERRORS, PLANS, Direct, connect, translated
+from gateway.timescale.pool import DATABASE_ERRORS, Direct, connect, translated
 
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""
@@ -22,8 +23,9 @@ class DirectConnections:
         self._database = database
         self._lineage = lineage
         self._prepare = prepare
-        self._idle: list[tuple[Direct, int]] = []
-        """With the epoch in which each was lent."""
+        self._idle = Idle()
+        self._epoch = lineage.epoch
+        """Of the idle ones."""
 
     @asynccontextmanager
     async def lend(self, epoch: int) -> AsyncIterator[Direct]:
@@ -44,17 +46,11 @@ class DirectConnections:
                 raise
             finally:
                 gauges.lent(gauges.WRITER, -1)
-            if not connection.is_closed():
-                self._idle.append((connection, epoch))
+            self._idle.add(connection)
 
     async def close(self) -> None:
         """Close those that are not in use."""
-        while self._idle:
-            connection, _ = self._idle.pop()
-            try:
-                await connection.close(timeout=self._database.connect_timeout_secs)
-            except DATABASE_ERRORS:
-                connection.terminate()
+        await self._idle.close(self._database.connect_timeout_secs)
 
     def _check(self, epoch: int) -> None:
         if epoch != self._lineage.epoch:
@@ -66,7 +62,6 @@ class DirectConnections:
             name="gateway-writer",
             connect_timeout=self._database.connect_timeout_secs,
             command_timeout=self._database.write_timeout_secs,
-            parameters=PLANS,
             lineage=self._lineage,
         )
         try:
@@ -78,13 +73,11 @@ class DirectConnections:
 
     async def _reuse(self) -> "Direct | None":
         """Return an idle connection; those that the server has closed, or that lead elsewhere, are passed over."""
-        while self._idle:
-            connection, epoch = self._idle.pop()
-            if epoch != self._lineage.epoch:
-                await _drop(connection)
-            elif not connection.is_closed():
-                return connection
-        return None
+        if self._epoch != self._lineage.epoch:
+            left, self._idle = self._idle, Idle()
+            self._epoch = self._lineage.epoch
+            await left.close(DROP_SECS)
+        return self._idle.take()
 
 
 async def _drop(connection: Direct) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from gateway.contracts import Newest, NewestPage
+from gateway.contracts import DevicePage, Newest
 from gateway.history import Span
 from gateway.moments import to_datetime
 from gateway.timescale.chunks import EVER, Calendar
@@ -48,12 +48,12 @@ class TimescaleNewest:
             ((count,),) = await _fetch(connection, query("count_series"))
         return int(count)
 
-    async def page(self, after: tuple[int, int], *, size: int) -> NewestPage:
-        """Return the series that follow `after`, by device and shape. Raises SinkUnavailable, SinkFault."""
-        rows = await self._series(query("newest_after"), *after, size)
-        last = (rows[-1]["device_id"], rows[-1]["shape_id"]) if rows else after
-        messages = [(row["name"], _to_newest(row)) for row in rows if row["time_us"] is not None]
-        return NewestPage(messages, len(rows), last)
+    async def page(self, after: int, *, size: int) -> DevicePage:
+        """Return devices that follow `after` with about `size` series. Raises SinkUnavailable, SinkFault."""
+        async with self._connection() as connection:
+            rows = await _fetch(connection, query("devices_after"), after, size)
+        last = rows[-1]["device_id"] if rows else after
+        return DevicePage([row["name"] for row in rows], sum([row["series"] for row in rows]), last)
 
     async def _series(self, statement: str, *values: object) -> Sequence[Any]:
         """Return the rows of a statement about series; those without a message are looked for window by window."""

@@ -112,7 +112,12 @@ async def _connected(
 ) -> AsyncIterator[Direct]:
     """Open a connection of its own: a pool's reset would drop the lock."""
     connection = await connect(
-        url, name="gateway migrate", connect_timeout=connect_timeout, command_timeout=file_timeout, lineage=lineage
+        url,
+        name="gateway migrate",
+        connect_timeout=connect_timeout,
+        command_timeout=file_timeout,
+        trusting=False,
+        lineage=lineage,
     )
     try:
         yield connection

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
@@ -11,24 +11,21 @@ from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import SettingsError, SinkFault, SinkUnavailable
 from gateway.telemetry import gauges
+from gateway.timescale import hosts, pooler
 from gateway.timescale.cures import cure
+from gateway.timescale.hosts import NoHost, Place
 from gateway.timescale.lineage import Lineage, moved
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Raw: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Verdict = Literal["transient", "fault", "data"]
 
 ATTEMPTS = 3
 """How often a connection is taken that leads to where others do not any more."""
 PLANS = {"plan_cache_mode": "force_custom_plan"}
-"""Parameters that keep a plan for messages of any time from being made: it opens, and locks, every chunk there is."""
-DATABASE_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
+"""Of every session: a plan for messages of any time would open, and lock, every chunk there is."""
+DATABASE_ERRORS = hosts.SERVER_ERRORS
 """Everything that talking to the database may raise."""
 
 # PostgreSQL's appendix "Error Codes"; a class is the first two characters.
@@ -64,6 +61,12 @@ def classify(exc: BaseException) -> Verdict:
     """
     if isinstance(exc, asyncpg.InvalidCachedStatementError):
         return "transient"  # the schema changed under a prepared statement; the next call prepares it anew
+    if isinstance(exc, NoHost):
+        return (
+            "fault"
+            if all(isinstance(one, SinkFault) or classify(one) == "fault" for one in exc.failures)
+            else "transient"
+        )
     if isinstance(exc, asyncpg.PostgresError):
         state = exc.sqlstate or ""
         return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], "fault")
@@ -101,37 +104,57 @@ async def connect(
     command_timeout: float,
     parameters: Mapping[str, str] | None = None,
     lineage: Lineage | None = None,
+    trusting: bool = True,
     **internals: Any,
 ) -> Direct:
-    """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows, `parameters` are the server's.
+    """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows, `parameters` are the session's.
 
-    `lineage` looks where it leads. Raises SettingsError for a URL that cannot be meant, SinkUnavailable for an old
-    primary, and DATABASE_ERRORS.
+    What was found of the way to the server a moment ago is believed if `trusting`. Of several servers it is the first
+    that can be written to and is no old primary: `lineage` looks where each leads. Raises SettingsError for a URL that
+    cannot be meant, SinkUnavailable for an old primary, SinkFault for a way to the server that keeps no sessions, and
+    DATABASE_ERRORS.
     """
-    try:
-        connection: Direct = await asyncpg.connect(
+
+    async def reach(place: Place, wants: Any = None) -> Direct:
+        return await asyncpg.connect(
             url,
+            host=place.host,
+            port=place.port,
+            target_session_attrs=wants,
             timeout=connect_timeout,
             command_timeout=command_timeout,
-            server_settings={"application_name": name, "timezone": "UTC", **(parameters or {})},
+            server_settings={"application_name": name, "timezone": "UTC"},
             **internals,
         )
+
+    async def attempt(place: Place, wants: str | None) -> Direct:
+        connection = await reach(place, wants)
+        try:
+            await pooler.require_sessions(
+                connection, place, lambda: reach(place), timeout=connect_timeout, trusting=trusting
+            )
+            if lineage is not None:
+                await lineage.greet(connection)
+            await connection.execute(_to_sets({**PLANS, **(parameters or {})}))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    try:
+        _, connection = await hosts.first(url, attempt, timeout=connect_timeout)
     except OSError:
         raise  # a certificate that does not verify is a ValueError too
     except asyncpg.ClientConfigurationError as exc:
         raise SettingsError(f"database.url cannot be used: {exc}") from exc
     except ValueError:  # its words may quote a part of the password
-        raise SettingsError(
-            "database.url cannot be read; its form is postgresql://user:password@host:port/database,"
-            " with special characters percent-encoded"
-        ) from None
-    if lineage is not None:
-        try:
-            await lineage.greet(connection)
-        except BaseException:
-            connection.terminate()
-            raise
+        raise SettingsError(hosts.FORM) from None
     return connection
+
+
+def _to_sets(parameters: Mapping[str, str]) -> str:
+    """Return the statements that set these: at the start of a session poolers refuse them, or forget them."""
+    return "".join(f"set {name} = '{value}';" for name, value in parameters.items())
 
 
 def is_crowded(exc: BaseException) -> bool:
@@ -140,19 +163,27 @@ def is_crowded(exc: BaseException) -> bool:
 
 
 class Pool:
-    """At most so many connections, made when first needed: it opens while the database is down, and heals by itself."""
+    """At most so many connections, made when first needed: it opens while the database is down, and heals by itself.
+
+    When another of several servers has become the good one it begins anew: idle connections to the one before may hang.
+    """
 
     def __init__(
         self,
-        pool: "asyncpg.Pool[asyncpg.Record]",
+        make: Callable[[], Awaitable[Raw]],
+        raw: Raw,
         *,
         acquire_timeout: float,
         name: str = "",
         lineage: Lineage | None = None,
     ) -> None:
-        self._pool = pool
+        """`make` returns another pool like `raw`, with nothing connected yet."""
+        self._make = make
+        self._pool = raw
         self._name = name
         self._acquire_timeout = acquire_timeout
+        self._switches = hosts.switches()
+        self._ending: set[asyncio.Task[None]] = set()
         self.lineage = lineage or Lineage()
         """Where the connections lead to."""
         self._epoch = self.lineage.epoch
@@ -180,6 +211,8 @@ class Pool:
         """Lend a connection that leads to where new ones do."""
         async with translated():
             for _ in range(ATTEMPTS):
+                if self._switches != hosts.switches():
+                    await self._begin_anew()
                 if self._epoch != self.lineage.epoch:
                     await self._pool.expire_connections()
                     self._epoch = self.lineage.epoch
@@ -195,10 +228,21 @@ class Pool:
 
     async def close(self, timeout: float) -> None:
         """Close when all connections are back, or cut them off after `timeout` seconds."""
-        try:
-            await asyncio.wait_for(self._pool.close(), timeout)
-        except DATABASE_ERRORS:
-            self._pool.terminate()
+        await asyncio.gather(_close(self._pool, timeout), *self._ending)
+
+    async def _begin_anew(self) -> None:
+        self._switches = hosts.switches()
+        before, self._pool = self._pool, await self._make()
+        task = asyncio.create_task(_close(before, self._acquire_timeout), name="pool.close")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+async def _close(raw: Raw, timeout: float) -> None:
+    try:
+        await asyncio.wait_for(raw.close(), timeout)
+    except DATABASE_ERRORS:
+        raw.terminate()
 
 
 @asynccontextmanager
@@ -215,9 +259,10 @@ async def open_pool(
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it at the end of the block. Timeouts in seconds.
 
-    `lineage` looks where each new connection leads, `init` prepares it; `parameters` are the server's, and
-    outlive the reset between two uses. Nothing is connected yet on return, so a wrong URL shows at first use.
+    `lineage` looks where each new connection leads, `init` prepares it; `parameters` are the session's, and outlive the
+    reset between two uses. Nothing is connected yet on return, so a wrong URL shows at first use.
     """
+    again = _to_sets({"timezone": "UTC", **PLANS, **(parameters or {})})  # a pooler's server has a time zone of its own
     line = lineage or Lineage()
 
     async def make(*_: Any, **internals: Any) -> Any:
@@ -231,10 +276,14 @@ async def open_pool(
             **internals,
         )
 
+    async def reset(connection: Direct) -> None:
+        await connection.execute(connection.get_reset_query() + again)
+
+    async def empty() -> Raw:
+        return await asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make, reset=reset)
+
     # The library counts waiting for a free connection and making one together.
-    raw = asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make)
-    await raw
-    pool = Pool(raw, acquire_timeout=connect_timeout, name=name, lineage=line)
+    pool = Pool(empty, await empty(), acquire_timeout=connect_timeout, name=name, lineage=line)
     gauges.pool_opened(name, size)
     try:
         yield pool

@@ -7,6 +7,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
+from simulator.addresses import masked
 from simulator.bench.bench import Bench
 from simulator.bench.options import BenchOptions
 from simulator.bench.report import Report
@@ -63,7 +64,7 @@ def shown_command(arguments: list[str]) -> str:
         if before in _SECRET:
             shown.append("…")
         else:
-            shown.append(f"{name}=…" if equals and name in _SECRET else shlex.quote(argument))
+            shown.append(f"{name}=…" if equals and name in _SECRET else shlex.quote(masked(argument)))
     return " ".join(shown)
 
 

@@ -6,13 +6,14 @@ from typing import Self
 
 import asyncpg
 
+from simulator import database
 from simulator.bench.tally import Tally, Times
+from simulator.database import LOST
 from simulator.errors import Unreachable
 
 _CONNECT_S = 10
 _COMMAND_S = 120
 _COMMITS = 200
-LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 _FACTS = """
 select current_setting('server_version') as postgres,
@@ -115,11 +116,8 @@ class Database:
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection. Raises Unreachable."""
-    try:
-        return await asyncpg.connect(url, timeout=_CONNECT_S, command_timeout=_COMMAND_S)
-    except (*LOST, ValueError) as error:
-        raise Unreachable(f"The database does not answer: {error}.") from error
+    """Open a connection. Raises UsageError for what is no URL, and Unreachable."""
+    return await database.connect(url, timeout=_CONNECT_S, command_timeout=_COMMAND_S)
 
 
 def _to_ground(facts: asyncpg.Record, chunk_us: int | None) -> Ground:

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import asyncpg
 
-from simulator.bench.database import LOST, connect
+from simulator.bench.database import connect
+from simulator.database import LOST
 from simulator.errors import Unreachable
 
 _AT_ONCE = 1_000_000

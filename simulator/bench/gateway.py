@@ -4,8 +4,8 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Self, TypeVar
-from urllib.parse import urlsplit
 
+from simulator.addresses import masked, port_of, split
 from simulator.drivers.http import HttpConnection
 from simulator.drivers.http_reader import Response
 from simulator.errors import ConnectionLost, Unreachable, UsageError
@@ -30,17 +30,16 @@ class Gateway:
     @classmethod
     def parse(cls, url: str, *, key: str) -> Self:
         """Read `http(s)://host[:port][/prefix]`. Raises UsageError."""
-        parts = urlsplit(url)
-        try:
-            port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
-        except ValueError:
-            port = 0
-        if parts.scheme not in _PORTS or not parts.hostname or not port:
-            raise UsageError(f"{url!r} is not a URL of the form http://host:port.")
+        parts = split(url)
+        port = 0 if parts is None else port_of(parts)
+        if parts is None or parts.scheme not in _PORTS or not parts.hostname or port == 0:
+            raise UsageError(f"{masked(url)!r} is not a URL of the form http://host:port.")
         tls = ssl.create_default_context() if parts.scheme == "https" else None
         authorization = f"Authorization: Bearer {key}\r\n" if key else ""
         headers = f"Host: {parts.netloc.rpartition('@')[2]}\r\n{authorization}"
-        return cls(parts.hostname, port, prefix=parts.path.rstrip("/"), tls=tls, headers=headers)
+        return cls(
+            parts.hostname, port or _PORTS[parts.scheme], prefix=parts.path.rstrip("/"), tls=tls, headers=headers
+        )
 
     def get(self, path: str) -> bytes:
         """Return a whole GET request."""

@@ -13,10 +13,12 @@ from typing import Literal, Self, get_args
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from simulator.addresses import split
 from simulator.bench import processes
 from simulator.bench.processes import PROC, Process, cpu_seconds, family, resident_bytes
 from simulator.errors import Unreachable, UsageError
 
+_REDIS = "Redis is given with --redis as redis://user:password@host:port/0, special characters percent-encoded."
 Part = Literal["gateway", "database", "redis", "broker"]
 PARTS: tuple[Part, ...] = get_args(Part)
 _ANSWER_S = 5.0
@@ -89,11 +91,15 @@ def of_backend(pid: int, proc: Path = PROC) -> frozenset[int]:
 
 
 async def of_redis(url: str) -> frozenset[int]:
-    """Ask Redis for its process; none if it is not one of this machine. Raises Unreachable."""
+    """Ask Redis for its process; none if it is not one of this machine. Raises UsageError for no URL, Unreachable."""
+    if split(url, with_query=True) is None:
+        raise UsageError(_REDIS)
     try:
         async with redis.asyncio.from_url(url, socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S) as client:
             pid = int((await client.info("server"))["process_id"])
-    except (RedisError, OSError, ValueError, KeyError) as error:
+    except (TypeError, ValueError):  # their words may quote a part of the password
+        raise UsageError(_REDIS) from None
+    except (RedisError, OSError, KeyError) as error:
         raise Unreachable(f"Redis does not answer at the address given with --redis: {error}.") from error
     found = processes.snapshot().get(pid)
     known = found is not None and any(name in found.name for name in ("redis", "valkey", "keydb", "dragonfly"))

@@ -13,9 +13,10 @@ from typing import Self, cast
 import asyncpg
 
 from simulator.bench.copy_rows import COLUMNS, CopyRows
-from simulator.bench.database import LOST, Ground, connect
+from simulator.bench.database import Ground, connect
 from simulator.bench.window import Window
 from simulator.bench.workloads import Workload
+from simulator.database import LOST
 from simulator.errors import Unreachable
 
 ROWS = (1_000, 5_000, 20_000)

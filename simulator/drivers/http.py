@@ -12,8 +12,8 @@ from functools import lru_cache
 from itertools import chain
 from types import TracebackType
 from typing import Self, cast
-from urllib.parse import urlsplit
 
+from simulator.addresses import masked, port_of, split
 from simulator.drivers.http_reader import Response, ResponseReader
 from simulator.drivers.http_stream import HttpStream, opened
 from simulator.errors import ConnectionLost, UsageError
@@ -153,14 +153,12 @@ class HttpClient:
         authorize: Callable[[str], str] = bearer,
     ) -> None:
         """Raise UsageError for a URL that is not `http(s)://host[:port][/prefix]`; `timeout` in seconds, an attempt."""
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = 0
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
-            raise UsageError(f"{url!r} is not a URL of the form http://host:port.")
-        self.url = url
+        parts = split(url)
+        port = 0 if parts is None else port_of(parts)
+        if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
+            raise UsageError(f"{masked(url)!r} is not a URL of the form http://host:port.")
+        self.url = masked(url)
+        """As it may be shown."""
         self._host = parts.hostname
         self._port = port or _DEFAULT_PORTS[parts.scheme]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None

@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from simulator.addresses import port_of, split
 from simulator.drivers import mqtt_wire as wire
 from simulator.drivers.mqtt_link import Link
 from simulator.drivers.upkeep import Upkeep
@@ -50,14 +51,14 @@ class Broker:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `host:port` or `mqtt://user:password@host:port`. Raises UsageError."""
-        parts = urlsplit(text if "://" in text else f"mqtt://{text}")
-        try:
-            port = _PORT if parts.port is None else parts.port
-        except ValueError:
-            port = 0
-        if parts.scheme != "mqtt" or not parts.hostname or not port:
-            raise UsageError("The broker is given as host:port or mqtt://user:password@host:port.")
-        return cls(parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""))
+        parts = split(text if "://" in text else f"mqtt://{text}")
+        port = 0 if parts is None else port_of(parts)
+        if parts is None or parts.scheme != "mqtt" or not parts.hostname or port == 0 or parts.path.strip("/"):
+            raise UsageError(
+                "The broker is given as host:port or mqtt://user:password@host:port, special characters"
+                " percent-encoded."
+            )
+        return cls(parts.hostname, port or _PORT, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 class MqttPublisher:

@@ -12,14 +12,15 @@ from typing import Any, Self
 import asyncpg
 import numpy as np
 
+from simulator.database import LOST, connect
 from simulator.errors import Unreachable
 from simulator.verify.audit import Column
 
 _ROWS = 20_000
 _NAMES = 10_000
-_TIMEOUT_S = 300
+_CONNECT_S = 10.0
+_TIMEOUT_S = 300.0
 _US_TO_2000 = 946_684_800_000_000
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _IDS = "select name, id from devices where name = any($1::text[])"
 _SHAPES = "select id, value_metrics, int_metrics, text_metrics from shapes where id = any($1::int[])"
@@ -60,12 +61,8 @@ class StoredReadings:
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Connect. Raises Unreachable, also for a database that is not a gateway's."""
-        try:
-            connection = await asyncpg.connect(url, timeout=10, command_timeout=_TIMEOUT_S)
-        except (*_LOST, ValueError) as error:
-            raise Unreachable(f"The database does not answer: {error}.") from error
-        stored = cls(connection)
+        """Connect. Raises UsageError for no URL, and Unreachable, also for a database that is not a gateway's."""
+        stored = cls(await connect(url, timeout=_CONNECT_S, command_timeout=_TIMEOUT_S))
         try:
             await stored._prepare()
         except BaseException:
@@ -84,14 +81,14 @@ class StoredReadings:
             )
             if await self._connection.fetchval("select to_regclass('messages')") is None:
                 raise Unreachable("The database holds no table of messages: it is not a gateway's.")
-        except _LOST as error:
+        except LOST as error:
             raise Unreachable(f"The database was lost at once: {error}.") from error
 
     async def close(self) -> None:
         """Close the connection; never fails."""
         try:
             await self._connection.close(timeout=5)
-        except _LOST:
+        except LOST:
             self._connection.terminate()
 
     async def count(self, names: Sequence[str], *, since_ms: int) -> int:
@@ -99,7 +96,7 @@ class StoredReadings:
         try:
             ids = list((await self._find(names)).values())
             return int(await self._connection.fetchval(_COUNT, ids, float(since_ms)))
-        except _LOST as error:
+        except LOST as error:
             raise Unreachable(f"The database was lost while counting: {error}.") from error
 
     async def columns(self, names: Sequence[str], *, since_ms: int, until_ms: int, first: int) -> AsyncIterator[Column]:
@@ -113,7 +110,7 @@ class StoredReadings:
                 while rows := await cursor.fetch(_ROWS):
                     for column in await self._to_columns(rows, numbers):
                         yield column
-        except _LOST as error:
+        except LOST as error:
             raise Unreachable(f"The database was lost while reading: {error}.") from error
 
     async def _find(self, names: Sequence[str]) -> dict[str, int]:

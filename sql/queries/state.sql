@@ -31,21 +31,15 @@ left join lateral (
 -- name: count_series
 select count(*) from device_shapes;
 
--- name: newest_after
--- A page of $3 series after (device $1, shape $2), in that order.
-select ds.device_id, ds.shape_id, d.name, m.time_us, m.values, m.ints, m.texts
+-- name: devices_after
+-- The devices of the $2 series after device $1, and how many of these each has: of the last one perhaps not all.
+select ds.device_id, d.name, count(*)::int4 as series
 from (
-    select device_id, shape_id from device_shapes
-    where (device_id, shape_id) > ($1::int4, $2::int4)
-    order by device_id, shape_id
-    limit $3
+    select device_id from device_shapes
+    where device_id > $1::int4
+    order by device_id
+    limit $2
 ) ds
 join devices d on d.id = ds.device_id
-left join lateral (
-    select (extract(epoch from x.time) * 1000000)::int8 as time_us, x.values, x.ints, x.texts
-    from messages x
-    where x.device_id = ds.device_id and x.shape_id = ds.shape_id {within}
-    order by x.time desc
-    limit 1
-) m on true
-order by ds.device_id, ds.shape_id;
+group by ds.device_id, d.name
+order by ds.device_id;

@@ -94,8 +94,8 @@ def run_block(
     that takes longer than `recovery_secs` is a trouble.
     """
     first = faults[0]
-    wanted = {name: getattr(first, name) for name in ("workers", "spool_bytes", "steps_clock", "plain_role")}
-    assert all(getattr(fault, name) == value for fault in faults for name, value in wanted.items())
+    wanted = ("workers", "spool_bytes", "steps_clock", "plain_role", "hosts")
+    assert all(getattr(fault, name) == getattr(first, name) for fault in faults for name in wanted)
     result = Result("+".join(fault.name for fault in faults), recovery_secs)
     try:
         with scene(
@@ -104,6 +104,7 @@ def run_block(
             spool_bytes=first.spool_bytes,
             steps_clock=first.steps_clock,
             account=as_role if first.plain_role else None,
+            hosts=first.hosts,
         ) as stage:
             books = Books(stage.ledger)
             options = load.options(

@@ -4,8 +4,10 @@ The proxy before the database stands for whatever leads a client to the primary:
 """
 
 import asyncio
+import os
 import secrets
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import httpx
 
 from gateway.local.ports import free_port
 from gateway.local.postgres import Loopback, PostgresServer
-from tests.chaos.scene import Scene
+from tests.chaos.scene import Scene, family
 from tests.e2e.serving import wait_for
 from tests.ground import replicas
 
@@ -68,6 +70,37 @@ def unfenced(scene: Scene, rng: Random) -> float:
         assert _ask(old, READINGS) == had, "an old primary was written to"
         old.stop()
         return _take_over(scene, old, new)
+
+
+def first_frozen(scene: Scene, rng: Random) -> float:
+    """The first of two hosts freezes, and the second one is promoted; then the first one wakes up, none the wiser."""
+    assert scene.first is not None
+    with _following(scene, synchronous=True) as (old, new):
+        time.sleep(rng.uniform(0, 1))
+        with frozen(family(old)):
+            asyncio.run(replicas.promote(new))
+            since = scene.flow()
+            scene.line.target = _port(new)
+            wait_for(lambda: scene.flows(since), lambda: "the second host is in use", secs=NOTICE_SECS)
+        since = scene.flow()
+        time.sleep(rng.uniform(0.5, 1.5))
+        wait_for(lambda: scene.flows(since), lambda: "the second host stays in use", secs=NOTICE_SECS)
+        old.kill()
+        struck = _take_over(scene, old, new)
+        scene.first.target = free_port()
+        return struck
+
+
+@contextmanager
+def frozen(processes: list[int]) -> Iterator[None]:
+    """SIGSTOP, the parent first so that it starts nobody meanwhile; SIGCONT on the way out."""
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

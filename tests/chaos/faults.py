@@ -18,6 +18,7 @@ import redis
 
 from tests.chaos import failover
 from tests.chaos.books import Ends, exit_line
+from tests.chaos.failover import frozen
 from tests.chaos.revoked import write_revoked
 from tests.chaos.scene import Scene, family
 from tests.chaos.years import years_sent
@@ -29,6 +30,7 @@ Strike = Callable[[Scene, Random], float]
 
 ROOMY_BYTES, SMALL_BYTES = 2**30, 2**16
 FULL_SECS = 20.0
+EVICTING_SECS = 4.0
 SAVE_SECS = 10.0
 DOCKER_SECS = COMMAND_SECS = 30.0
 POST_SECS = 15.0
@@ -46,6 +48,8 @@ class Fault(NamedTuple):
     steps_clock: bool = False
     plain_role: bool = False
     """Whether the gateway's user of the database may only do what a gateway does."""
+    hosts: int = 1
+    """In the URL of the database."""
 
 
 def gateway_killed(scene: Scene, _rng: Random) -> float:
@@ -167,6 +171,25 @@ def valkey_flushed(scene: Scene, _rng: Random) -> float:
     return time.monotonic()
 
 
+def redis_evicting(scene: Scene, rng: Random) -> float:
+    """Somebody sets allkeys-lru and less memory than it takes, and deletes keys by hand; later it is set right."""
+    with redis.Redis.from_url(scene.ground.valkey.url()) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", client.info("memory")["used_memory"])
+        until = time.monotonic() + EVICTING_SECS
+        try:
+            while time.monotonic() < until:
+                client.set(f"filler:{rng.randrange(20)}", rng.randbytes(10_000), px=1000)
+                if key := client.randomkey():
+                    client.unlink(key)
+                time.sleep(0.005)
+            assert client.info("stats")["evicted_keys"] > 0
+        finally:
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", "noeviction")
+    return time.monotonic()
+
+
 def broker_killed(scene: Scene, rng: Random) -> float:
     """SIGKILL within a second after it saved its sessions; back after up to a second.
 
@@ -217,6 +240,7 @@ FAULTS = (
     Fault("database-failover-lossy", failover.lossy, rounds=3),
     Fault("database-failover-unfenced", failover.unfenced, rounds=3),
     Fault("years", years_sent, rounds=2),
+    Fault("database-failover-frozen", failover.first_frozen, rounds=1, hosts=2),
     Fault("spool-full", spool_filled, rounds=5, spool_bytes=SMALL_BYTES),
     Fault("backend-storm", backends_ended, rounds=8),
     Fault("write-revoked", write_revoked, rounds=4, plain_role=True),
@@ -225,6 +249,7 @@ FAULTS = (
     Fault("valkey-kill", valkey_killed, rounds=20),
     Fault("valkey-freeze", valkey_frozen, rounds=3),
     Fault("valkey-flush", valkey_flushed, rounds=10),
+    Fault("redis-evict", redis_evicting, rounds=8),
     Fault("broker-kill", broker_killed, rounds=20),
     Fault("broker-freeze", broker_frozen, rounds=3),
     Fault("clock-step", clock_stepped, rounds=3, steps_clock=True),
@@ -249,18 +274,6 @@ def post_now(client: httpx.Client, token: str, *, key: str) -> str:
     assert again.headers["idempotency-replayed"] == "true"
     errors = first.json()["errors"]
     return str(errors[0]["code"]) if errors else ""
-
-
-@contextmanager
-def frozen(processes: list[int]) -> Iterator[None]:
-    """SIGSTOP, the parent first so that it starts nobody meanwhile; SIGCONT on the way out."""
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -71,6 +71,8 @@ class Scene:
     asking: httpx.Client
     clock: Clock | None = None
     """Of the gateway's processes, if it can be stepped."""
+    first: Proxy | None = None
+    """What the first of two hosts in the URL leads to, the server itself; `line` is the second."""
     lost_by_database: int = 0
     """Readings that a standby which took over had never got: no gateway can help."""
 
@@ -160,6 +162,7 @@ def scene(
     spool_bytes: int,
     steps_clock: bool = False,
     account: Callable[[str], str] | None = None,
+    hosts: int = 1,
 ) -> Iterator[Scene]:
     """Start a gateway that reaches the database through a proxy; its spool outlives it, as on a real disk.
 
@@ -170,8 +173,10 @@ def scene(
     clock = Clock(servers.folder) if steps_clock else None
     with ExitStack() as stack:
         line = stack.enter_context(proxy(database.port or 5432))
+        first = stack.enter_context(proxy(database.port or 5432)) if hosts > 1 else None
+        places = ",".join(f"127.0.0.1:{each.port}" for each in (first, line) if each)
         user = database.netloc.rpartition("@")[0]
-        environ = settings_of(servers, database._replace(netloc=f"{user}@127.0.0.1:{line.port}").geturl()) | {
+        environ = settings_of(servers, database._replace(netloc=f"{user}@{places}").geturl()) | {
             "GATEWAY_HTTP__WORKERS": str(workers),
             "GATEWAY_SPOOL__MAX_BYTES": str(spool_bytes),
             **(clock.environ() if clock else {}),
@@ -181,4 +186,4 @@ def scene(
         gateway.start()
         no_reuse = httpx.Limits(max_keepalive_connections=0)  # a kept connection would stay with one worker
         asking = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=ASK_SECS, limits=no_reuse))
-        yield Scene(servers, line, gateway, asking, clock)
+        yield Scene(servers, line, gateway, asking, clock, first)

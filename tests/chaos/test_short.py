@@ -21,8 +21,9 @@ LOAD = Load(rate=2_000, devices=300)
 BLOCKS = (
     ("gateway-kill-2-workers", "gateway-freeze", "gateway-roll", "worker-kill", "worker-freeze"),
     ("database-kill", "database-restart", "database-freeze", "backend-storm", "line-cut", "line-stall"),
-    ("gateway-kill", "broker-kill", "broker-freeze", "valkey-freeze", "valkey-kill", "valkey-flush"),
+    ("gateway-kill", "broker-kill", "broker-freeze", "valkey-freeze", "valkey-kill", "valkey-flush", "redis-evict"),
     ("database-failover", "database-failover-lossy", "database-failover-unfenced"),
+    ("database-failover-frozen",),
     ("spool-full",),
     ("years",),
     ("write-revoked",),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.contracts import Newest, NewestStored, Sink
+from gateway.contracts import DevicePage, Newest, NewestStored, Sink
 from gateway.layouts import Layouts
 from gateway.model import Value
 from gateway.testing import MemoryNewest, MemorySink
@@ -48,7 +48,7 @@ async def test_nothing_is_known_of_nobody(place: Place) -> None:
     assert await place.stored.read([]) == []
     assert await place.stored.read(["nobody"]) == [[]]
     assert await place.stored.count() == 0
-    assert await place.stored.page((0, 0), size=10) == ([], 0, (0, 0))
+    assert await place.stored.page(0, size=10) == DevicePage([], 0, 0)
 
 
 async def test_it_says_what_the_live_state_was_told(place: Place) -> None:
@@ -72,17 +72,19 @@ async def test_a_device_asked_for_twice_is_answered_twice(place: Place) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-async def test_all_pages_together_hold_every_series_once(place: Place, size: int) -> None:
+async def test_all_pages_together_hold_every_device_once(place: Place, size: int) -> None:
     messages: list[Message] = [(f"d{i % 9}", i, {f"m{i % 4}": i + 0.5}) for i in range(200)]
     told = await place.report(*messages)
     assert await place.stored.count() == len(told) == 36
-    found, after = [], (0, 0)
+    found: list[str] = []
+    after = 0
     while (page := await place.stored.page(after, size=size)).looked_at:
-        assert page.looked_at <= size
+        assert len(page.devices) <= page.looked_at <= size
         assert page.last > after
-        found += page.messages
+        found += page.devices
         after = page.last
-    assert sorted(found) == told
+    assert sorted(found) == [f"d{i}" for i in range(9)]
+    assert await _read(place.stored, *found) == told
 
 
 async def test_the_newest_time_of_each_device(place: Place) -> None:

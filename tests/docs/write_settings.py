@@ -37,7 +37,9 @@ prints the same with the values that are in force.
 
 Every setting has a name in the environment and a place in a TOML file. The file is the one that `--config` names, or
 that `{CONFIG_ENV}` names, or `./gateway.toml` if there is one; the environment wins over the file. A name that
-does not exist stops the start, so that a typo is no silent default.
+does not exist, in the file or of a variable GATEWAY_…, stops the start and names the nearest, so that a typo is no
+silent default. Let be are `{CONFIG_ENV}`, `GATEWAY_KEY` (for commands) and what Kubernetes sets for a service that is
+called gateway.
 
 ```toml
 [http]
@@ -58,7 +60,8 @@ client_id = "gateway-1"
 unknown = "refuse"
 ```
 
-Secrets (the bootstrap admin key and the passwords in URLs) are better kept in the environment. Limits count per worker.
+Secrets (the bootstrap admin key and the passwords in URLs) are better kept in the environment; no command and no log
+repeats them. Limits count per worker.
 `PROMETHEUS_MULTIPROC_DIR` may name a folder for the workers' metrics; else one is made and removed again.
 """
 

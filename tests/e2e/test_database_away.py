@@ -1,11 +1,14 @@
 """The database goes away and comes back: what was spooled is stored in the end. Under load: see `test_trials`."""
 
+import json
 import os
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import paho.mqtt.publish
 
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
 from tests.ground.postgres import DatabaseServer
@@ -78,7 +81,46 @@ def test_a_gateway_starts_and_accepts_with_the_database_down(gateway: Gateway, o
     wait_for(lambda: state(gateway) == 4.5, lambda: "it is shown", secs=20)
 
 
+def test_what_is_spooled_is_shown_at_once_and_is_what_the_database_has_in_the_end(
+    gateway: Gateway, own_timescale: DatabaseServer
+) -> None:
+    gateway.start()
+    post(gateway, 1.0)
+    publish(gateway, 1.0)
+    wait_for(lambda: shown(gateway, "d1") == shown(gateway, "d2") == (1.0, "redis"), lambda: "it is there", secs=20)
+    own_timescale.kill()
+    assert post(gateway, 2.0).json()["durability"] == "spool"
+    assert shown(gateway, "d1") == (2.0, "redis")
+    publish(gateway, 2.5)
+    wait_for(lambda: shown(gateway, "d2") == (2.5, "redis"), lambda: "it is shown", secs=20)
+    assert post(gateway, 3.0).json()["durability"] == "spool"
+    assert shown(gateway, "d1") == (3.0, "redis")
+    own_timescale.start()
+    until_drained(gateway)
+    assert shown(gateway, "d1") == (3.0, "redis")
+    stored = [asked(gateway, f"/v1/devices/{name}/readings?from=-1h")["readings"] for name in ("d1", "d2")]
+    assert [[row["values"]["t"] for row in rows] for rows in stored] == [[1.0, 2.0, 3.0], [1.0, 2.5]]
+
+
+def publish(gateway: Gateway, value: float) -> None:
+    """The same over MQTT, from another device."""
+    address = urlsplit(gateway.environ["GATEWAY_MQTT__URL"])
+    payload = json.dumps({"metric": "t", "value": value})
+    paho.mqtt.publish.single(
+        "devices/d2/readings", payload, qos=1, hostname=str(address.hostname), port=address.port or 1883
+    )
+
+
+def asked(gateway: Gateway, path: str) -> Any:
+    return httpx.get(f"{gateway.url}{path}", headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20).json()
+
+
+def shown(gateway: Gateway, device: str) -> tuple[float, str] | None:
+    """The value that the state shows, and where it comes from."""
+    found = asked(gateway, f"/v1/devices/{device}/state")
+    return (found["metrics"]["t"]["value"], found["source"]) if found.get("metrics") else None
+
+
 def state(gateway: Gateway) -> float | None:
-    reply = httpx.get(f"{gateway.url}/v1/devices/d1/state", headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=5)
-    metrics = reply.json().get("metrics", {})
-    return metrics["t"]["value"] if "t" in metrics else None
+    found = shown(gateway, "d1")
+    return found[0] if found else None

@@ -12,7 +12,9 @@ import pytest
 from gateway import settings
 from gateway.errors import StateUnavailable
 from gateway.state import keeper as keeping
+from gateway.state import mending
 from gateway.state.keeper import Keeper
+from gateway.state.mending import Mender
 from gateway.state.publisher import Publisher
 from gateway.state.read import LiveReader
 from gateway.state.store import RedisState, open_state
@@ -30,6 +32,7 @@ def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "CHECK_SECS", 0.05)
     monkeypatch.setattr(keeping, "AGAIN_SECS", 0.05)
     monkeypatch.setattr(keeping, "PAGE", 16)
+    monkeypatch.setattr(mending, "AGAIN_SECS", 0.05)
 
 
 class Live(NamedTuple):
@@ -66,7 +69,10 @@ async def living(database: str, url: str, *, max_rows: int = 10_000) -> AsyncIte
         state = await stack.enter_async_context(open_state(limits, site="test"))
         stored = TimescaleNewest(gateway.pool)
         keeper = await stack.enter_async_context(Keeper(state, stored))
-        publisher = await stack.enter_async_context(Publisher(state, limits, on_skip=keeper.note_gap))
+        mender = await stack.enter_async_context(Mender(state, stored, worth=lambda: keeper.complete))
+        publisher = await stack.enter_async_context(
+            Publisher(state, limits, on_skip=keeper.note_gap, on_part=mender.soon)
+        )
         directory = TimescaleDirectory(gateway.pool, gateway.dictionary, monotonic=lambda: 0.0)
         reader = LiveReader(state, gateway.dictionary, directory, stored=stored)
         stack.push_async_callback(reader.close)
@@ -89,7 +95,12 @@ async def same(one: Live) -> bool:
         shown = await one.state.read(DEVICES)
     except StateUnavailable:
         return False
-    return list(map(sorted, shown)) == list(map(sorted, await one.stored.read(DEVICES)))
+    stored = await one.stored.read(DEVICES)
+    return all(
+        held is not None and sorted(held) == sorted(entries)
+        for held, entries in zip(shown, stored, strict=True)
+        if held is not None or entries
+    )
 
 
 @asynccontextmanager

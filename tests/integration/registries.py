@@ -8,8 +8,6 @@ from gateway.listing import Listing
 from gateway.registrar import Registrar, registrar
 from gateway.state.read import Times
 from gateway.testing.clock import ManualClock
-from gateway.testing.latest import MemoryNewest
-from gateway.testing.sink import MemorySink
 from gateway.testing.state import MemoryState
 from gateway.timescale.pool import Pool
 
@@ -23,10 +21,10 @@ class Silence:
 
 def registrar_on(pool: Pool) -> Registrar:
     """The registry of this database, beside a state in memory."""
-    return registrar(pool, MemoryState(), MemoryNewest(MemorySink()), clock=ManualClock())
+    return registrar(pool, MemoryState(), clock=ManualClock())
 
 
-NO_REGISTRAR = registrar_on(Pool(cast("Any", None), acquire_timeout=1))
+NO_REGISTRAR = registrar_on(Pool(cast("Any", None), cast("Any", None), acquire_timeout=1))
 """A registry that must not be asked: tests of it bring a real one."""
 NO_LISTING = Listing(
     NO_REGISTRAR.devices, Silence(), clock=ManualClock(), monotonic=time.monotonic, offline_after_secs=900

@@ -9,7 +9,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from gateway.web.glance import KEEP_SECS
-from tests.chaos.faults import frozen
+from tests.chaos.failover import frozen
 from tests.chaos.scene import family
 from tests.ground.postgres import DatabaseServer
 from tests.integration.whole_gateway import Whole, settings_of, whole

@@ -62,9 +62,13 @@ def test_a_slow_disk_is_told_what_it_costs_and_what_to_do() -> None:
 async def test_an_evicting_redis(timescale_db: Database, own_valkey: ValkeyServer) -> None:
     async with redis.asyncio.from_url(own_valkey.url()) as client:
         await client.config_set("maxmemory-policy", "allkeys-lru")
-    (finding,) = await found(settings_of(timescale_db.url, redis_url=own_valkey.url()), "redis")
-    assert not finding.ok
-    assert "set maxmemory-policy to noeviction" in finding.sentence
+        (finding,) = await found(settings_of(timescale_db.url, redis_url=own_valkey.url()), "redis")
+        assert not finding.ok
+        assert "set maxmemory-policy to noeviction" in finding.sentence
+        await client.config_set("maxmemory-policy", "volatile-ttl")
+        (finding,) = await found(settings_of(timescale_db.url, redis_url=own_valkey.url()), "redis")
+    assert finding.ok
+    assert "no newest state" in finding.sentence
 
 
 async def test_servers_that_are_away_are_named_with_the_setting_that_leads_to_them() -> None:

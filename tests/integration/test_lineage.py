@@ -106,7 +106,7 @@ async def test_a_group_under_way_is_arranged_anew(plain_db: Database) -> None:
     """Its ids are learnt; before it is written the database becomes another one."""
     async with open_gateway(plain_db.url) as gateway:
         await _fill(gateway, "first", 1)
-        (lent, _), *_ = gateway.writer._connections._idle
+        lent, *_ = gateway.writer._connections._idle._kept
         lineage, greet = gateway.dictionary.lineage, gateway.dictionary.lineage.greet
         await lent.close()  # so that the group needs a new connection
         greeted = 0

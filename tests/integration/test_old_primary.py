@@ -73,6 +73,20 @@ async def test_a_lossy_failover_and_the_old_primary_come_back(
     ]
 
 
+async def test_an_old_primary_that_is_the_first_of_several_hosts_is_passed_over(
+    pair: tuple[PostgresServer, PostgresServer], valkey: str, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    await replicas.caught_up(primary, standby)
+    await replicas.promote(standby)
+    async with whole(settings_of(standby.url(), valkey, tmp_path, unknown="auto")) as gateway:
+        assert await _post(gateway, "first", 1) == {"db"}
+    async with whole(settings_of(replicas.urls(primary, standby), valkey, tmp_path, unknown="auto")) as gateway:
+        assert await _post(gateway, "second", 2) == {"db"}
+    assert await fetch(primary.url(), "select count(*) from messages") == [(0,)]
+    assert await fetch(standby.url(), "select count(*) from messages") == [(3,)]
+
+
 async def test_an_old_primary_is_left_as_soon_as_anybody_has_seen_the_new_one(
     pair: tuple[PostgresServer, PostgresServer], valkey: str, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from cyclopts import App
 
+from gateway.commands import tables
 from gateway.commands.audit import audit_app
 from gateway.commands.device import device_app
 from gateway.commands.key import key_app
@@ -137,7 +138,8 @@ async def test_a_device_with_readings_is_removed_only_when_told_so(terminal: Ter
     async with open_gateway(plain_db.url) as gateway:
         await gateway.write([("d1", 1, {"t": 1.0})])
     await terminal.run(device_app, "remove", "d1", code=1)
-    assert "readings=delete" in terminal.err
+    assert "give --readings" in terminal.err
+    assert "readings=" not in terminal.err
     await terminal.run(device_app, "remove", "d1", "--readings")
     assert await fetch(plain_db.url, "select count(*) from messages") == [(0,)]
 
@@ -194,7 +196,19 @@ async def test_a_database_that_is_away_or_wrong_is_said(capsys: pytest.CaptureFi
     assert "hunter2" not in out + wrong.err
 
 
-async def test_tables_fit_eighty_columns(terminal: Terminal) -> None:
+async def test_a_pipe_gets_whole_lines(terminal: Terminal) -> None:
+    name, label = "d" * 128, "l" * 200
+    await terminal.run(device_app, "add", name)
+    await terminal.run(key_app, "add", "--role", "reader", "--label", label)
+    assert name in await terminal.run(device_app, "list")
+    listed = await terminal.run(key_app, "list")
+    assert label in listed
+    assert not any(line.endswith(" ") for line in listed.splitlines())
+
+
+async def test_tables_fit_the_eighty_columns_of_a_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(tables, "_is_terminal", lambda: True)
     name = "d" * 128
     outputs = [
         await terminal.run(device_app, "add", name, "--tag", f"k={'v' * 200}"),

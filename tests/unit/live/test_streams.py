@@ -121,6 +121,20 @@ async def test_too_old_to_be_replayed(stage: Stage) -> None:
             assert await seen.values() == [2.5]
 
 
+async def test_a_log_that_redis_drops_in_a_quiet_moment_is_missed_without_waiting_for_the_next_change(
+    stage: Stage,
+) -> None:
+    async with reading(stage) as seen:
+        await seen.snapshot()
+        stage.log.away = True
+        stage.log.add(("d1", message(1.5)))
+        stage.log.trim(1)
+        stage.log.away = False
+        assert (await seen.snapshot())[0] == "lost"
+        stage.log.add(("d1", message(2.5)))
+        assert await seen.values() == [2.5]
+
+
 @pytest.mark.parametrize(("ago_ms", "reason"), [(1000, "lost"), (400_000, "too_old")])
 async def test_an_id_of_another_epoch(stage: Stage, ago_ms: int, reason: str) -> None:
     stage.log.end = stage.log.end._replace(ms=10_000_000)

@@ -28,7 +28,9 @@ class Poisoned(Bench):
         self.poison, self.error, self.away, self.tries = set(poison), error, False, 0
         self.live_commits = 0
         self.letters = MemoryDeadLetters()
-        replay = Replay(self.sink.write, self._publish, self.letters, answers=self._answers)
+        self.dropped: list[Sequence[str]] = []
+        """Devices that the state was to forget."""
+        replay = Replay(self.sink.write, self._publish, self.letters, answers=self._answers, drop=self.dropped.append)
         replay.store = self.store  # type: ignore[method-assign, assignment]
         self.drainer = Drainer(
             self.spools,
@@ -96,6 +98,7 @@ def test_of_a_batch_only_the_messages_that_cannot_be_stored_are_parked() -> None
         assert metrics.dead_letters[("database", "rejected_by_database")]._value.get() == before + 2
         ((_, outcome),) = bench.buried
         assert [place for place, _ in outcome.rejected] == [11, 17]
+        assert {"bad", "d"} <= {device for devices in bench.dropped for device in devices}
         assert outcome.stored == 28 * 2
 
     virtual(main)

@@ -30,12 +30,12 @@ class SlowState(MemoryState):
         self.calls: list[int] = []
         """Blocks in each call."""
 
-    async def apply(self, blocks: Sequence[Block]) -> None:
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
         self.calls.append(len(blocks))
         await self.open.wait()
         if any("poison" in each.names for each in blocks):
             raise ValueError("cannot be packed")
-        await super().apply(blocks)
+        return await super().apply(blocks, later_wins=later_wins)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
@@ -45,8 +45,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 async def _shown(state: MemoryState, device: str = "d") -> list[tuple[int, tuple[float, ...]]]:
-    (entries,) = await state.read([device])
-    return [(entry.time_us - NOON, entry.doubles) for entry in entries]
+    return [(entry.time_us - NOON, entry.doubles) for entry in state.held(device)]
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +162,7 @@ async def test_what_is_kept_is_bounded_and_the_oldest_go_first() -> None:
         state.away = False
         await _until(lambda: one.behind == 0)
     names = [f"d{i}" for i in range(25)]
-    assert [bool(entries) for entries in await state.read(names)] == [False] * 15 + [True] * 10
+    assert [bool(state.held(name)) for name in names] == [False] * 15 + [True] * 10
 
 
 async def test_what_is_kept_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,3 +244,50 @@ async def test_the_memory_state_says_when_it_is_away() -> None:
     for call in (state.ping(), state.read(["d"]), state.apply([])):
         with pytest.raises(StateUnavailable):
             await call
+
+
+async def test_of_equal_times_a_spooled_message_gives_way() -> None:
+    """The database may hold the other one, and keeps the first."""
+    state = SlowState()
+    state.open.clear()
+    async with publishing(state) as one:
+        works = [
+            asyncio.create_task(one.publish([block("d", after, doubles=(value,))], later_wins=later))
+            for after, value, later in (
+                (1, 0.5, True),
+                (1, 1.5, False),
+                (2, 2.5, False),
+                (2, 3.5, False),
+                (2, 4.5, True),
+            )
+        ]
+        await _until(lambda: one.behind == len(works))
+        state.open.set()
+        await asyncio.gather(*works)
+        assert await _shown(state) == [(2, (4.5,))]
+    assert state.calls == [1, 3, 1]
+
+
+async def test_what_is_dropped_is_dropped_after_what_was_published_before_and_told_as_not_whole() -> None:
+    state, part = SlowState(), list[str]()
+    state.open.clear()
+    async with Publisher(state, settings.Redis(ack_wait_ms=LONG_MS), on_part=part.extend) as one:
+        before = asyncio.create_task(one.publish([block("d", 5, doubles=(0.5,)), block("e", 5, doubles=(0.5,))]))
+        await _until(lambda: one.behind == 2)
+        one.drop(["d"])
+        after = asyncio.create_task(one.publish([block("d", 1, doubles=(1.5,))]))
+        await _until(lambda: one.behind == 4)
+        state.open.set()
+        await asyncio.gather(before, after)
+    assert await _shown(state) == [(1, (1.5,))]
+    assert await _shown(state, "e") == [(5, (0.5,))]
+    assert part == ["d", "e", "d", "d"]
+
+
+async def test_what_could_not_be_dropped_is_a_gap() -> None:
+    state, gaps = MemoryState(), list[str]()
+    state.away = True
+    async with Publisher(state, settings.Redis(ack_wait_ms=1), on_skip=lambda: gaps.append("")) as one:
+        one.drop(["d"])
+        await _until(lambda: not one.healthy)
+    assert gaps == [""]

@@ -6,7 +6,8 @@ import pytest
 
 from gateway.errors import SinkUnavailable
 from gateway.layouts import Layouts
-from gateway.state.read import DeviceState, LiveReader
+from gateway.state.mending import mend
+from gateway.state.read import DeviceState, LiveReader, Times
 from gateway.testing import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 from tests.batches import NOON, Message, batch
 
@@ -21,7 +22,8 @@ class Place(NamedTuple):
 
     async def report(self, *messages: Message) -> None:
         written = await self.sink.write([batch(self.layouts, *messages)])
-        await self.state.apply(written.newest)
+        await mend(self.state, self.stored, await self.state.apply(written.newest))
+        self.stored.reads.clear()
 
     async def shown(self, device: str, *, source: str = "redis") -> dict[str, tuple[object, int, str]]:
         found = await self.reader.device(device)
@@ -79,7 +81,10 @@ async def test_many_are_given_in_the_order_asked(place: Place) -> None:
 
 async def test_a_registered_device_without_readings_is_empty_and_a_stranger_is_none(place: Place) -> None:
     place.directory.add("quiet")
+    assert await place.reader.devices(["quiet", "stranger"]) == [DeviceState("quiet", {}, "db"), None]
     assert await place.reader.devices(["quiet", "stranger"]) == [DeviceState("quiet", {}, "redis"), None]
+    assert place.stored.reads == [["quiet"]]
+    assert await place.state.read(["quiet", "stranger"]) == [[], None]
 
 
 async def test_devices_with_a_state_are_not_looked_up(place: Place) -> None:
@@ -106,22 +111,47 @@ async def test_without_redis_the_database_gives_the_same_answers(place: Place, l
     await place.report(*messages)
     place.directory.add("quiet")
     asked = ["d", "quiet", "stranger", "d"]
+    await place.reader.device("quiet")
     shown = await place.reader.devices(asked)
+    assert {each.source for each in shown if each} == {"redis"}
+    place.stored.reads.clear()
     place.state.away, place.state.complete = lost == "away", lost == "away"
     assert await place.reader.devices(asked) == [each and each._replace(source="db") for each in shown]
     assert place.stored.reads == [asked]
 
 
-async def test_a_device_that_redis_has_dropped_comes_from_the_database(place: Place) -> None:
+async def test_a_device_that_redis_has_dropped_comes_from_the_database_and_is_there_again(place: Place) -> None:
     await place.report(("d", 0, {"a": 0.5}), ("e", 0, {"a": 1.5}))
-    place.directory.add("d", "quiet")
-    for key in place.sink.messages:
-        place.directory.report(key.device, key.shape)
+    place.directory.add("d", "e")
     place.state.forget("d")
-    assert await place.shown("d", source="db") == {"a": (0.5, 0, "double")}
-    sources = [each and each.source for each in await place.reader.devices(["e", "d", "quiet"])]
-    assert sources == ["redis", "db", "redis"]
-    assert place.stored.reads == [["d"], ["d"]]
+    sources = [each and each.source for each in await place.reader.devices(["e", "d", "d"])]
+    assert sources == ["redis", "db", "db"]
+    assert await place.shown("d") == {"a": (0.5, 0, "double")}
+    assert place.stored.reads == [["d"]]
+
+
+@pytest.mark.parametrize("late", [("d", 1, {"b": 9.5}), ("d", 2, {"a": 9.5})], ids=["shape", "late"])
+async def test_what_comes_in_after_a_device_was_dropped_is_not_taken_for_all_of_it(place: Place, late: Message) -> None:
+    await place.report(("d", 5, {"a": 0.5}), ("d", 6, {"b": 1.5}))
+    place.directory.add("d")
+    place.state.forget("d")
+    written = await place.sink.write([batch(place.layouts, late)])
+    await place.state.apply(written.newest)
+    expected = {"a": (0.5, 5, "double"), "b": (1.5, 6, "double")}
+    assert (await place.reader.times({"d": True})) == Times({"d": NOON + 6}, "db")
+    assert await place.shown("d", source="db") == expected
+    assert await place.shown("d") == expected
+    assert (await place.reader.times({"d": True})) == Times({"d": NOON + 6}, "redis")
+
+
+async def test_a_device_that_redis_does_not_hold_whole_is_not_shown_without_the_database(place: Place) -> None:
+    await place.report(("d", 5, {"a": 0.5}), ("e", 5, {"a": 0.5}))
+    place.directory.add("d", "e")
+    place.state.forget("d")
+    place.stored.failure = SinkUnavailable()
+    with pytest.raises(SinkUnavailable):
+        await place.reader.device("d")
+    assert await place.shown("e") == {"a": (0.5, 5, "double")}
 
 
 async def test_without_redis_and_database_there_is_no_answer(place: Place) -> None:

@@ -8,6 +8,7 @@ import pytest
 from gateway.contracts import Newest
 from gateway.errors import SinkUnavailable, StateUnavailable
 from gateway.layouts import Layouts
+from gateway.state.mending import mend
 from gateway.state.read import LiveReader
 from gateway.state.together import READINGS
 from gateway.testing import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
@@ -23,7 +24,7 @@ class SlowState(MemoryState):
         self.open = asyncio.Event()
         self.poison = ""
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
         self.asked.append(list(devices))
         found = await super().read(devices)
         await self.open.wait()
@@ -54,7 +55,8 @@ def reading(state: SlowState, sink: MemorySink) -> LiveReader:
 
 async def report(state: SlowState, sink: MemorySink, time_us: int) -> None:
     messages: list[Message] = [(f"d{i}", time_us, {"a": float(time_us)}) for i in range(6)]
-    await state.apply((await sink.write([batch(Layouts(), *messages)])).newest)
+    part = await state.apply((await sink.write([batch(Layouts(), *messages)])).newest)
+    await mend(state, MemoryNewest(sink), part)
 
 
 async def begun(state: SlowState, readings: int) -> None:

@@ -1,0 +1,39 @@
+"""Addresses that may hold a password: what of them may be shown, and whether a password has torn one. No connection."""
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+MASK = "***"
+_PASSWORD = re.compile(r"^((?:[A-Za-z][\w+.-]*://|(?![A-Za-z][\w+.-]*://))[^:@]*:).*@", re.DOTALL)
+
+
+def masked(url: str) -> str:
+    """Return a URL, also a malformed one, with `***` for its password."""
+    shown = _PASSWORD.sub(rf"\1{MASK}@", url)
+    return re.sub(r"([?&](?:password|sslpassword)=)[^&]*", rf"\1{MASK}", shown, flags=re.IGNORECASE)
+
+
+def masked_within(text: str) -> str:
+    """Return a text with `***` for the passwords of URLs in it; of malformed ones rather too much than too little."""
+    return re.sub(r"((?:[\w+.-]+://)?[^\s:@/]*:)\S*@", rf"\1{MASK}@", text)
+
+
+def split(url: str, *, with_query: bool = False) -> SplitResult | None:
+    """Return the parts of a URL; None if it has none, or if a character of its password has torn it.
+
+    What is left of such a password would be taken for a host, a port or a path, and shown.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    torn = parts.fragment or "@" in parts.path or ("@" in parts.query and "@" not in parts.netloc)
+    return None if torn or (parts.query and not with_query) else parts
+
+
+def port_of(parts: SplitResult) -> int | None:
+    """Return the port, None if there is none, 0 if it is no port."""
+    try:
+        return parts.port
+    except ValueError:
+        return 0

@@ -1,0 +1,88 @@
+"""A Redis that drops keys when its memory is full is named where people look, as soon as somebody sets it so."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+import redis.asyncio
+
+from gateway import settings
+from gateway.local.valkey import ValkeyServer
+from gateway.state import keeper as keeping
+from gateway.state.keeper import Keeper
+from gateway.state.store import open_state
+from gateway.telemetry import events, metrics
+from gateway.testing import MemoryNewest, MemorySink
+from tests.integration.live_gateways import quicken, until
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    quicken(monkeypatch)
+    monkeypatch.setattr(keeping, "MEMORY_SECS", 0.0)
+    said: list[str] = []
+
+    def say(level: str, event: str, *_: object, **keys: object) -> None:
+        said.append(f"{event}: {level} {keys.get('policy', '')}")
+
+    monkeypatch.setattr(events, "say", say)
+    return said
+
+
+@asynccontextmanager
+async def keeping_an_eye(url: str) -> AsyncIterator[Keeper]:
+    async with (
+        open_state(settings.Redis(url=url), site="test") as state,
+        Keeper(state, MemoryNewest(MemorySink())) as keeper,
+    ):
+        yield keeper
+
+
+async def _comes(keeper: Keeper, facts: Mapping[str, object]) -> None:
+    async def come() -> bool:
+        return facts.items() <= keeper.facts().items()
+
+    await until(come)
+
+
+async def test_a_policy_that_evicts_is_named_while_it_lasts(own_valkey: ValkeyServer, said: list[str]) -> None:
+    async with keeping_an_eye(own_valkey.url()) as keeper, redis.asyncio.from_url(own_valkey.url()) as client:
+        await _comes(keeper, {"maxmemory_policy": "noeviction", "complete": True})
+        assert not keeper.evicts
+        assert "warning" not in keeper.facts()
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        await _comes(keeper, {"maxmemory_policy": "allkeys-lru"})
+        assert keeper.evicts
+        assert "set maxmemory-policy to noeviction" in str(keeper.facts()["warning"])
+        assert metrics.state_evicting._value.get() == 1
+        await client.config_set("maxmemory-policy", "volatile-lru")
+        await _comes(keeper, {"maxmemory_policy": "volatile-lru"})
+        assert not keeper.evicts
+        assert metrics.state_evicting._value.get() == 0
+    assert said[2:] == ["state_evicting: warning allkeys-lru", "state_not_evicting: info volatile-lru"]
+
+
+async def test_what_was_evicted_is_counted(own_valkey: ValkeyServer, said: list[str]) -> None:
+    async with redis.asyncio.from_url(own_valkey.url()) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        await client.config_set("maxmemory", (await client.info("memory"))["used_memory"] + 100_000)
+        for number in range(20):
+            await client.set(f"filler:{number}", b"x" * 20_000)
+        evicted = (await client.info("stats"))["evicted_keys"]
+        await client.config_set("maxmemory", 0)
+    async with keeping_an_eye(own_valkey.url()) as keeper:
+        await _comes(keeper, {"maxmemory_policy": "allkeys-lru"})
+    assert evicted > 0
+    assert metrics.state_evicted_keys._value.get() == evicted
+    assert said[0].startswith("state_")
+
+
+async def test_a_server_that_forbids_config_is_asked_all_the_same(own_valkey: ValkeyServer, said: list[str]) -> None:
+    """As managed ones do."""
+    async with redis.asyncio.from_url(own_valkey.url()) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lfu")
+        await client.acl_setuser("gateway", enabled=True, passwords=["+x"], keys=["*"], commands=["+@all", "-config"])
+    url = own_valkey.url().replace("redis://", "redis://gateway:x@")
+    async with keeping_an_eye(url) as keeper:
+        await _comes(keeper, {"maxmemory_policy": "allkeys-lfu", "complete": True})
+    assert "state_evicting: warning allkeys-lfu" in said
