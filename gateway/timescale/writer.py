@@ -45,7 +45,6 @@ TRIES = 3
 """Times that one chunk is tried again while the server has no locks left for it."""
 CROWDED_SECS = 0.1
 """Pause before each of them."""
-HOUR_US = 3_600_000_000
 REMOVED = "the device was removed from the registry; register it again, then replay this"
 """Said of messages that were taken in before this gateway heard of it."""
 
@@ -116,13 +115,12 @@ class Writer:
         return Written(line.outcomes(), newest(stored(line, parts)))
 
     def _refuse(self, parts: list[Sorted]) -> NoReturn:
-        chunks, hours = spread(parts, self._room.width_us), (self._room.width_us or 0) // HOUR_US
+        chunks, hours = spread(parts, self._room.width_us), (self._room.width_us or 0) // 3_600_000_000
         raise AtomicTooWide(
             f"the body has readings of {chunks} chunks of {hours} h, and with 'atomic' the database can take"
             f" {self._room.new} at once; send it without 'atomic', or in parts of less time",
             chunks=chunks,
             limit=self._room.new,
-            chunk_hours=hours,
         )
 
     async def close(self) -> None:

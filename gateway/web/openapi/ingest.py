@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.errors import IdempotencyInProgress, IdempotencyMismatch
+from gateway.errors import AtomicTooWide, IdempotencyInProgress, IdempotencyMismatch
 from gateway.model import Receipt, Role
 from gateway.web.openapi.refusals import BODIES, GUARDED, INTAKE, PARAMETERS
 from gateway.web.openapi.values import DeviceName, Flag, MetricName
@@ -111,7 +111,11 @@ def _taking(summary: str) -> Operation:
         who=WRITERS,
         parameters=OPTIONS,
         body=Body({JSON: AnyOf((Message, OneReading, Messages, Columns), many=True)}, EXAMPLES),
-        refusals=GUARDED + PARAMETERS + BODIES + INTAKE + refusals(IdempotencyInProgress, IdempotencyMismatch),
+        refusals=GUARDED
+        + PARAMETERS
+        + BODIES
+        + INTAKE
+        + refusals(AtomicTooWide, IdempotencyInProgress, IdempotencyMismatch),
     )
 
 
