@@ -205,7 +205,7 @@ idempotency = Bound(
     Counter(
         "gateway_idempotency", "Requests with an Idempotency-Key that was not simply new, by outcome.", ["outcome"]
     ),
-    product(("replayed", "mismatch", "in_progress", "unprotected")),
+    product(("replayed", "outdated", "mismatch", "in_progress", "unprotected")),
 )
 history_streams = Bound(
     Counter("gateway_history_streams", "Streams of stored readings that began, by how they ended.", ["outcome"]),

@@ -34,7 +34,8 @@ async def test_a_new_state_is_filled_from_the_database(timescale_db: Database, v
     async with living(timescale_db.url, valkey) as one:
         await one.whole()
         assert await same(one)
-        assert one.keeper.facts() == {"complete": True, "rebuilding": False, "maxmemory_policy": "noeviction"}
+        rested = {"complete": True, "rebuilding": False, "maxmemory_policy": "noeviction"}
+        await until(lambda: _shows(one, rested))  # a moment after it is whole
 
 
 async def test_only_a_loss_is_a_warning(timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,11 +43,16 @@ async def test_only_a_loss_is_a_warning(timescale_db: Database, valkey: str, mon
     monkeypatch.setattr(events, "say", lambda level, event, *_, **__: said.append(f"{event}: {level}"))
     async with living(timescale_db.url, valkey) as one, redis.asyncio.from_url(valkey) as client:
         await one.whole()
+        await until(lambda: _has_said("state_rebuilt: info", said))  # a moment after it is whole
         assert said == ["state_rebuild: info", "state_rebuilt: info"]
         said.clear()
         await client.flushall()
         await until(lambda: _has_said("state_rebuilt: info", said))
     assert said == ["state_rebuild: warning", "state_rebuilt: info"]
+
+
+async def _shows(one: Live, facts: dict[str, object]) -> bool:
+    return one.keeper.facts() == facts
 
 
 async def _has_said(line: str, said: list[str]) -> bool:
