@@ -7,7 +7,7 @@ from statistics import median
 from typing import NamedTuple
 
 from gateway.commands.doctor_servers import room, servers
-from gateway.errors import GatewayError, SinkFault, SinkUnavailable
+from gateway.errors import GatewayError, SettingsError, SinkFault, SinkUnavailable
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.link import Link, LinkError
 from gateway.mqtt.topics import parse_topic
@@ -76,6 +76,9 @@ async def _guarded(part: str, look: Awaitable[list[Finding]]) -> list[Finding]:
             return await look
     except TimeoutError:
         return [Finding(part, ok=False, sentence=f"no answer within {SECS:.0f} s; {WAYS_OUT[part]}")]
+    except SettingsError as exc:  # the database is asked with the help of Redis: the sentence begins with whose it is
+        whose = exc.message.partition(".")[0]
+        return [Finding(whose if whose in WAYS_OUT else part, ok=False, sentence=exc.message)]
     except (GatewayError, LinkError) as exc:
         return [Finding(part, ok=False, sentence=_say(part, exc))]
 

@@ -152,7 +152,7 @@ class LocalStack:
         return path
 
     def _tell(self, stack: ExitStack) -> None:
-        """Leave the URLs in ``stack.env`` for other commands, as long as the stack runs."""
+        """Leave the addresses in ``stack.env`` for other commands, as long as the stack runs."""
         path = self.directory / "stack.env"
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
@@ -160,5 +160,6 @@ class LocalStack:
             f"GATEWAY_DATABASE__URL={self.database_url}\n"
             f"GATEWAY_REDIS__URL={self.redis_url}\n"
             f"GATEWAY_MQTT__URL={self.mqtt_url}\n"
+            f"GATEWAY_SPOOL__DIR={self.directory / 'spool'}\n"
         )
         stack.callback(path.unlink, missing_ok=True)

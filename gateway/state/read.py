@@ -5,7 +5,7 @@ whole it does, too, and fills it again. Never puts answers of both together for 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import repeat
 from typing import NamedTuple
@@ -88,7 +88,7 @@ class LiveReader:
                     lost[name] = None
         except StateUnavailable:
             found = await self._ask_database(names, source)
-        unknown = await self._unknown([name for name in names if not found[name]])
+        unknown = await self._unknown([name for name in names if not found[name]], lost)
         if known := [name for name in lost if name not in unknown]:
             found |= await self._mend(known, source)
         shapes = await self._shapes.shapes({entry.shape_id for entries in found.values() for entry in entries})
@@ -124,9 +124,14 @@ class LiveReader:
         source.update(dict.fromkeys(names, "db"))
         return dict(zip(names, found, strict=True))
 
-    async def _unknown(self, silent: Sequence[str]) -> set[str]:
-        """Return which of the devices without a state do not exist."""
-        strangers = [name for name in silent if self._directory.card(name) is None]
+    async def _unknown(self, silent: Sequence[str], lost: Collection[str]) -> set[str]:
+        """Return which of the devices without a state do not exist.
+
+        That one did not exist a moment ago counts only for what Redis has whole: it may have been made by what it sent.
+        """
+        strangers = [
+            name for name in silent if (card := self._directory.card(name)) is None or (name in lost and not card.known)
+        ]
         if strangers:
             await self._directory.look_up(strangers)
         cards = {name: self._directory.card(name) for name in silent}

@@ -16,7 +16,7 @@ from sanic import Request
 from gateway.errors import GatewayError
 from gateway.telemetry import events, history_events
 from gateway.web.context import Context
-from gateway.web.replies import reply, route_label
+from gateway.web.replies import reply, route_label, send_no_body
 
 REST_SECS = 0.001
 """Rest after each part, for each stream that is being sent: a part is half a millisecond of work, so that fast readers,
@@ -41,7 +41,7 @@ async def stream(
             answer = reply(request, context, b"", content_type=content_type, headers=headers)
             await request.respond(answer)
             if request.method == "HEAD":
-                await answer.send(end_stream=True)
+                await send_no_body(answer)
                 return
             try:
                 async with asyncio.timeout(context.exports.secs):

@@ -58,6 +58,10 @@ class Http1(Stream):
         part: bytes | None = await super().read()
         return part
 
+    async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]  # noqa: FBT001
+        """Send nothing of the body of an answer to HEAD. Sanic awaits this, and has it as a plain function."""
+        super().head_response_ignored(data, end_stream)
+
     async def _skip_empty_lines(self) -> None:
         """Forget what a println adds to a body (RFC 9112 2.2); while no more has come, the connection is idle."""
         skipped = 0

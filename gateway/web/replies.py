@@ -59,6 +59,12 @@ def reply(
     return response
 
 
+async def send_no_body(answer: HTTPResponse) -> None:
+    """Send to HEAD what GET would stream: without a length, since that is not known (RFC 9110 8.6)."""
+    await answer.send(b"", end_stream=False)
+    await answer.send(end_stream=True)
+
+
 def to_bytes(
     body: bytes, *, status: int, headers: Mapping[str, str], content_type: str = JSON, keep_alive: bool = True
 ) -> bytes:

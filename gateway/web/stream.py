@@ -20,7 +20,7 @@ from gateway.telemetry import live_events
 from gateway.web.context import Context, context_of
 from gateway.web.guards import identify
 from gateway.web.live_questions import to_asked
-from gateway.web.replies import reply
+from gateway.web.replies import reply, send_no_body
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -39,7 +39,7 @@ async def get_stream(request: Request) -> HTTPResponse | None:
     asked = to_asked(request, principal)
     header = request.headers.getone("authorization", None)
     if request.method == "HEAD":
-        await (await _begin(request, context)).send(end_stream=True)
+        await send_no_body(await _begin(request, context))
         return None
     with context.streams.reader(header, principal, cut=partial(_hang_up, request)) as reader:
         await reader.subscribe("", asked.wanted, last=asked.last, snapshot=asked.snapshot)

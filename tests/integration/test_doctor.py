@@ -96,7 +96,9 @@ async def test_a_refused_login_is_told_in_the_servers_words(timescale_db: Databa
     ["nonsense", "http://x:1", "redis://u:sec#ret@h:p/0", "redis://h:secret/0", "redis://h/0?secret=1"],
 )
 async def test_a_redis_url_that_cannot_be_meant(url: str) -> None:
-    (finding,) = await found(settings_of(f"postgresql://{NOBODY}/d", redis_url=url), "redis")
+    settings = settings_of(f"postgresql://{NOBODY}/d", redis_url=url)
+    (finding,) = await found(settings, "redis")
+    assert all("redis.url" not in each.sentence for each in await found(settings, "database"))
     assert not finding.ok
     assert finding.sentence.startswith("redis.url cannot be read; its form is redis://")
     assert "sec" not in finding.sentence.replace("percent-encoded", "")

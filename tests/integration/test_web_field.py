@@ -167,6 +167,20 @@ def test_head_is_answered_wherever_get_is() -> None:
     assert [route.path for route in with_get if "HEAD" not in route.methods] == []
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize(("path", "fields"), [("/v1/stream", ""), ("/v1/devices/d1/readings", "Accept: text/csv\r\n")])
+async def test_head_of_what_is_streamed_says_no_length_and_ends_well(
+    door: Door, path: str, fields: str, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.context.stored = Exported()  # type: ignore[assignment]
+    answer = await _whole(door, f"HEAD {path} HTTP/{version}\r\n{fields}Connection: close\r\n")
+    said, _, body = answer.partition(b"\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200")
+    assert b"content-length" not in said
+    assert not body
+    assert [record.message for record in caplog.records if record.name.startswith("sanic")] == []
+
+
 @pytest.mark.parametrize("path", ["/v1/stream", "/v1/devices/d1/state", "/livez", "/v1/ws", "/v1/nothing"])
 async def test_head_says_what_get_says_without_a_body(door: Door, path: str) -> None:
     said, _, body = (await _whole(door, f"HEAD {path} HTTP/1.1\r\nConnection: close\r\n")).partition(b"\r\n\r\n")

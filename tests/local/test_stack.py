@@ -102,6 +102,7 @@ def test_its_urls_lie_in_a_private_file_while_it_runs(open_place: Place) -> None
             "GATEWAY_DATABASE__URL": stack.database_url,
             "GATEWAY_REDIS__URL": stack.redis_url,
             "GATEWAY_MQTT__URL": stack.mqtt_url,
+            "GATEWAY_SPOOL__DIR": str(open_place.folder / "spool"),
         }
     assert not file.exists()
 

@@ -158,3 +158,12 @@ async def test_without_redis_and_database_there_is_no_answer(place: Place) -> No
     place.state.away, place.stored.failure = True, SinkUnavailable()
     with pytest.raises(SinkUnavailable):
         await place.reader.device("d")
+
+
+async def test_who_was_no_device_a_moment_ago_is_shown_as_soon_as_its_first_reading_is_stored(place: Place) -> None:
+    assert await place.reader.device("d") is None  # which is remembered, until the news of its making come
+    place.directory.add("d")
+    written = await place.sink.write([batch(place.layouts, ("d", 5, {"a": 1.5}))])
+    assert await place.state.apply(written.newest) == ["d"]  # not whole, and nobody has filled it yet
+    assert await place.shown("d", source="db") == {"a": (1.5, 5, "double")}
+    assert await place.shown("d") == {"a": (1.5, 5, "double")}
