@@ -78,10 +78,15 @@ class Removal:
 
     async def _empty(self, due: Due, *, until: float) -> bool:
         away = await self._forget_state(due)
-        while await self._removed.remove_some(due.id):
+        some = 0
+        while removed := await self._removed.remove_some(due.id):
+            some += removed
             if self._monotonic() > until:
                 return False
+        if some:  # a device that was made again may have got what was late: it is read anew
+            away = await self._forget_state(due)
         if away is not None:
+            await self._removed.note_emptied(due.id)
             raise away
         await self._removed.note_pass(due.id)
         return True

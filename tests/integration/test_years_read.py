@@ -20,7 +20,7 @@ from gateway.timescale.retention import remove_old
 from tests.batches import NOON, Message
 from tests.ground.databases import Database, Databases
 from tests.ground.postgres import DatabaseServer
-from tests.integration.writing import fetch
+from tests.integration.writing import execute, fetch
 from tests.past import DAY, Past, in_buckets, open_past, say, span
 from tests.years import FEW_LOCKS, TAKE_ALL, few_locks
 
@@ -137,6 +137,7 @@ async def test_windows_that_are_too_wide_are_halved(past: Past, monkeypatch: pyt
 async def test_a_removed_device_is_swept(past: Past, place: Database) -> None:
     removed = RemovedDevices(past.gateway.pool)
     (device_id,) = await past.gateway.dictionary.device_ids(["gone"])
+    await execute(place.url, f"insert into removed_devices (id, name, revision) values ({device_id}, 'gone', 0)")
     count = 0
     while some := await removed.remove_some(device_id):
         count += some
