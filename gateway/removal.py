@@ -20,6 +20,8 @@ from gateway.timescale.removal import Due, RemovedDevices
 BUDGET_SECS = 5.0
 """How long a call over HTTP removes messages before it leaves the rest to `sweeping`."""
 SWEEP_SECS = 2.0
+PURGES = 300
+"""Sweeps for each look at the age of the audit."""
 
 
 class States(Protocol):
@@ -74,7 +76,6 @@ class Removal:
         """Do what calls have left, and what was written while they ran. Raises Unavailable, SinkFault: sweep again."""
         for due in await self._removed.due():
             await self._empty(due, until=self._monotonic() + BUDGET_SECS)
-        await self._removed.forget()
 
     async def _empty(self, due: Due, *, until: float) -> bool:
         away = await self._forget_state(due)
@@ -115,7 +116,7 @@ async def sweeping(
         repeating(
             lambda: audit.purge(age),
             name="audit.purge",
-            every_secs=every_secs,
+            every_secs=PURGES * every_secs,
             on_failure=registry_events.audit_purge_failed,
         ),
     ):

@@ -55,9 +55,9 @@ class RemovedDevices:
         self._calendar = Calendar()
 
     async def due(self) -> list[Due]:
-        """Return removals of which a pass is due, oldest first."""
+        """Return removals of which a pass is due, oldest first; forget those that everybody has heard of."""
         async with self._pool.connection() as connection:
-            rows = await connection.fetch(query("due_removals"), HEARD, SETTLED, PAGE)
+            rows = await connection.fetch(query("due_removals"), HEARD, SETTLED, PAGE, REMEMBERED)
         return [Due(*row) for row in rows]
 
     async def remove_some(self, device_id: int) -> int:
@@ -89,11 +89,6 @@ class RemovedDevices:
         """Note that nothing of it is left now."""
         async with self._pool.connection() as connection:
             await connection.execute(query("note_pass"), device_id, HEARD, SETTLED)
-
-    async def forget(self) -> None:
-        """Forget removals that everybody has heard of."""
-        async with self._pool.connection() as connection:
-            await connection.execute(query("forget_removals"), REMEMBERED)
 
 
 async def _remove_by_key(connection: Connection, device: Removed, windows: Sequence[Span]) -> int:

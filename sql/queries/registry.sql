@@ -156,7 +156,12 @@ select exists (
 
 -- name: due_removals
 -- Oldest first: those not begun, and those that were removed so long ago that their second ($1) or third ($2) pass is
--- due; at most $3.
+-- due; at most $3. What is older than $4 is forgotten: nobody who still runs has not heard of it.
+with devices_gone as (
+    delete from removed_devices where passes = 3 and removed_at < now() - $4::interval
+), credentials_gone as (
+    delete from removed_credentials where removed_at < now() - $4::interval
+)
 select id, name
 from removed_devices
 where passes = 0 or (passes = 1 and removed_at < now() - $1::interval) or (passes = 2 and removed_at < now() - $2::interval)
@@ -180,11 +185,6 @@ set passes = case
         else 1
     end
 where id = $1;
-
--- name: forget_removals
--- Nobody who still runs has not heard of these.
-with devices_gone as (delete from removed_devices where passes = 3 and removed_at < now() - $1::interval)
-delete from removed_credentials where removed_at < now() - $1::interval;
 
 -- Metrics
 
