@@ -20,6 +20,8 @@ from gateway.timescale.removal import Due, RemovedDevices
 BUDGET_SECS = 5.0
 """How long a call over HTTP removes messages before it leaves the rest to `sweeping`."""
 SWEEP_SECS = 2.0
+PURGES = 300
+"""Sweeps for each look at the age of the audit."""
 
 
 class States(Protocol):
@@ -74,14 +76,18 @@ class Removal:
         """Do what calls have left, and what was written while they ran. Raises Unavailable, SinkFault: sweep again."""
         for due in await self._removed.due():
             await self._empty(due, until=self._monotonic() + BUDGET_SECS)
-        await self._removed.forget()
 
     async def _empty(self, due: Due, *, until: float) -> bool:
         away = await self._forget_state(due)
-        while await self._removed.remove_some(due.id):
+        some = 0
+        while removed := await self._removed.remove_some(due.id):
+            some += removed
             if self._monotonic() > until:
                 return False
+        if some:  # a device that was made again may have got what was late: it is read anew
+            away = await self._forget_state(due)
         if away is not None:
+            await self._removed.note_emptied(due.id)
             raise away
         await self._removed.note_pass(due.id)
         return True
@@ -110,7 +116,7 @@ async def sweeping(
         repeating(
             lambda: audit.purge(age),
             name="audit.purge",
-            every_secs=every_secs,
+            every_secs=PURGES * every_secs,
             on_failure=registry_events.audit_purge_failed,
         ),
     ):

@@ -7,8 +7,13 @@ from gateway.timescale.lineage import Lineage
 from gateway.timescale.pool import Pool, open_pool
 
 
-def named_pool(settings: Settings, name: str, *, size: int, lineage: Lineage) -> AbstractAsyncContextManager[Pool]:
-    """Open a pool whose connections carry this name in pg_stat_activity; nothing is connected yet on return."""
+def named_pool(
+    settings: Settings, name: str, *, size: int, lineage: Lineage, leaves_nothing: bool = False
+) -> AbstractAsyncContextManager[Pool]:
+    """Open a pool whose connections carry this name in pg_stat_activity; nothing is connected yet on return.
+
+    What is done on one that `leaves_nothing` leaves nothing behind in its session.
+    """
     database = settings.database
     return open_pool(
         database.url,
@@ -17,4 +22,5 @@ def named_pool(settings: Settings, name: str, *, size: int, lineage: Lineage) ->
         connect_timeout=database.connect_timeout_secs,
         command_timeout=database.read_timeout_secs,
         lineage=lineage,
+        leaves_nothing=leaves_nothing,
     )

@@ -95,7 +95,7 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
 async def following(settings: Settings, registry: Registry) -> AsyncIterator[None]:
     """Hear of changes that others make to the registry, until left."""
     async with (
-        named_pool(settings, "gateway-revisions", size=1, lineage=registry.lineage) as pool,
+        named_pool(settings, "gateway-revisions", size=1, lineage=registry.lineage, leaves_nothing=True) as pool,
         beside(_follow(pool, settings, registry), name="revisions.follow"),
         beside(watch(pool), name="lineage.watch"),
     ):

@@ -35,6 +35,7 @@ _LETTERS = (
     *product(("mqtt",), (*Reason, *_UNREADABLE)),
     ("spool", Reason.CONFLICT),
     ("database", Reason.REJECTED_BY_DATABASE),
+    ("database", Reason.CONFLICT),
 )
 
 # -- what came in ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from gateway.contracts import DeadLetter
 from gateway.model import Batch, Kind, Layout, Value
 from gateway.moments import to_datetime
 from gateway.reasons import Reason
-from gateway.timescale.pool import Pool
+from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
 MAX_DETAIL = 2000
@@ -26,15 +26,21 @@ class TimescaleDeadLetters:
 
     async def put(self, letters: Sequence[DeadLetter]) -> None:
         """Return after COMMIT; an item that is kept already is counted there. Raises SinkUnavailable, SinkFault."""
-        if not letters:
-            return
-        marked = [(_fingerprint(one), one) for one in map(_storable, letters)]
-        counts, kept = Counter(fingerprint for fingerprint, _ in marked), dict(marked)
-        # By fingerprint, so that two calls with the same letters wait for each other and never deadlock.
-        rows = [(*kept[fingerprint], fingerprint, counts[fingerprint]) for fingerprint in sorted(kept)]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        async with self._pool.connection() as connection:
-            await connection.execute(query("insert_dead_letters"), *columns)
+        if letters:
+            async with self._pool.connection() as connection:
+                await put(connection, letters)
+
+
+async def put(connection: Connection, letters: Sequence[DeadLetter]) -> None:
+    """Do the same in the transaction of somebody else. Raises DATABASE_ERRORS."""
+    if not letters:
+        return
+    marked = [(_fingerprint(one), one) for one in map(_storable, letters)]
+    counts, kept = Counter(fingerprint for fingerprint, _ in marked), dict(marked)
+    # By fingerprint, so that two calls with the same letters wait for each other and never deadlock.
+    rows = [(*kept[fingerprint], fingerprint, counts[fingerprint]) for fingerprint in sorted(kept)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    await connection.execute(query("insert_dead_letters"), *columns)
 
 
 def to_letters(group: Sequence[Batch], words: Mapping[int, str]) -> list[DeadLetter]:

@@ -107,11 +107,11 @@ class Dictionary:
         missing = [shape_id for shape_id in set(ids) if shape_id not in found]
         if missing:
             async with self._pool.connection() as connection:
-                rows = await connection.fetch(query("shapes_by_id"), missing)
+                fresh = await find_shapes(connection, missing)
             self._check(epoch)
-            for row in rows:
-                found[row["id"]] = _to_shape(row)
-                self._remember(row["id"], found[row["id"]])
+            for shape_id, shape in fresh.items():
+                self._remember(shape_id, shape)
+            found |= fresh
         return found
 
     def forget(self) -> None:
@@ -178,6 +178,12 @@ class Dictionary:
             self._shapes.clear()
         self._ids[shape] = shape_id
         self._shapes[shape_id] = shape
+
+
+async def find_shapes(connection: Connection, ids: Collection[int]) -> dict[int, Shape]:
+    """Return the shapes that exist. Raises DATABASE_ERRORS."""
+    rows = await connection.fetch(query("shapes_by_id"), list(ids))
+    return {row["id"]: _to_shape(row) for row in rows}
 
 
 async def _metric_ids(connection: Connection, metrics: Sequence[Metric]) -> dict[Metric, int]:

@@ -83,6 +83,23 @@ class Server(NamedTuple):
 
 async def ask(connection: Asked) -> Server:
     """Ask where a connection leads. Raises DATABASE_ERRORS."""
+    try:
+        whole: Any = await connection.fetchrow(query("server_whole"))
+    except (*_NOT_TOLD, asyncpg.UndefinedTableError):
+        return await _ask_in_steps(connection)
+    server = Server(
+        whole["standby"],
+        whole["started"],
+        whole["database"],
+        whole["tables"],
+        installation=whole["installation"],
+        system=str(whole["system"]),
+    )
+    return server if server.standby else _placed(server, whole)
+
+
+async def _ask_in_steps(connection: Asked) -> Server:
+    """Ask a server that has no tables yet, or keeps something to itself."""
     row: Any = await connection.fetchrow(query("server"))
     server = Server(row["standby"], row["started"], row["database"], row["tables"])
     if row["has_installation"]:
@@ -95,6 +112,10 @@ async def ask(connection: Asked) -> Server:
         position: Any = await connection.fetchrow(query("server_position"))
     except _NOT_TOLD:
         return server
+    return _placed(server, position)
+
+
+def _placed(server: Server, position: Any) -> Server:
     timeline = int(position["segment"][:8], 16)
     return server._replace(timeline=timeline, flushed=position["flushed"], inserted=position["inserted"])
 

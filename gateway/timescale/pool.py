@@ -256,11 +256,13 @@ async def open_pool(
     init: Callable[[Direct], Coroutine[Any, Any, None]] | None = None,
     parameters: Mapping[str, str] | None = None,
     lineage: Lineage | None = None,
+    leaves_nothing: bool = False,
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it at the end of the block. Timeouts in seconds.
 
     `lineage` looks where each new connection leads, `init` prepares it; `parameters` are the session's, and outlive the
-    reset between two uses. Nothing is connected yet on return, so a wrong URL shows at first use.
+    reset between two uses, which is left out where what is done `leaves_nothing` in the session. Nothing is connected
+    yet on return, so a wrong URL shows at first use.
     """
     again = _to_sets({"timezone": "UTC", **PLANS, **(parameters or {})})  # a pooler's server has a time zone of its own
     line = lineage or Lineage()
@@ -277,7 +279,8 @@ async def open_pool(
         )
 
     async def reset(connection: Direct) -> None:
-        await connection.execute(connection.get_reset_query() + again)
+        if not leaves_nothing:
+            await connection.execute(connection.get_reset_query() + again)
 
     async def empty() -> Raw:
         return await asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make, reset=reset)

@@ -1,7 +1,7 @@
 """In: devices that are out of the registry. Out: their messages gone, in bounded steps, after COMMIT of each. No Redis.
 
-A gateway that has not heard of it yet may write a device's messages for a moment after it was removed; they belong to
-nobody, since ids are never used again, and a second and a third pass take them.
+A gateway that has not heard of it yet may write a device's messages for a moment after it was removed. They belong to
+nobody, since ids are never used again, and a second and a third pass find them: see `latecomers`.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from typing import NamedTuple
 from gateway.history import Span
 from gateway.moments import to_datetime
 from gateway.timescale.chunks import EVER, Calendar
+from gateway.timescale.latecomers import AT_ONCE as LATE_AT_ONCE
+from gateway.timescale.latecomers import Removed, settle
 from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
@@ -53,60 +55,74 @@ class RemovedDevices:
         self._calendar = Calendar()
 
     async def due(self) -> list[Due]:
-        """Return removals of which a pass is due, oldest first."""
+        """Return removals of which a pass is due, oldest first; forget those that everybody has heard of."""
         async with self._pool.connection() as connection:
-            rows = await connection.fetch(query("due_removals"), HEARD, SETTLED, PAGE)
+            rows = await connection.fetch(query("due_removals"), HEARD, SETTLED, PAGE, REMEMBERED)
         return [Due(*row) for row in rows]
 
     async def remove_some(self, device_id: int) -> int:
-        """Remove up to 5,000 messages of a device (with many chunks, of each); return how many, 0 at the end."""
+        """Remove up to 5,000 messages of a device (with many chunks, of each); return how many, 0 at the end.
+
+        What came after it had been found empty was promised to somebody, and is settled instead, in smaller steps.
+        """
         with self._calendar.learning():
             return await self._remove_some(device_id)
 
     async def _remove_some(self, device_id: int) -> int:
         async with self._pool.connection() as connection:
-            if not await connection.fetchval(query("is_removed"), device_id):
+            row = await connection.fetchrow(query("removal"), device_id)
+            if row is None:
                 return 0
+            device = Removed(*row)
             windows = (await self._calendar.windows(connection)).over(EVER)
-            if len(windows) > 1 and (removed := await _remove_by_chunk(connection, device_id, windows)):
+            if len(windows) > 1 and (removed := await _remove_by_chunk(connection, device, windows)):
                 return removed
             # With many chunks this is for what a chunk itself does not give away, such as compressed rows.
-            return await _remove_by_key(connection, device_id, windows)
+            return await _remove_by_key(connection, device, windows)
+
+    async def note_emptied(self, device_id: int) -> None:
+        """Note that its messages are gone, so that what is found of it from now on is late; its state is not yet."""
+        async with self._pool.connection() as connection:
+            await connection.execute(query("note_emptied"), device_id)
 
     async def note_pass(self, device_id: int) -> None:
         """Note that nothing of it is left now."""
         async with self._pool.connection() as connection:
             await connection.execute(query("note_pass"), device_id, HEARD, SETTLED)
 
-    async def forget(self) -> None:
-        """Forget removals that everybody has heard of."""
-        async with self._pool.connection() as connection:
-            await connection.execute(query("forget_removals"), REMEMBERED)
 
-
-async def _remove_by_key(connection: Connection, device_id: int, windows: Sequence[Span]) -> int:
+async def _remove_by_key(connection: Connection, device: Removed, windows: Sequence[Span]) -> int:
+    at_once = LATE_AT_ONCE if device.passes else AT_ONCE
     removed = 0
     for start, end in windows:
         bounds = to_datetime(start), to_datetime(end)
-        for row in await connection.fetch(query("messages_to_remove"), device_id, AT_ONCE, *bounds):
-            told = await connection.execute(
-                query("remove_messages"), device_id, row["shape_id"], row["first"], row["last"]
-            )
-            removed += int(told.rpartition(" ")[2])
+        for row in await connection.fetch(query("messages_to_remove"), device.id, at_once, *bounds):
+            key = row["shape_id"], row["first"], row["last"]
+            if device.passes:
+                removed += await settle(connection, device, query("late_by_key"), *key)
+            else:
+                told = await connection.execute(query("remove_messages"), device.id, *key)
+                removed += int(told.rpartition(" ")[2])
         if removed:
             break
     return removed
 
 
-async def _remove_by_chunk(connection: Connection, device_id: int, windows: Sequence[Span]) -> int:
+async def _remove_by_chunk(connection: Connection, device: Removed, windows: Sequence[Span]) -> int:
     """Remove messages chunk by chunk, from the oldest window that holds any; return how many."""
     for start, end in windows:
-        rows = await connection.fetch(query("chunks_to_empty"), device_id, to_datetime(start), to_datetime(end))
+        rows = await connection.fetch(query("chunks_to_empty"), device.id, to_datetime(start), to_datetime(end))
         removed = 0
         for row in rows:
-            removed += await connection.fetchval(
-                query("remove_from_chunk").replace("{chunk}", row["chunk"]), device_id, AT_ONCE
-            )
+            removed += await _remove_from_chunk(connection, device, row["chunk"])
         if removed:
             return removed
     return 0
+
+
+async def _remove_from_chunk(connection: Connection, device: Removed, chunk: str) -> int:
+    if device.passes:
+        return await settle(connection, device, query("late_in_chunk").replace("{chunk}", chunk))
+    statement = query("remove_from_chunk").replace("{chunk}", chunk)
+    removed: int = await connection.fetchval(statement, device.id, AT_ONCE)
+    return removed

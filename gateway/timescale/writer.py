@@ -36,6 +36,7 @@ from gateway.timescale.division import (
     spread,
     told,
 )
+from gateway.timescale.latecomers import REMOVED
 from gateway.timescale.pool import Direct, classify, is_crowded
 from gateway.timescale.staging import Stage, to_messages
 
@@ -45,8 +46,6 @@ TRIES = 3
 """Times that one chunk is tried again while the server has no locks left for it."""
 CROWDED_SECS = 0.1
 """Pause before each of them."""
-REMOVED = "the device was removed from the registry; register it again, then replay this"
-"""Said of messages that were taken in before this gateway heard of it."""
 
 
 class RolledBack(Exception):

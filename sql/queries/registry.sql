@@ -102,9 +102,9 @@ delete from credentials where device_id = $1;
 -- name: remove_device
 delete from devices where id = $1;
 
--- name: is_removed
+-- name: removal
 -- After a restore the id of a removal may be that of a device which was not removed.
-select exists (select from removed_devices where id = $1);
+select id, name, passes from removed_devices where id = $1;
 
 -- name: chunks_to_empty
 -- Chunks that hold messages of device $1 from $2 to before $3, as names to be put in place of {chunk} below.
@@ -127,9 +127,41 @@ group by shape_id;
 -- name: remove_messages
 delete from messages where device_id = $1 and shape_id = $2 and time between $3 and $4;
 
+-- name: lock_successor
+-- The device that has the name now, which stays while messages become its own.
+select id from devices where name = $1 for key share;
+
+-- name: take_late
+-- At most $2 messages of device $1, in the order of their key, from {source}: one of the two below.
+with gone as (delete from {source} returning shape_id, time, values, ints, texts)
+select shape_id, time, values, ints, texts from gone order by shape_id, time;
+
+-- name: late_in_chunk
+{chunk} where ctid in (select ctid from {chunk} where device_id = $1 limit $2)
+
+-- name: late_by_key
+-- $3 to $5: a shape, and the times between which its next messages lie.
+messages where device_id = $1 and $2::int8 is not null and shape_id = $3 and time between $4 and $5
+
+-- name: insert_late
+insert into messages (device_id, shape_id, time, values, ints, texts) values ($1, $2, $3, $4, $5, $6)
+on conflict (device_id, shape_id, time) do nothing;
+
+-- name: is_stored
+select exists (
+    select from messages
+    where device_id = $1 and shape_id = $2 and time = $3
+      and values is not distinct from $4 and ints is not distinct from $5 and texts is not distinct from $6
+);
+
 -- name: due_removals
 -- Oldest first: those not begun, and those that were removed so long ago that their second ($1) or third ($2) pass is
--- due; at most $3.
+-- due; at most $3. What is older than $4 is forgotten: nobody who still runs has not heard of it.
+with devices_gone as (
+    delete from removed_devices where passes = 3 and removed_at < now() - $4::interval
+), credentials_gone as (
+    delete from removed_credentials where removed_at < now() - $4::interval
+)
 select id, name
 from removed_devices
 where passes = 0 or (passes = 1 and removed_at < now() - $1::interval) or (passes = 2 and removed_at < now() - $2::interval)
@@ -142,6 +174,9 @@ select extract(epoch from max(removed_at) + $2::interval - now())::float8
 from removed_devices
 where passes < 3 and removed_at > now() - $2::interval and name = any ($1::text[]);
 
+-- name: note_emptied
+update removed_devices set passes = 1 where id = $1 and passes = 0;
+
 -- name: note_pass
 update removed_devices
 set passes = case
@@ -150,11 +185,6 @@ set passes = case
         else 1
     end
 where id = $1;
-
--- name: forget_removals
--- Nobody who still runs has not heard of these.
-with devices_gone as (delete from removed_devices where passes = 3 and removed_at < now() - $1::interval)
-delete from removed_credentials where removed_at < now() - $1::interval;
 
 -- Metrics
 

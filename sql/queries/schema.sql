@@ -10,6 +10,18 @@ select pg_is_in_recovery() as standby,
        to_regclass('shapes')::oid::int8 as tables,
        to_regclass('installation') is not null as has_installation;
 
+-- name: server_whole
+-- All of this in one round trip, where the tables are there and nothing is forbidden.
+select pg_is_in_recovery() as standby,
+       pg_postmaster_start_time() as started,
+       (select d.oid::int8 from pg_database d where d.datname = current_database()) as database,
+       to_regclass('shapes')::oid::int8 as tables,
+       (select id::text from installation) as installation,
+       (select system_identifier from pg_control_system()) as system,
+       case when not pg_is_in_recovery() then pg_walfile_name(pg_current_wal_insert_lsn()) end as segment,
+       case when not pg_is_in_recovery() then (pg_current_wal_flush_lsn() - '0/0')::int8 end as flushed,
+       case when not pg_is_in_recovery() then (pg_current_wal_insert_lsn() - '0/0')::int8 end as inserted;
+
 -- name: server_system
 -- Of the cluster; everybody may ask, unless a host forbids it.
 select system_identifier from pg_control_system();

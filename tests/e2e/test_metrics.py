@@ -82,11 +82,13 @@ def test_a_gateway_in_order_says_so(gateway: Gateway) -> None:
 
 
 def test_a_worker_that_was_replaced_leaves_no_numbers_of_its_own(gateway: Gateway) -> None:
-    first = shown(gateway)
-    assert value(first, "gateway_worker_restarts_total") == 0.0
     before = gateway.workers()
-    pids = {labels["pid"] for name, labels in labelled(first) if name == "gateway_worker_up"}
-    assert pids == set(map(str, before))
+
+    def up() -> set[str]:
+        return {labels["pid"] for name, labels in labelled(shown(gateway)) if name == "gateway_worker_up"}
+
+    wait_for(lambda: up() == set(map(str, before)), lambda: f"{up()} are {before}", secs=20)
+    assert value(shown(gateway), "gateway_worker_restarts_total") == 0.0
     os.kill(before[0], signal.SIGKILL)
 
     def is_replaced() -> bool:

@@ -180,7 +180,7 @@ def test_every_parameter_that_is_asked_for_is_described_and_no_other(client: htt
     for path, method, operation in operations():
         described = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
         if operation["operationId"].removesuffix("_head") in OPEN or path == "/v1/ws":
-            assert not described, path
+            assert described <= {"name[]"}, path  # of /metrics, as Prometheus' federation has it
             continue
         known = known_parameters(client, method, path, operation)
         assert known == described, (method, path)

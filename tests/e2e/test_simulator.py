@@ -112,6 +112,7 @@ def rewind(url: str, device: str) -> None:
     """Set the newest message of a device back by a second in Redis: it begins with its time, a double of µs."""
     with redis.from_url(url) as store:
         (key,) = store.scan_iter(match=f"*{device}")
-        for field, packed in store.hgetall(key).items():
+        messages = {field: packed for field, packed in store.hgetall(key).items() if field != b"w"}  # that it is whole
+        for field, packed in messages.items():
             (time_us,) = struct.unpack_from(">d", packed)
             store.hset(key, field, struct.pack(">d", time_us - 1e6) + packed[8:])

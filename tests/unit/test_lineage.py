@@ -44,6 +44,7 @@ class Scripted:
         self._rows: Mapping[str, Any] = {
             query("server"): row | {"has_installation": installation is not None},
             query("server_position"): position,
+            query("server_whole"): row | position | {"installation": installation, "system": system},
         }
         self._values = {query("installation"): installation, query("server_system"): system}
 
@@ -56,7 +57,9 @@ class Scripted:
         return self._values[text]
 
     def _may(self, text: str) -> None:
-        if self._silent and text in (query("server_system"), query("server_position")):
+        if text == query("server_whole") and self._values[query("installation")] is None:
+            raise asyncpg.UndefinedTableError
+        if self._silent and text in (query("server_whole"), query("server_system"), query("server_position")):
             raise asyncpg.InsufficientPrivilegeError
 
 
