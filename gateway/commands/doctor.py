@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable
 from statistics import median
 from typing import NamedTuple
+from uuid import uuid4
 
 from gateway.commands.doctor_servers import room, servers
 from gateway.errors import GatewayError, SettingsError, SinkFault, SinkUnavailable
@@ -209,12 +210,15 @@ async def _redis(settings: Settings) -> list[Finding]:
 
 
 async def _mqtt(settings: Settings) -> list[Finding]:
-    """Connect and subscribe as the gateway does, but apart from its session and its share of the messages."""
+    """Connect and subscribe as the gateway does, but apart from its session and its share of the messages.
+
+    Under a name that nobody had: a broker may keep the session of an earlier examination, with a message in hand.
+    """
     subscription = parse_topic(settings.mqtt.topic, share="").subscription
     link = Link(
         parse_address(settings.mqtt.url, ca_file=settings.mqtt.ca_file),
         lambda _message: None,
-        client_id=f"{settings.mqtt.client_id}-doctor",
+        client_id=f"{settings.mqtt.client_id}-doctor-{uuid4().hex[:8]}",
         receive_max=1,
         session_expiry_secs=0,
     )

@@ -1,10 +1,15 @@
-"""The broker of `gateway up` may open as many files as the system lets it: a connection takes one."""
+"""The broker of `gateway up`: how many connections it takes, and what it keeps of whoever was there before."""
 
+import asyncio
 import resource
 from pathlib import Path
 
+import aiomqtt
+
+from gateway.commands.doctor import examine
 from gateway.local.broker import BrokerServer
 from gateway.local.ports import free_port
+from gateway.settings import Database, Mqtt, Redis, Settings
 
 
 def test_a_shell_that_allows_few_files_does_not_bound_the_brokers_connections(tmp_path: Path) -> None:
@@ -20,3 +25,30 @@ def test_a_shell_that_allows_few_files_does_not_bound_the_brokers_connections(tm
         broker.stop()
     (files,) = (line for line in lines if line.startswith("Max open files"))
     assert int(files.split()[3]) == int(files.split()[4]) == hard
+
+
+async def test_doctor_may_come_again_while_devices_publish(tmp_path: Path) -> None:
+    """rumqttd keeps what an examination had not acknowledged, whatever expiry it asked for."""
+    nobody = "127.0.0.1:1"
+    broker = BrokerServer(tmp_path / "broker.toml", tmp_path / "broker.log", free_port(), free_port())
+    broker.start()
+    try:
+        settings = Settings(
+            database=Database(url=f"postgresql://{nobody}/d"),
+            redis=Redis(url=f"redis://{nobody}"),
+            mqtt=Mqtt(url=broker.url()),
+        )
+        async with aiomqtt.Client("127.0.0.1", broker.device_port, protocol=aiomqtt.ProtocolVersion.V311) as device:
+
+            async def publish() -> None:
+                while True:
+                    await device.publish("devices/d/readings", b"{}", qos=1)
+
+            publishing = asyncio.create_task(publish())
+            for _ in range(4):
+                found = [(each.ok, each.sentence) for each in await examine(settings) if each.part == "mqtt"]
+                assert found == [(True, "subscribes to devices/+/readings with QoS 1")]
+            publishing.cancel()
+            await asyncio.wait([publishing])
+    finally:
+        broker.stop()
