@@ -6,7 +6,6 @@ import { bytes, percent, plural, when } from "./format.js";
 const GROUNDS = {
   "timescaledb-community": "TimescaleDB",
   "timescaledb-apache": "TimescaleDB (Apache)",
-  postgresql: "PostgreSQL without TimescaleDB",
 };
 const MARKS = { good: "Well", idle: "Off", warn: "Look", bad: "Down" };
 
@@ -90,7 +89,7 @@ function database(view) {
   const version = String(part.postgres).split(" ")[0]; // Debian says more
   const versions = part.timescaledb
     ? `${ground} ${part.timescaledb} on PostgreSQL ${version}`
-    : `${ground} ${version}`;
+    : `PostgreSQL ${version}, without TimescaleDB`;
   return ["good", `Answers. ${versions}.`];
 }
 
