@@ -141,7 +141,7 @@ def _stranger(name: str) -> str:
     paths = list(_types())
     from_env = name.startswith(ENV_PREFIX)
     found = get_close_matches(name, [*map(to_env, paths), *OTHERS] if from_env else paths, n=1)
-    meant = f"; did you mean {found[0]}?" if found else ""
+    meant = f" (did you mean {found[0]}?)" if found else ""
     return f"{name} is no setting{meant}"
 
 

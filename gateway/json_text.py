@@ -57,6 +57,8 @@ def fault(body: bytes) -> str | None:
     """Say what is wrong with a text that a parser's own words explain badly; None if that is not so."""
     if not without_mark(body).strip():
         return "it is empty"
+    if body[1:4:2] == b"\0\0" or body[0:3:2] == b"\0\0" or body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16; send UTF-8"
     if body.rstrip().endswith(b"\0"):
         return "it ends with a NUL, as a string in C does; send as many bytes as strlen() says, without the NUL"
     return None

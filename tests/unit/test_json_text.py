@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.errors import BadPayload, BadRequest, ClientError
-from gateway.json_text import MARK, decode
+from gateway.json_text import MARK, decode, fault
 from gateway.roster import NDJSON, parse
 from gateway.web.latest import parse_query
 from gateway.web.sockets import to_request
@@ -46,6 +46,14 @@ def test_a_key_that_stands_twice_is_refused_and_named(read: Callable[[bytes], ob
 def test_a_nul_at_the_end_is_named(read: Callable[[bytes], object], good: bytes, end: bytes) -> None:
     with pytest.raises(BadPayload, match="NUL"):
         read(good + end)
+
+
+@pytest.mark.parametrize(("read", "good"), READERS)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_another_encoding_is_named(read: Callable[[bytes], object], good: bytes, encoding: str) -> None:
+    with pytest.raises(BadPayload, match="UTF-16; send UTF-8"):
+        read(good.decode().encode(encoding))
+    assert fault(b"\xff\xfe" + good.decode().encode("utf-16-le")) == "it is UTF-16; send UTF-8"
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_all_is_well(page: Tab) -> None:
             {},
             ("bad", "takes no readings: it is away. Readings go to"),
         ),
-        ("database", {"ok": True, "ground": "postgresql", "postgres": "18.0"}, {}, ("good", "PostgreSQL 18.0, without")),
+        ("database", {"ok": True, "ground": "postgresql", "postgres": "18.0"}, {}, ("good", "PostgreSQL 18.0,")),
         ("redis", {"ok": False, "error": "no answer within 2.0 s"}, {}, ("warn", "more slowly. Start it again")),
         ("redis", {"ok": False, "rebuilding": True, "done": 5, "total": 9}, {}, ("warn", "(5 of 9 series)")),
         ("redis", {"ok": False, "rebuilding": False, "behind_rows": 1}, {}, ("warn", "1 message waits for it.")),
