@@ -27,7 +27,7 @@ from tests.ground.postgres import TIMESCALE_TUNING, DatabaseServer
 ASK_SECS = 1.0
 """Longest wait for one look at the gateway: a frozen worker may have taken the connection."""
 SCRAPE_SECS = 0.25
-"""Rest before each look at the metrics."""
+"""Rest before each look at the metrics, so that polling leaves time for work: under libfaketime a look is slow."""
 VITAL = ("database", "redis", "mqtt")
 """The parts of /readyz that must be in order again after a fault; the spool may still be draining."""
 
@@ -115,9 +115,7 @@ class Scene:
 
     def _metrics(self, prefix: str) -> dict[str, float]:
         """Return the numbers whose name begins so, by name and labels."""
-        time.sleep(
-            SCRAPE_SECS
-        )  # whoever polls leaves the gateway time for its work: under libfaketime a scrape is slow
+        time.sleep(SCRAPE_SECS)
         lines = self.asking.get("/metrics").raise_for_status().text.splitlines()
         pairs = (line.rpartition(" ") for line in lines if line.startswith(prefix))
         return {name: float(value) for name, _, value in pairs}
