@@ -89,7 +89,7 @@ def test_an_outage_of_the_database_is_told_and_its_end_too(
         assert prometheus.ask("gateway_spool_bytes") == [0.0]
     assert set(statuses) == {200}
     said = Counter(orjson.loads(line)["name"] for line in gateway.log.read_bytes().splitlines() if b'"name"' in line)
-    assert (said["database_lost"], said["sweep_failed"], said["audit_purge_failed"]) == (1, 1, 1)
-    assert said["chore_recovered"] >= 2
+    assert (said["database_lost"], said["sweep_failed"]) == (1, 1)
+    assert said["chore_recovered"] >= 1
     assert 0 < said["spooled"] <= MOST_LINES
     assert max(said.values()) <= MOST_LINES, said
