@@ -8,11 +8,12 @@ from pathlib import Path
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.state.marks import open_marks
+from gateway.timescale.connecting import connect
 from gateway.timescale.identity import Server
 from gateway.timescale.lineage import Lineage
 from gateway.timescale.marks import DiskMarks
 from gateway.timescale.migrations import Step, migrate
-from gateway.timescale.pool import Pool, connect, translated
+from gateway.timescale.pool import Pool, translated
 
 LOOK_SECS = 1.0
 

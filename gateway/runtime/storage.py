@@ -10,7 +10,7 @@ from gateway.pipeline.committer import Committer, ShowSpooled
 from gateway.pipeline.drainer import Drainer
 from gateway.pipeline.fallback import Fallback
 from gateway.pipeline.spool import SqliteSpool
-from gateway.pipeline.spools import open_spools
+from gateway.pipeline.spools import Spools, open_spools
 from gateway.pipeline.suspects import Doubt
 from gateway.replay import Replay
 from gateway.runtime.lineage import migrate_as
@@ -26,6 +26,7 @@ from gateway.timescale.deadletters import TimescaleDeadLetters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.installation import site
 from gateway.timescale.latest import TimescaleNewest
+from gateway.timescale.lineage import Lineage
 from gateway.timescale.pool import Pool
 from gateway.timescale.preview import preview
 from gateway.timescale.rehearsal import rehearse
@@ -61,23 +62,20 @@ async def open_drainer(settings: Settings) -> AsyncIterator[Drainer]:
         yield storage.drainer
 
 
+class Shown(NamedTuple):
+    """The newest state, and what keeps it."""
+
+    state: RedisState
+    stored: TimescaleNewest
+    keeper: Keeper
+    publisher: Publisher
+
+
 @asynccontextmanager
 async def open_storage(settings: Settings, worker: str, registry: Registry) -> AsyncIterator[Storage]:
     """Open all of it; it opens while the database, Redis or both are away. Raises StartError."""
     async with AsyncExitStack() as stack:
-        state = await stack.enter_async_context(open_state(settings.redis))
-        lineage = registry.lineage
-        stored = TimescaleNewest(
-            await stack.enter_async_context(named_pool(settings, "gateway-state", size=STATE_POOL, lineage=lineage))
-        )
-        source = TimescaleNewest(
-            await stack.enter_async_context(named_pool(settings, "gateway-rebuild", size=1, lineage=lineage))
-        )
-        keeper = await stack.enter_async_context(Keeper(state, source))
-        mender = await stack.enter_async_context(Mender(state, source, worth=lambda: keeper.complete))
-        publisher = await stack.enter_async_context(
-            Publisher(state, settings.redis, on_skip=keeper.note_gap, on_part=mender.soon)
-        )
+        shown = await stack.enter_async_context(_open_shown(settings, registry.lineage))
         letters = TimescaleDeadLetters(registry.pool)
         overwrite = settings.devices.conflict == "overwrite"
         writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)
@@ -87,42 +85,27 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         )
         keep_secs = settings.http.idempotency_hours * 3600
         answers = await stack.enter_async_context(open_receipts(settings.redis, keep_secs=keep_secs))
-        lineage.on_move += [
-            lambda: state.belong_to(lineage.site),
-            lambda: answers.belong_to(lineage.site),
-            publisher.forget,
-        ]
-        probe = _probe(settings, registry.pool)
-        breaker = await stack.enter_async_context(Breaker(probe, rng=SystemRandom()))
+        _follow(registry.lineage, shown, answers)
+        breaker = await stack.enter_async_context(Breaker(_probe(settings, registry.pool), rng=SystemRandom()))
         fallback = Fallback(writer, spools.own, breaker)
         committer = await stack.enter_async_context(
             Committer(
                 fallback,
-                publisher.publish,
+                shown.publisher.publish,
                 limits=settings.queue,
                 slots=settings.database.writer_slots,
-                show_spooled=_show_spooled(publisher, registry.dictionary, overwrite=overwrite),
+                show_spooled=_show_spooled(shown.publisher, registry.dictionary, overwrite=overwrite),
             )
         )
-        replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers, drop=publisher.drop)
-        drainer = Drainer(
-            spools.all,
-            replay.store,
-            bury=replay.bury,
-            busy=lambda: len(committer.batcher) > 0,
-            rng=SystemRandom(),
-            max_rows=DRAIN_ROWS,
-            doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
-            refresh=spools.refresh,
-        )
+        drainer = _drainer(spools, fallback, breaker, committer, letters=letters, publisher=shown.publisher)
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
         yield Storage(
-            state,
+            shown.state,
             answers,
-            stored,
-            keeper,
-            publisher,
+            shown.stored,
+            shown.keeper,
+            shown.publisher,
             letters,
             breaker,
             committer,
@@ -130,6 +113,53 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             spools.own,
             damaged=lambda: sum([each.damaged for each in spools.all]),
         )
+
+
+@asynccontextmanager
+async def _open_shown(settings: Settings, lineage: Lineage) -> AsyncIterator[Shown]:
+    async with (
+        open_state(settings.redis) as state,
+        named_pool(settings, "gateway-state", size=STATE_POOL, lineage=lineage) as reading,
+        named_pool(settings, "gateway-rebuild", size=1, lineage=lineage) as rebuilding,
+    ):
+        source = TimescaleNewest(rebuilding)
+        async with (
+            Keeper(state, source) as keeper,
+            Mender(state, source, worth=lambda: keeper.complete) as mender,
+            Publisher(state, settings.redis, on_skip=keeper.note_gap, on_part=mender.soon) as publisher,
+        ):
+            yield Shown(state, TimescaleNewest(reading), keeper, publisher)
+
+
+def _follow(lineage: Lineage, shown: Shown, answers: RedisReceipts) -> None:
+    """Keep apart what is derived from a database, and what of it waits, when the database becomes another one."""
+    lineage.on_move += [
+        lambda: shown.state.belong_to(lineage.site),
+        lambda: answers.belong_to(lineage.site),
+        shown.publisher.forget,
+    ]
+
+
+def _drainer(
+    spools: Spools,
+    fallback: Fallback,
+    breaker: Breaker,
+    committer: Committer,
+    *,
+    letters: TimescaleDeadLetters,
+    publisher: Publisher,
+) -> Drainer:
+    replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers, drop=publisher.drop)
+    return Drainer(
+        spools.all,
+        replay.store,
+        bury=replay.bury,
+        busy=lambda: len(committer.batcher) > 0,
+        rng=SystemRandom(),
+        max_rows=DRAIN_ROWS,
+        doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
+        refresh=spools.refresh,
+    )
 
 
 def _show_spooled(publisher: Publisher, dictionary: Dictionary, *, overwrite: bool) -> ShowSpooled:

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 
 from gateway import settings
 from gateway.telemetry import gauges
+from gateway.timescale.connecting import Direct, connect
 from gateway.timescale.idle import Idle
 from gateway.timescale.lineage import Lineage, moved
-from gateway.timescale.pool import DATABASE_ERRORS, Direct, connect, translated
+from gateway.timescale.pool import DATABASE_ERRORS, translated
 
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""

@@ -1,7 +1,8 @@
 """Connections that are not in use, kept for the next use. In: what is given back. Out: one that may still be good."""
 
 from gateway.timescale import hosts
-from gateway.timescale.pool import DATABASE_ERRORS, Direct
+from gateway.timescale.connecting import Direct
+from gateway.timescale.pool import DATABASE_ERRORS
 
 
 class Idle:

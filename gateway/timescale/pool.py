@@ -1,4 +1,4 @@
-"""In: a database URL and bounds. Out: connections that heal, the library's errors as ours. Never retries."""
+"""In: a database URL and bounds. Out: a pool of connections that heals, the library's errors as ours. Never retries."""
 
 import asyncio
 import ssl
@@ -9,22 +9,20 @@ from typing import Any, Literal, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from gateway.errors import SettingsError, SinkFault, SinkUnavailable
+from gateway.errors import SinkFault, SinkUnavailable
 from gateway.telemetry import gauges
-from gateway.timescale import hosts, pooler
+from gateway.timescale import hosts
+from gateway.timescale.connecting import PLANS, Direct, connect, to_sets
 from gateway.timescale.cures import cure
-from gateway.timescale.hosts import NoHost, Place
+from gateway.timescale.hosts import NoHost
 from gateway.timescale.lineage import Lineage, moved
 
-Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Raw: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Verdict = Literal["transient", "fault", "data"]
 
 ATTEMPTS = 3
 """How often a connection is taken that leads to where others do not any more."""
-PLANS = {"plan_cache_mode": "force_custom_plan"}
-"""Of every session: a plan for messages of any time would open, and lock, every chunk there is."""
 DATABASE_ERRORS = hosts.SERVER_ERRORS
 """Everything that talking to the database may raise."""
 
@@ -94,67 +92,6 @@ def _to_fault(exc: BaseException) -> SinkFault:
     if isinstance(exc, asyncpg.PostgresError) and exc.sqlstate in _WRONG_SCHEMA:
         return SinkFault("the database's tables are not those of this gateway; run 'gateway migrate' first")
     return SinkFault()
-
-
-async def connect(
-    url: str,
-    *,
-    name: str,
-    connect_timeout: float,
-    command_timeout: float,
-    parameters: Mapping[str, str] | None = None,
-    lineage: Lineage | None = None,
-    trusting: bool = True,
-    **internals: Any,
-) -> Direct:
-    """Open one connection; timeouts in seconds, `name` is what pg_stat_activity shows, `parameters` are the session's.
-
-    What was found of the way to the server a moment ago is believed if `trusting`. Of several servers it is the first
-    that can be written to and is no old primary: `lineage` looks where each leads. Raises SettingsError for a URL that
-    cannot be meant, SinkUnavailable for an old primary, SinkFault for a way to the server that keeps no sessions, and
-    DATABASE_ERRORS.
-    """
-
-    async def reach(place: Place, wants: Any = None) -> Direct:
-        return await asyncpg.connect(
-            url,
-            host=place.host,
-            port=place.port,
-            target_session_attrs=wants,
-            timeout=connect_timeout,
-            command_timeout=command_timeout,
-            server_settings={"application_name": name, "timezone": "UTC"},
-            **internals,
-        )
-
-    async def attempt(place: Place, wants: str | None) -> Direct:
-        connection = await reach(place, wants)
-        try:
-            await pooler.require_sessions(
-                connection, place, lambda: reach(place), timeout=connect_timeout, trusting=trusting
-            )
-            if lineage is not None:
-                await lineage.greet(connection)
-            await connection.execute(_to_sets({**PLANS, **(parameters or {})}))
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
-    try:
-        _, connection = await hosts.first(url, attempt, timeout=connect_timeout)
-    except OSError:
-        raise  # a certificate that does not verify is a ValueError too
-    except asyncpg.ClientConfigurationError as exc:
-        raise SettingsError(f"database.url cannot be used: {exc}") from exc
-    except ValueError:  # its words may quote a part of the password
-        raise SettingsError(hosts.FORM) from None
-    return connection
-
-
-def _to_sets(parameters: Mapping[str, str]) -> str:
-    """Return the statements that set these: at the start of a session poolers refuse them, or forget them."""
-    return "".join(f"set {name} = '{value}';" for name, value in parameters.items())
 
 
 def is_crowded(exc: BaseException) -> bool:
@@ -264,7 +201,7 @@ async def open_pool(
     reset between two uses, which is left out where what is done `leaves_nothing` in the session. Nothing is connected
     yet on return, so a wrong URL shows at first use.
     """
-    again = _to_sets({"timezone": "UTC", **PLANS, **(parameters or {})})  # a pooler's server has a time zone of its own
+    again = to_sets({"timezone": "UTC", **PLANS, **(parameters or {})})  # a pooler's server has a time zone of its own
     line = lineage or Lineage()
 
     async def make(*_: Any, **internals: Any) -> Any:

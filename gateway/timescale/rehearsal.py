@@ -17,8 +17,9 @@ from gateway import settings
 from gateway.errors import SinkFault
 from gateway.model import Block
 from gateway.timescale import copy_format
+from gateway.timescale.connecting import Direct, connect
 from gateway.timescale.cures import cure
-from gateway.timescale.pool import Direct, classify, connect, translated
+from gateway.timescale.pool import classify, translated
 from gateway.timescale.queries import query
 
 LOCK_MS = 2000

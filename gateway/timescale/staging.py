@@ -13,7 +13,7 @@ from gateway.model import Block
 from gateway.moments import to_datetime
 from gateway.timescale import copy_format
 from gateway.timescale.assemble import CONFLICT, DUPLICATE, Group, Sorted
-from gateway.timescale.pool import Direct
+from gateway.timescale.connecting import Direct
 from gateway.timescale.queries import query
 
 

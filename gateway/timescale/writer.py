@@ -21,6 +21,7 @@ from gateway.reasons import Reason
 from gateway.telemetry import events
 from gateway.timescale.assemble import CONFLICT, Group, Sorted, newest, pairs, stored
 from gateway.timescale.chunks import Room, find_room
+from gateway.timescale.connecting import Direct
 from gateway.timescale.deadletters import to_letters
 from gateway.timescale.dictionary import Dictionary
 from gateway.timescale.direct import DirectConnections
@@ -37,7 +38,7 @@ from gateway.timescale.division import (
     told,
 )
 from gateway.timescale.latecomers import REMOVED
-from gateway.timescale.pool import Direct, classify, is_crowded
+from gateway.timescale.pool import classify, is_crowded
 from gateway.timescale.staging import Stage, to_messages
 
 ARRANGEMENTS = 3

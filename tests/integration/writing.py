@@ -10,8 +10,9 @@ from gateway import settings
 from gateway.contracts import Written
 from gateway.layouts import Layouts
 from gateway.testing import MemoryDeadLetters
+from gateway.timescale.connecting import Direct
 from gateway.timescale.dictionary import Dictionary
-from gateway.timescale.pool import Direct, Pool, open_pool
+from gateway.timescale.pool import Pool, open_pool
 from gateway.timescale.staging import Stage
 from gateway.timescale.writer import Writer
 from tests.batches import Message, batch
