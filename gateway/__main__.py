@@ -11,7 +11,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line. Ctrl-C ends it without a traceback, also while it is still being imported."""
     signal.signal(signal.SIGINT, _end)  # an exception out of a half-done import can turn into any other
-    from gateway.cli import main as run  # noqa: PLC0415
+    from gateway.app.cli.main import main as run  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.contracts import Newest, Written
-from gateway.layouts import Layouts
-from gateway.model import Batch, Block, Kind, Metric, Shape, Value
+from gateway.domain.contracts import Newest, Written
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Block, Kind, Metric, Shape, Value
 
 NOON = 1_700_000_000_000_000
 """A time in microseconds; tests count from here."""

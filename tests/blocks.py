@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gateway.model import Block
+from gateway.domain.model import Block
 from tests.batches import NOON
 
 Texts = tuple[str, ...]

@@ -11,7 +11,7 @@ import httpx
 import jsonschema_rs
 from sanic import Sanic
 
-from gateway.settings import Settings
+from gateway.core.settings import Settings
 from gateway.web.app import create_app
 
 UNROUTED = {404: "not_found", 405: "method_not_allowed"}

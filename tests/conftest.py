@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 import redis.asyncio
 
-from gateway.local.postgres import PostgresServer
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.postgres import PostgresServer
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.ground import choose, postgres
 from tests.ground.databases import Database, Databases
 from tests.ground.errors import NoGroundError

@@ -1,9 +1,9 @@
 """In: devices and layouts. Out: the gate that lets them in, with the settings that a new gateway has."""
 
-from gateway import settings
-from gateway.admission.gate import Gate
-from gateway.layouts import Layouts
-from gateway.testing import MemoryDirectory
+from gateway.core import settings
+from gateway.domain.layouts import Layouts
+from gateway.ingest.admission.admission import Gate
+from tests.fakes import MemoryDirectory
 
 
 def usual_gate(directory: MemoryDirectory, layouts: Layouts) -> Gate:

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from gateway import settings
-from gateway.changes import Tag
-from gateway.contracts import Newest
+from gateway.core import settings
+from gateway.domain.changes import Tag
+from gateway.domain.contracts import Newest
+from gateway.domain.model import Kind, Metric, Shape, Value
 from gateway.live.snapshots import State
 from gateway.live.streams import Authenticator, Streams
-from gateway.model import Kind, Metric, Shape, Value
-from gateway.testing.live import MemoryChangeLog
+from tests.fakes.live import MemoryChangeLog
 
 NOON_US = 1_732_277_000_123_000
 SHAPES = {

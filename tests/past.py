@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from math import floor
 from typing import NamedTuple
 
-from gateway.cuts import Cut
-from gateway.history import Order, Row, SeriesName, Span
-from gateway.model import Kind, Metric, Value
-from gateway.settings import History
+from gateway.core.settings import History
+from gateway.domain.buckets import Cut
+from gateway.domain.history import Order, Row, SeriesName, Span
+from gateway.domain.model import Kind, Metric, Value
+from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.history.reader import TimescaleHistory
-from gateway.timescale.pool import Pool, open_pool
 from tests.batches import KINDS, NOON, SECOND, Message
 from tests.integration.writing import SOON, Gateway, open_gateway
 

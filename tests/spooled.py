@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway import settings
-from gateway.contracts import Clock, Spool
-from gateway.layouts import Layouts
-from gateway.model import Batch, Kind
-from gateway.pipeline.spools import Spools, open_spools
-from gateway.testing import ManualClock
+from gateway.core import settings
+from gateway.domain.contracts import Clock, Spool
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Kind
+from gateway.ingest.spool.folder import Spools, open_spools
 from tests.batches import NOON, Message, Reading, batch, readings
+from tests.fakes import ManualClock
 
 
 def named(device: str, messages: int = 1) -> Batch:

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 import orjson
 
-from gateway.changes import Change, Position
-from gateway.moments import to_rfc3339
+from gateway.core.timestamps import to_rfc3339
+from gateway.domain.changes import Change, Position
 
 PART_BYTES = 64 * 1024
 """A part ends with the change that fills it."""

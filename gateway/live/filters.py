@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from gateway.changes import Change, Logged, Tag
-from gateway.model import Kind, Shape, Value
+from gateway.domain.changes import Change, Logged, Tag
+from gateway.domain.model import Kind, Shape, Value
 
 MAX_DEVICES = 1000
 """Devices that a filter may name."""

@@ -6,11 +6,11 @@ resolved their tags to devices, are found by device; the others see everything.
 
 from collections.abc import Collection
 
-from gateway.changes import Position
-from gateway.errors import TooManyStreams
+from gateway.core.errors import TooManyStreams
+from gateway.domain.changes import Position
+from gateway.live.event_queue import Mailbox
 from gateway.live.events import Event, Reason
 from gateway.live.filters import Batch, Filter
-from gateway.live.mailbox import Mailbox
 
 MAX_INDEXED = 2_000_000
 """Devices named by all feeds together, about 150 bytes each."""

@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from gateway import settings
-from gateway.changes import Position
+from gateway.core import settings
+from gateway.domain.changes import Position
+from gateway.domain.model import Principal
 from gateway.live.events import Output
 from gateway.live.filters import Filter
 from gateway.live.subscription import Subscription
-from gateway.model import Principal
 from gateway.telemetry import live_events
 
 LAST_WORDS_SECS = 1.0

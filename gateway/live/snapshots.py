@@ -11,12 +11,12 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from gateway.changes import Tag
-from gateway.ending import end
-from gateway.errors import BadRequest, GatewayError, SinkUnavailable
+from gateway.core.errors import BadRequest, GatewayError, SinkUnavailable
+from gateway.core.tasks import end
+from gateway.core.timestamps import to_rfc3339
+from gateway.domain.changes import Tag
+from gateway.domain.model import Kind, Value
 from gateway.live.filters import Filter
-from gateway.model import Kind, Value
-from gateway.moments import to_rfc3339
 
 MAX_DEVICES = 1000
 """Devices a snapshot shows."""

@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Protocol, Self
 
-from gateway import settings
-from gateway.changes import ChangeLog, Position
-from gateway.contracts import ShapeBook
-from gateway.ending import end
-from gateway.errors import ClientError, Draining, GatewayError, TooManyStreams
+from gateway.core import settings
+from gateway.core.errors import ClientError, Draining, GatewayError, TooManyStreams
+from gateway.core.tasks import end
+from gateway.domain.changes import ChangeLog, Position
+from gateway.domain.contracts import ShapeBook
+from gateway.domain.model import Principal
 from gateway.live.filters import Filter
 from gateway.live.reader import Reader
 from gateway.live.snapshots import Roster, Snapshots, States
 from gateway.live.subscription import Source, Subscription
 from gateway.live.tail import Tail
-from gateway.model import Principal
 from gateway.telemetry import live_events
 
 CHECK_SECS = 1.0

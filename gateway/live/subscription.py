@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from gateway.changes import ChangeLog, Position, follows
-from gateway.contracts import ShapeBook
-from gateway.errors import GatewayError
+from gateway.core.errors import GatewayError
+from gateway.domain.changes import ChangeLog, Position, follows
+from gateway.domain.contracts import ShapeBook
+from gateway.live.event_queue import Mailbox
 from gateway.live.events import Event, Item, Lagged, Lost, Output, Reason, Snapshot
 from gateway.live.filters import Batch, Filter
 from gateway.live.hub import Hub
-from gateway.live.mailbox import Mailbox
 from gateway.live.snapshots import NOTHING, Snapshots
 from gateway.telemetry import live_events
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from gateway.changes import ChangeLog, Logged, Position, follows, start_of
-from gateway.contracts import ShapeBook
-from gateway.ending import end
-from gateway.errors import GatewayError, StateUnavailable
+from gateway.core.errors import GatewayError, StateUnavailable
+from gateway.core.tasks import end
+from gateway.domain.changes import ChangeLog, Logged, Position, follows, start_of
+from gateway.domain.contracts import ShapeBook
 from gateway.live.filters import Batch
 from gateway.live.hub import Hub
 from gateway.telemetry import live_events

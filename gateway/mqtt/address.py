@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from gateway.errors import SettingsError
+from gateway.core.errors import SettingsError
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _FORM = "mqtt://user:password@host:port or mqtts://…, with '%' codes for special characters"

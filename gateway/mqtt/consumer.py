@@ -22,17 +22,17 @@ from itertools import chain, repeat
 from random import Random
 from typing import Any
 
-from gateway.admission.limits import Meters
-from gateway.contracts import DeadLetter, DeadLetters
-from gateway.ending import end
-from gateway.model import Receipt
-from gateway.mqtt.brake import Brake, Toll
-from gateway.mqtt.insist import insist
-from gateway.mqtt.judge import Door, Judge, Problem, Underway
+from gateway.core.settings import Mqtt
+from gateway.core.tasks import end
+from gateway.domain.contracts import DeadLetter, DeadLetters
+from gateway.domain.model import Receipt
+from gateway.domain.rate_limit import Meters
+from gateway.mqtt.handler import Door, Judge, Problem, Underway
 from gateway.mqtt.message import Message
+from gateway.mqtt.retry import insist
 from gateway.mqtt.session import Session
+from gateway.mqtt.throttle import Brake, Toll
 from gateway.mqtt.topics import parse_topic
-from gateway.settings import Mqtt
 from gateway.telemetry import events, mqtt_events
 
 MAX_HELD_BYTES = 64 * 2**20

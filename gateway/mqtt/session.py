@@ -9,11 +9,11 @@ import contextlib
 from collections.abc import Callable
 from random import Random
 
+from gateway.core.backoff import full_jitter
+from gateway.core.settings import Mqtt
 from gateway.mqtt.address import parse_address
-from gateway.mqtt.backoff import full_jitter
-from gateway.mqtt.link import Link, LinkError
+from gateway.mqtt.connection import Link, LinkError
 from gateway.mqtt.message import Message
-from gateway.settings import Mqtt
 from gateway.telemetry import mqtt_events
 
 BACKOFF_BASE_SECS = 0.5

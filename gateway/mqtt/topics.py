@@ -5,7 +5,7 @@ Topic names and filters are those of MQTT 5, section 4.7; shared subscriptions t
 
 from dataclasses import dataclass
 
-from gateway.errors import SettingsError
+from gateway.core.errors import SettingsError
 
 PLACEHOLDER = "{device}"
 _MAX_TOPIC_BYTES = 65_535

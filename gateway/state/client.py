@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError
 
-from gateway.errors import SettingsError, StateUnavailable
+from gateway.core.errors import SettingsError, StateUnavailable
 
 
 @asynccontextmanager

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
-from gateway import settings
-from gateway.contracts import LiveState
-from gateway.ending import end
-from gateway.errors import StateUnavailable
-from gateway.model import Block
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.core.tasks import end
+from gateway.domain.contracts import LiveState
+from gateway.domain.model import Block
 from gateway.telemetry import events
 
 CALL_ROWS = 10_000

@@ -10,11 +10,11 @@ from contextlib import suppress
 from itertools import repeat
 from typing import NamedTuple
 
-from gateway.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
-from gateway.errors import StateUnavailable
-from gateway.model import Kind, Shape, Value
-from gateway.state.mending import mend
-from gateway.state.together import Together
+from gateway.core.errors import StateUnavailable
+from gateway.domain.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
+from gateway.domain.model import Kind, Shape, Value
+from gateway.state.coalesce import Together
+from gateway.state.repair import mend
 from gateway.telemetry import events
 
 Reading = tuple[Value, int, Kind]

@@ -16,14 +16,14 @@ from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSlow
 
-from gateway import settings
-from gateway.contracts import Newest
-from gateway.errors import StateUnavailable
-from gateway.model import Block
-from gateway.state import packing
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.domain.contracts import Newest
+from gateway.domain.model import Block
+from gateway.state import codec as packing
 from gateway.state.client import open_client
-from gateway.state.removals import KEEP_SECS, mark_of
-from gateway.state.sites import Sites
+from gateway.state.removed_devices import KEEP_SECS, mark_of
+from gateway.state.stale_sites import Sites
 
 DEAD_MS = 5000
 """A gateway silent for so long is taken for dead: what it committed last may be missing in the state."""

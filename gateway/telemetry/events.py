@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 import structlog
 
-from gateway.errors import GatewayError
-from gateway.model import Refusal
-from gateway.telemetry import gauges, metrics
+from gateway.core.errors import GatewayError
+from gateway.domain.model import Refusal
+from gateway.telemetry import gauges
+from gateway.telemetry import prometheus as metrics
 from gateway.telemetry.declared import begin_at_zero
-from gateway.telemetry.fold import Fold
-from gateway.telemetry.words import shown
+from gateway.telemetry.dedupe import Fold
+from gateway.telemetry.sanitize import shown
 
 _log = structlog.get_logger()
 _fold = Fold(1.0, clock=time.monotonic)

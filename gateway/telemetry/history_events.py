@@ -1,6 +1,6 @@
 """What happens to streams of stored readings. Like events.py: counts, says, never raises, never waits."""
 
-from gateway.telemetry import metrics
+from gateway.telemetry import prometheus as metrics
 from gateway.telemetry.events import say
 
 

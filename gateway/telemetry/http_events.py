@@ -11,7 +11,7 @@ from itertools import accumulate, product
 
 from prometheus_client import Gauge
 
-from gateway.telemetry import metrics
+from gateway.telemetry import prometheus as metrics
 from gateway.telemetry.declared import Bound
 
 GONE = "499"

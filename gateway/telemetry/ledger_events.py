@@ -9,8 +9,10 @@ from typing import Self
 
 import msgspec
 
-from gateway.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
-from gateway.telemetry import events, exposing, metrics
+from gateway.domain.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
+from gateway.telemetry import events
+from gateway.telemetry import exposition as exposing
+from gateway.telemetry import prometheus as metrics
 
 RECEIVED = metrics.readings_received.sample
 DOORS = ("http", "mqtt")

@@ -1,7 +1,8 @@
 """The happenings of rate limits, one function each, as in `events`: it counts, and says what a person should know."""
 
-from gateway.telemetry import events, metrics
-from gateway.telemetry.words import shown
+from gateway.telemetry import events
+from gateway.telemetry import prometheus as metrics
+from gateway.telemetry.sanitize import shown
 
 
 def refused(limit: str, scope: str) -> None:

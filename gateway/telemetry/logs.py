@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import orjson
 import structlog
 
-from gateway.settings import Log
-from gateway.telemetry.fold import Fold
+from gateway.core.settings import Log
+from gateway.telemetry.dedupe import Fold
 
 LIBRARY_FOLD_SECS = 1.0
 """asyncpg logs a traceback for each connection it cannot make: one line of a place per second is enough, and

@@ -1,7 +1,8 @@
 """The happenings of the MQTT door, one function each, as in `events`: it counts, and says what a person should know."""
 
-from gateway.telemetry import events, metrics
-from gateway.telemetry.words import shown
+from gateway.telemetry import events
+from gateway.telemetry import prometheus as metrics
+from gateway.telemetry.sanitize import shown
 
 
 def connected(address: str, *, session_resumed: bool) -> None:

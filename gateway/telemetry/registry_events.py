@@ -1,6 +1,6 @@
 """What happens to the registry, beside the changes themselves: one function each. Never raises, never waits."""
 
-from gateway.errors import GatewayError
+from gateway.core.errors import GatewayError
 from gateway.telemetry import events
 
 

@@ -1,7 +1,7 @@
 """The happenings of retention, one function each, as in `events`: it counts, and says what a person should know."""
 
-from gateway.errors import GatewayError
-from gateway.telemetry import metrics
+from gateway.core.errors import GatewayError
+from gateway.telemetry import prometheus as metrics
 from gateway.telemetry.events import say
 
 

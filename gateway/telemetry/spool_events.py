@@ -5,7 +5,7 @@ from itertools import product
 
 from prometheus_client import Counter, Gauge
 
-from gateway.errors import GatewayError
+from gateway.core.errors import GatewayError
 from gateway.telemetry import events
 from gateway.telemetry.declared import Bound
 

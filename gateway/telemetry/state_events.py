@@ -1,6 +1,7 @@
 """The happenings of a state that loses devices, one function each, as in `events`: it counts, and says what matters."""
 
-from gateway.telemetry import events, metrics
+from gateway.telemetry import events
+from gateway.telemetry import prometheus as metrics
 
 
 def mended(devices: int) -> None:

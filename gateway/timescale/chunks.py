@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from gateway.history import Span
-from gateway.timescale.pool import Connection, is_crowded
+from gateway.domain.history import Span
+from gateway.timescale.connections.pool import Connection, is_crowded
 from gateway.timescale.queries import query
 
 SHARE = 16

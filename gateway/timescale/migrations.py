@@ -15,10 +15,10 @@ from typing import Literal, NamedTuple
 
 import asyncpg
 
-from gateway.errors import MigrationError
-from gateway.timescale.connecting import Direct, connect
-from gateway.timescale.lineage import Lineage
-from gateway.timescale.pool import Connection, classify, translated
+from gateway.core.errors import MigrationError
+from gateway.timescale.connections.connect import Direct, connect
+from gateway.timescale.connections.lineage import Lineage
+from gateway.timescale.connections.pool import Connection, classify, translated
 from gateway.timescale.queries import query, sql_dir
 
 LOCK_KEY = 0x6465_7669_6365_0001

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from gateway.errors import StartError
+from gateway.core.errors import StartError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _HEADER = re.compile(r"^-- name: (\w+)[ \t]*$", re.MULTILINE)

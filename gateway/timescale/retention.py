@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import asyncpg
 
-from gateway.chores import repeating
-from gateway.settings import Retention
+from gateway.core.periodic import repeating
+from gateway.core.settings import Retention
 from gateway.telemetry import retention_events
-from gateway.timescale.alone import alone
+from gateway.timescale.advisory_lock import alone
 from gateway.timescale.chunks import find_room
+from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.migrations import ground
-from gateway.timescale.pool import Connection, Pool
 from gateway.timescale.queries import query
 
 LOCK_KEY = 0x6465_7669_6365_0003

@@ -8,11 +8,11 @@ from random import SystemRandom
 from sanic import Sanic
 from sanic.config import Config
 
-from gateway.settings import Settings
+from gateway.core.settings import Settings
+from gateway.web.http.problems import Problems
 from gateway.web.lifetime import App, Lifetime, OpenRuntime
-from gateway.web.problems import Problems
-from gateway.web.requests import AnyRequest
 from gateway.web.routes import add_routes
+from gateway.web.server.request import AnyRequest
 
 NAME = "gateway"
 BACKLOG = 2048

@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 
 from sanic import Request
 
-from gateway.contracts import Clock, Receipts
-from gateway.listing import Listing
+from gateway.core.settings import Http, Settings
+from gateway.domain.contracts import Clock, Receipts
 from gateway.live.streams import Streams
-from gateway.redelivery import Redelivery
-from gateway.registrar import Registrar
-from gateway.settings import Http, Settings
-from gateway.telemetry.history import History
-from gateway.web.arriving import Arriving
-from gateway.web.bodies import Bodies
-from gateway.web.crowd import Crowd
-from gateway.web.exports import Exports
-from gateway.web.glance import Glance
-from gateway.web.limits import Limits
-from gateway.web.parts import Authenticator, Census, Health, Intake, Letters, LiveReader, Stored
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.device_listing import Listing
+from gateway.services.registry import Registrar
+from gateway.telemetry.rates import History
+from gateway.web.cached_view import Glance
+from gateway.web.limits.body_budget import Bodies
+from gateway.web.limits.connections import Crowd
+from gateway.web.limits.exports import Exports
+from gateway.web.limits.fair_turns import Turns
+from gateway.web.limits.partial_requests import Arriving
+from gateway.web.limits.rate_limits import Limits
+from gateway.web.ports import Authenticator, Census, Health, Intake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
-from gateway.web.turns import Turns
 
 
 class WaysIn(NamedTuple):

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from sanic import Sanic
 from sanic.config import Config
 
-from gateway.errors import GatewayError
-from gateway.settings import Settings
+from gateway.core.errors import GatewayError
+from gateway.core.settings import Settings
 from gateway.telemetry import events, ledger_events
 from gateway.web.context import Context
 

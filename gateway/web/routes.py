@@ -11,31 +11,43 @@ from types import FunctionType
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote
 
-from gateway.letters import MAX_ID
+from gateway.domain.dead_letters import MAX_ID
 from gateway.telemetry import http_events
-from gateway.web import (
+from gateway.web.handlers import (
     audit,
-    deadletters,
     devices,
-    docs_page,
     history,
-    imports,
     ingest,
-    keys,
-    latest,
-    metrics_registry,
-    ops,
-    page,
 )
-from gateway.web.assets import Asset
-from gateway.web.fleet import get_fleet
-from gateway.web.ledger import get_ledger
+from gateway.web.handlers import (
+    credentials as keys,
+)
+from gateway.web.handlers import (
+    dead_letters as deadletters,
+)
+from gateway.web.handlers import (
+    device_import as imports,
+)
+from gateway.web.handlers import (
+    health as ops,
+)
+from gateway.web.handlers import (
+    metrics as metrics_registry,
+)
+from gateway.web.handlers import (
+    newest as latest,
+)
+from gateway.web.handlers.ledger import get_ledger
+from gateway.web.handlers.overview import get_fleet
+from gateway.web.handlers.sse import get_stream
+from gateway.web.handlers.websockets import serve_socket
+from gateway.web.http.problems import codes
+from gateway.web.http.responses import UNROUTED
 from gateway.web.lifetime import App
 from gateway.web.openapi.document import to_document
-from gateway.web.problems import codes
-from gateway.web.replies import UNROUTED
-from gateway.web.sockets import serve_socket
-from gateway.web.stream import get_stream
+from gateway.web.pages import api_docs as docs_page
+from gateway.web.pages import overview as page
+from gateway.web.pages.files import Asset
 
 
 class Route(NamedTuple):

@@ -14,7 +14,7 @@ from random import Random
 from rich.console import Console
 from rich.table import Table
 
-from gateway.errors import LocalStackError
+from gateway.core.errors import LocalStackError
 from tests.chaos.campaign import Load, Result, run_block
 from tests.chaos.clock import library
 from tests.chaos.faults import FAULTS, Fault

@@ -15,8 +15,8 @@ from random import Random
 
 import httpx
 
-from gateway.local.ports import free_port
-from gateway.local.postgres import Loopback, PostgresServer
+from gateway.app.dev_servers.ports import free_port
+from gateway.app.dev_servers.postgres import Loopback, PostgresServer
 from tests.chaos.scene import Scene, family
 from tests.e2e.serving import wait_for
 from tests.ground import replicas

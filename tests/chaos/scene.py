@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.local.launch import Child
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.child_process import Child
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.chaos.clock import Clock
 from tests.chaos.proxy import Proxy, proxy
 from tests.e2e.serving import ADMIN_KEY, Gateway, descendants

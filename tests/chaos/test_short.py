@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.chaos.campaign import PATIENCE_SECS, Load, run_block
 from tests.chaos.clock import library
 from tests.chaos.faults import FAULTS

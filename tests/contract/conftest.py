@@ -8,15 +8,15 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from gateway import settings
-from gateway.contracts import ShapeBook, Sink, Written
-from gateway.layouts import Layouts
-from gateway.model import Value
-from gateway.testing import MemoryDeadLetters, MemorySink
-from gateway.timescale.dictionary import Dictionary
-from gateway.timescale.pool import open_pool
-from gateway.timescale.writer import Writer
+from gateway.core import settings
+from gateway.domain.contracts import ShapeBook, Sink, Written
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Value
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.write.name_ids import Dictionary
+from gateway.timescale.write.writer import Writer
 from tests.batches import NOON, Message, Reading, batch, readings, shown
+from tests.fakes import MemoryDeadLetters, MemorySink
 from tests.ground.databases import Databases
 from tests.past import Past, open_past
 

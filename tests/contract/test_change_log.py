@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway import settings
-from gateway.changes import ChangeLog, Position, follows, start_of
-from gateway.contracts import Newest
-from gateway.local.valkey import ValkeyServer
-from gateway.state import live_log
-from gateway.state.live_log import open_change_log
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core import settings
+from gateway.domain.changes import ChangeLog, Position, follows, start_of
+from gateway.domain.contracts import Newest
+from gateway.state import change_log as live_log
+from gateway.state.change_log import open_change_log
 from gateway.state.store import open_state
-from gateway.testing import live
-from gateway.testing.live import MemoryChangeLog
 from tests.batches import NOON
 from tests.blocks import block
+from tests.fakes import live
+from tests.fakes.live import MemoryChangeLog
 
 
 class Kept(NamedTuple):

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.errors import BadRequest, NotFound
-from gateway.grants import PREFIXES, TOKEN, digest_of
-from gateway.model import Principal, Role
-from gateway.testing.clock import ManualClock
-from gateway.testing.credentials import MemoryCredentials
-from gateway.timescale.credentials import StoredCredentials
-from gateway.timescale.devices import Devices
-from gateway.timescale.pool import open_pool
+from gateway.core.errors import BadRequest, NotFound
+from gateway.domain.credentials import PREFIXES, TOKEN, digest_of
+from gateway.domain.model import Principal, Role
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.registry.credentials import StoredCredentials
+from gateway.timescale.registry.devices import Devices
+from tests.fakes.clock import ManualClock
+from tests.fakes.credentials import MemoryCredentials
 from tests.ground.databases import Databases
 
 Store = StoredCredentials | MemoryCredentials

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.contracts import DeadLetter, DeadLetters
-from gateway.errors import SinkUnavailable
-from gateway.testing import MemoryDeadLetters
-from gateway.timescale.deadletters import MAX_DETAIL, TimescaleDeadLetters
-from gateway.timescale.pool import open_pool
+from gateway.core.errors import SinkUnavailable
+from gateway.domain.contracts import DeadLetter, DeadLetters
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.dead_letters.store import MAX_DETAIL, TimescaleDeadLetters
+from tests.fakes import MemoryDeadLetters
 from tests.ground.databases import Databases
 
 ROWS = "select source, code, detail, device, payload, topic from dead_letters order by id"

@@ -5,11 +5,11 @@ from contextlib import aclosing
 
 import pytest
 
-from gateway.errors import Overloaded, QueryTimeout, UnknownDevice
-from gateway.history import Order, Position, Row, RowPage
-from gateway.model import Value
-from gateway.settings import History
-from gateway.timescale.history.merging import CHUNK_ROWS
+from gateway.core.errors import Overloaded, QueryTimeout, UnknownDevice
+from gateway.core.settings import History
+from gateway.domain.history import Order, Position, Row, RowPage
+from gateway.domain.model import Value
+from gateway.timescale.history.merge import CHUNK_ROWS
 from tests.batches import NOON, SECOND, Message
 from tests.integration.writing import SOON
 from tests.past import DAY, HOUR, Past, open_past, row, span

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.cuts import Cut, to_cut
-from gateway.errors import BadRequest, TooManyBuckets
-from gateway.history import FUNCTIONS, Fill, Series, SeriesName, Span, Wish
-from gateway.model import Kind
+from gateway.core.errors import BadRequest, TooManyBuckets
+from gateway.domain.buckets import Cut, to_cut
+from gateway.domain.history import FUNCTIONS, Fill, Series, SeriesName, Span, Wish
+from gateway.domain.model import Kind
 from tests.batches import NOON, SECOND, Message
 from tests.past import DAY, HOUR, MINUTE, Past, span
 

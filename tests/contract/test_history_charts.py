@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from gateway.errors import BadRequest
-from gateway.history import MAX_CHANGES, Series
-from gateway.model import Kind, Value
+from gateway.core.errors import BadRequest
+from gateway.domain.history import MAX_CHANGES, Series
+from gateway.domain.model import Kind, Value
 from gateway.timescale.history import charts, reader
 from tests.batches import NOON, SECOND, Message
 from tests.past import Past, span

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.cuts import Cut, to_cut
-from gateway.errors import BadRequest
-from gateway.history import FUNCTIONS, TEXT_FUNCTIONS, Order, Row, Series, SeriesName, Wish
-from gateway.model import Kind, Value
+from gateway.core.errors import BadRequest
+from gateway.domain.buckets import Cut, to_cut
+from gateway.domain.history import FUNCTIONS, TEXT_FUNCTIONS, Order, Row, Series, SeriesName, Wish
+from gateway.domain.model import Kind, Value
 from gateway.timescale.chunks import Calendar, Windows
-from gateway.timescale.pool import Connection
+from gateway.timescale.connections.pool import Connection
 from tests.batches import KINDS, NOON, SECOND, Message
 from tests.past import Past, in_buckets, say, span
 

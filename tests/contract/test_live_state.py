@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from gateway import settings
-from gateway.contracts import LiveState, Newest
-from gateway.local.valkey import ValkeyServer
-from gateway.model import Block
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core import settings
+from gateway.domain.contracts import LiveState, Newest
+from gateway.domain.model import Block
 from gateway.state.store import open_state
-from gateway.testing import MemoryState
 from tests.batches import NOON
 from tests.blocks import block, join
 from tests.completed import complete, whole
+from tests.fakes import MemoryState
 
 
 @pytest.fixture(params=["memory", "valkey"])

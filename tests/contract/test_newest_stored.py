@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.contracts import DevicePage, Newest, NewestStored, Sink
-from gateway.layouts import Layouts
-from gateway.model import Value
-from gateway.testing import MemoryNewest, MemorySink
-from gateway.timescale.latest import TimescaleNewest
+from gateway.domain.contracts import DevicePage, Newest, NewestStored, Sink
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Value
+from gateway.timescale.newest import TimescaleNewest
 from tests.batches import NOON, Message, batch, entries
+from tests.fakes import MemoryNewest, MemorySink
 from tests.ground.databases import Databases
 from tests.integration.writing import open_gateway
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway import settings
-from gateway.contracts import Claim, Kept, Receipts
-from gateway.local.valkey import ValkeyServer
-from gateway.state.receipts import open_receipts
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core import settings
+from gateway.domain.contracts import Claim, Kept, Receipts
+from gateway.state.idempotency import open_receipts
 from gateway.state.store import open_state
-from gateway.testing.receipts import MemoryReceipts
+from tests.fakes.receipts import MemoryReceipts
 
 MINE, OTHER = b"\0" * 32, bytes(range(32))
 

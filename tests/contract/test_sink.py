@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from gateway.contracts import Written
-from gateway.model import Value
-from gateway.testing import MemorySink
+from gateway.domain.contracts import Written
+from gateway.domain.model import Value
 from tests.batches import NOON, SECOND, Message, Said, batch, readings, said, shown
 from tests.contract.conftest import Store
+from tests.fakes import MemorySink
 
 KINDS: list[Message] = [
     ("d", 0, {"double": 21.5, "bool": True, "int": 7, "text": "on"}),

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.contracts import DeadLetter
+from gateway.domain.contracts import DeadLetter
 from tests.batches import NOON, SECOND, Message, Said, readings, said
 from tests.contract.conftest import Store
 

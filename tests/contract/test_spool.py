@@ -7,16 +7,16 @@ from typing import Protocol
 
 import pytest
 
-from gateway import settings
-from gateway.contracts import Spool
-from gateway.errors import SpoolFull
-from gateway.layouts import Layouts
-from gateway.model import Batch
-from gateway.pipeline.drainer import Backlog
-from gateway.pipeline.spools import open_spools
-from gateway.testing import ManualClock
-from gateway.testing.spool import MemorySpool
+from gateway.core import settings
+from gateway.core.errors import SpoolFull
+from gateway.domain.contracts import Spool
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch
+from gateway.ingest.pipeline.drainer import Backlog
+from gateway.ingest.spool.folder import open_spools
 from tests.batches import Message, Reading, batch, readings
+from tests.fakes import ManualClock
+from tests.fakes.spool import MemorySpool
 from tests.spooled import readings_of
 
 AMPLE = 2**30

@@ -7,7 +7,7 @@ import prometheus_client
 import pytest
 import yaml
 
-import gateway.runtime.worker
+import gateway.app.worker
 import gateway.web.app  # noqa: F401 - with the runtime it knows every metric
 from gateway.telemetry.declared import begin_at_zero
 from tests.docs.pages import ROOT, text_of

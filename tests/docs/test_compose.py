@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.admission.auth import Authenticator
-from gateway.configuration import ENV_PREFIX, load
+from gateway.app.registry import SystemClock
+from gateway.core.settings import Settings
+from gateway.core.settings_file import ENV_PREFIX, load
+from gateway.ingest.admission.auth import Authenticator
 from gateway.mqtt.address import parse_address
-from gateway.runtime.registry import SystemClock
-from gateway.settings import Settings
-from gateway.testing.credentials import MemoryCredentials
 from gateway.web.lifetime import CLOSE_SECS
 from simulator.cli import app as simulator_app
 from simulator.drivers.mqtt import Broker
 from simulator.options import RunOptions
 from tests.docs.pages import ROOT, text_of
+from tests.fakes.credentials import MemoryCredentials
 
 PINNED = re.compile(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*")
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")

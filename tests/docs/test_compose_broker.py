@@ -13,11 +13,11 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from gateway.local.ports import free_port
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.settings import Mqtt
 from gateway.mqtt.address import Address
-from gateway.mqtt.link import Link, LinkError
+from gateway.mqtt.connection import Link, LinkError
 from gateway.mqtt.message import Message
-from gateway.settings import Mqtt
 from tests.docs.pages import text_of
 from tests.ground.errors import NoGroundError
 from tests.ground.mosquitto import Mosquitto

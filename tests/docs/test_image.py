@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import app as gateway_app
-from gateway.local.ports import free_port
+from gateway.app.cli.main import app as gateway_app
+from gateway.app.dev_servers.ports import free_port
 from tests.docs.pages import ROOT, text_of
 
 HEALTHCHECK = ROOT / "deploy" / "healthcheck.py"

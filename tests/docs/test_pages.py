@@ -13,24 +13,24 @@ import msgspec
 import pytest
 from cyclopts import App, CycloptsError, MissingArgumentError
 
-from gateway import wire
-from gateway.cli import app as gateway_app
-from gateway.configuration import load
-from gateway.devices import Device, Seen
-from gateway.history import Series as Stored
-from gateway.history import SeriesName
-from gateway.layouts import Layouts
-from gateway.ledger import Ledger
-from gateway.letters import Letter
-from gateway.model import Kind, Receipt
-from gateway.redelivery import Replayed, Run
-from gateway.roster import Result, tally
-from gateway.telemetry.history import Rates, Series, Waiting
-from gateway.timescale.devices import Reported
-from gateway.troubles import find
-from gateway.web.history_encodings import series_json
-from gateway.web.latest import parse_query
-from gateway.web.openapi.ops import Ready
+from gateway.app.cli.main import app as gateway_app
+from gateway.core.settings_file import load
+from gateway.domain.conditions import find
+from gateway.domain.dead_letters import Letter
+from gateway.domain.device_import import Result, tally
+from gateway.domain.devices import Device, Seen
+from gateway.domain.history import Series as Stored
+from gateway.domain.history import SeriesName
+from gateway.domain.layouts import Layouts
+from gateway.domain.ledger import Ledger
+from gateway.domain.model import Kind, Receipt
+from gateway.ingest import wire
+from gateway.services.dead_letter_replay import Replayed, Run
+from gateway.telemetry.rates import Rates, Series, Waiting
+from gateway.timescale.registry.devices import Reported
+from gateway.web.handlers.history_formats import series_json
+from gateway.web.handlers.newest import parse_query
+from gateway.web.openapi.health import Ready
 from simulator.catalogue import parse as parse_scenario
 from simulator.cli import app as simulator_app
 from simulator.plan import Plan

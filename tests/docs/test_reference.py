@@ -10,15 +10,15 @@ import pytest
 from sanic import Sanic
 
 import gateway
-from gateway.commands.ask import KEY_ENV
-from gateway.configuration import CONFIG_ENV, ENV_PREFIX, describe
-from gateway.errors import GatewayError
-from gateway.mqtt.judge import BAD_TOPIC
-from gateway.reasons import Reason
-from gateway.settings import Settings
+from gateway.app.cli.api_client import KEY_ENV
+from gateway.core.errors import GatewayError
+from gateway.core.settings import Settings
+from gateway.core.settings_file import CONFIG_ENV, ENV_PREFIX, describe
+from gateway.domain.reasons import Reason
+from gateway.mqtt.handler import BAD_TOPIC
 from gateway.web.app import create_app
+from gateway.web.http.problems import SANIC_CODES
 from gateway.web.lifetime import App
-from gateway.web.problems import SANIC_CODES
 from tests.docs import write_settings
 from tests.docs.pages import ROOT, text_of, words
 

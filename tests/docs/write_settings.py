@@ -1,12 +1,12 @@
-"""In: gateway.settings. Out: docs/settings.md. Run as `python -m tests.docs.write_settings`; a test compares."""
+"""In: gateway.core.settings. Out: docs/settings.md. Run as `python -m tests.docs.write_settings`; a test compares."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from gateway.configuration import CONFIG_ENV, SECRETS, Described, describe
-from gateway.settings import Settings
+from gateway.core.settings import Settings
+from gateway.core.settings_file import CONFIG_ENV, SECRETS, Described, describe
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -32,8 +32,8 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 INTRODUCTION = f"""\
 # Settings
 
-Made from `gateway/settings.py` by `python -m tests.docs.write_settings`; a test keeps it up to date. `gateway settings`
-prints the same with the values that are in force.
+Made from `gateway/core/settings.py` by `python -m tests.docs.write_settings`; a test keeps it up to date.
+`gateway settings` prints the same with the values that are in force.
 
 Every setting has a name in the environment and a place in a TOML file. The file is the one that `--config` names, or
 that `{CONFIG_ENV}` names, or `./gateway.toml` if there is one; the environment wins over the file. A name that

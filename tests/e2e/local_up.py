@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from gateway.local.ports import free_port
+from gateway.app.dev_servers.ports import free_port
 from tests.e2e.serving import descendants, wait_for
 
 START_SECS = 60.0

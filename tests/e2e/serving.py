@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from gateway.local.ports import free_port
+from gateway.app.dev_servers.ports import free_port
 
 ADMIN_KEY = "e2e-admin-key"
 READY_SECS = 30.0

@@ -6,7 +6,7 @@ import socket
 import httpx
 import pytest
 
-from gateway.state.receipts import CLAIM_SECS
+from gateway.state.idempotency import CLAIM_SECS
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
 

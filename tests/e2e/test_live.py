@@ -11,8 +11,8 @@ import asyncpg
 import httpx
 from httpx_sse import aconnect_sse
 
-from gateway.ending import beside
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core.tasks import beside
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.e2e.watching import HEADERS, Cheap, Faithful, device

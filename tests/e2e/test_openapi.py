@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.conformance import Answered, document, path_of
 from tests.e2e.fuzz.ground import ADMIN, READINGS, filled_gateway
 from tests.e2e.serving import ADMIN_KEY, Gateway

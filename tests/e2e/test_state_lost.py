@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import redis
 
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
 

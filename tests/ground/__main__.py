@@ -5,7 +5,7 @@ import signal
 import sys
 from contextlib import ExitStack
 
-from gateway.errors import LocalStackError
+from gateway.core.errors import LocalStackError
 from tests.ground import choose
 from tests.ground.errors import NoGroundError
 from tests.ground.mosquitto import Limits

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from gateway.errors import LocalStackError
-from gateway.local.launch import Child
-from gateway.local.ports import free_port
+from gateway.app.dev_servers.child_process import Child
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.errors import LocalStackError
 from gateway.timescale.migrations import migrate
 from tests.ground import choose
 from tests.ground.databases import Databases

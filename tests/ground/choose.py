@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.ground.docker import docker_timescale, engine_answers
 from tests.ground.errors import NoGroundError
 from tests.ground.mosquitto import Limits, Mosquitto, own_mosquitto, trixie_mosquitto

@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from gateway import wire
-from gateway.layouts import Layouts
+from gateway.domain.layouts import Layouts
+from gateway.ingest import wire
 from simulator.bench.posts import Posts, to_templates
 from simulator.bench.workloads import WORKLOADS
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGINT, SIGKILL
 
-from gateway.local.launch import Child, Stop
-from gateway.local.ports import free_port
+from gateway.app.dev_servers.child_process import Child, Stop
+from gateway.app.dev_servers.ports import free_port
 
 IMAGE = "timescale/timescaledb:latest-pg17"
 _ENGINE_SECS = 3.0

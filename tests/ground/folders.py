@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gateway.local.launch import User
+from gateway.app.dev_servers.child_process import User
 
 _PREFIX = "ground-"
 

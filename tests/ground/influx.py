@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from gateway.local.launch import Child
-from gateway.local.ports import free_port, listens
+from gateway.app.dev_servers.child_process import Child
+from gateway.app.dev_servers.ports import free_port, listens
 from tests.ground.errors import NoGroundError
 from tests.ground.folders import scratch
 from tests.ground.trixie import cache_folder, locked, run, say

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.local.launch import Child, User
-from gateway.local.ports import free_port, listens
-from gateway.local.server import Server
+from gateway.app.dev_servers.child_process import Child, User
+from gateway.app.dev_servers.ports import free_port, listens
+from gateway.app.dev_servers.server import Server
 from tests.ground.trixie import Trixie
 
 

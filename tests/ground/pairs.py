@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gateway.local.launch import children_of
-from gateway.local.postgres import PostgresServer
+from gateway.app.dev_servers.child_process import children_of
+from gateway.app.dev_servers.postgres import PostgresServer
 
 
 @contextmanager

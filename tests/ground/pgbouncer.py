@@ -8,9 +8,9 @@ from signal import SIGKILL, SIGQUIT
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from gateway.local.launch import Child, Stop, User
-from gateway.local.ports import free_port, listens
-from gateway.local.server import Server
+from gateway.app.dev_servers.child_process import Child, Stop, User
+from gateway.app.dev_servers.ports import free_port, listens
+from gateway.app.dev_servers.server import Server
 from tests.ground.postgres import DatabaseServer
 from tests.ground.trixie import Trixie, trixie
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from gateway.local import postgres
-from gateway.local.home import settle
-from gateway.local.ports import free_port
-from gateway.local.postgres import Installation, Loopback, PostgresServer, Socket
+from gateway.app.dev_servers import postgres
+from gateway.app.dev_servers.data_folder import settle
+from gateway.app.dev_servers.ports import free_port
+from gateway.app.dev_servers.postgres import Installation, Loopback, PostgresServer, Socket
 from tests.ground.errors import NoGroundError
 from tests.ground.folders import scratch
 from tests.ground.trixie import Trixie

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 
-from gateway.local.launch import Child
-from gateway.local.ports import free_port
-from gateway.local.server import Server
+from gateway.app.dev_servers.child_process import Child
+from gateway.app.dev_servers.ports import free_port
+from gateway.app.dev_servers.server import Server
 from tests.ground.folders import scratch
 from tests.ground.trixie import Trixie
 

@@ -11,9 +11,9 @@ from signal import SIGKILL
 
 import asyncpg
 
-from gateway.local import enter
-from gateway.local.ports import free_port
-from gateway.local.postgres import Loopback, PostgresServer
+from gateway.app.dev_servers import exec_as as enter
+from gateway.app.dev_servers.ports import free_port
+from gateway.app.dev_servers.postgres import Loopback, PostgresServer
 from tests.ground.errors import NoGroundError
 from tests.ground.postgres import DatabaseServer
 

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from gateway.local.launch import children_of, running
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.child_process import children_of, running
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.ground.databases import Database
 from tests.ground.folders import scratch, sweep
 from tests.ground.mosquitto import Limits, Mosquitto

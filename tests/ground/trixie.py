@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from gateway.local.launch import User
+from gateway.app.dev_servers.child_process import User
 from tests.ground.errors import NoGroundError
 from tests.ground.folders import scratch
 

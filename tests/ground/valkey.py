@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.local import valkey
-from gateway.local.home import settle
-from gateway.local.ports import free_port
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers import valkey
+from gateway.app.dev_servers.data_folder import settle
+from gateway.app.dev_servers.ports import free_port
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.ground.folders import scratch
 from tests.ground.trixie import Trixie
 

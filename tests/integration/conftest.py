@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.ground.databases import Database, Databases
 from tests.integration.web_server import Door
 from tests.integration.web_wire import Wire

@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway import settings
-from gateway.errors import StateUnavailable
-from gateway.state import keeper as keeping
-from gateway.state import mending
-from gateway.state.keeper import Keeper
-from gateway.state.mending import Mender
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.state import rebuilder as keeping
+from gateway.state import repair as mending
 from gateway.state.publisher import Publisher
 from gateway.state.read import LiveReader
+from gateway.state.rebuilder import Keeper
+from gateway.state.repair import Mender
 from gateway.state.store import RedisState, open_state
-from gateway.timescale.directory import TimescaleDirectory
-from gateway.timescale.latest import TimescaleNewest
+from gateway.timescale.newest import TimescaleNewest
+from gateway.timescale.registry.device_cache import TimescaleDirectory
 from tests.batches import Message
 from tests.integration.writing import Gateway, open_gateway
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from gateway.model import Value
+from gateway.domain.model import Value
 from tests.batches import SECOND
 from tests.ground.databases import Databases
 from tests.integration.web_server import Door, serving

@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
-from gateway.listing import Listing
-from gateway.registrar import Registrar, registrar
+from gateway.services.device_listing import Listing
+from gateway.services.registry import Registrar, registrar
 from gateway.state.read import Times
-from gateway.testing.clock import ManualClock
-from gateway.testing.state import MemoryState
-from gateway.timescale.pool import Pool
+from gateway.timescale.connections.pool import Pool
+from tests.fakes.clock import ManualClock
+from tests.fakes.state import MemoryState
 
 
 class Silence:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from gateway.moments import to_datetime
-from gateway.testing.clock import ManualClock
-from gateway.timescale.census import KEEP_SECS, Census, Count
-from gateway.timescale.pool import Pool, open_pool
+from gateway.core.timestamps import to_datetime
+from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.queries import query
+from gateway.timescale.registry.device_count import KEEP_SECS, Census, Count
 from tests.batches import NOON, SECOND
+from tests.fakes.clock import ManualClock
 from tests.ground.databases import Database
 from tests.integration.writing import execute, open_gateway
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 import redis.asyncio as redis
 
-from gateway import settings
-from gateway.changes import Logged, Position, follows
-from gateway.contracts import Newest
-from gateway.errors import StateUnavailable
-from gateway.local.valkey import ValkeyServer
-from gateway.state import live_log
-from gateway.state.live_log import RedisChangeLog, open_change_log
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.domain.changes import Logged, Position, follows
+from gateway.domain.contracts import Newest
+from gateway.state import change_log as live_log
+from gateway.state.change_log import RedisChangeLog, open_change_log
 from gateway.state.store import DEAD_MS, RedisState, open_state
 from tests.batches import NOON
 from tests.blocks import block, join

@@ -6,8 +6,8 @@ import asyncpg
 import numpy as np
 import pytest
 
-from gateway.model import Block
-from gateway.timescale import copy_format
+from gateway.domain.model import Block
+from gateway.timescale.write import copy_format
 from tests.batches import NOON
 from tests.blocks import block, join
 from tests.ground.databases import Database

@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.contracts import DeadLetter
-from gateway.errors import SinkFault, SinkUnavailable
-from gateway.letters import Letter, Wanted
-from gateway.model import Receipt
-from gateway.redelivery import Redelivery
-from gateway.timescale import letterbox
-from gateway.timescale.audit import Audit
-from gateway.timescale.deadletters import TimescaleDeadLetters
-from gateway.timescale.letterbox import LetterBox
-from gateway.timescale.pool import Pool, open_pool
+from gateway.core.errors import SinkFault, SinkUnavailable
+from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.model import Receipt
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.dead_letters import browse as letterbox
+from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
+from gateway.timescale.registry.audit import Audit
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute
 

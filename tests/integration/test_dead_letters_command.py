@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from gateway.commands.ask import KEY_ENV
-from gateway.commands.dead_letters import dead_letters_app
-from gateway.contracts import DeadLetter
-from gateway.errors import BadPayload
-from gateway.letters import Wanted
-from gateway.local.ports import free_port
-from gateway.model import Receipt
-from gateway.redelivery import Redelivery
-from gateway.timescale.deadletters import TimescaleDeadLetters
-from gateway.timescale.letterbox import LetterBox
-from gateway.timescale.pool import Pool, open_pool
+from gateway.app.cli.api_client import KEY_ENV
+from gateway.app.cli.dead_letters import dead_letters_app
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.errors import BadPayload
+from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import Wanted
+from gateway.domain.model import Receipt
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.ground.databases import Database
 from tests.integration.registries import registrar_on
 from tests.integration.web_server import CLEAN, Door, serving
@@ -137,7 +137,7 @@ async def test_what_goes_wrong_is_one_sentence_and_a_code(run: Run, words: list[
 async def test_everything_is_replayed_page_by_page(
     run: Run, door: Door, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.web.deadletters.LIMIT", 2)
+    monkeypatch.setattr("gateway.web.handlers.dead_letters.LIMIT", 2)
     monkeypatch.delenv(KEY_ENV, raising=False)
     key = tmp_path / "admin.key"
     key.write_text("admin\n")

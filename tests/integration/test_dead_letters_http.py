@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.contracts import DeadLetter
-from gateway.errors import BadPayload, SinkUnavailable
-from gateway.letters import Wanted
-from gateway.model import Receipt, Refusal
-from gateway.redelivery import Redelivery
-from gateway.timescale.deadletters import TimescaleDeadLetters
-from gateway.timescale.letterbox import LetterBox
-from gateway.timescale.pool import open_pool
+from gateway.core.errors import BadPayload, SinkUnavailable
+from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import Wanted
+from gateway.domain.model import Receipt, Refusal
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.ground.databases import Database
 from tests.integration.registries import registrar_on
 from tests.integration.web_server import Door, serving

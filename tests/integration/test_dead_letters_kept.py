@@ -7,17 +7,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import structs
 
-from gateway.contracts import DeadLetter
-from gateway.errors import NotFound
-from gateway.letters import Letter, Wanted
-from gateway.settings import DeadLetters
-from gateway.telemetry import events, metrics
-from gateway.timescale import letterbox
-from gateway.timescale.audit import replaying
-from gateway.timescale.deadletters import TimescaleDeadLetters
-from gateway.timescale.letter_purge import LOCK_KEY, purge, purging
-from gateway.timescale.letterbox import SHOWN_BYTES, LetterBox
-from gateway.timescale.pool import Pool, open_pool
+from gateway.core.errors import NotFound
+from gateway.core.settings import DeadLetters
+from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import Letter, Wanted
+from gateway.telemetry import events
+from gateway.telemetry import prometheus as metrics
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.dead_letters import browse as letterbox
+from gateway.timescale.dead_letters.browse import SHOWN_BYTES, LetterBox
+from gateway.timescale.dead_letters.purge import LOCK_KEY, purge, purging
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
+from gateway.timescale.registry.audit import replaying
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute, fetch
 
@@ -200,7 +201,7 @@ async def test_what_is_too_much_goes_oldest_first_and_not_one_too_many(pool: Poo
 
 
 async def test_more_than_one_round_is_removed(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.timescale.letter_purge.AT_ONCE", 2)
+    monkeypatch.setattr("gateway.timescale.dead_letters.purge.AT_ONCE", 2)
     await put(pool, *(letter(f"d{i}") for i in range(7)))
     await purge(pool, DeadLetters(max_bytes=1))
     assert await kept(pool) == []

@@ -7,16 +7,17 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway import redelivery, settings
-from gateway.contracts import DeadLetter
-from gateway.errors import NotFound, SinkUnavailable
-from gateway.letters import Letter, Wanted
-from gateway.model import Principal, Role
-from gateway.redelivery import Redelivery
-from gateway.runtime.worker import open_runtime
-from gateway.timescale.deadletters import TimescaleDeadLetters
-from gateway.timescale.devices import Devices
-from gateway.timescale.pool import Pool, open_pool
+from gateway.app.worker import open_runtime
+from gateway.core import settings
+from gateway.core.errors import NotFound, SinkUnavailable
+from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.model import Principal, Role
+from gateway.services import dead_letter_replay as redelivery
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
+from gateway.timescale.registry.devices import Devices
 from gateway.web.context import Context
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute, fetch

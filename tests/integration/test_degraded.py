@@ -8,7 +8,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from gateway.web.glance import KEEP_SECS
+from gateway.web.cached_view import KEEP_SECS
 from tests.chaos.failover import frozen
 from tests.chaos.scene import family
 from tests.ground.postgres import DatabaseServer

@@ -6,20 +6,20 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from gateway.devices import Change
-from gateway.errors import DeviceHasReadings, SinkUnavailable, StateUnavailable, UnknownDevice
-from gateway.grants import digest_of
-from gateway.model import Outcome, Role
-from gateway.registrar import Registrar, registrar
-from gateway.removal import sweeping
-from gateway.state.mending import mend
-from gateway.testing.clock import ManualClock
-from gateway.testing.state import MemoryState
-from gateway.timescale import removal
-from gateway.timescale.latest import TimescaleNewest
-from gateway.timescale.pool import Pool, open_pool
-from gateway.timescale.removal import RemovedDevices
+from gateway.core.errors import DeviceHasReadings, SinkUnavailable, StateUnavailable, UnknownDevice
+from gateway.domain.credentials import digest_of
+from gateway.domain.devices import Change
+from gateway.domain.model import Outcome, Role
+from gateway.services.device_removal import sweeping
+from gateway.services.registry import Registrar, registrar
+from gateway.state.repair import mend
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.newest import TimescaleNewest
+from gateway.timescale.registry import device_removal as removal
+from gateway.timescale.registry.device_removal import RemovedDevices
 from tests.batches import NOON, Message
+from tests.fakes.clock import ManualClock
+from tests.fakes.state import MemoryState
 from tests.ground.databases import Database
 from tests.integration.live_gateways import until
 from tests.integration.writing import SOON, Gateway, execute, fetch, open_gateway

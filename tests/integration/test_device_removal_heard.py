@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from gateway.grants import digest_of
+from gateway.domain.credentials import digest_of
 from tests.ground.databases import Database
 from tests.integration.live_gateways import until
 from tests.integration.whole_gateway import Whole, settings_of, whole

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.layouts import Layouts
-from gateway.model import Kind, Layout, Metric
-from gateway.timescale import dictionary
-from gateway.timescale.dictionary import Dictionary
-from gateway.timescale.pool import Pool, open_pool
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Kind, Layout, Metric
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.write import name_ids as dictionary
+from gateway.timescale.write.name_ids import Dictionary
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, fetch
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.contracts import Card
-from gateway.errors import SinkUnavailable
-from gateway.timescale import directory
-from gateway.timescale.devices import Devices
-from gateway.timescale.dictionary import Dictionary
-from gateway.timescale.directory import STRANGER_SECS, TimescaleDirectory
-from gateway.timescale.pool import Connection, Pool, open_pool
+from gateway.core.errors import SinkUnavailable
+from gateway.domain.contracts import Card
+from gateway.timescale.connections.pool import Connection, Pool, open_pool
+from gateway.timescale.registry import device_cache as directory
+from gateway.timescale.registry.device_cache import STRANGER_SECS, TimescaleDirectory
+from gateway.timescale.registry.devices import Devices
+from gateway.timescale.write.name_ids import Dictionary
 from tests.batches import Message
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, open_gateway

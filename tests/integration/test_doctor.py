@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from gateway.commands import doctor
-from gateway.commands.doctor import Finding, examine
-from gateway.local.valkey import ValkeyServer
-from gateway.settings import Database as DatabaseSettings
-from gateway.settings import Mqtt, Redis, Settings
+from gateway.app.cli import doctor
+from gateway.app.cli.doctor import Finding, examine
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core.settings import Database as DatabaseSettings
+from gateway.core.settings import Mqtt, Redis, Settings
 from tests.ground.databases import Database
 from tests.ground.roles import plain_role, url_of
 from tests.integration.writing import execute

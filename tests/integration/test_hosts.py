@@ -9,16 +9,16 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from gateway.commands.doctor import examine
-from gateway.errors import SinkUnavailable
-from gateway.local.postgres import PostgresServer, Socket
-from gateway.settings import Database as DatabaseSettings
-from gateway.settings import Redis, Settings
-from gateway.timescale import hosts
-from gateway.timescale.devices import Devices
-from gateway.timescale.hosts import named
+from gateway.app.cli.doctor import examine
+from gateway.app.dev_servers.postgres import PostgresServer, Socket
+from gateway.core.errors import SinkUnavailable
+from gateway.core.settings import Database as DatabaseSettings
+from gateway.core.settings import Redis, Settings
+from gateway.timescale.connections import hosts
+from gateway.timescale.connections.hosts import named
+from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.migrations import migrate
-from gateway.timescale.pool import open_pool
+from gateway.timescale.registry.devices import Devices
 from tests.ground.databases import Database
 from tests.ground.pairs import as_standby, black_hole, frozen, resetting
 from tests.ground.postgres import PLAIN_TUNING, plain

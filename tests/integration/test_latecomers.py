@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.model import Value
-from gateway.registrar import Registrar, registrar
-from gateway.testing.clock import ManualClock
-from gateway.testing.state import MemoryState
-from gateway.timescale import chunks, latecomers, removal
-from gateway.timescale.pool import Pool, open_pool
+from gateway.domain.model import Value
+from gateway.services.registry import Registrar, registrar
+from gateway.timescale import chunks
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.registry import device_removal as removal
+from gateway.timescale.registry import late_messages as latecomers
 from tests.batches import Message
+from tests.fakes.clock import ManualClock
+from tests.fakes.state import MemoryState
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute, fetch, open_gateway
 

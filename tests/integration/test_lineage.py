@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from gateway.errors import SinkUnavailable
-from gateway.local.postgres import PostgresServer
-from gateway.timescale import identity
-from gateway.timescale.identity import Asked
+from gateway.app.dev_servers.postgres import PostgresServer
+from gateway.core.errors import SinkUnavailable
+from gateway.timescale.connections import identity
+from gateway.timescale.connections.identity import Asked
 from gateway.timescale.migrations import migrate
 from tests.batches import Message, Reading, readings
 from tests.ground import replicas

@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from gateway.errors import MigrationError, SettingsError, SinkFault, SinkUnavailable
-from gateway.local.ports import free_port
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.errors import MigrationError, SettingsError, SinkFault, SinkUnavailable
 from gateway.timescale.migrations import LOCK_KEY, Step, ground, migrate
 from gateway.timescale.queries import sql_dir
 from tests.ground.databases import Database, Databases

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from gateway.errors import Overloaded
+from gateway.core.errors import Overloaded
+from gateway.core.settings import Mqtt
 from gateway.mqtt.message import Message
 from gateway.mqtt.session import Session
-from gateway.settings import Mqtt
 from tests.mqtt_ground.parts import (
     CLEAN,
     TOPIC,

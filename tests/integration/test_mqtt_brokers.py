@@ -8,10 +8,10 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from gateway.errors import BadPayload, Overloaded, SinkUnavailable
-from gateway.local.broker import BrokerServer
-from gateway.local.ports import free_port
-from gateway.model import Receipt
+from gateway.app.dev_servers.broker import BrokerServer
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.errors import BadPayload, Overloaded, SinkUnavailable
+from gateway.domain.model import Receipt
 from tests.ground.mosquitto import Mosquitto
 from tests.mqtt_ground.parts import (
     CLEAN,

@@ -6,10 +6,10 @@ from uuid import uuid4
 import aiomqtt
 import pytest
 
-from gateway import settings
-from gateway.admission.limits import Meters, to_meters
-from gateway.errors import BadPayload, Overloaded
-from gateway.settings import Mqtt
+from gateway.core import settings
+from gateway.core.errors import BadPayload, Overloaded
+from gateway.core.settings import Mqtt
+from gateway.domain.rate_limit import Meters, to_meters
 from tests.ground.mosquitto import Mosquitto
 from tests.mqtt_ground.parts import (
     Letters,

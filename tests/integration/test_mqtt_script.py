@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.settings import Mqtt
 from gateway.mqtt.address import Address
-from gateway.mqtt.link import Link
-from gateway.settings import Mqtt
+from gateway.mqtt.connection import Link
 from gateway.telemetry import mqtt_events
 from tests.mqtt_ground.parts import (
     DEADLINE_SECS,

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from gateway.commands.doctor import examine
-from gateway.errors import SinkUnavailable
-from gateway.local.postgres import PostgresServer
-from gateway.runtime.lineage import accept, migrate_here
-from gateway.settings import Settings
-from gateway.timescale.lineage import OldPrimary
+from gateway.app.cli.doctor import examine
+from gateway.app.dev_servers.postgres import PostgresServer
+from gateway.app.lineage import accept, migrate_here
+from gateway.core.errors import SinkUnavailable
+from gateway.core.settings import Settings
+from gateway.timescale.connections.lineage import OldPrimary
 from gateway.timescale.migrations import migrate
 from tests.ground import replicas
 from tests.ground.postgres import DatabaseServer

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from gateway.commands.doctor import examine
-from gateway.commands.doctor_servers import connections_of
-from gateway.commands.start import start
-from gateway.errors import SinkFault, SinkUnavailable
-from gateway.settings import Database as DatabaseSettings
-from gateway.settings import Redis, Settings
-from gateway.timescale import pooler
-from gateway.timescale.devices import Devices
+from gateway.app.cli.doctor import examine
+from gateway.app.cli.doctor_servers import connections_of
+from gateway.app.cli.start import start
+from gateway.core.errors import SinkFault, SinkUnavailable
+from gateway.core.settings import Database as DatabaseSettings
+from gateway.core.settings import Redis, Settings
+from gateway.timescale.connections import pooler
+from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.migrations import migrate
-from gateway.timescale.pool import open_pool
+from gateway.timescale.registry.devices import Devices
 from tests.ground.databases import Database
 from tests.ground.errors import NoGroundError
 from tests.ground.pgbouncer import Mode, PgBouncer, pgbouncer
@@ -138,7 +138,7 @@ async def test_one_connection_for_all_is_said_to_be_too_few(start_pgbouncer: Sta
 async def test_doctor_counts_the_connections_that_are_needed(
     start_pgbouncer: Start, timescale_db: Database, lacking: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.commands.doctor_servers.ROOM_SECS", 5.0 if not lacking else 1.0)
+    monkeypatch.setattr("gateway.app.cli.doctor_servers.ROOM_SECS", 5.0 if not lacking else 1.0)
     settings = settings_for("")
     wanted = connections_of(settings)
     url = through(start_pgbouncer("session", pool_size=wanted - lacking), timescale_db)

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway import cli as gateway_cli
-from gateway.configuration import load, to_env
-from gateway.errors import GatewayError
-from gateway.runtime.worker import open_runtime
+from gateway.app.cli import main as gateway_cli
+from gateway.app.worker import open_runtime
+from gateway.core.errors import GatewayError
+from gateway.core.settings_file import load, to_env
 from simulator import cli as simulator_cli
 from tests.e2e.serving import READY_SECS, Gateway, wait_for
 

@@ -5,10 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from gateway.errors import SinkFault, SinkUnavailable
-from gateway.local.ports import free_port
-from gateway.timescale.devices import Devices
-from gateway.timescale.pool import Pool, open_pool
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.errors import SinkFault, SinkUnavailable
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.registry.devices import Devices
 from tests.ground.databases import Database, Databases
 from tests.ground.postgres import DatabaseServer
 

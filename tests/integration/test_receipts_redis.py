@@ -3,11 +3,11 @@
 import pytest
 import redis.asyncio
 
-from gateway import settings
-from gateway.contracts import Claim, Kept
-from gateway.errors import StateUnavailable
-from gateway.local.ports import free_port
-from gateway.state.receipts import CLAIM_SECS, RedisReceipts, open_receipts
+from gateway.app.dev_servers.ports import free_port
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.domain.contracts import Claim, Kept
+from gateway.state.idempotency import CLAIM_SECS, RedisReceipts, open_receipts
 
 MINE = b"m" * 32
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.devices import Wanted
-from gateway.errors import BadRequest, DeviceExists, NotFound, UnknownDevice
-from gateway.model import Kind
-from gateway.timescale.devices import Devices, Reported
-from gateway.timescale.metrics import DeclaredInts
-from gateway.timescale.pool import Pool, open_pool
+from gateway.core.errors import BadRequest, DeviceExists, NotFound, UnknownDevice
+from gateway.domain.devices import Wanted
+from gateway.domain.model import Kind
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.registry.devices import Devices, Reported
+from gateway.timescale.registry.metrics import DeclaredInts
 from tests.ground.databases import Database
 
 

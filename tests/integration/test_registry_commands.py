@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 from cyclopts import App
 
-from gateway.commands import tables
-from gateway.commands.audit import audit_app
-from gateway.commands.device import device_app
-from gateway.commands.key import key_app
-from gateway.commands.metric import metric_app
-from gateway.grants import TOKEN, digest_of
-from gateway.local.ports import free_port
+from gateway.app.cli import output as tables
+from gateway.app.cli.audit import audit_app
+from gateway.app.cli.device import device_app
+from gateway.app.cli.key import key_app
+from gateway.app.cli.metric import metric_app
+from gateway.app.dev_servers.ports import free_port
+from gateway.domain.credentials import TOKEN, digest_of
 from tests.ground.databases import Database
 from tests.integration.writing import fetch, open_gateway
 

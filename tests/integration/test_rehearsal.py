@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway import settings
-from gateway.errors import GatewayError, SinkFault, SinkUnavailable
-from gateway.pipeline.breaker import reason
-from gateway.timescale import rehearsal
-from gateway.timescale.rehearsal import rehearse
+from gateway.core import settings
+from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
+from gateway.ingest.pipeline.breaker import reason
+from gateway.timescale.write import probe as rehearsal
+from gateway.timescale.write.probe import rehearse
 from tests.ground.databases import Database
 from tests.ground.roles import plain_role, url_of
 from tests.integration.writing import execute, fetch, open_gateway

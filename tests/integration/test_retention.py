@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from gateway.errors import SinkUnavailable
-from gateway.settings import Retention
-from gateway.telemetry import metrics
+from gateway.core.errors import SinkUnavailable
+from gateway.core.settings import Retention
+from gateway.telemetry import prometheus as metrics
 from gateway.timescale import retention
-from gateway.timescale.pool import Pool, open_pool
+from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.retention import LOCK_KEY, remove_old, retaining
 from tests.ground.databases import Database
 from tests.integration.live_gateways import until

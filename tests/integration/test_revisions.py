@@ -9,17 +9,17 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from gateway.admission.auth import Authenticator
-from gateway.errors import GatewayError, SinkUnavailable, Unauthorized
-from gateway.grants import digest_of
-from gateway.model import Role
-from gateway.testing.clock import ManualClock
-from gateway.timescale import revisions
-from gateway.timescale.credentials import StoredCredentials
-from gateway.timescale.devices import Devices
-from gateway.timescale.metrics import DeclaredInts
-from gateway.timescale.pool import Pool, open_pool
-from gateway.timescale.revisions import follow
+from gateway.core.errors import GatewayError, SinkUnavailable, Unauthorized
+from gateway.domain.credentials import digest_of
+from gateway.domain.model import Role
+from gateway.ingest.admission.auth import Authenticator
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.registry import revisions
+from gateway.timescale.registry.credentials import StoredCredentials
+from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.metrics import DeclaredInts
+from gateway.timescale.registry.revisions import follow
+from tests.fakes.clock import ManualClock
 from tests.ground.databases import Database
 from tests.ground.postgres import DatabaseServer
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.local.postgres import PostgresServer, Socket
+from gateway.app.dev_servers.postgres import PostgresServer, Socket
 from gateway.timescale.migrations import migrate
 from simulator.database import connect
 from simulator.errors import Unreachable, UsageError

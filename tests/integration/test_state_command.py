@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from gateway import settings
-from gateway.commands.state import state_app
-from gateway.errors import StateUnavailable
-from gateway.local.ports import free_port
+from gateway.app.cli.state import state_app
+from gateway.app.dev_servers.ports import free_port
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
 from gateway.state.store import Progress, RedisState, open_state
-from gateway.timescale.installation import site
+from gateway.timescale.server import site
 from tests.ground.databases import Database
 from tests.integration.writing import open_gateway
 

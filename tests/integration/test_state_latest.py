@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import SinkUnavailable
-from gateway.timescale import latest
-from gateway.timescale.latest import TimescaleNewest
-from gateway.timescale.pool import open_pool
+from gateway.core.errors import SinkUnavailable
+from gateway.timescale import newest as latest
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.queries import query
 from tests.ground.databases import Database
 from tests.integration.writing import execute, fetch

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import redis.asyncio
 
-from gateway import settings
-from gateway.errors import StateUnavailable
-from gateway.local.valkey import ValkeyServer
-from gateway.model import Block
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.domain.model import Block
 from gateway.state import store
 from gateway.state.read import DeviceState
 from gateway.state.store import open_state

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 import pytest
 import redis.asyncio
 
-from gateway import settings
-from gateway.local.valkey import ValkeyServer
-from gateway.state import keeper as keeping
-from gateway.state.keeper import Keeper
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core import settings
+from gateway.state import rebuilder as keeping
+from gateway.state.rebuilder import Keeper
 from gateway.state.store import open_state
-from gateway.telemetry import events, metrics
-from gateway.testing import MemoryNewest, MemorySink
+from gateway.telemetry import events
+from gateway.telemetry import prometheus as metrics
+from tests.fakes import MemoryNewest, MemorySink
 from tests.integration.live_gateways import quicken, until
 
 

@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from gateway import settings
-from gateway.contracts import DevicePage, Newest
-from gateway.errors import SinkUnavailable, StateUnavailable
-from gateway.state import keeper as keeping
-from gateway.state.keeper import Keeper
+from gateway.core import settings
+from gateway.core.errors import SinkUnavailable, StateUnavailable
+from gateway.domain.contracts import DevicePage, Newest
+from gateway.state import rebuilder as keeping
+from gateway.state.rebuilder import Keeper
 from gateway.state.store import Progress, open_state
 from tests.ground.databases import Database
 from tests.integration.live_gateways import SOON, living, quicken, until

@@ -10,13 +10,13 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from gateway import settings
-from gateway.contracts import Newest
-from gateway.errors import StateUnavailable
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.domain.contracts import Newest
 from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState, open_state
-from gateway.telemetry import metrics
+from gateway.telemetry import prometheus as metrics
 from tests.batches import NOON
 from tests.blocks import block
 from tests.completed import complete, whole

@@ -2,8 +2,8 @@
 
 import redis.asyncio
 
-from gateway.settings import Redis
-from gateway.state import sites
+from gateway.core.settings import Redis
+from gateway.state import stale_sites as sites
 from gateway.state.store import open_state
 
 OLD, NEW, OTHER = "0f8fad5b.aaaaaa", "0f8fad5b.bbbbbb", "1b9d6bcd.aaaaaa"

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.contracts import Newest
-from gateway.model import Block
-from gateway.replay import Replay
-from gateway.timescale.preview import preview
+from gateway.domain.contracts import Newest
+from gateway.domain.model import Block
+from gateway.services.spool_replay import Replay
+from gateway.timescale.write.preview import preview
 from tests.batches import NOON, Message, batch, shown
 from tests.ground.databases import Database
 from tests.integration.live_gateways import Live, living, quicken, until

@@ -2,9 +2,9 @@
 
 import asyncpg
 
-from gateway.changes import Tag
-from gateway.timescale.pool import open_pool
-from gateway.timescale.tagged import TaggedDevices
+from gateway.domain.changes import Tag
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.registry.tags import TaggedDevices
 from tests.ground.databases import Database
 
 CASES: list[tuple[list[Tag], list[str]]] = [

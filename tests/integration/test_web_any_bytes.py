@@ -7,9 +7,9 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import BadPayload
-from gateway.model import Receipt
-from gateway.settings import Http
+from gateway.core.errors import BadPayload
+from gateway.core.settings import Http
+from gateway.domain.model import Receipt
 from tests.integration.web_server import CLEAN, Door, serving
 
 LIMITS = Http(drain_secs=0, grace_secs=1, max_body_bytes=300, max_inflated_bytes=600, body_deadline_secs=0.02)

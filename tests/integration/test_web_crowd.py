@@ -8,9 +8,9 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.settings import Http
-from gateway.telemetry import metrics
-from gateway.web.crowd import FILES_KEPT, STANDING, is_probe, seats
+from gateway.core.settings import Http
+from gateway.telemetry import prometheus as metrics
+from gateway.web.limits.connections import FILES_KEPT, STANDING, is_probe, seats
 from tests.integration.web_server import Door, serving
 from tests.integration.web_wire import Wire, head
 
@@ -96,7 +96,7 @@ async def test_probes_are_answered_all_the_same(door: Door, seated: list[Wire], 
 async def test_who_says_nothing_does_not_stand_for_ever(
     door: Door, seated: list[Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.web.connection.STANDING_SECS", 1.0)
+    monkeypatch.setattr("gateway.web.server.protocol.STANDING_SECS", 1.0)
     prober = await door.raw()
     await prober.send(b"GET /livez HTTP/1.1\r\nHost: g\r\n\r\n")
     assert (await prober.answer()).status == 200

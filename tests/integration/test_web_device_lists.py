@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway import listing
-from gateway.errors import StateUnavailable
-from gateway.moments import to_rfc3339
+from gateway.core.errors import StateUnavailable
+from gateway.core.timestamps import to_rfc3339
+from gateway.services import device_listing as listing
 from tests.integration.conftest import Shared
 from tests.integration.live_gateways import until
 from tests.integration.whole_gateway import Whole

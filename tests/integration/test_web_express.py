@@ -9,10 +9,10 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.errors import SinkFault
-from gateway.settings import Http, Queue
+from gateway.core.errors import SinkFault
+from gateway.core.settings import Http, Queue
 from gateway.telemetry import ledger_events
-from gateway.web.plain import MAX_HEAD, Reader, parse
+from gateway.web.server.parser import MAX_HEAD, Reader, parse
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import NOW_US, serving
 from tests.integration.web_wire import Wire, head

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from gateway.settings import Http, Limits
+from gateway.core.settings import Http, Limits
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import NOW_US, serving
 from tests.integration.web_wire import Answer, Wire, head

@@ -7,12 +7,12 @@ import pytest
 import pytest_asyncio
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from gateway.errors import SinkUnavailable
-from gateway.history import Order, Row
-from gateway.settings import Settings
+from gateway.core.errors import SinkUnavailable
+from gateway.core.settings import Settings
+from gateway.domain.history import Order, Row
 from gateway.web.app import create_app
-from gateway.web.connection import Connection
-from gateway.web.http1 import MAX_EMPTY_BYTES, MAX_TRAILER_BYTES
+from gateway.web.server.http1 import MAX_EMPTY_BYTES, MAX_TRAILER_BYTES
+from gateway.web.server.protocol import Connection
 from tests.integration.tight import BODY, LIMITS
 from tests.integration.twin_doors import SanicConnection, StoringDoor
 from tests.integration.web_server import Door, serving

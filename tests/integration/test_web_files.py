@@ -12,7 +12,7 @@ from typing import Self
 import orjson
 import pytest
 
-from gateway.web.crowd import STANDING, seats
+from gateway.web.limits.connections import STANDING, seats
 from tests.integration.test_workers import Group, until
 
 FILES = 512

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.telemetry.history import History, Sums
-from gateway.telemetry.metrics import LATENCY_BUCKETS
-from gateway.web.parts import Health
+from gateway.telemetry.prometheus import LATENCY_BUCKETS
+from gateway.telemetry.rates import History, Sums
+from gateway.web.ports import Health
 from tests.integration.web_server import Door, serving
 
 FIELDS = {"status", "degraded", "now", "ready", "parts", "rates", "history", "waiting", "ledger", "devices", "role"}

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from gateway.model import Receipt
-from gateway.settings import Http
-from gateway.telemetry import exposing
+from gateway.core.settings import Http
+from gateway.domain.model import Receipt
+from gateway.telemetry import exposition as exposing
 from tests.integration.test_web_express import BODY, request, until
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import Door, serving

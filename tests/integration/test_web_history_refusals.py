@@ -6,9 +6,9 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from gateway.history import MAX_BUCKETS
-from gateway.settings import History
-from gateway.web.questions import to_page
+from gateway.core.settings import History
+from gateway.domain.history import MAX_BUCKETS
+from gateway.web.http.query import to_page
 from tests.ground.databases import Databases
 from tests.integration.past_place import BASE, NDJSON, RANGE, START, Place, one_database, open_place
 from tests.integration.web_server import serving

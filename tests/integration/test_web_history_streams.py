@@ -8,11 +8,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.errors import SinkUnavailable
-from gateway.history import Order, Row
-from gateway.settings import History
-from gateway.telemetry import metrics
-from gateway.web.exports import Exports
+from gateway.core.errors import SinkUnavailable
+from gateway.core.settings import History
+from gateway.domain.history import Order, Row
+from gateway.telemetry import prometheus as metrics
+from gateway.web.limits.exports import Exports
 from tests.integration.web_server import NOW_US, Door, serving
 
 PATH = "/v1/devices/d1/readings"

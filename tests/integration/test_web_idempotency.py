@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from gateway.errors import BadPayload, GatewayError, Overloaded, SinkUnavailable
-from gateway.model import Receipt, Refusal
-from gateway.web import idempotency
-from gateway.web.idempotency import MAX_KEPT_BYTES
+from gateway.core.errors import BadPayload, GatewayError, Overloaded, SinkUnavailable
+from gateway.domain.model import Receipt, Refusal
+from gateway.web.http import idempotency
+from gateway.web.http.idempotency import MAX_KEPT_BYTES
 from tests.integration.web_server import CLEAN, Door, serving
 from tests.integration.web_wire import head
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.roster import MAX_ROWS
+from gateway.domain.device_import import MAX_ROWS
 from tests.integration.conftest import Shared
 from tests.integration.whole_gateway import Whole
 from tests.integration.writing import fetch

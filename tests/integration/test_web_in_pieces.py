@@ -9,7 +9,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.settings import Http, Queue
+from gateway.core.settings import Http, Queue
 from tests.integration.twin_doors import StoringDoor, twins
 from tests.integration.web_server import NOW_US, serving
 from tests.integration.web_wire import Wire, head

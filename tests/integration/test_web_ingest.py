@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from gateway.errors import BadPayload, Overloaded, SinkFault, SinkUnavailable, TooLarge
-from gateway.model import Receipt, Refusal
-from gateway.settings import Http
+from gateway.core.errors import BadPayload, Overloaded, SinkFault, SinkUnavailable, TooLarge
+from gateway.core.settings import Http
+from gateway.domain.model import Receipt, Refusal
 from tests.integration.web_server import Door, serving
 
 BODY = b'{"device":"d1","metric":"t","value":1.5}'

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from gateway.commands.ask import KEY_ENV
-from gateway.commands.ledger import show
-from gateway.errors import GatewayError
-from gateway.ledger import Fate, Ledger
-from gateway.local.ports import free_port
+from gateway.app.cli.api_client import KEY_ENV
+from gateway.app.cli.ledger import show
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.errors import GatewayError
+from gateway.domain.ledger import Fate, Ledger
 from gateway.telemetry import ledger_events
 from tests.integration.web_server import Door, serving
 

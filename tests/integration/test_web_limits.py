@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from gateway.errors import BadPayload, SettingsError
-from gateway.settings import Http, Limits
+from gateway.core.errors import BadPayload, SettingsError
+from gateway.core.settings import Http, Limits
 from tests.integration.web_server import Door, serving
 from tests.integration.web_wire import Wire, head
 

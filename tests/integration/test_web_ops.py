@@ -7,11 +7,11 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.model import Receipt
-from gateway.settings import Http
+from gateway.core.settings import Http
+from gateway.domain.model import Receipt
 from gateway.telemetry import http_events
-from gateway.web import ops
-from gateway.web.parts import Health, Trouble
+from gateway.web.handlers import health as ops
+from gateway.web.ports import Health, Trouble
 from tests.integration.web_server import CLEAN, Door, serving
 
 

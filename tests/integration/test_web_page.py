@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.web.assets import FOLDER
+from gateway.web.pages.files import FOLDER
 from tests.integration.web_server import Door, serving
 
 NAMES = sorted(path.name for path in FOLDER.iterdir())

@@ -7,7 +7,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.errors import BadPayload, Overloaded
+from gateway.core.errors import BadPayload, Overloaded
 from tests.integration.tight import BODY, CAP, LIMITS, code_of
 from tests.integration.web_server import Door, serving
 from tests.integration.web_wire import Wire, head

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.grants import TOKEN
+from gateway.domain.credentials import TOKEN
 from tests.integration.conftest import Shared
 from tests.integration.live_gateways import until
 from tests.integration.whole_gateway import ADMIN, Whole

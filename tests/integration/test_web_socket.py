@@ -11,9 +11,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gateway.domain.model import Kind
 from gateway.live import streams, tail
-from gateway.model import Kind
-from gateway.web import socket_wire
+from gateway.web.handlers import websocket_protocol as socket_wire
 from tests.integration.web_server import Door, serving
 from tests.live_parts import NOON_US, reading
 
@@ -24,7 +24,7 @@ TS = "2024-11-22T12:03:20.123000Z"
 @pytest.fixture
 async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
     monkeypatch.setattr(tail, "WATCH_SECS", 0.02)
-    monkeypatch.setattr("gateway.testing.live.WAIT_SECS", 0.02)
+    monkeypatch.setattr("tests.fakes.live.WAIT_SECS", 0.02)
     async with serving() as made:
         made.stage.states.known = {"d1": {"t": (1.5, NOON_US, Kind.DOUBLE)}}
         yield made

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from gateway.errors import StateUnavailable
-from gateway.model import Kind
+from gateway.core.errors import StateUnavailable
+from gateway.domain.model import Kind
 from tests.integration.web_server import NOW_US, Door, KnownState, serving
 
 SECOND_US = 1_000_000

@@ -10,10 +10,10 @@ import pytest
 from httpx import RemoteProtocolError
 from httpx_sse import ServerSentEvent, aconnect_sse
 
-from gateway.changes import Position
-from gateway.contracts import Newest
+from gateway.domain.changes import Position
+from gateway.domain.contracts import Newest
+from gateway.domain.model import Kind
 from gateway.live import tail
-from gateway.model import Kind
 from tests.integration.web_server import Door, serving
 from tests.live_parts import NOON_US, reading
 
@@ -24,7 +24,7 @@ TS = "2024-11-22T12:03:20.123000Z"
 @pytest.fixture
 async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
     monkeypatch.setattr(tail, "WATCH_SECS", 0.02)
-    monkeypatch.setattr("gateway.testing.live.WAIT_SECS", 0.02)
+    monkeypatch.setattr("tests.fakes.live.WAIT_SECS", 0.02)
     async with serving() as made:
         made.stage.tags.devices = {"d1": {"site": "north"}, "d2": {"site": "south"}}
         made.stage.states.known = {"d1": {"t": (1.5, NOON_US, Kind.DOUBLE)}}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import run_folder
-from gateway.errors import StartError
-from gateway.settings import Http
+from gateway.app.processes import run_folder
+from gateway.app.processes.manager import BIND_SECS, bind, raise_file_limit, worker_index
+from gateway.app.processes.watchdog import CALM_SECS, LONGEST_GAP_SECS, Patience
+from gateway.core.errors import StartError
+from gateway.core.settings import Http
 from gateway.telemetry import MULTIPROC_ENV
-from gateway.watchdog import CALM_SECS, LONGEST_GAP_SECS, Patience
-from gateway.workers import BIND_SECS, bind, raise_file_limit, worker_index
 
 
 class HandClock:

@@ -8,10 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway import wire
-from gateway.errors import SinkUnavailable
-from gateway.timescale.division import SIFTED_ROWS
+from gateway.core.errors import SinkUnavailable
+from gateway.ingest import wire
 from gateway.timescale.queries import query
+from gateway.timescale.write.bisect import SIFTED_ROWS
 from tests.batches import NOON, SECOND, Message, Said, said
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute, fetch, open_gateway

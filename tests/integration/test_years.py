@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import AtomicTooWide, SinkUnavailable
-from gateway.pipeline import suspects
-from gateway.pipeline.breaker import Breaker
-from gateway.pipeline.drainer import Drainer
-from gateway.pipeline.fallback import Fallback
-from gateway.pipeline.suspects import Doubt
-from gateway.replay import Replay
-from gateway.testing.spool import MemorySpool
-from gateway.timescale import writer
+from gateway.core.errors import AtomicTooWide, SinkUnavailable
+from gateway.ingest.pipeline import poison as suspects
+from gateway.ingest.pipeline.breaker import Breaker
+from gateway.ingest.pipeline.drainer import Drainer
+from gateway.ingest.pipeline.fallback import Fallback
+from gateway.ingest.pipeline.poison import Doubt
+from gateway.services.spool_replay import Replay
 from gateway.timescale.chunks import Room
+from gateway.timescale.write import writer
 from tests.batches import Message, Said, batch, said
+from tests.fakes.spool import MemorySpool
 from tests.ground.databases import Database, Databases
 from tests.ground.postgres import DatabaseServer
 from tests.integration.writing import execute, fetch, open_gateway

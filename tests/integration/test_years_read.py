@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from gateway.cuts import to_cut
-from gateway.errors import SinkUnavailable
-from gateway.history import FUNCTIONS, SeriesName, Span, Wish
-from gateway.model import Kind, Value
-from gateway.settings import Retention
+from gateway.core.errors import SinkUnavailable
+from gateway.core.settings import Retention
+from gateway.domain.buckets import to_cut
+from gateway.domain.history import FUNCTIONS, SeriesName, Span, Wish
+from gateway.domain.model import Kind, Value
 from gateway.timescale import chunks
-from gateway.timescale.latest import TimescaleNewest
-from gateway.timescale.removal import RemovedDevices
+from gateway.timescale.newest import TimescaleNewest
+from gateway.timescale.registry.device_removal import RemovedDevices
 from gateway.timescale.retention import remove_old
 from tests.batches import NOON, Message
 from tests.ground.databases import Database, Databases

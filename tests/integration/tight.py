@@ -2,7 +2,7 @@
 
 import orjson
 
-from gateway.settings import Http
+from gateway.core.settings import Http
 
 CAP = 1000
 BODY = b'{"device":"d1","metric":"t","value":1.5}'

@@ -7,22 +7,22 @@ from typing import NamedTuple
 
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from gateway import settings
-from gateway.admission.gate import Gate
-from gateway.intake import Intake
-from gateway.layouts import Layouts
-from gateway.model import Block, Kind, Principal
-from gateway.pipeline.committer import Committer
-from gateway.pipeline.stall import Stall
-from gateway.settings import Http, Settings
-from gateway.testing.directory import MemoryDirectory
-from gateway.testing.sink import MemorySink
-from gateway.underway import Underway
-from gateway.web.arriving import Arriving, Held
+from gateway.core import settings
+from gateway.core.settings import Http, Settings
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Block, Kind, Principal
+from gateway.ingest.admission.admission import Gate
+from gateway.ingest.intake import Intake
+from gateway.ingest.pending import Underway
+from gateway.ingest.pipeline.committer import Committer
+from gateway.ingest.pipeline.stall import Stall
 from gateway.web.context import Context
-from gateway.web.http1 import Http1
-from gateway.web.limits import Limits
+from gateway.web.limits.partial_requests import Arriving, Held
+from gateway.web.limits.rate_limits import Limits
 from gateway.web.request_ids import RequestIds
+from gateway.web.server.http1 import Http1
+from tests.fakes.directory import MemoryDirectory
+from tests.fakes.sink import MemorySink
 from tests.integration.web_server import NOW_US, Door, FixedClock, KnownState, serving
 
 TURNS = 3

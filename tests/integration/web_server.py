@@ -12,21 +12,21 @@ from typing import Any, NamedTuple, cast
 import httpx
 from sanic import Sanic
 
-from gateway.contracts import Toll
-from gateway.errors import NotFound, Unauthorized
-from gateway.letters import Letter, Wanted
-from gateway.model import Kind, Principal, Receipt, Role
-from gateway.redelivery import Redelivery
-from gateway.settings import Http, Limits, Settings
-from gateway.telemetry.history import History
-from gateway.testing.receipts import MemoryReceipts
-from gateway.timescale.audit import Act
-from gateway.timescale.census import Count
+from gateway.core.errors import NotFound, Unauthorized
+from gateway.core.settings import Http, Limits, Settings
+from gateway.domain.contracts import Toll
+from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.model import Kind, Principal, Receipt, Role
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.telemetry.rates import History
+from gateway.timescale.registry.audit import Act
+from gateway.timescale.registry.device_count import Count
 from gateway.web.app import create_app
-from gateway.web.connection import Connection
 from gateway.web.context import Context, Fleet, WaysIn, WaysOut
-from gateway.web.parts import Health, Value
+from gateway.web.ports import Health, Value
+from gateway.web.server.protocol import Connection
 from tests.conformance import conform
+from tests.fakes.receipts import MemoryReceipts
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
 from tests.integration.web_wire import Wire
 from tests.live_parts import Stage

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from sanic import Sanic
 
-from gateway.runtime.worker import open_runtime
-from gateway.settings import Auth, Database, Devices, Http, Redis, Settings, Spool
+from gateway.app.worker import open_runtime
+from gateway.core.settings import Auth, Database, Devices, Http, Redis, Settings, Spool
 from gateway.web.app import create_app
 from gateway.web.context import Context
 from tests.conformance import conform

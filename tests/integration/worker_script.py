@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.errors import StartError
-from gateway.model import Receipt
-from gateway.redelivery import Redelivery
-from gateway.settings import Http, Settings
-from gateway.telemetry.history import History
-from gateway.testing.receipts import MemoryReceipts
+from gateway.app.processes.manager import serve
+from gateway.core.errors import StartError
+from gateway.core.settings import Http, Settings
+from gateway.domain.model import Receipt
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.telemetry.rates import History
 from gateway.web.context import Context, Fleet, WaysIn, WaysOut
-from gateway.web.parts import Health
-from gateway.workers import serve
+from gateway.web.ports import Health
+from tests.fakes.receipts import MemoryReceipts
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
 from tests.integration.web_server import (
     CLEAN,

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from gateway import settings
-from gateway.contracts import Written
-from gateway.layouts import Layouts
-from gateway.testing import MemoryDeadLetters
-from gateway.timescale.connecting import Direct
-from gateway.timescale.dictionary import Dictionary
-from gateway.timescale.pool import Pool, open_pool
-from gateway.timescale.staging import Stage
-from gateway.timescale.writer import Writer
+from gateway.core import settings
+from gateway.domain.contracts import Written
+from gateway.domain.layouts import Layouts
+from gateway.timescale.connections.connect import Direct
+from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.write.name_ids import Dictionary
+from gateway.timescale.write.staging import Stage
+from gateway.timescale.write.writer import Writer
 from tests.batches import Message, batch
+from tests.fakes import MemoryDeadLetters
 
 SOON = 20.0
 """Seconds that anything on a local server takes at most."""

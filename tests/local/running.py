@@ -4,8 +4,8 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway.errors import LocalStackError
-from gateway.local.stack import LocalStack
+from gateway.app.dev_servers.stack import LocalStack
+from gateway.core.errors import LocalStackError
 
 
 def main(folder: str, base: str) -> None:

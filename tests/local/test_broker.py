@@ -6,10 +6,10 @@ from pathlib import Path
 
 import aiomqtt
 
-from gateway.commands.doctor import examine
-from gateway.local.broker import BrokerServer
-from gateway.local.ports import free_port
-from gateway.settings import Database, Mqtt, Redis, Settings
+from gateway.app.cli.doctor import examine
+from gateway.app.dev_servers.broker import BrokerServer
+from gateway.app.dev_servers.ports import free_port
+from gateway.core.settings import Database, Mqtt, Redis, Settings
 
 
 def test_a_shell_that_allows_few_files_does_not_bound_the_brokers_connections(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import LocalStackError
-from gateway.local.home import Home, Wheel, reachable, settle, unprivileged_user, wheel
-from gateway.local.launch import User
-from gateway.local.postgres import bundled
+from gateway.app.dev_servers.child_process import User
+from gateway.app.dev_servers.data_folder import Home, Wheel, reachable, settle, unprivileged_user, wheel
+from gateway.app.dev_servers.postgres import bundled
+from gateway.core.errors import LocalStackError
 from tests.local.conftest import Place
 
 SOMEBODY = User(54321, 54322)

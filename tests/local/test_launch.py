@@ -6,8 +6,8 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
-from gateway.errors import LocalStackError
-from gateway.local.launch import Child, Stop, children_of, running
+from gateway.app.dev_servers.child_process import Child, Stop, children_of, running
+from gateway.core.errors import LocalStackError
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 FAMILY = "import subprocess; print('up', flush=True); subprocess.run(['sleep', '60'])"

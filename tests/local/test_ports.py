@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.local.ports import LOOPBACK, free_port, listens
+from gateway.app.dev_servers.ports import LOOPBACK, free_port, listens
 
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -29,6 +29,6 @@ def test_a_port_in_use_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
         port = free_port()
         taken.bind((LOOPBACK, port))
         taken.listen()
-        monkeypatch.setattr("gateway.local.ports._given", set())
-        monkeypatch.setattr("gateway.local.ports._QUIET", range(port, port + 100))
+        monkeypatch.setattr("gateway.app.dev_servers.ports._given", set())
+        monkeypatch.setattr("gateway.app.dev_servers.ports._QUIET", range(port, port + 100))
         assert port not in {free_port() for _ in range(80)}

@@ -15,10 +15,10 @@ import pytest
 import redis.asyncio
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.errors import LocalStackError
-from gateway.local.home import unprivileged_user
-from gateway.local.launch import children_of, running, wait_until
-from gateway.local.stack import LocalStack
+from gateway.app.dev_servers.child_process import children_of, running, wait_until
+from gateway.app.dev_servers.data_folder import unprivileged_user
+from gateway.app.dev_servers.stack import LocalStack
+from gateway.core.errors import LocalStackError
 from tests.local.conftest import Place
 
 AS_ROOT = os.geteuid() == 0

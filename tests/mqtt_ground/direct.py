@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from gateway import settings
-from gateway.contracts import Written
-from gateway.errors import GatewayError
-from gateway.intake import Intake
-from gateway.layouts import Layouts
-from gateway.model import Batch, Principal
+from gateway.core import settings
+from gateway.core.errors import GatewayError
+from gateway.core.settings import Mqtt
+from gateway.domain.contracts import Written
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Principal
+from gateway.ingest.intake import Intake
+from gateway.ingest.pending import Underway
+from gateway.ingest.pipeline.committer import Committer
+from gateway.ingest.pipeline.stall import Stall
+from gateway.ingest.receipts import to_json
 from gateway.mqtt.consumer import Consumer
-from gateway.mqtt.judge import Judge
+from gateway.mqtt.handler import Judge
 from gateway.mqtt.message import Message
 from gateway.mqtt.session import Session
 from gateway.mqtt.topics import parse_topic
-from gateway.pipeline.committer import Committer
-from gateway.pipeline.stall import Stall
-from gateway.receipts import to_json
-from gateway.settings import Mqtt
-from gateway.testing.clock import ManualClock
-from gateway.testing.directory import MemoryDirectory
-from gateway.testing.sink import MemorySink
-from gateway.underway import Underway
+from tests.fakes.clock import ManualClock
+from tests.fakes.directory import MemoryDirectory
+from tests.fakes.sink import MemorySink
 from tests.gates import usual_gate
 from tests.mqtt_ground.parts import Letters
 

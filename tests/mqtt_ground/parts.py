@@ -14,12 +14,12 @@ import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.admission.limits import Meters
-from gateway.contracts import DeadLetter, Toll
-from gateway.errors import GatewayError
-from gateway.model import Principal, Receipt, Refusal
+from gateway.core.errors import GatewayError
+from gateway.core.settings import Mqtt
+from gateway.domain.contracts import DeadLetter, Toll
+from gateway.domain.model import Principal, Receipt, Refusal
+from gateway.domain.rate_limit import Meters
 from gateway.mqtt.consumer import Consumer, build
-from gateway.settings import Mqtt
 from tests.mqtt_ground.scripted_broker import ScriptedBroker
 
 TOPIC = "devices/d1/readings"

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import aiomqtt
 
-from gateway.model import Receipt
-from gateway.settings import Mqtt
+from gateway.core.settings import Mqtt
+from gateway.domain.model import Receipt
 from tests.ground.mosquitto import Mosquitto
 from tests.mqtt_ground.parts import (
     CLEAN,

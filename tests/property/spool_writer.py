@@ -7,11 +7,11 @@ import asyncio
 import sys
 from itertools import count
 
-from gateway import settings
-from gateway.layouts import Layouts
-from gateway.pipeline.spools import open_spools
-from gateway.testing import ManualClock
+from gateway.core import settings
+from gateway.domain.layouts import Layouts
+from gateway.ingest.spool.folder import open_spools
 from tests.batches import batch
+from tests.fakes import ManualClock
 
 WRITERS = 3
 SPREAD = 1_000_000

@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.layouts import Layouts
-from gateway.model import Block, Kind, Metric, Shape, Value
-from gateway.timescale import copy_format
-from gateway.timescale.assemble import CONFLICT, DUPLICATE, STORED, Group, Sorted, newest
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Block, Kind, Metric, Shape, Value
+from gateway.timescale.write import copy_format
+from gateway.timescale.write.assemble import CONFLICT, DUPLICATE, STORED, Group, Sorted, newest
 from tests.batches import KINDS, NOON, Message, batch
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway import settings
-from gateway.contracts import Written
-from gateway.errors import Draining, Overloaded, SinkFault, SinkUnavailable
-from gateway.layouts import Layouts
-from gateway.model import Batch, Block, Outcome
-from gateway.pipeline.committer import Committer
-from gateway.testing import MemorySink
+from gateway.core import settings
+from gateway.core.errors import Draining, Overloaded, SinkFault, SinkUnavailable
+from gateway.domain.contracts import Written
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Block, Outcome
+from gateway.ingest.pipeline.committer import Committer
 from tests.batches import NOON, Message, batch
+from tests.fakes import MemorySink
 
 LIMITS = settings.Queue(max_rows=10, max_bytes=8000, commit_rows=4)
 SLOTS = 2

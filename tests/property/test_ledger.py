@@ -14,22 +14,22 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway import settings
-from gateway.contracts import Written
-from gateway.errors import SinkFault, SinkUnavailable, SpoolFull
-from gateway.intake import Intake
-from gateway.layouts import Layouts
-from gateway.ledger import Account, Ledger
-from gateway.model import Batch, Outcome, Principal, Receipt, Role
-from gateway.pipeline.committer import Committer
-from gateway.pipeline.drainer import Drainer
-from gateway.pipeline.stall import Stall
-from gateway.reasons import Reason
+from gateway.core import settings
+from gateway.core.errors import SinkFault, SinkUnavailable, SpoolFull
+from gateway.domain.contracts import Written
+from gateway.domain.layouts import Layouts
+from gateway.domain.ledger import Account, Ledger
+from gateway.domain.model import Batch, Outcome, Principal, Receipt, Role
+from gateway.domain.reasons import Reason
+from gateway.ingest.intake import Intake
+from gateway.ingest.pipeline.committer import Committer
+from gateway.ingest.pipeline.drainer import Drainer
+from gateway.ingest.pipeline.stall import Stall
 from gateway.telemetry import ledger_events
-from gateway.testing import MemorySink
-from gateway.testing.clock import ManualClock
-from gateway.testing.directory import MemoryDirectory
-from gateway.testing.spool import MemorySpool
+from tests.fakes import MemorySink
+from tests.fakes.clock import ManualClock
+from tests.fakes.directory import MemoryDirectory
+from tests.fakes.spool import MemorySpool
 from tests.gates import usual_gate
 
 SOURCES = ("http", "mqtt", "replay")

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.admission.limits import SLACK_SECS, Meter, Rate
+from gateway.domain.rate_limit import SLACK_SECS, Meter, Rate
 
 MILLI = Fraction(1, 1000)
 rates = st.sampled_from([0.1, 0.5, 1.0, 3.0, 10.0, 1000.0, 2.5e6])

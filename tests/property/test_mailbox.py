@@ -4,10 +4,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.changes import Change, Position
+from gateway.domain.changes import Change, Position
+from gateway.domain.model import Value
+from gateway.live.event_queue import SERIES_BYTES, Mailbox
 from gateway.live.events import Event, Lagged, Lost
-from gateway.live.mailbox import SERIES_BYTES, Mailbox
-from gateway.model import Value
 
 Series = tuple[str, str]
 CHANGES = st.lists(

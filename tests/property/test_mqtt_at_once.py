@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from gateway.errors import SinkFault, SinkUnavailable
-from gateway.model import Metric, Value
+from gateway.core.errors import SinkFault, SinkUnavailable
+from gateway.domain.model import Metric, Value
 from gateway.telemetry import ledger_events, mqtt_events
-from gateway.testing.sink import Key
+from tests.fakes.sink import Key
 from tests.mqtt_ground.direct import MAX_PAYLOAD_BYTES, NOW_US, REJECTED, SOON, Published, Wire, direct
 
 DEVICES = ["d1", "d2", REJECTED, "stranger", "no/name"]

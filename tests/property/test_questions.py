@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import letters, moments
-from gateway.errors import BadRequest
-from gateway.web.questions import Question, to_moment, to_seconds
+from gateway.core import timestamps as moments
+from gateway.core.errors import BadRequest
+from gateway.domain import dead_letters as letters
+from gateway.web.http.query import Question, to_moment, to_seconds
 
 NOW_US = 1_732_277_000_123_000
 COUNTS = st.integers(1, 1000)

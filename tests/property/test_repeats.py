@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway import wire
-from gateway.layouts import Layouts
-from gateway.reasons import Reason
-from gateway.wire import native, repeats
+from gateway.domain.layouts import Layouts
+from gateway.domain.reasons import Reason
+from gateway.ingest import wire
+from gateway.ingest.wire import duplicate_keys as repeats
+from gateway.ingest.wire import fast as native
 from tests.property.bodies import plain_bodies
 from tests.unit.wire.decoded import RECEIVED_US, to_messages
 

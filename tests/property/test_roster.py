@@ -9,11 +9,11 @@ from collections.abc import Callable
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.devices import MAX_TAGS, Change, Seen, Wanted, check_tags, is_tag_value, to_wanted
-from gateway.errors import BadPayload, BadRequest, TooLarge
-from gateway.json_text import MARK
-from gateway.layouts import DEVICE_NAME
-from gateway.roster import CSV, NDJSON, parse
+from gateway.core.errors import BadPayload, BadRequest, TooLarge
+from gateway.domain.device_import import CSV, NDJSON, parse
+from gateway.domain.devices import MAX_TAGS, Change, Seen, Wanted, check_tags, is_tag_value, to_wanted
+from gateway.domain.json_text import MARK
+from gateway.domain.layouts import DEVICE_NAME
 
 NAMES = st.text(alphabet=string.ascii_letters + string.digits + "._:-", min_size=1, max_size=128)
 KEYS = st.text(alphabet=string.ascii_letters + string.digits + "._/-", min_size=1, max_size=64)

@@ -14,15 +14,15 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway import settings
-from gateway.contracts import Spooled
-from gateway.errors import SpoolFull
-from gateway.layouts import Layouts
-from gateway.model import Batch
-from gateway.pipeline.spool import SqliteSpool
-from gateway.pipeline.spools import Spools, open_spools
-from gateway.testing import ManualClock
+from gateway.core import settings
+from gateway.core.errors import SpoolFull
+from gateway.domain.contracts import Spooled
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch
+from gateway.ingest.spool.folder import Spools, open_spools
+from gateway.ingest.spool.spool import SqliteSpool
 from tests.batches import Message, batch
+from tests.fakes import ManualClock
 from tests.property.spool_writer import SPREAD, WRITERS
 from tests.spooled import messages_of, opened
 

@@ -16,10 +16,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from gateway import settings
-from gateway.contracts import DevicePage, Newest
-from gateway.errors import StateUnavailable
-from gateway.state.keeper import Rebuilder
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.domain.contracts import DevicePage, Newest
+from gateway.state.rebuilder import Rebuilder
 from gateway.state.store import RedisState, open_state
 from tests.batches import NOON
 from tests.blocks import block

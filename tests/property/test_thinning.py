@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.timescale.history.thinning import thin
+from gateway.timescale.history.lttb import thin
 
 steps = st.lists(st.integers(1, 10**7), min_size=1, max_size=150)
 values = st.floats(-1e6, 1e6, width=32)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.wire.timestamps import MAX_US, SMALL, column, to_us
+from gateway.ingest.wire.device_time import MAX_US, SMALL, column, to_us
 from tests.property.bodies import ZONES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

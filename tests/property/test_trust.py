@@ -4,7 +4,7 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.pipeline.trust import Kind, Trust
+from gateway.ingest.pipeline.breaker_state import Kind, Trust
 
 KINDS = st.sampled_from(["transient", "fault"])
 

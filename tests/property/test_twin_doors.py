@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.settings import Limits
+from gateway.core.settings import Limits
 from tests.integration.twin_doors import DEVICES, Heard, Twins, twins
 from tests.integration.web_server import NOW_US
 

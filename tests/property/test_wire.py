@@ -8,14 +8,15 @@ from typing import Any
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from gateway import receipts, wire
-from gateway.errors import BadPayload, TooLarge
-from gateway.layouts import METRIC_NAME, Layouts
-from gateway.model import MAX_EXACT, Decoded, Outcome, Refusal
-from gateway.reasons import Reason
-from gateway.wire import careful, native
-from gateway.wire.timestamps import MAX_US, to_us
-from gateway.wire.verdicts import is_storable
+from gateway.core.errors import BadPayload, TooLarge
+from gateway.domain.layouts import METRIC_NAME, Layouts
+from gateway.domain.model import MAX_EXACT, Decoded, Outcome, Refusal
+from gateway.domain.reasons import Reason
+from gateway.ingest import receipts, wire
+from gateway.ingest.wire import careful
+from gateway.ingest.wire import fast as native
+from gateway.ingest.wire.device_time import MAX_US, to_us
+from gateway.ingest.wire.values import is_storable
 from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
 from tests.unit.wire.decoded import RECEIVED_US, Message, resolve, to_messages
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.chores import repeating
-from gateway.errors import SinkFault, SinkUnavailable
-from gateway.telemetry import chore_events
+from gateway.core.errors import SinkFault, SinkUnavailable
+from gateway.core.periodic import repeating
+from gateway.telemetry import periodic_events as chore_events
 
 SOON = 10.0
 

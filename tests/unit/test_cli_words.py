@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from gateway.commands.words import in_options
-from gateway.devices import to_wanted as devices_wanted
-from gateway.errors import BadRequest
-from gateway.letters import to_wanted as letters_wanted
+from gateway.app.cli.wording import in_options
+from gateway.core.errors import BadRequest
+from gateway.domain.dead_letters import to_wanted as letters_wanted
+from gateway.domain.devices import to_wanted as devices_wanted
 
 
 @pytest.mark.parametrize(

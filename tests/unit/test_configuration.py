@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.configuration import OTHERS, describe, load, to_env, with_env
-from gateway.errors import SettingsError
-from gateway.settings import Settings
+from gateway.core.errors import SettingsError
+from gateway.core.settings import Settings
+from gateway.core.settings_file import OTHERS, describe, load, to_env, with_env
 
 SECRET = "hunter2"
 PATHS = [one.path for one in describe(Settings())]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.cuts import UNITS, to_cut
-from gateway.errors import TooManyBuckets
-from gateway.history import MAX_BUCKETS, Span
-from gateway.moments import EPOCH, to_datetime
+from gateway.core.errors import TooManyBuckets
+from gateway.core.timestamps import EPOCH, to_datetime
+from gateway.domain.buckets import UNITS, to_cut
+from gateway.domain.history import MAX_BUCKETS, Span
 
 SECOND = 1_000_000
 ZONES = [

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 import redis.asyncio
 
-from gateway import ending
-from gateway.ending import beside, end
+from gateway.core import tasks as ending
+from gateway.core.tasks import beside, end
 
 SOON = 20.0
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from gateway import health
-from gateway.health import Monitor
-from gateway.pipeline.drainer import Waiting
-from gateway.pipeline.stall import STALL_SECS, Stall
-from gateway.settings import Settings, Spool
-from gateway.spells import Spells
-from gateway.testing.clock import ManualClock
+from gateway.app.health import readiness as health
+from gateway.app.health.conditions import Spells
+from gateway.app.health.readiness import Monitor
+from gateway.core.settings import Settings, Spool
+from gateway.ingest.pipeline.drainer import Waiting
+from gateway.ingest.pipeline.stall import STALL_SECS, Stall
+from tests.fakes.clock import ManualClock
 
 
 class Time:

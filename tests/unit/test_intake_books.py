@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway import settings
-from gateway.errors import BadPayload, SinkUnavailable
-from gateway.intake import Intake
-from gateway.layouts import Layouts
-from gateway.ledger import Fate
-from gateway.model import Principal, Role
-from gateway.pipeline.committer import Committer
-from gateway.pipeline.stall import STALL_SECS, Stall
+from gateway.core import settings
+from gateway.core.errors import BadPayload, SinkUnavailable
+from gateway.domain.layouts import Layouts
+from gateway.domain.ledger import Fate
+from gateway.domain.model import Principal, Role
+from gateway.ingest.intake import Intake
+from gateway.ingest.pipeline.committer import Committer
+from gateway.ingest.pipeline.stall import STALL_SECS, Stall
 from gateway.telemetry import ledger_events
-from gateway.testing import MemorySink
-from gateway.testing.clock import ManualClock
-from gateway.testing.directory import MemoryDirectory
+from tests.fakes import MemorySink
+from tests.fakes.clock import ManualClock
+from tests.fakes.directory import MemoryDirectory
 from tests.gates import usual_gate
 
 NOW_US = 1_700_000_000_000_000

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from gateway.errors import BadPayload, BadRequest, ClientError
-from gateway.json_text import MARK, decode, fault
-from gateway.roster import NDJSON, parse
-from gateway.web.latest import parse_query
-from gateway.web.sockets import to_request
+from gateway.core.errors import BadPayload, BadRequest, ClientError
+from gateway.domain.device_import import NDJSON, parse
+from gateway.domain.json_text import MARK, decode, fault
+from gateway.web.handlers.newest import parse_query
+from gateway.web.handlers.websockets import to_request
 
 _tags = msgspec.json.Decoder(dict[str, list[dict[str, str]] | str])
 

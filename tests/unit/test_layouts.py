@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from gateway import layouts as module
-from gateway import settings
-from gateway.admission.gate import Gate
-from gateway.layouts import Layouts
-from gateway.model import Decoded, Principal, Role
-from gateway.testing import MemoryDirectory, MemorySink
-from gateway.wire import decode
+from gateway.core import settings
+from gateway.domain import layouts as module
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Decoded, Principal, Role
+from gateway.ingest.admission.admission import Gate
+from gateway.ingest.wire import decode
+from tests.fakes import MemoryDirectory, MemorySink
 
 NOW = 1_700_000_000_000_000
 ANYONE = Principal(Role.ADMIN)

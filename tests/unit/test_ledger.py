@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.ledger import Account, Drained, Fate, settle, to_account, to_ledger
-from gateway.model import Receipt, Refusal
-from gateway.reasons import Reason
+from gateway.domain.ledger import Account, Drained, Fate, settle, to_account, to_ledger
+from gateway.domain.model import Receipt, Refusal
+from gateway.domain.reasons import Reason
 
 REFUSALS = [
     Refusal(0, "/0", Reason.TOO_OLD, "m", readings=3),

@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadRequest
-from gateway.letters import MAX_ID, Letter, Wanted, to_fields, to_number, to_readable, to_wanted
+from gateway.core.errors import BadRequest
+from gateway.domain.dead_letters import (
+    MAX_ID,
+    Letter,
+    Wanted,
+    to_fields,
+    to_number,
+    to_readable,
+    to_wanted,
+)
 
 NOON = datetime(2024, 11, 22, 12, tzinfo=UTC)
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import SinkFault, SinkUnavailable, StateUnavailable
-from gateway.marks import Mark
-from gateway.timescale.lineage import Lineage, OldPrimary
-from gateway.timescale.marks import FILE, DiskMarks
+from gateway.core.errors import SinkFault, SinkUnavailable, StateUnavailable
+from gateway.domain.timelines import Mark
+from gateway.timescale.connections.lineage import Lineage, OldPrimary
+from gateway.timescale.connections.timelines import FILE, DiskMarks
 from gateway.timescale.queries import query
 
 BOOT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import masking
+from gateway.core import masking
 from simulator import addresses
 
 BOTH = pytest.mark.parametrize("masked", [masking.masked, addresses.masked])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.moments import EPOCH, parse_moment, to_datetime, to_rfc3339, to_us
+from gateway.core.timestamps import EPOCH, parse_moment, to_datetime, to_rfc3339, to_us
 
 FIRST, LAST = to_us(datetime(1, 1, 1, tzinfo=UTC)), to_us(datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
 TIMES = st.integers(FIRST, LAST)

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from gateway import probes
-from gateway.probes import Part, Probe
+from gateway.app.health import probes
+from gateway.app.health.probes import Part, Probe
 
 
 class Asked:

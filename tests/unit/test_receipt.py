@@ -2,8 +2,8 @@
 
 import msgspec
 
-from gateway.model import Decoded, Outcome
-from gateway.receipts import late_refusals, to_json, to_receipt
+from gateway.domain.model import Decoded, Outcome
+from gateway.ingest.receipts import late_refusals, to_json, to_receipt
 from tests.unit.admission.door import Door, said
 
 

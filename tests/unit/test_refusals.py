@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from gateway import settings
-from gateway.advice import refuse
-from gateway.model import Outcome, Principal, Refusal, Role
-from gateway.reasons import Reason
-from gateway.receipts import late_refusals
+from gateway.core import settings
+from gateway.domain.model import Outcome, Principal, Refusal, Role
+from gateway.domain.reasons import Reason
+from gateway.domain.refusals import refuse
+from gateway.ingest.receipts import late_refusals
 from tests.unit.admission.door import ADMIN, NOW, SEC, Door, said
 
 GOOD = said("d1", t=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import run_folder
+from gateway.app.processes import run_folder
 
 KEEPS = """
 import fcntl, os, sys

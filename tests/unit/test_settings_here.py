@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commands.here import settings_here
+from gateway.app.cli.target import settings_here
 
 LENT = "postgresql://postgres@/postgres?host=/run/lent"
 

@@ -3,11 +3,11 @@
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.spells import CALM_SECS, SAY_SECS, Spells
+from gateway.app.health.conditions import CALM_SECS, SAY_SECS, Spells
+from gateway.domain.conditions import Found
 from gateway.telemetry import events
-from gateway.telemetry.fold import Fold
-from gateway.testing.clock import ManualClock
-from gateway.troubles import Found
+from gateway.telemetry.dedupe import Fold
+from tests.fakes.clock import ManualClock
 
 AWAY = Found("database", "away", "The database takes no readings.")
 FULL = Found("spool", "full", "The spool is 83% full.")

@@ -1,6 +1,6 @@
 """A spool looked at again and again: when it will be full, and whether anything leaves it."""
 
-from gateway.trend import WINDOW, Trend
+from gateway.app.health.spool_trend import WINDOW, Trend
 
 
 def test_what_grows_evenly_is_full_when_it_should_be() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.troubles import Found, find
+from gateway.domain.conditions import Found, find
 
 MIB = 2**20
 WELL: dict[str, dict[str, Any]] = {

@@ -10,13 +10,13 @@ from itertools import chain
 from math import isfinite, nan
 from typing import Any, NamedTuple
 
-from gateway.cuts import Cut
-from gateway.history import Column, Fill, Series, SeriesName, Span, Wish
-from gateway.model import Kind, Value
-from gateway.moments import to_datetime
+from gateway.core.timestamps import to_datetime
+from gateway.domain.buckets import Cut
+from gateway.domain.history import Column, Fill, Series, SeriesName, Span, Wish
+from gateway.domain.model import Kind, Value
+from gateway.timescale.connections.pool import Connection
 from gateway.timescale.history.sources import Place
 from gateway.timescale.history.windows import Row, check_packed, fetch_over, join_buckets, join_percentiles
-from gateway.timescale.pool import Connection
 from gateway.timescale.queries import query
 
 Places = Mapping[SeriesName, Sequence[Place]]

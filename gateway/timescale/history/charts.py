@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.cuts import Cut
-from gateway.history import MAX_CHANGES, Series, SeriesName, Span
-from gateway.model import Kind, Metric
-from gateway.timescale.history.blocks import Block, read_blocks
+from gateway.domain.buckets import Cut
+from gateway.domain.history import MAX_CHANGES, Series, SeriesName, Span
+from gateway.domain.model import Kind, Metric
+from gateway.timescale.connections.pool import Connection
 from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, with_bucket, with_untold
+from gateway.timescale.history.decode import Block, read_blocks
+from gateway.timescale.history.lttb import thin
 from gateway.timescale.history.sources import Pair, Place, Sources
-from gateway.timescale.history.thinning import thin
 from gateway.timescale.history.windows import Row, fetch_over
-from gateway.timescale.pool import Connection
 from gateway.timescale.queries import query
 
 MAX_VALUES = 2_000_000

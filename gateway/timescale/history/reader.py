@@ -9,21 +9,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, 
 from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 
-from gateway.contracts import ShapeBook
-from gateway.cuts import Cut, suggest_every
-from gateway.errors import BadRequest, TooManyBuckets, UnknownDevice
-from gateway.history import TEXT_FUNCTIONS, Answer, Order, Row, RowPage, SeriesName, Span, Wish
-from gateway.model import Kind
-from gateway.settings import History
+from gateway.core.errors import BadRequest, TooManyBuckets, UnknownDevice
+from gateway.core.settings import History
+from gateway.domain.buckets import Cut, suggest_every
+from gateway.domain.contracts import ShapeBook
+from gateway.domain.history import TEXT_FUNCTIONS, Answer, Order, Row, RowPage, SeriesName, Span, Wish
+from gateway.domain.model import Kind
 from gateway.timescale.chunks import Calendar
-from gateway.timescale.history.blocks import Block, read_blocks
+from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.history.buckets import read_buckets
 from gateway.timescale.history.charts import Asked, read_chart
-from gateway.timescale.history.lending import Lending
-from gateway.timescale.history.merging import Chunk, Merger
+from gateway.timescale.history.decode import Block, read_blocks
+from gateway.timescale.history.leases import Lending
+from gateway.timescale.history.merge import Chunk, Merger
 from gateway.timescale.history.sources import Place, Sources, find_sources
 from gateway.timescale.migrations import ground
-from gateway.timescale.pool import Connection, Pool
 
 BLOCK_VALUES = 100_000
 """Numbers read at once, over all pairs; 8 bytes each, and more as objects, of which few exist at a time."""

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from gateway.contracts import ShapeBook
-from gateway.history import SeriesName
-from gateway.model import Metric, Shape
-from gateway.timescale.pool import Connection
+from gateway.domain.contracts import ShapeBook
+from gateway.domain.history import SeriesName
+from gateway.domain.model import Metric, Shape
+from gateway.timescale.connections.pool import Connection
 from gateway.timescale.queries import query
 
 TEXT_WIDTH = 100

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gateway.errors import BadRequest
-from gateway.history import Span
-from gateway.moments import to_datetime
-from gateway.timescale.pool import Connection
+from gateway.core.errors import BadRequest
+from gateway.core.timestamps import to_datetime
+from gateway.domain.history import Span
+from gateway.timescale.connections.pool import Connection
 
 MAX_PACKED = 5_000_000
 """Values that are sorted here for percentiles, 8 bytes each and as much again while they are."""

@@ -5,10 +5,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.devices import MAX_PAGE, MAX_TAGS
-from gateway.errors import DeviceExists, DeviceHasReadings, PreconditionFailed, StateUnavailable, UnknownDevice
-from gateway.model import Role
-from gateway.web.devices import LIMIT, MERGE_PATCH
+from gateway.core.errors import (
+    DeviceExists,
+    DeviceHasReadings,
+    PreconditionFailed,
+    StateUnavailable,
+    UnknownDevice,
+)
+from gateway.domain.devices import MAX_PAGE, MAX_TAGS
+from gateway.domain.model import Role
+from gateway.web.handlers.devices import LIMIT, MERGE_PATCH
 from gateway.web.openapi.refusals import BODIES, GUARDED, PARAMETERS, STORED
 from gateway.web.openapi.state import READERS, Source
 from gateway.web.openapi.values import (
@@ -28,7 +34,17 @@ from gateway.web.openapi.values import (
     TagValue,
     limit,
 )
-from gateway.web.openapi.words import CSV, JSON, NDJSON, Answer, Body, Header, Operation, Parameter, refusals
+from gateway.web.openapi.words import (
+    CSV,
+    JSON,
+    NDJSON,
+    Answer,
+    Body,
+    Header,
+    Operation,
+    Parameter,
+    refusals,
+)
 
 
 class Device(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

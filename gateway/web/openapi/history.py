@@ -5,9 +5,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.errors import Overloaded, QueryTimeout, TooManyBuckets, UnknownDevice
-from gateway.history import FUNCTIONS
-from gateway.web.history_question import DEFAULT_ROWS, LEAST_POINTS, MAX_DEVICES, MAX_METRICS, MAX_ROWS, MOST_POINTS
+from gateway.core.errors import Overloaded, QueryTimeout, TooManyBuckets, UnknownDevice
+from gateway.domain.history import FUNCTIONS
+from gateway.web.handlers.history_query import (
+    DEFAULT_ROWS,
+    LEAST_POINTS,
+    MAX_DEVICES,
+    MAX_METRICS,
+    MAX_ROWS,
+    MOST_POINTS,
+)
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS, STORED
 from gateway.web.openapi.state import READERS
 from gateway.web.openapi.values import (
@@ -21,7 +28,17 @@ from gateway.web.openapi.values import (
     limit,
     moment,
 )
-from gateway.web.openapi.words import CSV, JSON, NDJSON, Answer, AnyOf, Header, Operation, Parameter, refusals
+from gateway.web.openapi.words import (
+    CSV,
+    JSON,
+    NDJSON,
+    Answer,
+    AnyOf,
+    Header,
+    Operation,
+    Parameter,
+    refusals,
+)
 
 Kind = Literal["double", "bool", "int", "text"]
 Function = Annotated[str, Meta(extra_json_schema={"enum": list(FUNCTIONS)})]

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.errors import AtomicTooWide, IdempotencyInProgress, IdempotencyMismatch
-from gateway.model import Receipt, Role
+from gateway.core.errors import AtomicTooWide, IdempotencyInProgress, IdempotencyMismatch
+from gateway.domain.model import Receipt, Role
 from gateway.web.openapi.refusals import BODIES, GUARDED, INTAKE, PARAMETERS
 from gateway.web.openapi.values import DeviceName, Flag, MetricName
 from gateway.web.openapi.words import JSON, Answer, AnyOf, Body, Header, Operation, Parameter, refusals

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from gateway.errors import Draining, SinkFault, TooManyStreams, UpgradeRequired
+from gateway.core.errors import Draining, SinkFault, TooManyStreams, UpgradeRequired
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS, STATE
 from gateway.web.openapi.state import READERS
 from gateway.web.openapi.values import DeviceName, Flag, MetricName, Tag

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from gateway.errors import (
+from gateway.core.errors import (
     BadPayload,
     BadRequest,
     BodyTimeout,
@@ -30,8 +30,8 @@ from gateway.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
+from gateway.web.http.problems import RETRYABLE, SANIC_CODES, UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED
 from gateway.web.openapi.words import PROBLEM, Refusal, refusals
-from gateway.web.problems import RETRYABLE, SANIC_CODES, UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED
 
 TOO_MANY = 429
 UNROUTED = ("not_found", "method_not_allowed")

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from gateway.errors import NotFound, UnknownDevice
-from gateway.model import Role
-from gateway.timescale import audit, metrics
-from gateway.web.keys import LIMIT, MOST, NewKey, Rotation
-from gateway.web.metrics_registry import Facts
+from gateway.core.errors import NotFound, UnknownDevice
+from gateway.domain.model import Role
+from gateway.timescale.registry import audit, metrics
+from gateway.web.handlers.credentials import LIMIT, MOST, NewKey, Rotation
+from gateway.web.handlers.metrics import Facts
 from gateway.web.openapi.devices import ADMIN, ANNOUNCED
 from gateway.web.openapi.refusals import BODIES
 from gateway.web.openapi.values import (

@@ -5,11 +5,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.errors import UnknownDevice
-from gateway.model import Role
-from gateway.web.latest import MAX_DEVICES
+from gateway.core.errors import UnknownDevice
+from gateway.domain.model import Role
+from gateway.web.handlers.newest import MAX_DEVICES
 from gateway.web.openapi.refusals import BODIES, GUARDED, PARAMETERS, STATE
-from gateway.web.openapi.values import IF_NONE_MATCH, AnyName, Count, Kind, Moment, NamePrefix, NextCursor, Tag, Value
+from gateway.web.openapi.values import (
+    IF_NONE_MATCH,
+    AnyName,
+    Count,
+    Kind,
+    Moment,
+    NamePrefix,
+    NextCursor,
+    Tag,
+    Value,
+)
 from gateway.web.openapi.words import JSON, Answer, AnyOf, Body, Header, Operation, Parameter, refusals
 
 READERS = (Role.READER, Role.ADMIN, Role.DEVICE)

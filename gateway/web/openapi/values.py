@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway.devices import MAX_TAG_KEY, MAX_TAG_VALUE
-from gateway.layouts import DEVICE_NAME, METRIC_NAME
-from gateway.letters import MAX_ID
-from gateway.model import MAX_NAME
+from gateway.domain.dead_letters import MAX_ID
+from gateway.domain.devices import MAX_TAG_KEY, MAX_TAG_VALUE
+from gateway.domain.layouts import DEVICE_NAME, METRIC_NAME
+from gateway.domain.model import MAX_NAME
 from gateway.web.openapi.words import Answer, Header, Parameter
 
 DeviceName = Annotated[str, Meta(pattern=f"^{DEVICE_NAME.pattern}$", examples=["d1"])]

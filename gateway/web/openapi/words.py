@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from gateway.errors import GatewayError
-from gateway.model import Role
+from gateway.core.errors import GatewayError
+from gateway.domain.model import Role
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 TEXT, HTML, CSV = "text/plain", "text/html", "text/csv"

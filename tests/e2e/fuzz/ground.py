@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import redis
 
-from gateway.contracts import DeadLetter
-from gateway.timescale.deadletters import TimescaleDeadLetters
-from gateway.timescale.pool import open_pool
+from gateway.domain.contracts import DeadLetter
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.ground.databases import Databases
 

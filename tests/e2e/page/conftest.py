@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.local.valkey import ValkeyServer
+from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.browser import ground
 from tests.browser.chromium import Chromium
 from tests.browser.tab import Tab

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.troubles import find
+from gateway.domain.conditions import find
 from tests.browser.chromium import Chromium
 from tests.browser.tab import Tab
 from tests.e2e.page.site import Site

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.admission.auth import Authenticator
-from gateway.testing.clock import ManualClock
+from gateway.ingest.admission.auth import Authenticator
+from tests.fakes.clock import ManualClock
 from tests.unit.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, ScriptedStore
 
 

@@ -3,11 +3,12 @@
 import json
 from typing import Any, NamedTuple
 
-from gateway import settings, wire
-from gateway.admission.gate import Gate
-from gateway.layouts import Layouts
-from gateway.model import Batch, Principal, Refusal, Role
-from gateway.testing.directory import MemoryDirectory
+from gateway.core import settings
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Principal, Refusal, Role
+from gateway.ingest import wire
+from gateway.ingest.admission.admission import Gate
+from tests.fakes.directory import MemoryDirectory
 from tests.unit.wire.decoded import RECEIVED_US, Message, to_messages
 
 NOW = RECEIVED_US

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.errors import GatewayError
-from gateway.grants import digest_of
-from gateway.model import Principal, Role
+from gateway.core.errors import GatewayError
+from gateway.domain.credentials import digest_of
+from gateway.domain.model import Principal, Role
 
 TOKEN = "gwd_" + "t0kEn-_x" * 5 + "end"
 DIGEST = digest_of(TOKEN)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission.auth import Authenticator
-from gateway.errors import SettingsError, SinkUnavailable, Unauthorized
-from gateway.grants import new_token
-from gateway.model import Principal, Role
-from gateway.testing.clock import ManualClock
+from gateway.core.errors import SettingsError, SinkUnavailable, Unauthorized
+from gateway.domain.credentials import new_token
+from gateway.domain.model import Principal, Role
+from gateway.ingest.admission.auth import Authenticator
+from tests.fakes.clock import ManualClock
 from tests.unit.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, HEADER, TOKEN, ScriptedStore
 
 

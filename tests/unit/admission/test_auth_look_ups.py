@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
-from gateway.admission import auth
-from gateway.admission.auth import Authenticator
-from gateway.errors import GatewayError, Overloaded, SinkFault, SinkUnavailable, Unauthorized
-from gateway.grants import digest_of, new_token
-from gateway.model import Principal, Role
-from gateway.testing.clock import ManualClock
+from gateway.core.errors import GatewayError, Overloaded, SinkFault, SinkUnavailable, Unauthorized
+from gateway.domain.credentials import digest_of, new_token
+from gateway.domain.model import Principal, Role
+from gateway.ingest.admission import auth
+from gateway.ingest.admission.auth import Authenticator
+from tests.fakes.clock import ManualClock
 from tests.unit.admission.scripted_store import DEVICE, DIGEST, HEADER, ScriptedStore, until
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway import settings
-from gateway.admission import gate
-from gateway.errors import SinkUnavailable
-from gateway.model import Principal, Role
-from gateway.testing.directory import MemoryDirectory
+from gateway.core import settings
+from gateway.core.errors import SinkUnavailable
+from gateway.domain.model import Principal, Role
+from gateway.ingest.admission import admission as gate
+from tests.fakes.directory import MemoryDirectory
 from tests.unit.admission.door import DAY, NOW, SEC, Door, said
 
 

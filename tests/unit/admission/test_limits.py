@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway import settings
-from gateway.admission.limits import Meter, Rate, to_meter, to_meters
+from gateway.core import settings
+from gateway.domain.rate_limit import Meter, Rate, to_meter, to_meters
 
 
 def meter(*, per_sec: float = 1.0, burst: float = 10.0, max_callers: int = 100) -> Meter:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from gateway import layouts as layouts_module
-from gateway import settings
-from gateway.layouts import MAX_ORDERS
-from gateway.model import Kind, Metric, Shape
+from gateway.core import settings
+from gateway.domain import layouts as layouts_module
+from gateway.domain.layouts import MAX_ORDERS
+from gateway.domain.model import Kind, Metric, Shape
 from tests.unit.admission.door import ADMIN, NOW, Answer, Door, said
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from gateway.changes import Position
-from gateway.errors import Unauthorized
+from gateway.core.errors import Unauthorized
+from gateway.domain.changes import Position
+from gateway.domain.model import Principal, Role
 from gateway.live.events import Event, Lagged, Output, Snapshot
 from gateway.live.filters import Filter
 from gateway.live.reader import Reader
-from gateway.model import Principal, Role
 from tests.live_parts import Stage
 
 SOON = 10.0

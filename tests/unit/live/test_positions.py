@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.changes import Position, to_position
+from gateway.domain.changes import Position, to_position
 
 EPOCHS = st.text("0123456789abcdefz", min_size=8, max_size=40)
 NUMBERS = st.integers(0, 10**16 - 1)

@@ -5,12 +5,12 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from gateway.changes import Logged, Position
+from gateway.domain.changes import Logged, Position
+from gateway.domain.model import Shape
 from gateway.live.filters import Batch
 from gateway.live.hub import Hub
 from gateway.live.tail import BRIEF_SECS, REST_SECS, Tail
-from gateway.model import Shape
-from gateway.testing.live import MemoryChangeLog
+from tests.fakes.live import MemoryChangeLog
 from tests.live_parts import KnownShapes, reading
 from tests.unit.live.reading import until
 
@@ -73,7 +73,7 @@ class SlowHub(Hub):
 
 async def rests(monkeypatch: pytest.MonkeyPatch, *, log: float = 0, shapes: float = 0, hub: float = 0) -> list[float]:
     """Pass changes on over parts that take so many seconds for each; return how long was rested."""
-    monkeypatch.setattr("gateway.testing.live.WAIT_SECS", 0.02)
+    monkeypatch.setattr("tests.fakes.live.WAIT_SECS", 0.02)
     time = Time()
     changes = SlowLog(time, log)
     parts = Tail(changes, SlowShapes(time, shapes), SlowHub(time, hub), monotonic=time.read, sleep=time.sleep)

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.changes import Position
-from gateway.contracts import Newest
-from gateway.errors import StateUnavailable
+from gateway.core.errors import StateUnavailable
+from gateway.domain.changes import Position
+from gateway.domain.contracts import Newest
+from gateway.domain.model import Kind
 from gateway.live import subscription, tail
 from gateway.live.events import Event
 from gateway.live.filters import Filter
-from gateway.model import Kind
 from tests.live_parts import NOON_US, Stage, staged
 from tests.live_parts import reading as message
 from tests.unit.live.reading import Seen, Tokens, reading, until
@@ -22,7 +22,7 @@ SHOWN = {"d1": {"t": {"value": 1.5, "ts": "2024-11-22T12:03:20.123000Z", "kind":
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(tail, "WATCH_SECS", 0.02)
-    monkeypatch.setattr("gateway.testing.live.WAIT_SECS", 0.02)
+    monkeypatch.setattr("tests.fakes.live.WAIT_SECS", 0.02)
     monkeypatch.setattr(subscription, "AGAIN_SECS", 0.02)
     async with staged(Tokens()) as made:
         made.tags.devices = {"d1": {"site": "north"}, "d2": {"site": "south", "floor": "2"}}

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway import settings
-from gateway.errors import BadRequest, Draining, SinkUnavailable, TooManyStreams
+from gateway.core import settings
+from gateway.core.errors import BadRequest, Draining, SinkUnavailable, TooManyStreams
+from gateway.domain.model import Principal, Role
 from gateway.live import hub, reader, snapshots, streams
 from gateway.live.filters import Filter
-from gateway.model import Principal, Role
 from tests.live_parts import Stage, staged
 from tests.unit.live.reading import ADMIN, Tokens, reading, until
 
@@ -27,7 +27,7 @@ def tokens() -> Tokens:
 async def stage(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(streams, "CHECK_SECS", 0.02)
     monkeypatch.setattr(streams, "LOOK_SECS", 0.02)
-    monkeypatch.setattr("gateway.testing.live.WAIT_SECS", 0.02)
+    monkeypatch.setattr("tests.fakes.live.WAIT_SECS", 0.02)
     async with staged(tokens, FEW) as made:
         yield made
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import SettingsError
+from gateway.core.backoff import full_jitter
+from gateway.core.errors import SettingsError
 from gateway.mqtt.address import Address, parse_address
-from gateway.mqtt.backoff import full_jitter
 
 
 @pytest.mark.parametrize(

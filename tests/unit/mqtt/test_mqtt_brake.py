@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from gateway import settings
-from gateway.admission.limits import to_meters
-from gateway.mqtt import brake as braking
-from gateway.mqtt.brake import Brake, Toll
+from gateway.core import settings
+from gateway.domain.rate_limit import to_meters
+from gateway.mqtt import throttle as braking
+from gateway.mqtt.throttle import Brake, Toll
 
 SOON = 5.0
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from gateway.errors import BadPayload, GatewayError, Overloaded, SinkFault, SinkUnavailable, TooLarge
-from gateway.model import Receipt
-from gateway.mqtt.judge import MAX_DETAIL, Judge, Problem
+from gateway.core.errors import BadPayload, GatewayError, Overloaded, SinkFault, SinkUnavailable, TooLarge
+from gateway.domain.model import Receipt
+from gateway.mqtt.handler import MAX_DETAIL, Judge, Problem
 from gateway.mqtt.message import Message
 from gateway.mqtt.topics import parse_topic
 from tests.mqtt_ground.parts import CLEAN, ScriptedIntake, failing, receipt

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mqtt.address import Address
-from gateway.mqtt.link import Link
+from gateway.mqtt.connection import Link
 from gateway.mqtt.message import Message
 from tests.mqtt_ground.scripted_broker import publish_packet
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import SettingsError
+from gateway.core.errors import SettingsError
 from gateway.mqtt.topics import PLACEHOLDER, parse_topic
 
 LEVEL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/+#\0{}$"), max_size=8)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any
 
-from gateway.model import Batch, Outcome
-from gateway.pipeline.drainer import Drainer, Refresh
-from gateway.testing import MemorySink
-from gateway.testing.spool import MemorySpool
+from gateway.domain.model import Batch, Outcome
+from gateway.ingest.pipeline.drainer import Drainer, Refresh
+from tests.fakes import MemorySink
+from tests.fakes.spool import MemorySpool
 
 
 class _Skipping(selectors.DefaultSelector):

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from gateway import settings
-from gateway.layouts import Layouts
-from gateway.model import Outcome
-from gateway.pipeline import batcher
-from gateway.pipeline.batcher import Batcher, Waiting
+from gateway.core import settings
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Outcome
+from gateway.ingest.pipeline import batcher
+from gateway.ingest.pipeline.batcher import Batcher, Waiting
 from tests.batches import Message, batch
 
 

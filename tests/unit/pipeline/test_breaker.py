@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.contracts import Written
-from gateway.errors import SinkFault, SinkUnavailable, SpoolFull
-from gateway.model import Outcome
-from gateway.pipeline import breaker as under_test
-from gateway.pipeline.breaker import Breaker
-from gateway.pipeline.fallback import Fallback
+from gateway.core.errors import SinkFault, SinkUnavailable, SpoolFull
+from gateway.domain.contracts import Written
+from gateway.domain.model import Outcome
+from gateway.ingest.pipeline import breaker as under_test
+from gateway.ingest.pipeline.breaker import Breaker
+from gateway.ingest.pipeline.fallback import Fallback
 from gateway.telemetry import events
-from gateway.testing.spool import MemorySpool
+from tests.fakes.spool import MemorySpool
 
 
 class Shortest(Random):

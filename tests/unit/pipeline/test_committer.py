@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway import settings
-from gateway.contracts import Written
-from gateway.errors import AtomicTooWide, Draining, Overloaded, SinkFault
-from gateway.layouts import Layouts
-from gateway.model import Batch, Block
-from gateway.pipeline.committer import Committer
-from gateway.telemetry import metrics
-from gateway.testing import MemorySink
+from gateway.core import settings
+from gateway.core.errors import AtomicTooWide, Draining, Overloaded, SinkFault
+from gateway.domain.contracts import Written
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Block
+from gateway.ingest.pipeline.committer import Committer
+from gateway.telemetry import prometheus as metrics
 from tests.batches import batch
+from tests.fakes import MemorySink
 
 SOON = 5.0
 

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from gateway import settings
-from gateway.layouts import Layouts
-from gateway.model import Block, Outcome
-from gateway.pipeline import committer as module
-from gateway.pipeline.committer import Committer
-from gateway.testing import MemorySink
+from gateway.core import settings
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Block, Outcome
+from gateway.ingest.pipeline import committer as module
+from gateway.ingest.pipeline.committer import Committer
 from tests.batches import batch
+from tests.fakes import MemorySink
 
 SOON = 5.0
 LAYOUTS = Layouts()

@@ -5,12 +5,12 @@ from random import Random
 
 import pytest
 
-from gateway.errors import SinkFault, SinkUnavailable, SpoolFault
-from gateway.pipeline import drainer
-from gateway.pipeline.drainer import LONGEST_RETRY_SECS, Drainer
-from gateway.testing import ManualClock
-from gateway.testing.spool import MemorySpool
+from gateway.core.errors import SinkFault, SinkUnavailable, SpoolFault
+from gateway.ingest.pipeline import drainer
+from gateway.ingest.pipeline.drainer import LONGEST_RETRY_SECS, Drainer
 from tests.batches import NOON
+from tests.fakes import ManualClock
+from tests.fakes.spool import MemorySpool
 from tests.spooled import devices_in, many, named, names
 from tests.unit.pipeline.drain_bench import Bench, now, virtual
 

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from gateway.errors import SinkUnavailable, SpoolFault
-from gateway.layouts import Layouts
-from gateway.model import Batch, Outcome
-from gateway.pipeline.drainer import Drainer
-from gateway.testing.spool import MemorySpool
+from gateway.core.errors import SinkUnavailable, SpoolFault
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Outcome
+from gateway.ingest.pipeline.drainer import Drainer
 from tests.batches import batch
+from tests.fakes.spool import MemorySpool
 from tests.spooled import devices_in, many, named, names
 from tests.unit.pipeline.drain_bench import Bench, Highest, virtual
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.errors import SinkFault, SinkUnavailable
-from gateway.model import Batch, Outcome
-from gateway.pipeline import suspects
-from gateway.pipeline.drainer import Drainer
-from gateway.pipeline.suspects import PATIENT_TRIES, TRIES, Doubt, Suspects
-from gateway.replay import Replay
-from gateway.telemetry import metrics
-from gateway.testing import MemoryDeadLetters
-from gateway.testing.spool import MemorySpool
+from gateway.core.errors import SinkFault, SinkUnavailable
+from gateway.domain.model import Batch, Outcome
+from gateway.ingest.pipeline import poison as suspects
+from gateway.ingest.pipeline.drainer import Drainer
+from gateway.ingest.pipeline.poison import PATIENT_TRIES, TRIES, Doubt, Suspects
+from gateway.services.spool_replay import Replay
+from gateway.telemetry import prometheus as metrics
+from tests.fakes import MemoryDeadLetters
+from tests.fakes.spool import MemorySpool
 from tests.spooled import devices_in, many, named, names
 from tests.unit.pipeline.drain_bench import Bench, Highest, virtual
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import SpoolFault, SpoolFull, StartError
-from gateway.pipeline import spool as spool_module
-from gateway.pipeline import spool_file
-from gateway.pipeline.spool_codec import Record
-from gateway.pipeline.spool_file import SpoolFile
+from gateway.core.errors import SpoolFault, SpoolFull, StartError
+from gateway.ingest.spool import file as spool_file
+from gateway.ingest.spool import spool as spool_module
+from gateway.ingest.spool.codec import Record
+from gateway.ingest.spool.file import SpoolFile
 from tests.spooled import devices_in, files, fill, many, named, names, opened
 
 SOON = 10.0

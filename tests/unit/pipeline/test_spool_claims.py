@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model import Batch
-from gateway.pipeline.spool_claims import claim_left, claim_own
-from gateway.testing import ManualClock
+from gateway.domain.model import Batch
+from gateway.ingest.spool.claims import claim_left, claim_own
+from tests.fakes import ManualClock
 from tests.spooled import devices_in, execute, files, many, named, names, opened
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import layouts as layouts_module
-from gateway.layouts import Layouts
-from gateway.model import Batch, Metric, Value
-from gateway.pipeline.spool_codec import DamagedRecord, decode, encode
+from gateway.domain import layouts as layouts_module
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Metric, Value
+from gateway.ingest.spool.codec import DamagedRecord, decode, encode
 from tests.batches import NOON, Message, batch
 
 NAMES = st.from_regex(r"[A-Za-z0-9._:/\-]{1,12}", fullmatch=True)

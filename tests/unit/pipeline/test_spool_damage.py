@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import SpoolFault
+from gateway.core.errors import SpoolFault
 from tests.spooled import devices_in, execute, files, many, named, names, opened
 
 

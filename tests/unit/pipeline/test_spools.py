@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import StartError
-from gateway.model import Batch
-from gateway.pipeline.drainer import IDLE_SECS, REFRESH_SECS, Backlog
-from gateway.pipeline.spool import SqliteSpool
-from gateway.testing.spool import MemorySpool
+from gateway.core.errors import StartError
+from gateway.domain.model import Batch
+from gateway.ingest.pipeline.drainer import IDLE_SECS, REFRESH_SECS, Backlog
+from gateway.ingest.spool.spool import SqliteSpool
+from tests.fakes.spool import MemorySpool
 from tests.spooled import devices_in, files, many, named, names, opened
 from tests.unit.pipeline.drain_bench import Bench, virtual
 

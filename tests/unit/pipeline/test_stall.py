@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.pipeline.stall import QUIET_SECS, STALL_SECS, Stall, watching
+from gateway.ingest.pipeline.stall import QUIET_SECS, STALL_SECS, Stall, watching
 from gateway.telemetry import ledger_events
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gateway.local.postgres import PostgresServer
+from gateway.app.dev_servers.postgres import PostgresServer
 from gateway.timescale.migrations import migrate
 from simulator.errors import Unreachable
 from simulator.live import Look, Watcher

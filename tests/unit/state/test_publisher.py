@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway import settings
-from gateway.errors import StateUnavailable
-from gateway.model import Block
+from gateway.core import settings
+from gateway.core.errors import StateUnavailable
+from gateway.domain.model import Block
 from gateway.state import publisher
 from gateway.state.publisher import Publisher
-from gateway.telemetry import metrics
-from gateway.testing import MemoryState
+from gateway.telemetry import prometheus as metrics
 from tests.batches import NOON
 from tests.blocks import block, join
+from tests.fakes import MemoryState
 
 SOON = 5.0
 LONG_MS = 60_000

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.errors import SinkUnavailable
-from gateway.layouts import Layouts
-from gateway.state.mending import mend
+from gateway.core.errors import SinkUnavailable
+from gateway.domain.layouts import Layouts
 from gateway.state.read import DeviceState, LiveReader, Times
-from gateway.testing import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
+from gateway.state.repair import mend
 from tests.batches import NOON, Message, batch
+from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
 
 class Place(NamedTuple):

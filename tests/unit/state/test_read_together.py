@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.contracts import Newest
-from gateway.errors import SinkUnavailable, StateUnavailable
-from gateway.layouts import Layouts
-from gateway.state.mending import mend
+from gateway.core.errors import SinkUnavailable, StateUnavailable
+from gateway.domain.contracts import Newest
+from gateway.domain.layouts import Layouts
+from gateway.state.coalesce import READINGS
 from gateway.state.read import LiveReader
-from gateway.state.together import READINGS
-from gateway.testing import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
+from gateway.state.repair import mend
 from tests.batches import NOON, Message, batch
+from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
 
 class SlowState(MemoryState):

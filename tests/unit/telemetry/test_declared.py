@@ -10,18 +10,18 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-import gateway.runtime.worker  # noqa: F401 - it knows every part, and so every metric
+import gateway.app.worker  # noqa: F401 - it knows every part, and so every metric
 from gateway.telemetry import MULTIPROC_ENV, declared
 from gateway.telemetry.declared import OPEN, Bound
 from gateway.web import routes
 
 BEGIN = """
-from gateway.runtime import worker
+from gateway.app import worker
 from gateway.web import app
 from gateway.telemetry.declared import begin_at_zero
 begin_at_zero()
 """
-SHOW = "from gateway.telemetry import exposing; print(exposing.exposition().decode())"
+SHOW = "from gateway.telemetry import exposition; print(exposition.exposition().decode())"
 
 
 def labelled() -> list[prometheus_client.metrics.MetricWrapperBase]:

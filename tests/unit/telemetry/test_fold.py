@@ -1,4 +1,4 @@
-from gateway.telemetry.fold import CALM_SECS, MAX_NAMES, Fold
+from gateway.telemetry.dedupe import CALM_SECS, MAX_NAMES, Fold
 
 
 class HandClock:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry.history import NOW_SAMPLES, SAMPLES, History, Rates, Sums, between, quantile
-from gateway.telemetry.metrics import LATENCY_BUCKETS
+from gateway.telemetry.prometheus import LATENCY_BUCKETS
+from gateway.telemetry.rates import NOW_SAMPLES, SAMPLES, History, Rates, Sums, between, quantile
 
 ZERO = (0,) * (len(LATENCY_BUCKETS) + 1)
 

@@ -11,15 +11,25 @@ from typing import Any
 
 import pytest
 
-from gateway.ledger import Fate
-from gateway.telemetry import MULTIPROC_ENV, events, exposing, ledger_events, metrics
-from gateway.telemetry.history import History, Sums
-from gateway.telemetry.history_sampler import sampling, to_step, to_sums, totals
+from gateway.domain.ledger import Fate
+from gateway.telemetry import (
+    MULTIPROC_ENV,
+    events,
+    ledger_events,
+)
+from gateway.telemetry import (
+    exposition as exposing,
+)
+from gateway.telemetry import (
+    prometheus as metrics,
+)
+from gateway.telemetry.rates import History, Sums
+from gateway.telemetry.rates_sampler import sampling, to_step, to_sums, totals
 
 SECS = 10.0
 COUNTING = """
 import json, sys
-from gateway.telemetry import declared, events, metrics, history_sampler
+from gateway.telemetry import declared, events, prometheus as metrics, rates_sampler as history_sampler
 declared.begin_at_zero()
 metrics.readings_received[("http",)].inc(5)
 metrics.readings_refused[("http",)].inc(2)

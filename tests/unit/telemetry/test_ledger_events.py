@@ -9,13 +9,13 @@ from random import Random
 import msgspec
 import pytest
 
-from gateway.layouts import Layouts
-from gateway.ledger import Account, Drained, Fate, Ledger
-from gateway.model import Batch, Outcome
-from gateway.pipeline.drainer import Drainer
+from gateway.domain.layouts import Layouts
+from gateway.domain.ledger import Account, Drained, Fate, Ledger
+from gateway.domain.model import Batch, Outcome
+from gateway.ingest.pipeline.drainer import Drainer
 from gateway.telemetry import MULTIPROC_ENV, ledger_events
-from gateway.testing.spool import MemorySpool
 from tests.batches import Message, batch
+from tests.fakes.spool import MemorySpool
 
 pytestmark = pytest.mark.usefixtures("made_up_labels")
 
@@ -58,7 +58,7 @@ async def test_a_drained_batch_is_counted_by_what_became_of_it() -> None:
 
 SETTLE = """
 import asyncio
-from gateway.ledger import Fate
+from gateway.domain.ledger import Fate
 from gateway.telemetry import ledger_events
 
 async def main():

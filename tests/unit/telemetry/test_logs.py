@@ -9,9 +9,9 @@ import orjson
 import pytest
 import structlog
 
-from gateway.settings import Log
+from gateway.core.settings import Log
 from gateway.telemetry import events, logs
-from gateway.telemetry.fold import Fold
+from gateway.telemetry.dedupe import Fold
 
 Lines = Callable[[], list[dict[str, Any]]]
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from gateway.model import Refusal
-from gateway.telemetry import MULTIPROC_ENV, events, exposing, metrics
+from gateway.domain.model import Refusal
+from gateway.telemetry import MULTIPROC_ENV, events
+from gateway.telemetry import exposition as exposing
+from gateway.telemetry import prometheus as metrics
 
 
 def value(name: str, **labels: str) -> float:
@@ -63,11 +65,11 @@ def test_every_name_is_ours_and_says_its_unit() -> None:
 
 
 COUNT = """
-from gateway.telemetry import events, metrics
+from gateway.telemetry import events, prometheus as metrics
 metrics.readings_received[("http",)].inc(5)
 events.queue_changed(7, 70)
 """
-SHOW = "from gateway.telemetry import exposing; print(exposing.exposition().decode())"
+SHOW = "from gateway.telemetry import exposition; print(exposition.exposition().decode())"
 
 
 def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY
 
-from gateway.errors import SinkUnavailable, SpoolFull
-from gateway.layouts import Layouts
+from gateway.core.errors import SinkUnavailable, SpoolFull
+from gateway.domain.layouts import Layouts
 from tests.batches import batch
 from tests.spooled import execute, fill, many, opened
 from tests.unit.pipeline.drain_bench import Bench, virtual

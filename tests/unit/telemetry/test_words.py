@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry.words import MAX_SHOWN, shown
+from gateway.telemetry.sanitize import MAX_SHOWN, shown
 
 
 def test_a_name_is_shown_as_it_is() -> None:

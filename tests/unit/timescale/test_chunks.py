@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.history import Span
-from gateway.model import Block
-from gateway.timescale.assemble import Sorted
+from gateway.domain.history import Span
+from gateway.domain.model import Block
 from gateway.timescale.chunks import EVER, Windows
-from gateway.timescale.division import by_time, spread
+from gateway.timescale.write.assemble import Sorted
+from gateway.timescale.write.bisect import by_time, spread
 
 starts = st.lists(st.integers(-1000, 1000), unique=True, max_size=30).map(sorted)
 spans = st.tuples(st.integers(-1100, 1100), st.integers(1, 2000)).map(lambda pair: Span(pair[0], sum(pair)))

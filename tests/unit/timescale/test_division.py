@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import Block
-from gateway.timescale.assemble import Sorted
-from gateway.timescale.division import but, count, halves, small, told
+from gateway.domain.model import Block
+from gateway.timescale.write.assemble import Sorted
+from gateway.timescale.write.bisect import but, count, halves, small, told
 
 
 def refusal(context: str | None) -> asyncpg.PostgresError:

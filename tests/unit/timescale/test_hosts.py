@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import SettingsError, SinkFault
-from gateway.timescale import hosts
-from gateway.timescale.hosts import NoHost, Place, named
-from gateway.timescale.pool import classify
+from gateway.core.errors import SettingsError, SinkFault
+from gateway.timescale.connections import hosts
+from gateway.timescale.connections.hosts import NoHost, Place, named
+from gateway.timescale.connections.pool import classify
 
 
 @pytest.fixture(autouse=True)

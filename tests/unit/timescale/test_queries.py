@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from gateway.errors import SinkFault, SinkUnavailable, StartError
-from gateway.timescale.pool import Verdict, classify, translated
+from gateway.core.errors import SinkFault, SinkUnavailable, StartError
+from gateway.timescale.connections.pool import Verdict, classify, translated
 from gateway.timescale.queries import parse, query, read_all, sql_dir
 
 PACKAGE = Path(__file__).resolve().parents[3] / "gateway"

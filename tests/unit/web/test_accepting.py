@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway.web.accepting import AT_ONCE, FEW, take_waiting, waiting
+from gateway.web.server.accept import AT_ONCE, FEW, take_waiting, waiting
 
 SOON = 5.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many wait")

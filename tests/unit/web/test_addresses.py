@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import SettingsError
-from gateway.web.addresses import Addresses
+from gateway.core.errors import SettingsError
+from gateway.web.limits.client_address import Addresses
 
 PROXIES = "10.0.0.0/8, 2001:db8:ffff::/48"
 

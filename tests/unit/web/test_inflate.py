@@ -9,8 +9,8 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadPayload, TooLarge
-from gateway.web.inflate import MAX_MEMBERS, WINDOW, inflate
+from gateway.core.errors import BadPayload, TooLarge
+from gateway.web.limits.decompress import MAX_MEMBERS, WINDOW, inflate
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress, "deflate": zlib.compress}
 OF_MEMBERS = ("gzip", "zstd")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.moments import to_rfc3339
-from gateway.web.latest import matches
+from gateway.core.timestamps import to_rfc3339
+from gateway.web.handlers.newest import matches
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import cast
 import pytest
 from sanic import Request
 
-from gateway import settings
-from gateway.errors import RateLimited
-from gateway.model import Principal, Role
-from gateway.web.limits import Limits
+from gateway.core import settings
+from gateway.core.errors import RateLimited
+from gateway.domain.model import Principal, Role
+from gateway.web.limits.rate_limits import Limits
 
 ONE = settings.Limits(device_requests_per_sec=1e-3, key_requests_per_sec=1e-3, burst_secs=1)
 

@@ -21,10 +21,10 @@ from sanic.exceptions import (
     URITooLong,
 )
 
-from gateway import errors
-from gateway.errors import UnknownDevice
-from gateway.settings import Http
-from gateway.web.problems import JITTER, Problems
+from gateway.core import errors
+from gateway.core.errors import UnknownDevice
+from gateway.core.settings import Http
+from gateway.web.http.problems import JITTER, Problems
 from gateway.web.request_ids import RequestIds
 
 pytestmark = pytest.mark.usefixtures("made_up_labels")

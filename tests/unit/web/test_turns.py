@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.web.turns import Turns
+from gateway.web.limits.fair_turns import Turns
 
 SOON = 5.0
 

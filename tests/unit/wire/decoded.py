@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from gateway.layouts import Layouts
-from gateway.model import Batch, Kind
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Kind
 
 RECEIVED_US = 1_732_277_000_123_456
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from gateway import wire
-from gateway.errors import GatewayError
-from gateway.layouts import Layouts
-from gateway.model import Decoded, Refusal
+from gateway.core.errors import GatewayError
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Decoded, Refusal
+from gateway.ingest import wire
 from tests.unit.wire.decoded import RECEIVED_US, resolve, to_messages
 
 CASES = sorted(path for path in (Path(__file__).parents[2] / "golden" / "native").iterdir() if path.is_dir())

@@ -1,0 +1,1 @@
+"""The gateway's sub-commands; `gateway.app.cli.main` mounts them."""

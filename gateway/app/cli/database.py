@@ -1,0 +1,32 @@
+"""`gateway database`: which database server is the right one, when the gateway does not believe the one it is given."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from gateway.app.cli.session import spoken
+from gateway.app.cli.target import settings_here
+
+Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
+
+database_app = App(name="database", help="The database server.")
+
+
+@database_app.command
+def accept(*, config_file: Config = None) -> None:
+    """Take the server of database.url for the right one, though a later timeline of it was seen.
+
+    Only when you mean it: what the later one had stored is not there. Run it once while Redis is up, or on each host
+    that has a spool; running gateways hear of it within a second.
+
+    Examples:
+        gateway database accept
+    """
+    from gateway.app.lineage import accept as run  # noqa: PLC0415 -- it brings the drivers
+
+    settings = settings_here(config_file)
+    server = spoken(lambda: asyncio.run(run(settings)))
+    sys.stdout.write(f"The server is accepted as it is: cluster {server.key}, timeline {server.timeline}.\n")

@@ -1,0 +1,57 @@
+"""What the commands of the registry share: their options, and how tokens and keys are shown. No command of its own."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from gateway.app.cli.output import print_fields, print_json, print_note, print_table
+from gateway.domain.credentials import MAX_LIFETIME, OVERLAP, Credential, Issued
+
+Database = Annotated[
+    str | None,
+    Parameter(name="--database", help="Database URL; default: database.url of the settings (GATEWAY_DATABASE__URL)."),
+]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+Days = Annotated[
+    int | None,
+    Parameter(validator=Number(gte=1, lte=MAX_LIFETIME.days), help="Days until it expires; default: never."),
+]
+Overlap = Annotated[
+    int,
+    Parameter(
+        validator=Number(gte=0, lte=MAX_LIFETIME.days * 86_400),
+        help="Seconds for which the token in use stays valid beside the new one; 0 = revoke it now.",
+    ),
+]
+DEFAULT_OVERLAP = OVERLAP // timedelta(seconds=1)
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="Lines at most.")]
+
+
+def to_lifetime(days: int | None) -> timedelta | None:
+    """Days → how long a credential lives; None: for ever."""
+    return None if days is None else timedelta(days=days)
+
+
+def show_issued(issued: Issued, about: dict[str, object], *, json: bool) -> None:
+    """Show a token, this once."""
+    fields = {**about, "id": issued.id, "token": issued.token}
+    if json:
+        print_json(fields)
+        return
+    print_fields(fields)
+    print_note("The token is shown this once. Send it as 'Authorization: Bearer <token>'.")
+
+
+def show_credentials(credentials: list[Credential], *, empty: str) -> None:
+    """Show keys and tokens as a table."""
+    rows = [
+        (one.id, one.role.value, one.device or one.prefix, one.label, one.created_at, _until(one))
+        for one in credentials
+    ]
+    print_table(("id", "role", "device/prefix", "label", "created", "until"), rows, empty=empty)
+
+
+def _until(credential: Credential) -> object:
+    return "revoked" if credential.revoked_at is not None else credential.expires_at

@@ -1,0 +1,121 @@
+"""In: work to do on the registry. Out: its result, or a sentence on stderr and an exit code. Never a traceback."""
+
+import asyncio
+import getpass
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+
+from gateway.app.cli.wording import in_options
+from gateway.core.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
+from gateway.core.settings_file import with_env
+from gateway.domain.devices import Seen
+
+if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wait for
+    from gateway.domain.contracts import Clock
+    from gateway.services.device_listing import Listing
+    from gateway.services.registry import Registrar
+    from gateway.timescale.dead_letters.browse import LetterBox
+
+FAILED = 1
+USAGE = 2
+_COMMAND_TIMEOUT_SECS = 30.0
+
+Answer = TypeVar("Answer")
+
+
+class Session(NamedTuple):
+    """What the commands work on."""
+
+    registrar: "Registrar"
+    listing: "Listing"
+    """Knows from the database when devices were last heard of."""
+    dead_letters: "LetterBox"
+    actor: str
+    """Who types, for the audit."""
+    clock: "Clock"
+
+    def fields(self, seen: Seen) -> dict[str, object]:
+        """Return a device as it is shown."""
+        return seen.fields(now_us=self.clock.now_us(), offline_after_secs=self.listing.offline_after_secs)
+
+
+def run(work: Callable[[Session], Awaitable[Answer]], *, database: str | None) -> Answer:
+    """Return what `work` returns; on a GatewayError say why and exit with 2 (wrong use) or 1 (everything else)."""
+    try:
+        return asyncio.run(_with_session(work, database))
+    except GatewayError as exc:
+        _leave(exc, database=database is not None)
+
+
+def spoken(call: Callable[[], Answer]) -> Answer:
+    """Return what `call` returns, and leave as `run` does: for work that needs no database."""
+    try:
+        return call()
+    except GatewayError as exc:
+        _leave(exc)
+
+
+async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: str | None) -> Answer:
+    from gateway.app.cli.newest import states_of  # noqa: PLC0415
+    from gateway.app.cli.target import settings_here  # noqa: PLC0415 -- see above
+    from gateway.app.lineage import open_lineage  # noqa: PLC0415
+    from gateway.services.device_listing import Listing  # noqa: PLC0415
+    from gateway.services.registry import registrar  # noqa: PLC0415
+    from gateway.timescale.connections.pool import open_pool  # noqa: PLC0415
+    from gateway.timescale.dead_letters.browse import LetterBox  # noqa: PLC0415
+    from gateway.timescale.newest import StoredTimes, TimescaleNewest  # noqa: PLC0415
+
+    settings = settings_here()
+    clock = _WallClock()
+    async with AsyncExitStack() as stack:
+        lineage = await stack.enter_async_context(open_lineage(settings))
+        pool = await stack.enter_async_context(
+            open_pool(
+                database or settings.database.url,
+                name="gateway registry",
+                size=1,
+                connect_timeout=settings.database.connect_timeout_secs,
+                command_timeout=_COMMAND_TIMEOUT_SECS,
+                lineage=lineage,
+            )
+        )
+        book = registrar(pool, states_of(settings.redis, pool), clock=clock)
+        listing = Listing(
+            book.devices,
+            StoredTimes(TimescaleNewest(pool)),
+            clock=clock,
+            monotonic=time.monotonic,
+            offline_after_secs=settings.devices.offline_after_secs,
+        )
+        return await work(Session(book, listing, LetterBox(pool), f"cli {_user()}", clock))
+
+
+class _WallClock:
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        return "unknown"
+
+
+def told(exc: GatewayError) -> str:
+    """Return what is wrong: settings with both of their names, the database with its own words."""
+    if isinstance(exc, SettingsError):
+        return with_env(exc.message)
+    cause = exc.__cause__
+    if cause is None or not isinstance(exc, SinkUnavailable | SinkFault):
+        return exc.message
+    words = str(cause).splitlines()
+    return f"{exc.message} ({': '.join([type(cause).__name__, *words[:1]])})"
+
+
+def _leave(exc: GatewayError, *, database: bool = False) -> NoReturn:
+    sys.stderr.write(f"error: {in_options(told(exc), database=database)}\n")
+    sys.exit(USAGE if isinstance(exc, BadRequest | SettingsError) else FAILED)

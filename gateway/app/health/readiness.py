@@ -1,0 +1,208 @@
+"""Whether this worker may take traffic, part by part, and what is not well since when: what /readyz shows.
+
+The parts are looked at every second, whether or not anybody asks. Who asks gets what is known by then: a part is waited
+for QUICK_SECS, however long it takes to answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from gateway.app.health.conditions import Spells
+from gateway.app.health.probes import Part, Probe
+from gateway.app.health.spool_trend import Trend
+from gateway.core.errors import GatewayError
+from gateway.core.periodic import repeating
+from gateway.core.settings import Settings
+from gateway.core.timestamps import to_rfc3339
+from gateway.domain.conditions import find
+from gateway.ingest.pipeline.breaker import Breaker
+from gateway.ingest.pipeline.committer import Committer
+from gateway.ingest.pipeline.drainer import Drainer
+from gateway.ingest.pipeline.stall import Stall
+from gateway.ingest.spool.file import free_bytes
+from gateway.ingest.spool.spool import SqliteSpool
+from gateway.mqtt.consumer import Consumer
+from gateway.state.publisher import Publisher
+from gateway.state.rebuilder import Keeper
+from gateway.state.store import RedisState
+from gateway.telemetry import health_events
+from gateway.timescale.connections.pool import Pool
+from gateway.timescale.server import probe
+from gateway.web.ports import Health
+
+SPOOL_MARGIN_BYTES = 2**20
+"""A spool with less room than this takes no more traffic."""
+PROBE_SECS = 2.0
+"""Longest wait for one part."""
+QUICK_SECS = 0.2
+"""Longest wait for all of them where something is known already."""
+LOOK_SECS = 1.0
+DATABASE_SECS = 3.0
+"""How often a database that answers is asked."""
+UNKNOWN: Part = {"ok": False, "error": "not asked yet"}
+
+
+class Monitor:
+    """Knows the parts of one worker."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        state: RedisState,
+        *,
+        settings: Settings,
+        breaker: Breaker,
+        drainer: Drainer,
+        spool: SqliteSpool,
+        damaged: Callable[[], int],
+        stall: Stall,
+        committer: Committer,
+        publisher: Publisher,
+        keeper: Keeper,
+        consumer: Consumer | None,
+        spells: Spells,
+    ) -> None:
+        self._limits = settings.queue, settings.spool
+        self._breaker = breaker
+        self._drainer = drainer
+        self._spool = spool
+        self._damaged = damaged
+        self._stall = stall
+        self._pool = pool
+        self._state = state
+        self._committer = committer
+        self._publisher = publisher
+        self._keeper = keeper
+        self._consumer = consumer
+        self._spells = spells
+        self._trend = Trend()
+        self._looking: asyncio.Future[int] | None = None
+        self._probes = {
+            "database": Probe(self._database, every_secs=DATABASE_SECS),
+            "redis": Probe(self._redis, every_secs=0.0),
+            "disk": Probe(self._disk, every_secs=0.0),
+        }
+
+    async def health(self) -> Health:
+        """Return what is known now. Traffic may come as long as readings can be made durable, there or in the spool."""
+        await self._ask(within_secs=None if None in self._answers() else QUICK_SECS)
+        return await self._account()
+
+    async def look(self) -> None:
+        """Ask the parts, and take note of how they are."""
+        await self._ask()
+        away = not (await self._account()).parts["database"]["ok"]
+        waiting, now = self._drainer.waiting(), asyncio.get_running_loop().time()
+        self._trend.note(now, rows=waiting.rows, size=self._spool.size, oldest_us=waiting.oldest_us, away=away)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for each in self._probes.values():
+            await each.close()
+
+    async def _account(self) -> Health:
+        database, redis, disk = (answer or UNKNOWN for answer in self._answers())
+        if self._breaker.trouble is not None:
+            database = await self._database()  # it knows without asking
+        spool = self._spooled(disk)
+        parts = {
+            "database": database,
+            "redis": redis,
+            "mqtt": self._mqtt(),
+            "queue": self._queue(),
+            "spool": spool,
+        }
+        durable = bool(database["ok"] or spool["ok"])
+        return Health(durable and not self._stall.secs, parts, self._spells.note(find(parts)))
+
+    async def _ask(self, *, within_secs: float | None = None) -> None:
+        await asyncio.gather(*[each.refresh(within_secs=within_secs) for each in self._probes.values()])
+
+    def _answers(self) -> list[Part | None]:
+        return [each.answer for each in self._probes.values()]
+
+    def _spooled(self, disk: Part) -> Part:
+        waiting, limit = self._drainer.waiting(), self._limits[1].max_bytes
+        free = disk.get("free_bytes")
+        room = limit - self._spool.size
+        room = min(room, free) if isinstance(free, int) else room
+        usable = bool(disk["ok"]) and self._spool.is_open
+        facts = {
+            "rows": waiting.rows,
+            "bytes": waiting.size,
+            "room_bytes": room,
+            "max_bytes": limit,
+            "disk_bytes": free,
+            "oldest": to_rfc3339(waiting.oldest_us) if waiting.oldest_us is not None else None,
+            "usable": usable,
+            "damaged": self._damaged(),
+            "full_in_secs": self._trend.full_in_secs(room),
+            "still_secs": round(self._trend.still_secs, 1),
+        }
+        error = waiting.error or disk.get("error")
+        return {"ok": usable and room > SPOOL_MARGIN_BYTES, **facts, "error": error or None}
+
+    async def _disk(self) -> Part:
+        """Say how much the disk of the spool takes; in a thread, since a disk may hang."""
+        folder = self._limits[1].dir
+        if self._looking is None:  # one that hangs keeps its thread, and gets no second one
+            self._looking = asyncio.get_running_loop().run_in_executor(None, free_bytes, folder)
+        looking = self._looking
+        await asyncio.wait([looking], timeout=PROBE_SECS)
+        try:
+            free = looking.result()
+        except (OSError, asyncio.InvalidStateError) as exc:
+            return {"ok": False, "error": f"the folder {folder} (spool.dir): {_said(exc)}"}
+        finally:
+            self._looking = None if looking.done() else looking
+        return {"ok": True, "free_bytes": free}
+
+    async def _database(self) -> Part:
+        trouble = self._breaker.trouble
+        if trouble is not None:
+            return {"ok": False, "error": trouble.error, "kind": trouble.kind, "since": to_rfc3339(trouble.since_us)}
+        try:
+            async with asyncio.timeout(PROBE_SECS):
+                ground = await probe(self._pool)
+        except (GatewayError, TimeoutError) as exc:
+            return {"ok": False, "error": _said(exc)}
+        return {"ok": True, "ground": ground.kind, "postgres": ground.postgres, "timescaledb": ground.timescale}
+
+    async def _redis(self) -> Part:
+        facts = {"behind_rows": self._publisher.behind, **self._keeper.facts()}
+        try:
+            async with asyncio.timeout(PROBE_SECS):
+                await self._state.ping()
+        except (GatewayError, TimeoutError) as exc:
+            return {"ok": False, "error": _said(exc), **facts}
+        well = self._publisher.healthy and bool(facts["complete"]) and not self._keeper.evicts
+        return {"ok": well, **facts}
+
+    def _mqtt(self) -> Part:
+        if self._consumer is None:
+            return {"ok": True, "consumes": False}
+        connected = self._consumer.connected
+        return {"ok": connected, "consumes": True, "connected": connected, "error": self._consumer.last_error}
+
+    def _queue(self) -> Part:
+        batcher, limits = self._committer.batcher, self._limits[0]
+        facts = {"rows": batcher.rows, "bytes": batcher.size, "in_hand_rows": self._committer.in_hand}
+        bounds = {"max_rows": limits.max_rows, "max_bytes": limits.max_bytes}
+        return {"ok": not self._stall.secs, **facts, **bounds, "stalled_secs": round(self._stall.secs, 1)}
+
+
+@asynccontextmanager
+async def watching(monitor: Monitor, *, every_secs: float = LOOK_SECS) -> AsyncIterator[None]:
+    """Look at the parts again and again, until the end of the block."""
+    failed = health_events.watch_failed
+    async with repeating(monitor.look, name="health.watch", every_secs=every_secs, on_failure=failed):
+        yield
+    await monitor.close()
+
+
+def _said(exc: Exception) -> str:
+    if isinstance(exc, GatewayError):
+        return str(exc.__cause__ or "") or exc.message
+    is_told = isinstance(exc, OSError) and not isinstance(exc, TimeoutError)
+    return str(exc) if is_told else f"no answer within {PROBE_SECS} s"

@@ -1,0 +1,26 @@
+"""Settings in, connection pools out: each use has its own, so that none waits for another."""
+
+from contextlib import AbstractAsyncContextManager
+
+from gateway.core.settings import Settings
+from gateway.timescale.connections.lineage import Lineage
+from gateway.timescale.connections.pool import Pool, open_pool
+
+
+def named_pool(
+    settings: Settings, name: str, *, size: int, lineage: Lineage, leaves_nothing: bool = False
+) -> AbstractAsyncContextManager[Pool]:
+    """Open a pool whose connections carry this name in pg_stat_activity; nothing is connected yet on return.
+
+    What is done on one that `leaves_nothing` leaves nothing behind in its session.
+    """
+    database = settings.database
+    return open_pool(
+        database.url,
+        name=name,
+        size=size,
+        connect_timeout=database.connect_timeout_secs,
+        command_timeout=database.read_timeout_secs,
+        lineage=lineage,
+        leaves_nothing=leaves_nothing,
+    )

@@ -1,0 +1,1 @@
+"""The processes of one gateway: workers on one socket, watched."""

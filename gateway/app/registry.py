@@ -1,0 +1,119 @@
+"""What is known of devices, credentials and names, opened; and followed, so that changes are heard within a second."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from gateway.app.lineage import open_lineage, watch
+from gateway.app.pools import named_pool
+from gateway.core.settings import Settings
+from gateway.core.tasks import beside
+from gateway.domain.contracts import Clock
+from gateway.domain.layouts import Layouts
+from gateway.ingest.admission.admission import Gate
+from gateway.ingest.admission.auth import Authenticator
+from gateway.telemetry import events
+from gateway.timescale.connections.lineage import Lineage
+from gateway.timescale.connections.pool import Pool
+from gateway.timescale.registry.credentials import StoredCredentials
+from gateway.timescale.registry.device_cache import TimescaleDirectory
+from gateway.timescale.registry.revisions import follow
+from gateway.timescale.write.name_ids import Dictionary
+
+FOLLOW_AGAIN_SECS = 0.5
+
+
+class SystemClock:
+    """`contracts.Clock` of this machine."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return time.time_ns() // 1000
+
+
+class Registry(NamedTuple):
+    """What is known of devices, credentials and names, and who must hear when it changes."""
+
+    pool: Pool
+    clock: Clock
+    layouts: Layouts
+    dictionary: Dictionary
+    directory: TimescaleDirectory
+    authenticator: Authenticator
+    gate: Gate
+    listeners: list[Callable[[Collection[str] | None], None]]
+    """Who else must hear when devices change."""
+
+    @property
+    def lineage(self) -> Lineage:
+        """Where the database's connections lead to."""
+        return self.pool.lineage
+
+    def forget(self) -> None:
+        """Forget all that the database said."""
+        self.devices_changed(None)
+        self.authenticator.forget(None)
+
+    def devices_changed(self, names: Collection[str] | None) -> None:
+        """Forget what is cached of these devices; None means all."""
+        self.dictionary.forget_devices(names)
+        self.directory.forget(names)
+        self.gate.forget()
+        for listen in self.listeners:
+            listen(names)
+
+    def ints_declared(self, names: Collection[str]) -> None:
+        """Store the integers of these metrics exactly from now on."""
+        self.layouts.declare_ints(names)
+        self.gate.forget()
+
+
+@asynccontextmanager
+async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
+    """Open the registry; nothing is connected yet on return, so it opens while the database is away."""
+    async with (
+        open_lineage(settings) as lineage,
+        named_pool(settings, "gateway", size=settings.database.read_pool, lineage=lineage) as pool,
+    ):
+        clock, layouts = SystemClock(), Layouts()
+        dictionary = Dictionary(pool, make_devices=settings.devices.unknown == "auto")
+        directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
+        credentials = StoredCredentials(pool, clock=clock)
+        authenticator = Authenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
+        gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
+        registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, gate, [])
+        lineage.on_change.append(registry.forget)
+        try:
+            yield registry
+        finally:
+            await authenticator.close()
+
+
+@asynccontextmanager
+async def following(settings: Settings, registry: Registry) -> AsyncIterator[None]:
+    """Hear of changes that others make to the registry, until left."""
+    async with (
+        named_pool(settings, "gateway-revisions", size=1, lineage=registry.lineage, leaves_nothing=True) as pool,
+        beside(_follow(pool, settings, registry), name="revisions.follow"),
+        beside(watch(pool), name="lineage.watch"),
+    ):
+        yield
+
+
+async def _follow(pool: Pool, settings: Settings, registry: Registry) -> None:
+    """Follow for ever: a mistake of ours must not let revoked tokens live on, so it begins anew and forgets all."""
+    while True:
+        try:
+            await follow(
+                pool,
+                every_ms=settings.auth.refresh_ms,
+                on_credentials=registry.authenticator.forget,
+                on_devices=registry.devices_changed,
+                on_declared_ints=registry.ints_declared,
+                on_trouble=events.registry_trouble,
+            )
+        except Exception as exc:  # noqa: BLE001
+            events.registry_failed(exc)
+            await asyncio.sleep(FOLLOW_AGAIN_SECS)

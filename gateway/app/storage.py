@@ -1,0 +1,183 @@
+"""Where readings go, opened: the live state, the writer, the spool and its drainer. Closed in reverse."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
+from typing import NamedTuple
+
+from gateway.app.lineage import migrate_as
+from gateway.app.pools import named_pool
+from gateway.app.registry import Registry, open_registry
+from gateway.core.settings import Settings
+from gateway.ingest.pipeline.breaker import Breaker
+from gateway.ingest.pipeline.committer import Committer, ShowSpooled
+from gateway.ingest.pipeline.drainer import Drainer
+from gateway.ingest.pipeline.fallback import Fallback
+from gateway.ingest.pipeline.poison import Doubt
+from gateway.ingest.spool.folder import Spools, open_spools
+from gateway.ingest.spool.spool import SqliteSpool
+from gateway.services.spool_replay import Replay
+from gateway.state.idempotency import RedisReceipts, open_receipts
+from gateway.state.publisher import Publisher
+from gateway.state.rebuilder import Keeper
+from gateway.state.repair import Mender
+from gateway.state.store import RedisState, open_state
+from gateway.timescale.connections.lineage import Lineage
+from gateway.timescale.connections.pool import Pool
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
+from gateway.timescale.newest import TimescaleNewest
+from gateway.timescale.server import site
+from gateway.timescale.write.name_ids import Dictionary
+from gateway.timescale.write.preview import preview
+from gateway.timescale.write.probe import rehearse
+from gateway.timescale.write.writer import Writer
+
+STATE_POOL = 2
+"""Connections on which the state is read while Redis cannot tell it; no ingest and no rebuild waits for them."""
+DRAIN_ROWS = 10_000
+"""Messages of the spool that one COMMIT takes at most."""
+
+
+class Storage(NamedTuple):
+    """Where readings go."""
+
+    state: RedisState
+    answers: RedisReceipts
+    stored: TimescaleNewest
+    keeper: Keeper
+    publisher: Publisher
+    letters: TimescaleDeadLetters
+    breaker: Breaker
+    committer: Committer
+    drainer: Drainer
+    spool: SqliteSpool
+    damaged: Callable[[], int]
+    """How many batches on disk were set aside because they cannot be read, in all files of this worker."""
+
+
+@asynccontextmanager
+async def open_drainer(settings: Settings) -> AsyncIterator[Drainer]:
+    """Open only what it takes to empty the spools that no running gateway owns."""
+    async with open_registry(settings) as registry, open_storage(settings, "drain", registry) as storage:
+        yield storage.drainer
+
+
+class Shown(NamedTuple):
+    """The newest state, and what keeps it."""
+
+    state: RedisState
+    stored: TimescaleNewest
+    keeper: Keeper
+    publisher: Publisher
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings, worker: str, registry: Registry) -> AsyncIterator[Storage]:
+    """Open all of it; it opens while the database, Redis or both are away. Raises StartError."""
+    async with AsyncExitStack() as stack:
+        shown = await stack.enter_async_context(_open_shown(settings, registry.lineage))
+        letters = TimescaleDeadLetters(registry.pool)
+        overwrite = settings.devices.conflict == "overwrite"
+        writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)
+        stack.push_async_callback(writer.close)
+        spools = await stack.enter_async_context(
+            open_spools(settings.spool, worker, layouts=registry.layouts, clock=registry.clock)
+        )
+        keep_secs = settings.http.idempotency_hours * 3600
+        answers = await stack.enter_async_context(open_receipts(settings.redis, keep_secs=keep_secs))
+        _follow(registry.lineage, shown, answers)
+        breaker = await stack.enter_async_context(Breaker(_probe(settings, registry.pool), rng=SystemRandom()))
+        fallback = Fallback(writer, spools.own, breaker)
+        committer = await stack.enter_async_context(
+            Committer(
+                fallback,
+                shown.publisher.publish,
+                limits=settings.queue,
+                slots=settings.database.writer_slots,
+                show_spooled=_show_spooled(shown.publisher, registry.dictionary, overwrite=overwrite),
+            )
+        )
+        drainer = _drainer(spools, fallback, breaker, committer, letters=letters, publisher=shown.publisher)
+        await stack.enter_async_context(drainer)
+        breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
+        yield Storage(
+            shown.state,
+            answers,
+            shown.stored,
+            shown.keeper,
+            shown.publisher,
+            letters,
+            breaker,
+            committer,
+            drainer,
+            spools.own,
+            damaged=lambda: sum([each.damaged for each in spools.all]),
+        )
+
+
+@asynccontextmanager
+async def _open_shown(settings: Settings, lineage: Lineage) -> AsyncIterator[Shown]:
+    async with (
+        open_state(settings.redis) as state,
+        named_pool(settings, "gateway-state", size=STATE_POOL, lineage=lineage) as reading,
+        named_pool(settings, "gateway-rebuild", size=1, lineage=lineage) as rebuilding,
+    ):
+        source = TimescaleNewest(rebuilding)
+        async with (
+            Keeper(state, source) as keeper,
+            Mender(state, source, worth=lambda: keeper.complete) as mender,
+            Publisher(state, settings.redis, on_skip=keeper.note_gap, on_part=mender.soon) as publisher,
+        ):
+            yield Shown(state, TimescaleNewest(reading), keeper, publisher)
+
+
+def _follow(lineage: Lineage, shown: Shown, answers: RedisReceipts) -> None:
+    """Keep apart what is derived from a database, and what of it waits, when the database becomes another one."""
+    lineage.on_move += [
+        lambda: shown.state.belong_to(lineage.site),
+        lambda: answers.belong_to(lineage.site),
+        shown.publisher.forget,
+    ]
+
+
+def _drainer(
+    spools: Spools,
+    fallback: Fallback,
+    breaker: Breaker,
+    committer: Committer,
+    *,
+    letters: TimescaleDeadLetters,
+    publisher: Publisher,
+) -> Drainer:
+    replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers, drop=publisher.drop)
+    return Drainer(
+        spools.all,
+        replay.store,
+        bury=replay.bury,
+        busy=lambda: len(committer.batcher) > 0,
+        rng=SystemRandom(),
+        max_rows=DRAIN_ROWS,
+        doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
+        refresh=spools.refresh,
+    )
+
+
+def _show_spooled(publisher: Publisher, dictionary: Dictionary, *, overwrite: bool) -> ShowSpooled:
+    """Return what shows readings as soon as they are in the spool, unless something as new is shown already.
+
+    Ids are looked up in the turn of the loop in which they are handed over, so that none outlives its database there.
+    """
+    return lambda batches: publisher.publish(preview(batches, dictionary, last_wins=overwrite), later_wins=overwrite)
+
+
+def _probe(settings: Settings, pool: Pool) -> Callable[[], Awaitable[None]]:
+    """Return what tells that the database is there, the right one, ours (up to date, name known), and takes writes."""
+    database, devices = settings.database, settings.devices
+
+    async def probe() -> None:
+        await pool.lineage.share()
+        await migrate_as(settings, pool.lineage)
+        await site(pool)
+        await rehearse(database, overwrite=devices.conflict == "overwrite", make_devices=devices.unknown == "auto")
+
+    return probe

@@ -1,0 +1,174 @@
+"""The composition root: settings in, the open parts of one worker out.
+
+Sinks open before sources and close after them: what was taken in can always be written.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
+
+from gateway.app.health.conditions import Spells
+from gateway.app.health.gauges import showing
+from gateway.app.health.readiness import Monitor
+from gateway.app.health.readiness import watching as looking_after
+from gateway.app.processes.manager import worker_index
+from gateway.app.reading import open_reading
+from gateway.app.registry import Registry, following, open_registry
+from gateway.app.storage import Storage, open_storage
+from gateway.core.settings import Settings
+from gateway.domain.rate_limit import to_meters
+from gateway.ingest import receipts
+from gateway.ingest.intake import Intake
+from gateway.ingest.pipeline.stall import Stall, watching
+from gateway.mqtt import consumer as mqtt
+from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.device_listing import Listing
+from gateway.services.device_removal import sweeping
+from gateway.services.registry import Registrar, registrar
+from gateway.state.read import LiveReader
+from gateway.telemetry.rates import History
+from gateway.telemetry.rates_sampler import sampling
+from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.purge import purging
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
+from gateway.timescale.registry.device_count import Census
+from gateway.timescale.retention import retaining
+from gateway.web.context import Context, Fleet, WaysIn
+
+MQTT_STOP_SECS = 10.0
+"""Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
+
+COLLECTIONS = (20_000, 20, 50)
+"""When the garbage collector looks: what requests leave behind holds no cycles, so looking often finds nothing. A tenth
+of the CPU of small messages over MQTT, less elsewhere."""
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context]:
+    """Open everything one worker needs and close it in reverse. Raises GatewayError if a part cannot open."""
+    async with AsyncExitStack() as stack:
+        registry = await stack.enter_async_context(open_registry(settings))
+        storage = await stack.enter_async_context(open_storage(settings, worker, registry))
+        stall, history = Stall(time.monotonic), History()
+        await stack.enter_async_context(watching(stall))
+        intake = _intake(settings, registry, storage, stall=stall)
+        await stack.enter_async_context(following(settings, registry))
+        consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.letters))
+        book = registrar(registry.pool, storage.state, clock=registry.clock)
+        await stack.enter_async_context(_tidying(settings, worker, registry, book=book))
+        await stack.enter_async_context(sampling(history))
+        live = LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
+        stack.push_async_callback(live.close)
+        ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
+        letters = LetterBox(registry.pool)
+        spells = Spells(worker, registry.clock, monotonic=time.monotonic)
+        monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer, spells=spells)
+        await stack.enter_async_context(looking_after(monitor))
+        gc.freeze()  # what is open now stays: the collector need not look at it again
+        gc.set_threshold(*COLLECTIONS)
+        context = Context(
+            settings,
+            worker=worker,
+            clock=registry.clock,
+            authenticator=registry.authenticator,
+            ways_in=WaysIn(intake, storage.answers, letters, Redelivery(intake, letters)),
+            ways_out=ways_out,
+            fleet=_fleet(settings, registry, book, live=live),
+            health=monitor.health,
+            history=history,
+            devices_changed=registry.devices_changed,
+        )
+        await stack.enter_async_context(showing(settings, context, storage, letters, stall=stall))
+        yield context
+        await asyncio.gather(*context.concluding, return_exceptions=True)
+
+
+def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> Intake:
+    return Intake(
+        registry.gate,
+        storage.committer,
+        registry.layouts,
+        registry.clock,
+        stall=stall,
+        max_readings=settings.http.max_readings,
+    )
+
+
+def _monitor(
+    settings: Settings,
+    registry: Registry,
+    storage: Storage,
+    *,
+    stall: Stall,
+    consumer: mqtt.Consumer | None,
+    spells: Spells,
+) -> Monitor:
+    return Monitor(
+        registry.pool,
+        storage.state,
+        settings=settings,
+        breaker=storage.breaker,
+        drainer=storage.drainer,
+        spool=storage.spool,
+        damaged=storage.damaged,
+        stall=stall,
+        committer=storage.committer,
+        publisher=storage.publisher,
+        keeper=storage.keeper,
+        consumer=consumer,
+        spells=spells,
+    )
+
+
+def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: LiveReader) -> Fleet:
+    listing = Listing(
+        book.devices,
+        live,
+        clock=registry.clock,
+        monotonic=time.monotonic,
+        offline_after_secs=settings.devices.offline_after_secs,
+    )
+    silent = settings.devices.offline_after_secs
+    census = Census(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
+    return Fleet(book, listing, census)
+
+
+@asynccontextmanager
+async def _tidying(settings: Settings, worker: str, registry: Registry, *, book: Registrar) -> AsyncIterator[None]:
+    """Remove now and then what is due to go; the first worker does it for all."""
+    if worker_index(worker):
+        yield
+        return
+    async with (
+        sweeping(book.removal, book.audit, keep_days=settings.audit.keep_days),
+        purging(registry.pool, settings.dead_letters),
+        retaining(registry.pool, settings.retention),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _consuming(
+    settings: Settings, worker: str, intake: Intake, letters: TimescaleDeadLetters
+) -> AsyncIterator[mqtt.Consumer | None]:
+    """Run the MQTT consumer in the first worker, if a broker is set."""
+    if not settings.mqtt.url or worker_index(worker):
+        yield None
+        return
+    consumer = mqtt.build(
+        settings.mqtt,
+        intake,
+        letters,
+        encode=receipts.to_json,
+        client_id=settings.mqtt.client_id,
+        rng=SystemRandom(),
+        meters=to_meters(settings.limits, "device"),
+    )
+    consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop(within_secs=MQTT_STOP_SECS)

@@ -1,1 +1,0 @@
-"""The gateway's sub-commands; `gateway.cli` mounts them."""

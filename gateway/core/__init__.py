@@ -1,0 +1,1 @@
+"""What any service needs: settings, errors, time, tasks. Imports nothing of ours."""

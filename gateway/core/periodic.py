@@ -1,0 +1,72 @@
+"""In: a chore and how often it is due. Out: a task that does it until the block ends. Never two rounds at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from gateway.core.errors import GatewayError
+from gateway.core.tasks import beside
+from gateway.telemetry import periodic_events as chore_events
+
+
+@asynccontextmanager
+async def repeating(
+    chore: Callable[[], Awaitable[None]],
+    *,
+    name: str,
+    every_secs: float,
+    on_failure: Callable[[Exception], None],
+) -> AsyncIterator[None]:
+    """Do the chore now and then every so many seconds, in a task of this name, until the end of the block.
+
+    The chore is due again after a round that failed. Of failures in a row `on_failure` hears the first of each kind,
+    and the log has how many there were when it works again.
+    """
+    async with beside(_repeat(chore, _Failures(name), every_secs=every_secs, on_failure=on_failure), name=name):
+        yield
+
+
+class _Failures:
+    """Those in a row."""
+
+    def __init__(self, chore: str) -> None:
+        self._chore = chore
+        self._kinds: set[str] = set()
+        self._count = 0
+        self._since = 0.0
+
+    def add(self, exc: Exception) -> bool:
+        """Take note of one; return whether it is the first of its kind."""
+        if not self._count:
+            self._since = asyncio.get_running_loop().time()
+        self._count += 1
+        kind = exc.code if isinstance(exc, GatewayError) else type(exc).__name__
+        is_new = kind not in self._kinds
+        self._kinds.add(kind)
+        return is_new
+
+    def end(self) -> None:
+        """Take note of a round that did not fail."""
+        if self._count:
+            secs = asyncio.get_running_loop().time() - self._since
+            chore_events.recovered(self._chore, failures=self._count, secs=secs)
+            self._count = 0
+            self._kinds.clear()
+
+
+async def _repeat(
+    chore: Callable[[], Awaitable[None]],
+    failures: _Failures,
+    *,
+    every_secs: float,
+    on_failure: Callable[[Exception], None],
+) -> None:
+    while True:
+        try:
+            await chore()
+        except Exception as exc:  # noqa: BLE001 - not even a mistake of ours may end it: what it tidies would only grow
+            if failures.add(exc):
+                on_failure(exc)
+        else:
+            failures.end()
+        await asyncio.sleep(every_secs)

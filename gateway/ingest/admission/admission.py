@@ -1,0 +1,105 @@
+"""Decides which messages may come in: devices, names, clocks, limits. Waits only when a device was never seen before.
+
+What passed once is remembered as (device, layout) pairs. A batch made of known pairs with sane clocks is let through by
+three C-speed calls, whatever its size; everything else is sifted message by message.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from gateway.core import settings
+from gateway.core.errors import SinkUnavailable
+from gateway.domain.contracts import Directory
+from gateway.domain.layouts import DEVICE_NAME, Layouts
+from gateway.domain.model import Batch, Decoded, Principal
+from gateway.ingest.admission.rules import Sieve
+
+MAX_PAIRS = 1_000_000
+"""Known pairs kept; beyond it they are learned anew."""
+SMALL = 32
+"""Below this many messages plain Python beats numpy."""
+US = 1_000_000
+DAY_US = 86_400 * US
+
+
+class Gate:
+    """The door's memory and its rules. One per worker."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        layouts: Layouts,
+        *,
+        devices: settings.Devices,
+        clock: settings.Clock,
+        retention: settings.Retention,
+    ) -> None:
+        self._directory = directory
+        self._layouts = layouts
+        self._devices = devices
+        self._clock = clock
+        self._retention = retention
+        self._known: set[tuple[str, int]] = set()
+        self._table = layouts.table
+        """What the numbers in `_known` refer to."""
+
+    def passes(self, principal: Principal, batch: Batch, now_us: int) -> bool:
+        """Whether the whole batch may come in as it is, told from memory alone. False means: sift it."""
+        if not batch.devices:
+            return True
+        if batch.table is not self._table:
+            return False
+        if not principal.writes_any and not all(map(principal.may_write, batch.devices)):
+            return False
+        earliest, latest = _span(batch)
+        if latest > now_us + self._clock.max_ahead_secs * US or earliest < now_us - self._retention.days * DAY_US:
+            return False
+        return self._known.issuperset(zip(batch.devices, batch.layouts, strict=True))
+
+    async def sift(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
+        """Return the messages that may come in, and a refusal for each that may not. Raises SinkUnavailable."""
+        await self._meet(principal, decoded.batch.devices)
+        sieve = Sieve(
+            principal,
+            self._directory,
+            self._layouts,
+            devices=self._devices,
+            clock=self._clock,
+            retention=self._retention,
+        )
+        sifted = sieve.sift(decoded, now_us)
+        self._remember(sifted.batch)
+        return sifted
+
+    def forget(self) -> None:
+        """Look at every pair again: a device was changed, or a metric declared anew."""
+        self._known.clear()
+
+    async def _meet(self, principal: Principal, names: Iterable[str]) -> None:
+        """Have a card of every device that matters; making room for new ones may push out others of the same batch."""
+        wanted = {name for name in set(names) if DEVICE_NAME.fullmatch(name) and principal.may_write(name)}
+        card = self._directory.card
+        strangers = {name for name in wanted if card(name) is None}
+        try:
+            if strangers:
+                await self._directory.look_up(strangers)
+            if any(card(name) is None for name in wanted):
+                await self._directory.look_up(wanted)
+        except SinkUnavailable:
+            if self._devices.unknown != "auto":
+                raise  # whether the device is registered cannot be told now
+
+    def _remember(self, batch: Batch) -> None:
+        if batch.table is not self._table or len(self._known) > MAX_PAIRS:
+            self._known.clear()
+            self._table = self._layouts.table
+        self._known.update(zip(batch.devices, batch.layouts, strict=True))
+
+
+def _span(batch: Batch) -> tuple[int, int]:
+    """Return the first and the last time (µs)."""
+    if len(batch) <= SMALL:
+        return min(batch.times), max(batch.times)
+    times = np.frombuffer(batch.times, np.int64)
+    return int(np.minimum.reduce(times)), int(np.maximum.reduce(times))

@@ -1,0 +1,180 @@
+"""Sifts a batch message by message: the rules, spelled out. Pure but for the cards, which learn what was let in."""
+
+from array import array
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gateway.core import settings
+from gateway.domain.contracts import Card, Directory
+from gateway.domain.layouts import DEVICE_NAME, FOLDERS, Layouts, to_layout
+from gateway.domain.model import Batch, Decoded, Kind, Layout, Metric, Origins, Principal, Refusal, Value
+from gateway.domain.reasons import Reason
+from gateway.domain.refusals import bare, refuse
+
+US = 1_000_000
+DAY_US = 86_400 * US
+
+
+class Picked:
+    """The origins of messages taken from another batch."""
+
+    __slots__ = ("origins", "rows")
+
+    def __init__(self, origins: Origins) -> None:
+        self.origins = origins
+        self.rows = array("i")
+
+    def locate(self, message: int, metric: str | None) -> tuple[int, str]:
+        """Ask the batch the message came from."""
+        return self.origins.locate(self.rows[message], metric)
+
+
+class Sieve:
+    """Sifts one batch."""
+
+    def __init__(
+        self,
+        principal: Principal,
+        directory: Directory,
+        layouts: Layouts,
+        *,
+        devices: settings.Devices,
+        clock: settings.Clock,
+        retention: settings.Retention,
+    ) -> None:
+        self._principal = principal
+        self._directory = directory
+        self._layouts = layouts
+        self._devices = devices
+        self._clock = clock
+        self._retention = retention
+        self._refusals: list[Refusal] = []
+
+    def sift(self, decoded: Decoded, now_us: int) -> Decoded:
+        """Return what may come in and all refusals, those of the decoder first."""
+        source = decoded.batch
+        self._refusals = list(decoded.refusals)
+        self._source = source
+        origins = Picked(source.origins)
+        out = Batch(origins, self._layouts.table)
+        for i, row in enumerate(source.rows()):
+            layout = source.table[source.layouts[i]]
+            card = self._card(i, layout)
+            time_us = None if card is None else self._time(i, layout, now_us)
+            if card is None or time_us is None:
+                continue
+            for part, values in self._parts(i, card, layout, row):
+                out.add(source.devices[i], time_us, part, values)
+                origins.rows.append(i)
+                card.note(part.shape)
+        return Decoded(out, self._refusals)
+
+    def _card(self, i: int, layout: Layout) -> Card | None:
+        """Return the device's card if it may write, else refuse the message."""
+        name = self._source.devices[i]
+        card = self._directory.card(name)
+        if card is None and self._devices.unknown == "auto":
+            card = Card(known=False)  # the database is away: taken in on faith, its limits are looked at again later
+        objection = self._objection(name, card)
+        if objection is None:
+            return card
+        self._refuse(objection, i, readings=layout.width, value=name)
+        return None
+
+    def _objection(self, name: str, card: Card | None) -> Reason | None:
+        if not DEVICE_NAME.fullmatch(name):
+            return Reason.BAD_DEVICE_NAME
+        if name in FOLDERS and not (card and card.known):
+            return Reason.BAD_DEVICE_NAME
+        if not self._principal.may_write(name):
+            return Reason.DEVICE_FORBIDDEN
+        if card is None or not (card.known or self._devices.unknown == "auto"):
+            return Reason.UNKNOWN_DEVICE
+        return None if card.enabled else Reason.DEVICE_DISABLED
+
+    def _time(self, i: int, layout: Layout, now_us: int) -> int | None:
+        """Return the time to store the message at, or refuse it."""
+        time_us = self._source.times[i]
+        ahead = time_us - now_us
+        if ahead > self._clock.max_ahead_secs * US:
+            if self._clock.ahead == "clamp":
+                return now_us + i
+            secs = -(-ahead // US)  # rounded up: 300.1 s must not be told to be within 300 s
+            limit = self._clock.max_ahead_secs
+            self._refuse(Reason.TOO_FAR_AHEAD, i, readings=layout.width, value=bare(f"{secs:,}"), limit=limit)
+            return None
+        if ahead < -self._retention.days * DAY_US:
+            moment = datetime.fromtimestamp(time_us // US, UTC)
+            shown, limit = bare(f"{moment:%Y-%m-%dT%H:%M:%SZ}"), self._retention.days
+            self._refuse(Reason.TOO_OLD, i, readings=layout.width, value=shown, limit=limit)
+            return None
+        return time_us
+
+    def _parts(self, i: int, card: Card, layout: Layout, row: list[Value]) -> Sequence[tuple[Layout, list[Value]]]:
+        """Return the message, less what is refused; one message per metric where it would be a shape too many."""
+        if layout.shape in card.shapes:
+            return self._whole(i, layout, row)
+        good = {
+            metric: value for metric, value in zip(layout.posted, row, strict=True) if self._may_report(i, card, metric)
+        }
+        if len(good) == layout.width and len(card.shapes) < self._devices.max_shapes:
+            return self._whole(i, layout, row)
+        if not good:
+            return []
+        metrics = tuple(sorted(good))
+        if len(card.shapes) < self._devices.max_shapes or to_layout(0, metrics).shape in card.shapes:
+            groups = [metrics]
+        else:
+            groups = [(metric,) for metric in metrics]
+        return [part for group in groups if (part := self._part(i, group, good)) is not None]
+
+    def _whole(self, i: int, layout: Layout, row: list[Value]) -> Sequence[tuple[Layout, list[Value]]]:
+        """Return the message as it is; in the table of today, should a new one have begun while we looked it up."""
+        if self._source.table is self._layouts.table:
+            return [(layout, row)]
+        part = self._part(i, tuple(sorted(layout.posted)), dict(zip(layout.posted, row, strict=True)))
+        return [] if part is None else [part]
+
+    def _part(
+        self, i: int, metrics: tuple[Metric, ...], values: dict[Metric, Value]
+    ) -> tuple[Layout, list[Value]] | None:
+        number = self._layouts.define(metrics)
+        if number is None:
+            what = bare("sets of metrics in one gateway")
+            limit = len(self._layouts.table)
+            self._refuse(Reason.SERIES_LIMIT, i, readings=len(metrics), value=what, limit=limit)
+            return None
+        return self._layouts.table[number], [values[metric] for metric in metrics]
+
+    def _may_report(self, i: int, card: Card, metric: Metric) -> bool:
+        """Whether the device may report this metric; a new one is refused past the limits, known ones never."""
+        if metric in card.metrics:
+            return True
+        if self._devices.kind_change == "refuse":
+            other = next((kind for kind in Kind if Metric(metric.name, kind) in card.metrics), None)
+            if other is not None:
+                value, limit = bare(metric.kind), bare(other)
+                self._refuse(Reason.TYPE_CONFLICT, i, metric=metric.name, value=value, limit=limit)
+                return False
+        if len(card.metrics) >= self._devices.max_metrics:
+            value, most = bare("metrics a device (devices.max_metrics)"), self._devices.max_metrics
+            self._refuse(Reason.SERIES_LIMIT, i, metric=metric.name, value=value, limit=most)
+            return False
+        card.metrics.add(metric)
+        return True
+
+    def _refuse(
+        self,
+        reason: Reason,
+        i: int,
+        *,
+        metric: str | None = None,
+        readings: int = 1,
+        value: object = None,
+        limit: object = None,
+    ) -> None:
+        index, path = self._source.origins.locate(i, metric)
+        device = self._source.devices[i]
+        self._refusals.append(
+            refuse(reason, index, path, device=device, metric=metric, readings=readings, value=value, limit=limit)
+        )

@@ -1,0 +1,112 @@
+"""READ THIS FIRST. The one door for HTTP and MQTT: a posted body in, a receipt out, and only when it is durable.
+
+body ─ decode ─▶ columns ─ admit ─▶ batch ─ submit ─▶ COMMIT ─▶ newest state ─▶ receipt
+         │ wire: pure       │ admission: rules      │ pipeline: group commit
+         └── refusals ──────┴── refusals ───────────┴── duplicates, conflicts, rejected rows
+"""
+
+from gateway.domain import ledger
+from gateway.domain.contracts import Clock, Toll
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Decoded, Outcome, Principal, Receipt, Refusal
+from gateway.ingest import receipts, wire
+from gateway.ingest.admission.admission import Gate
+from gateway.ingest.pending import MAX_ERRORS, Underway, late
+from gateway.ingest.pipeline.committer import Committer
+from gateway.ingest.pipeline.stall import Stall
+from gateway.telemetry import events
+from gateway.telemetry.ledger_events import InHand
+
+NOTHING = Outcome(0)
+
+
+class Intake:
+    """Takes readings in. One per worker, shared by all doors."""
+
+    def __init__(
+        self, gate: Gate, committer: Committer, layouts: Layouts, clock: Clock, *, stall: Stall, max_readings: int
+    ) -> None:
+        self._gate = gate
+        self._committer = committer
+        self._layouts = layouts
+        self._clock = clock
+        self._stall = stall
+        self._max_readings = max_readings
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `knock` would say nothing."""
+        return self._committer.is_open
+
+    def knock(self) -> None:
+        """Raise Overloaded or Draining if nothing would be taken now, before a body is read."""
+        self._committer.knock()
+
+    def devices(self, body: bytes) -> set[str]:
+        """Return whose readings a body holds. Raises BadPayload, TooLarge for one that would not be taken in."""
+        now_us, limit = self._clock.now_us(), self._max_readings
+        return set(
+            wire.decode(body, None, self._layouts, device=None, received_us=now_us, max_readings=limit).batch.devices
+        )
+
+    async def take(
+        self,
+        body: bytes,
+        *,
+        principal: Principal,
+        media: str | None = None,
+        device: str | None = None,
+        atomic: bool = False,
+        max_errors: int = MAX_ERRORS,
+        source: str = "http",
+        received_us: int | None = None,
+        toll: Toll | None = None,
+    ) -> Receipt:
+        """Return once every reading is committed or refused; with `atomic`, all of them or none.
+
+        `received_us` is when the body first came, for readings without a time of their own; default: now.
+        Raises BadPayload, TooLarge, UnsupportedMedia for the body as a whole, and what `toll` raises; Unavailable and
+        SinkFault when nothing may be taken for stored.
+        """
+        now_us = self._clock.now_us()
+        received_us, limit = received_us or now_us, self._max_readings
+        decoded = wire.decode(body, media, self._layouts, device=device, received_us=received_us, max_readings=limit)
+        backfill = toll is not None and await toll(decoded.readings)
+        with InHand(source, decoded.readings) as hand:
+            if not self._gate.passes(principal, decoded.batch, now_us):
+                decoded = await self._gate.sift(principal, decoded, now_us)
+            outcome, refusals = await self._store(decoded, atomic=atomic, backfill=backfill)
+            receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=max_errors)
+            hand.settle(ledger.settle(receipt, refusals, answers=source != "mqtt", atomic=atomic))
+        if refusals:
+            events.refused(refusals)
+        return receipt
+
+    async def _store(self, decoded: Decoded, *, atomic: bool, backfill: bool) -> tuple[Outcome, list[Refusal]]:
+        """Return what became of the batch, and everything that was refused, early and late."""
+        batch, refusals = decoded
+        if not batch.readings or (atomic and refusals):
+            return NOTHING, refusals
+        self._stall.entered()
+        outcome = await self._committer.submit(batch, atomic=atomic, backfill=backfill)
+        self._stall.durable()
+        return outcome, late(decoded, outcome)
+
+    def at_once(
+        self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
+    ) -> Underway | None:
+        """Take in, without waiting for anything, a body that is let through whole from memory; None: `take` it.
+
+        The same path, for whoever has no time to be a coroutine. Never raises.
+        """
+        if not self._committer.is_open:
+            return None
+        now_us = self._clock.now_us()
+        batch = wire.plain(body, self._layouts, device=device, received_us=now_us)
+        if batch is None or batch.readings > self._max_readings or not self._gate.passes(principal, batch, now_us):
+            return None
+        if not self._committer.has_room(batch):
+            return None
+        self._stall.entered()
+        hand = InHand(source, batch.readings)
+        return Underway(Decoded(batch, []), self._committer.submit(batch), self._stall, hand)

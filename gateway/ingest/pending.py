@@ -1,0 +1,62 @@
+"""A body whose readings wait for their COMMIT, for whoever does not wait with it: a ticket in hand, then a receipt."""
+
+import asyncio
+
+from gateway.domain import ledger
+from gateway.domain.model import Decoded, Outcome, Receipt, Refusal
+from gateway.ingest import receipts
+from gateway.ingest.pipeline.stall import Stall
+from gateway.telemetry import events
+from gateway.telemetry.ledger_events import InHand
+
+MAX_ERRORS = 100
+"""Refusals listed in a receipt, unless asked otherwise."""
+
+
+class Underway:
+    """One body that was submitted. Either `receipt` or `abandon` is to be called, once, when the ticket is done."""
+
+    __slots__ = ("_decoded", "_hand", "_stall", "ticket")
+
+    def __init__(self, decoded: Decoded, ticket: "asyncio.Future[Outcome]", stall: Stall, hand: InHand) -> None:
+        self._decoded = decoded
+        self._stall = stall
+        self._hand = hand
+        self.ticket = ticket
+        """Resolves after COMMIT. Cancelling it takes the body out if it still waits."""
+
+    @property
+    def readings(self) -> int:
+        """How many the body holds."""
+        return self._decoded.readings
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all of it is stored, once the ticket is done: then `receipt` raises nothing and lists nothing."""
+        ticket = self.ticket
+        return not ticket.cancelled() and ticket.exception() is None and not late(self._decoded, ticket.result())
+
+    def receipt(self) -> Receipt:
+        """Return what became of the body. Raises what the ticket raises: nothing of it may be taken for stored then."""
+        with self._hand as hand:
+            outcome = self.ticket.result()
+            self._stall.durable()
+            decoded, refusals = self._decoded, late(self._decoded, outcome)
+            receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=MAX_ERRORS)
+            # What is refused so late was rejected by the database, which is the same for all sources.
+            hand.settle(ledger.settle(receipt, refusals, answers=True))
+        if refusals:
+            events.refused(refusals)
+        return receipt
+
+    def abandon(self) -> None:
+        """Close the books on a body whose sender is gone."""
+        with self._hand:
+            pass
+
+
+def late(decoded: Decoded, outcome: Outcome) -> list[Refusal]:
+    """Return all refusals: those from before the COMMIT, and what turned out there."""
+    if outcome.conflicts or outcome.rejected:
+        return decoded.refusals + receipts.late_refusals(decoded.batch, outcome)
+    return decoded.refusals

@@ -1,0 +1,1 @@
+"""The spool: what the database cannot take yet, safe on disk."""

@@ -1,0 +1,188 @@
+"""One message in, a verdict out: safe as it is, or safe once a dead letter is kept. Never acknowledges, never retries.
+
+The broker has checked who may publish on which topic (its ACL); the gateway trusts the topic and writes any device.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from gateway.core.errors import GatewayError, TooLarge
+from gateway.domain.contracts import DeadLetter, Toll
+from gateway.domain.model import Principal, Receipt, Role
+from gateway.domain.reasons import Reason
+from gateway.mqtt.message import Message
+from gateway.mqtt.topics import Topics
+from gateway.telemetry import mqtt_events
+
+TRUSTED = Principal(Role.INGEST)
+SOURCE = "mqtt"
+BAD_TOPIC = "bad_topic"
+INTERNAL = GatewayError.code
+EMPTY = "empty"
+MAX_DETAIL = 1000
+"""Characters of a dead letter's detail."""
+
+
+class Underway(Protocol):
+    """A body that was taken in and waits for its COMMIT; when the ticket is done, `receipt` or `abandon` is called."""
+
+    @property
+    def ticket(self) -> "asyncio.Future[Any]":
+        """Done after COMMIT; cancelled by whoever does not wait for it any more."""
+        ...
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all of it is stored, once the ticket is done."""
+        ...
+
+    def receipt(self) -> Receipt:
+        """Return or raise what `Door.take` returns or raises."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the books on it."""
+        ...
+
+
+class Door(Protocol):
+    """Where bodies go: `gateway.ingest.intake.Intake`, or a script in tests."""
+
+    def at_once(self, body: bytes, *, principal: Principal, device: str | None, source: str) -> Underway | None:
+        """Take in a body that needs no waiting; None: `take` it. Never raises."""
+        ...
+
+    async def take(
+        self,
+        body: bytes,
+        *,
+        principal: Principal,
+        media: str | None,
+        device: str | None,
+        source: str,
+        toll: Toll | None,
+    ) -> Receipt:
+        """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
+        ...
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What a device is told when its message could not be read at all."""
+
+    code: str
+    detail: str
+
+
+class Verdict(NamedTuple):
+    """What must be kept before the message is acknowledged, and what the device may be told."""
+
+    letter: DeadLetter | None
+    answer: Receipt | Problem
+
+
+class Judge:
+    """Tries each message once."""
+
+    def __init__(
+        self, topics: Topics, door: Door, *, encode: Callable[[Receipt], bytes], max_payload_bytes: int
+    ) -> None:
+        self._topics = topics
+        self._door = door
+        self._encode = encode
+        self._max_payload_bytes = max_payload_bytes
+
+    def device_of(self, message: Message) -> str | None:
+        """Return the device that the message's topic names, if it names one."""
+        return self._topics.device_of(message.topic)
+
+    def at_once(self, message: Message) -> Underway | None:
+        """Take in a message that needs no waiting; None: it takes a `judge`. Never raises."""
+        device = self.device_of(message)
+        if device is None or len(message.payload) > self._max_payload_bytes:
+            return None
+        try:
+            return self._door.at_once(message.payload, principal=TRUSTED, device=device, source=SOURCE)
+        except Exception:  # noqa: BLE001 -- `judge` meets the same mistake; here it would cost the connection, for ever
+            return None
+
+    async def judge(self, message: Message, toll: Toll | None = None, *, underway: Underway | None = None) -> Verdict:
+        """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet.
+
+        The toll may make it wait; what cannot be read pays it as well, as a message without readings. A message that
+        is `underway` is not taken in again.
+        """
+        verdict = await self._try(message, toll, underway)
+        if toll is not None and isinstance(verdict.answer, Problem):
+            await toll(0)
+        return verdict
+
+    async def _try(self, message: Message, toll: Toll | None, underway: Underway | None) -> Verdict:
+        if not message.payload:  # published to clear a retained message (MQTT 5, 3.3.1.3), and nothing is lost with it
+            mqtt_events.empty(message.topic)
+            return Verdict(None, Problem(EMPTY, "the message has no payload: it holds no readings"))
+        device = self.device_of(message)
+        if device is None:
+            return _unreadable(message, None, BAD_TOPIC, "the topic does not fit mqtt.topic, or names no device")
+        size, limit = len(message.payload), self._max_payload_bytes
+        if size > limit:
+            return _unreadable(message, device, TooLarge.code, f"{size} bytes; limit {limit} (mqtt.max_payload_bytes)")
+        try:
+            receipt = await self._take(message, device, toll) if underway is None else underway.receipt()
+        except GatewayError as exc:
+            if exc.retry_after is not None:
+                raise
+            return _unreadable(message, device, exc.code, exc.message)
+        except Exception as exc:  # noqa: BLE001 -- one message must not stop the rest
+            mqtt_events.message_failed(message.topic, exc)
+            return _unreadable(message, device, INTERNAL, repr(exc))
+        return Verdict(_letter_of(message, device, receipt) if receipt.errors else None, receipt)
+
+    async def _take(self, message: Message, device: str, toll: Toll | None) -> Receipt:
+        return await self._door.take(
+            message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE, toll=toll
+        )
+
+    def reply(self, message: Message, answer: Receipt | Problem) -> None:
+        """Publish the answer if the message asks for one (MQTT 5, 4.10); at most once, never waiting.
+
+        A topic that devices publish on is refused: the gateway may write there what the asking device may not.
+        """
+        topic = message.response_topic
+        if topic is None:
+            return
+        if topic.startswith("$") or self._topics.device_of(topic) is not None:
+            mqtt_events.reply_refused("the response topic is one that devices or the broker publish on")
+            return
+        message.reply(self._encode(answer) if isinstance(answer, Receipt) else msgspec.json.encode(answer))
+
+
+def _unreadable(message: Message, device: str | None, code: str, detail: str) -> Verdict:
+    return Verdict(_letter(message, device, code, detail), Problem(code, _text(detail)))
+
+
+def _letter_of(message: Message, device: str, receipt: Receipt) -> DeadLetter | None:
+    """Return one letter for all that was refused, unless the database has kept every one of them already."""
+    readings: Counter[str] = Counter()
+    for refusal in receipt.errors:
+        readings[refusal.code] += refusal.readings
+    first = next((one for one in receipt.errors if one.code != Reason.REJECTED_BY_DATABASE), None)
+    if first is None:
+        return None
+    codes = ", ".join(f"{code} ({n})" for code, n in readings.most_common())
+    more = " and more" if receipt.errors_truncated else ""
+    stored = f"{receipt.accepted} readings are stored"
+    return _letter(message, device, first.code, f"{codes}{more}; {stored}; first: {first.path}: {first.message}")
+
+
+def _letter(message: Message, device: str | None, code: str, detail: str) -> DeadLetter:
+    name = None if device is None else _text(device)
+    return DeadLetter(SOURCE, code, _text(detail), name, message.payload, _text(message.topic))
+
+
+def _text(text: str) -> str:
+    """Return what PostgreSQL can store: a letter that cannot be kept would be tried for ever."""
+    return text[:MAX_DETAIL].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -1,0 +1,1 @@
+"""What needs two stores at once: removing a device, listing devices, replaying dead letters."""

@@ -1,0 +1,173 @@
+"""In: dead letters. Out: their bytes once more through the one door, and what became of them. Never edits a payload.
+
+A reading without `ts` gets the time at which its letter was first refused, so that a second replay meets duplicates.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+
+from gateway.core.errors import BadRequest, GatewayError, NotFound
+from gateway.core.timestamps import to_us
+from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.model import Principal, Receipt, Role
+from gateway.telemetry import events
+from gateway.timescale.registry.audit import UNNAMED, Act, replaying
+
+SOURCE = "replay"
+OPERATOR = Principal(Role.ADMIN)
+BUDGET_SECS = 15.0
+"""After this a run ends between two letters, so that its caller gets an answer before any time-out."""
+LISTED = 100
+"""Letters of a run that are listed with what was wrong."""
+
+
+class Door(Protocol):
+    """Where bodies go: `gateway.ingest.intake.Intake`."""
+
+    async def take(
+        self, body: bytes, *, principal: Principal, device: str | None, source: str, received_us: int | None
+    ) -> Receipt:
+        """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
+        ...
+
+
+class Box(Protocol):
+    """Where letters are kept: `gateway.timescale.dead_letters.browse.LetterBox`. All raise Unavailable, SinkFault."""
+
+    async def find(self, letter_id: int) -> Letter:
+        """Return one letter with its payload. Raises NotFound."""
+        ...
+
+    async def open_ids(self, wanted: Wanted, /, *, after: int, limit: int) -> list[int]:
+        """Return ids of letters that were not replayed, lowest first."""
+        ...
+
+    async def count_open(self, wanted: Wanted, /, *, after: int) -> int:
+        """Return how many letters beyond this id were not replayed."""
+        ...
+
+    async def mark_replayed(self, letter: Letter, act: Act) -> Act:
+        """Note that a replay was accepted whole, and return the act with this in its line of audit."""
+        ...
+
+    async def note_refused(self, act: Act, count: int) -> Act:
+        """Note that letters were refused once more."""
+        ...
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one letter: either a receipt, or why its payload could not be read at all."""
+
+    id: int
+    replayed: bool
+    """Every reading is safe now, and the letter is marked."""
+    code: str | None = None
+    detail: str | None = None
+    receipt: Receipt | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a page of letters."""
+
+    replayed: int
+    refused: int
+    """Letters that were refused again, in whole or in part; they stay open."""
+    remaining: int
+    """Open letters that match and come after these."""
+    next_cursor: str | None
+    """Where the next call goes on; None when nothing remains."""
+    errors: list[Replayed]
+    """The first 100 of `refused`, without receipts."""
+
+
+class Redelivery:
+    """Replays dead letters."""
+
+    def __init__(self, door: Door, box: Box, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._door = door
+        self._box = box
+        self._monotonic = monotonic
+
+    async def one(self, letter_id: int, *, actor: str = UNNAMED) -> Replayed:
+        """Replay one letter, whether or not it was replayed before. Raises NotFound, Unavailable, SinkFault."""
+        result, act = await self._one(letter_id, replaying(actor, str(letter_id)))
+        if not result.replayed:
+            await self._box.note_refused(act, 1)
+        return result
+
+    async def _one(self, letter_id: int, act: Act) -> tuple[Replayed, Act]:
+        letter = await self._box.find(letter_id)
+        result = await self._replay(letter)
+        if result.replayed:
+            act = await self._box.mark_replayed(letter, act)
+            events.letter_replayed()
+        return result, act
+
+    async def some(self, wanted: Wanted, *, after: int = 0, limit: int = 100, actor: str = UNNAMED) -> Run:
+        """Replay open letters, lowest id first, one after the other. Raises Unavailable, SinkFault: call again.
+
+        What was replayed until then is marked, and what is not marked meets duplicates.
+        """
+        until = self._monotonic() + BUDGET_SECS
+        act, replayed = replaying(actor), 0
+        failed: list[Replayed] = []
+        for letter_id in await self._box.open_ids(wanted, after=after, limit=limit):
+            after = letter_id
+            with suppress(NotFound):  # removed since the ids were read
+                result, act = await self._one(letter_id, act)
+                replayed += result.replayed
+                failed += [] if result.replayed else [_without_receipt(result)]
+            if self._monotonic() > until:
+                break
+        if failed:
+            await self._box.note_refused(act, len(failed))
+        remaining = await self._box.count_open(wanted, after=after)
+        return Run(
+            replayed=replayed,
+            refused=len(failed),
+            remaining=remaining,
+            next_cursor=str(after) if remaining else None,
+            errors=failed[:LISTED],
+        )
+
+    async def _replay(self, letter: Letter) -> Replayed:
+        try:
+            receipt = await self._take(letter)
+        except GatewayError as exc:
+            if exc.retry_after is not None:
+                raise
+            return Replayed(id=letter.id, replayed=False, code=exc.code, detail=exc.message)
+        except Exception as exc:  # noqa: BLE001 - it may be why the letter is here, and must not stop the others
+            events.letter_failed(letter.id, exc)
+            return Replayed(
+                id=letter.id, replayed=False, code=GatewayError.code, detail="a mistake of ours; see the log"
+            )
+        if not receipt.errors:
+            return Replayed(id=letter.id, replayed=True, receipt=receipt)
+        first = receipt.errors[0]
+        return Replayed(
+            id=letter.id,
+            replayed=False,
+            code=first.code,
+            detail=f"{first.path} {first.message}".lstrip(),
+            receipt=receipt,
+        )
+
+    async def _take(self, letter: Letter) -> Receipt:
+        if letter.device is None:  # the broker allowed a topic, and not whatever devices the payload names
+            raise BadRequest("its topic names no device; post the payload for the device that it is of")
+        return await self._door.take(
+            letter.payload or b"",
+            principal=OPERATOR,
+            device=letter.device,
+            source=SOURCE,
+            received_us=to_us(letter.first_at),
+        )
+
+
+def _without_receipt(result: Replayed) -> Replayed:
+    return Replayed(id=result.id, replayed=False, code=result.code, detail=result.detail)

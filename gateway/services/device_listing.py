@@ -1,0 +1,131 @@
+"""In: what a list of devices asks for. Out: a page with when each was last heard of. Bounded work a call, never writes.
+
+The registry chooses by name, tags and `enabled`; by age only what has been read can be chosen, so a page may be short.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from gateway.domain.contracts import Clock
+from gateway.domain.devices import MAX_PAGE, Age, Device, Seen, Wanted
+
+MAX_SCANNED = 20_000
+"""Devices that one call looks at."""
+MAX_SECS = 3.0
+"""After this a call goes no further and leaves the rest to the next page."""
+
+
+class Book(Protocol):
+    """The registry: `gateway.timescale.registry.devices.Devices`."""
+
+    async def page(self, wanted: Wanted | None = None, *, after: str = "", limit: int = 100) -> list[Device]:
+        """Return devices by name. Raises BadRequest, SinkUnavailable, SinkFault."""
+        ...
+
+
+class Heard(Protocol):
+    """When devices were last heard of."""
+
+    @property
+    def newest(self) -> Mapping[str, int | None]:
+        """Device name → time of its newest reading (µs)."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """`redis` or `db`."""
+        ...
+
+
+class Ears(Protocol):
+    """Who knows when devices were last heard of: `gateway.state.read.LiveReader`, or the database alone."""
+
+    async def times(self, reported: Mapping[str, bool]) -> Heard:
+        """Return it for each of these devices. Raises SinkUnavailable, SinkFault."""
+        ...
+
+
+class Listed(NamedTuple):
+    """A page."""
+
+    devices: list[Seen]
+    last: str | None
+    """The name after which the next page begins; None: there is none."""
+    source: str
+
+
+class Step(NamedTuple):
+    """A step of counting devices."""
+
+    devices: int
+    """Those that are enabled."""
+    offline: int
+    """Those of them that are offline."""
+    last: str | None
+    """The name after which the next step begins; None: it was the last one."""
+
+
+class Listing:
+    """Lists devices."""
+
+    def __init__(
+        self,
+        book: Book,
+        ears: Ears,
+        *,
+        clock: Clock,
+        monotonic: Callable[[], float],
+        offline_after_secs: int,
+    ) -> None:
+        self._book = book
+        self._ears = ears
+        self._clock = clock
+        self._monotonic = monotonic
+        self.offline_after_secs = offline_after_secs
+
+    async def one(self, device: Device) -> Seen:
+        """Return when a device was last heard of. Raises SinkUnavailable, SinkFault."""
+        heard = await self._ears.times({device.name: device.reported})
+        return Seen(device, heard.newest[device.name])
+
+    async def page(self, wanted: Wanted, age: Age, *, after: str, limit: int) -> Listed:
+        """Return up to `limit` devices, 1 … 1000, by name. Raises BadRequest, SinkUnavailable, SinkFault.
+
+        Where devices are chosen by age it stops after 20,000 of them, or three seconds.
+        """
+        if not age.is_asked:
+            return await self._next(wanted, after=after, limit=limit)
+        until = self._monotonic() + MAX_SECS
+        found: list[Seen] = []
+        source, last = "redis", after
+        for _ in range(MAX_SCANNED // MAX_PAGE):
+            page = await self._next(wanted, after=last, limit=MAX_PAGE)
+            source = page.source if page.source == "db" else source
+            fitting = [seen for seen in page.devices if self._fits(seen, age)]
+            found += fitting
+            if len(found) > limit:
+                return Listed(found[:limit], found[limit - 1].device.name, source)
+            if page.last is None:
+                return Listed(found, None, source)
+            last = page.last
+            if len(found) == limit or self._monotonic() > until:
+                break
+        return Listed(found, last, source)
+
+    async def count(self, *, after: str = "") -> Step:
+        """Count up to 1000 enabled devices that come after this name. Raises SinkUnavailable, SinkFault."""
+        page = await self._next(Wanted(enabled=True), after=after, limit=MAX_PAGE)
+        offline = [seen for seen in page.devices if self._fits(seen, Age(offline=True))]
+        return Step(len(page.devices), len(offline), page.last)
+
+    async def _next(self, wanted: Wanted, *, after: str, limit: int) -> Listed:
+        found = await self._book.page(wanted, after=after, limit=limit + 1)
+        devices = found[:limit]
+        if not devices:
+            return Listed([], None, "redis")
+        heard = await self._ears.times({device.name: device.reported for device in devices})
+        last = devices[-1].name if len(found) > limit else None
+        return Listed([Seen(device, heard.newest[device.name]) for device in devices], last, heard.source)
+
+    def _fits(self, seen: Seen, age: Age) -> bool:
+        return seen.fits(age, now_us=self._clock.now_us(), offline_after_secs=self.offline_after_secs)

@@ -1,0 +1,1 @@
+"""The registry in PostgreSQL: devices, credentials, metrics, and the audit."""

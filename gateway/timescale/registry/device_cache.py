@@ -1,0 +1,134 @@
+"""The registry as admission sees it: cards of devices, cached, looked up in one round trip by all who ask at once."""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from gateway.core.errors import GatewayError, SinkUnavailable
+from gateway.domain.contracts import Card
+from gateway.timescale.connections.pool import Pool
+from gateway.timescale.queries import query
+from gateway.timescale.write.name_ids import Dictionary
+
+MAX_CARDS = 200_000
+"""Cards kept, about 1 KiB each."""
+MAX_STRANGERS = 100_000
+"""Names known not to exist, kept for STRANGER_SECS."""
+STRANGER_SECS = 1.0
+LOOK_UP_ROWS = 10_000
+"""Names sent in one statement."""
+LOOK_UPS = 5
+"""How often a look-up starts again because its cards were dropped before they could be read."""
+
+
+class TimescaleDirectory:
+    """`contracts.Directory` on the database."""
+
+    def __init__(self, pool: Pool, dictionary: Dictionary, *, monotonic: Callable[[], float]) -> None:
+        self._pool = pool
+        self._dictionary = dictionary
+        self._monotonic = monotonic
+        self._cards: dict[str, Card] = {}
+        self._strangers: dict[str, tuple[Card, float]] = {}
+        self._wanted: set[str] = set()
+        self._next: asyncio.Task[None] | None = None
+        """The look-up that still takes names; it waits for the one before it."""
+        self._flights: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._generation = 0
+
+    def card(self, device: str) -> Card | None:
+        """Return what is cached; None means: look it up."""
+        card = self._cards.get(device)
+        if card is None and device in self._strangers:
+            stranger, until = self._strangers[device]
+            return stranger if self._monotonic() < until else None
+        return card
+
+    async def look_up(self, devices: Collection[str]) -> None:
+        """Load the cards of these devices. Raises SinkUnavailable, SinkFault.
+
+        On return `card` knows each of them: the caller must read the cards before it waits for anything else.
+        """
+        for _ in range(LOOK_UPS):
+            flight = self._board(devices)
+            await asyncio.wait([flight])
+            _check(flight)
+            if all(self.card(device) is not None for device in devices):
+                return
+        raise SinkUnavailable("the registry changes faster than it can be read; try again")
+
+    def forget(self, devices: Collection[str] | None) -> None:
+        """Look these devices (None: all) up again: they were changed."""
+        self._generation += 1
+        if devices is None:
+            self._cards.clear()
+            self._strangers.clear()
+            return
+        for device in devices:
+            self._cards.pop(device, None)
+            self._strangers.pop(device, None)
+
+    def _board(self, devices: Collection[str]) -> "asyncio.Task[None]":
+        self._wanted.update(devices)
+        if self._next is None:
+            self._next = asyncio.create_task(self._fly(), name="directory.look_up")
+            self._flights.add(self._next)
+            self._next.add_done_callback(self._land)
+        return self._next
+
+    async def _fly(self) -> None:
+        """Take all names wanted by the time the look-up before this one is back."""
+        async with self._turn:
+            wanted, self._wanted, self._next = list(self._wanted), set(), None
+            for start in range(0, len(wanted), LOOK_UP_ROWS):
+                await self._load(wanted[start : start + LOOK_UP_ROWS])
+
+    def _land(self, flight: "asyncio.Task[None]") -> None:
+        self._flights.discard(flight)
+        if self._next is flight:  # it was cancelled while it waited for its turn
+            self._next = None
+        if not flight.cancelled():
+            flight.exception()  # looked at, even if all who asked have gone
+
+    async def _load(self, names: list[str]) -> None:
+        generation = self._generation
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(query("device_cards"), names)
+        shapes = await self._dictionary.shapes({i for row in rows for i in row["shape_ids"]})
+        self._make_room(len(names))
+        for row in rows:
+            card = Card(enabled=row["enabled"])
+            for shape_id in row["shape_ids"]:
+                if shape_id in shapes:
+                    card.note(shapes[shape_id])
+            fresh = generation == self._generation
+            self._keep(row["name"], card, fresh=fresh)
+            if fresh:
+                self._dictionary.remember_device(row["name"], row["id"])
+        for name in set(names) - {row["name"] for row in rows}:
+            self._strangers[name] = (Card(known=False), self._monotonic() + STRANGER_SECS)
+
+    def _keep(self, name: str, card: Card, *, fresh: bool) -> None:
+        """Cache a card; one that may have been changed while it was read serves the callers waiting, for a moment."""
+        if fresh:
+            self._strangers.pop(name, None)
+            self._cards[name] = card
+        else:
+            self._strangers[name] = (card, self._monotonic() + STRANGER_SECS)
+
+    def _make_room(self, coming: int) -> None:
+        if len(self._cards) + coming > MAX_CARDS:
+            self._cards.clear()
+        if len(self._strangers) + coming > MAX_STRANGERS:
+            self._strangers.clear()
+
+
+def _check(flight: "asyncio.Task[None]") -> None:
+    """Raise what ended the look-up; each waiter raises its own copy, since a traceback grows with every raise."""
+    if flight.cancelled():
+        raise SinkUnavailable("the look-up was given up; try again")
+    exc = flight.exception()
+    if isinstance(exc, GatewayError):
+        raise type(exc)(exc.message, **exc.details) from exc.__cause__
+    if exc is not None:
+        raise exc

@@ -1,0 +1,67 @@
+"""How many devices there are and how many are silent: counted in the database, kept for a while, never waited on."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from gateway.core.errors import GatewayError
+from gateway.core.timestamps import to_datetime
+from gateway.domain.contracts import Clock
+from gateway.timescale.connections.pool import Pool
+from gateway.timescale.queries import query
+
+COUNT_SECS = 2.0
+"""Longest wait for a count."""
+KEEP_SECS = 10.0
+SHARE = 50
+"""A count is kept for at least so many times as long as it took: counting takes 2 % of one connection at most."""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """Devices that are registered."""
+
+    total: int
+    enabled: int
+    offline: int | None = None
+    """Enabled ones without a reading of the last `devices.offline_after_secs`; None if it takes too long to count."""
+
+
+class Census:
+    """The newest count of one worker."""
+
+    def __init__(
+        self, pool: Pool, *, clock: Clock, monotonic: Callable[[], float], offline_after_secs: int = 900
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._silent_us = offline_after_secs * 1_000_000
+        self._monotonic = monotonic
+        self._known: Count | None = None
+        self._until = 0.0
+        self._counting = asyncio.Lock()
+
+    async def count(self) -> Count | None:
+        """Return the newest count that can be had now, None if there never was one."""
+        async with self._counting:  # nobody waits longer than one count: the others find it done
+            began = self._monotonic()
+            if began >= self._until:
+                with suppress(GatewayError, TimeoutError):  # the database's health stands beside it and says why
+                    async with asyncio.timeout(COUNT_SECS):
+                        self._known = await self._count()
+                        self._known = msgspec.structs.replace(self._known, offline=await self._count_silent())
+                now = self._monotonic()
+                self._until = now + max(KEEP_SECS, SHARE * (now - began))
+        return self._known
+
+    async def _count(self) -> Count:
+        async with self._pool.connection() as connection:
+            row = await connection.fetchrow(query("census"))
+        return Count(total=row["total"], enabled=row["enabled"]) if row else Count(0, 0)
+
+    async def _count_silent(self) -> int:
+        after = to_datetime(self._clock.now_us() - self._silent_us)
+        async with self._pool.connection() as connection, connection.transaction(readonly=True):
+            await connection.execute(query("plan_anew"))
+            return int(await connection.fetchval(query("count_silent"), after))

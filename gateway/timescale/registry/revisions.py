@@ -1,0 +1,97 @@
+"""In: the registry's revision counter, polled. Out: what changed, told to the caches. Never judges a change.
+
+The counter's row lock makes revisions commit in order (sql/migrations/0001_schema.sql), so reading n first
+and then all rows beyond the n before misses nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import NamedTuple, NoReturn
+
+from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
+from gateway.timescale.connections.pool import Connection, Pool
+from gateway.timescale.queries import query
+
+MAX_CHANGES = 10_000
+"""Changes fetched one by one; more of them are told as "everything"."""
+_POLL_TIMEOUT_SECS = 5.0
+
+
+class Seen(NamedTuple):
+    """Up to where a follower has read, and in which database."""
+
+    installation: str
+    n: int
+    epoch: int
+    """Of `lineage`: in another one all may have changed, whatever the number says."""
+
+
+class Changes(NamedTuple):
+    """What changed since; None means: everything may have."""
+
+    credentials: Collection[bytes] | None
+    devices: Collection[str] | None
+    declared_ints: Collection[str]
+    """Not the changes: all of them."""
+
+
+async def follow(
+    pool: Pool,
+    *,
+    every_ms: int,
+    on_credentials: Callable[[Collection[bytes] | None], None],
+    on_devices: Callable[[Collection[str] | None], None],
+    on_declared_ints: Callable[[Collection[str]], None],
+    on_trouble: Callable[[GatewayError | None], None],
+) -> NoReturn:
+    """Tell each change once, at most `every_ms` + one round trip after its COMMIT. Runs until cancelled.
+
+    The first poll tells everything, and so does one that finds another database. None as an argument means everything.
+    While the database is away nothing is told, what was cached stays in use, and the next poll that succeeds tells all
+    that was missed. `on_trouble` hears the error when polls begin to fail, and None when they succeed again.
+
+    Give it a pool of its own with one connection: behind slow reads a revocation would come late.
+    """
+    seen: Seen | None = None
+    failing = False
+    while True:
+        try:
+            seen, changes = await _poll(pool, seen)
+        except (SinkUnavailable, SinkFault) as exc:
+            if not failing:
+                on_trouble(exc)
+            failing = True
+        else:
+            if failing:
+                on_trouble(None)
+            failing = False
+            if changes is not None:
+                on_credentials(changes.credentials)
+                on_devices(changes.devices)
+                on_declared_ints(changes.declared_ints)
+        await asyncio.sleep(every_ms / 1000)
+
+
+async def _poll(pool: Pool, seen: Seen | None) -> tuple[Seen, Changes | None]:
+    try:
+        async with asyncio.timeout(_POLL_TIMEOUT_SECS), pool.connection() as connection:
+            row = await connection.fetchrow(query("registry_revision"))
+            if row is None:
+                raise SinkFault("the table registry_revision or installation is empty; each holds one row")
+            now = Seen(row["installation"], row["n"], pool.lineage.epoch)
+            return now, None if now == seen else await _changes(connection, seen, now)
+    except TimeoutError as exc:
+        raise SinkUnavailable from exc
+
+
+async def _changes(connection: Connection, seen: Seen | None, now: Seen) -> Changes:
+    ints = [row["name"] for row in await connection.fetch(query("declared_ints"))]
+    if seen is None or (seen.installation, seen.epoch) != (now.installation, now.epoch) or seen.n > now.n:
+        return Changes(None, None, ints)
+    digests = await connection.fetch(query("changed_credentials"), seen.n, MAX_CHANGES + 1)
+    names = await connection.fetch(query("changed_devices"), seen.n, MAX_CHANGES + 1)
+    return Changes(
+        None if len(digests) > MAX_CHANGES else [row["digest"] for row in digests],
+        None if len(names) > MAX_CHANGES else [row["name"] for row in names],
+        ints,
+    )

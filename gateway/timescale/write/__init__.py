@@ -1,0 +1,1 @@
+"""The write path: batch, arrange, COPY, settle."""

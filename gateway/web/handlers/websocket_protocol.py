@@ -1,0 +1,189 @@
+"""A WebSocket (RFC 6455) on a Sanic connection: whole text messages in and out, every buffer bounded. Reads no JSON.
+
+The protocol itself is the `websockets` package's, without I/O. Sanic's own socket is not used: text that is not UTF-8
+ends its reading without a word, and what waits in it has no bound in time.
+"""
+
+import asyncio
+import logging
+from typing import Any, cast
+
+from sanic import Request
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request as Handshake
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from gateway.core.errors import BadRequest, UpgradeRequired
+
+MAX_MESSAGE = 64 * 1024
+"""Bytes of one message from the other side; a larger one ends the connection (1009)."""
+MAX_WAITING = 16
+"""Messages read ahead; then the connection is not read."""
+MAX_PONGS = 256 * 1024
+"""Bytes of answers that may wait for the other side; one that asks for more and takes nothing is cut off."""
+WRITE_BYTES = 64 * 1024
+"""What is given to the connection at once."""
+CLOSE_SECS = 2.0
+"""How long what was written last may take to leave."""
+SUBPROTOCOL = "gateway.v1"
+VERSION = "13"
+SWITCHING, NOT_UTF8, NORMAL, AWAY = 101, 1007, 1000, 1001
+_SILENT = logging.getLogger("gateway.websocket")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False  # what a client does wrong is its own affair; our events say what matters
+
+
+class SocketWire:
+    """One connection, from the handshake on."""
+
+    def __init__(self, request: Request) -> None:
+        """Check the handshake; nothing is sent yet. Raises UpgradeRequired, BadRequest."""
+        if request.headers.getone("upgrade", "").lower() != "websocket" or request.transport is None:
+            raise UpgradeRequired
+        _check_version(request)
+        wants = SUBPROTOCOL in offered_subprotocols(request)
+        self.ws_proto = ServerProtocol(
+            state=State.OPEN,
+            max_size=MAX_MESSAGE,
+            subprotocols=[Subprotocol(SUBPROTOCOL)] if wants else None,
+            logger=_SILENT,
+        )
+        """Under the name by which Sanic looks at its state when it stops."""
+        self.loop = asyncio.get_running_loop()
+        self._answer = _accept(self.ws_proto, request)
+        self._connection = cast("Any", request.transport.get_protocol())  # Sanic's, which is not typed
+        self._transport = cast("asyncio.Transport", request.transport)
+        self._parts: list[bytes] = []
+        self._messages: asyncio.Queue[str | None] = asyncio.Queue()
+        self._pinged: float | None = None
+
+    async def open(self, request_id: str) -> None:
+        """Send the handshake; from now on the connection is ours."""
+        self._answer.headers["X-Request-Id"] = request_id
+        self._connection.websocket = self
+        await self._connection.send(self._answer.serialize())
+
+    async def receive(self) -> str | None:
+        """Return the next message; None when there are no more."""
+        message = await self._messages.get()
+        if self._messages.empty() and not self._transport.is_closing():
+            self._transport.resume_reading()
+        return message
+
+    async def send(self, text: bytes) -> None:
+        """Send one message; returns when the connection has room. Raises Sanic's RequestCancelled when it is gone."""
+        if self.ws_proto.state is not State.OPEN:
+            return
+        self.ws_proto.send_text(text)
+        data = b"".join(self.ws_proto.data_to_send())
+        for start in range(0, len(data), WRITE_BYTES):
+            await self._connection.send(data[start : start + WRITE_BYTES])
+
+    def ping(self) -> None:
+        """Ask the other side for a sign of life."""
+        if self.ws_proto.state is State.OPEN:
+            self.ws_proto.send_ping(b"")
+            self._flush()
+            self._pinged = self._pinged or self.loop.time()
+
+    def silent_secs(self) -> float:
+        """Return how long the other side has been asked in vain."""
+        return 0.0 if self._pinged is None else self.loop.time() - self._pinged
+
+    def end_connection(self, code: int = NORMAL, reason: str = "") -> None:
+        """Say why, and close; Sanic calls it when the handler has returned."""
+        if self.ws_proto.state is State.OPEN:
+            self.ws_proto.send_close(code, reason)
+        self._flush()
+        self._hang_up()
+
+    def fail_connection(self, code: int = AWAY) -> None:
+        """Close without waiting; Sanic calls it when time is over."""
+        self.end_connection(code)
+        self._transport.abort()
+
+    async def close(self, code: int = NORMAL) -> None:
+        """As `end_connection`; Sanic calls it when it stops."""
+        self.end_connection(code)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived; Sanic calls it."""
+        self._pinged = None
+        if self.ws_proto.state is not State.OPEN:
+            return
+        self.ws_proto.receive_data(data)
+        self._take()
+
+    def eof_received(self) -> bool:
+        """Note that nothing more arrives; False: close. Sanic calls it."""
+        self._messages.put_nowait(None)
+        return False
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Note that the connection is gone; Sanic calls it."""
+        self._messages.put_nowait(None)
+
+    def _take(self) -> None:
+        for event in self.ws_proto.events_received():
+            if isinstance(event, Frame):
+                self._take_frame(event)
+        self._flush()
+        if self.ws_proto.state is not State.OPEN:
+            self._messages.put_nowait(None)
+            self._hang_up()
+        elif self._messages.qsize() >= MAX_WAITING or self._transport.get_write_buffer_size() > MAX_PONGS:
+            self._transport.pause_reading()
+
+    def _take_frame(self, frame: Frame) -> None:
+        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            return
+        self._parts.append(bytes(frame.data))
+        if not frame.fin:
+            return
+        message, self._parts = b"".join(self._parts), []
+        try:
+            self._messages.put_nowait(message.decode())
+        except UnicodeDecodeError:
+            self.ws_proto.fail(NOT_UTF8)
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say by itself: pongs, pings, the closing handshake."""
+        data = b"".join(self.ws_proto.data_to_send())
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _hang_up(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.close()
+            self.loop.call_later(CLOSE_SECS, self._transport.abort)
+
+
+def _check_version(request: Request) -> None:
+    """Raise UpgradeRequired for another version than ours: the answer names it (RFC 6455 4.4)."""
+    asked = ", ".join(request.headers.getall("sec-websocket-version", []))
+    if asked != VERSION:
+        words = f"not {asked!a}" if asked else "and there is no Sec-WebSocket-Version"
+        raise UpgradeRequired(
+            f"this gateway speaks version {VERSION} of WebSocket (RFC 6455), {words}; "
+            "use a client that speaks it, or GET /v1/stream"
+        )
+
+
+def offered_subprotocols(request: Request) -> list[str]:
+    """Return what the caller offers to speak."""
+    return [
+        offered.strip() for line in request.headers.getall("sec-websocket-protocol", ()) for offered in line.split(",")
+    ]
+
+
+def _accept(protocol: ServerProtocol, request: Request) -> Response:
+    headers = Headers([(name, value) for name, value in request.headers.items() if value.isascii()])
+    answer = protocol.accept(Handshake(path=request.path, headers=headers))
+    if answer.status_code != SWITCHING:
+        words = bytes(answer.body).decode(errors="replace").partition("\n")[0]
+        raise BadRequest(words, parameter="Sec-WebSocket-*")
+    return answer

@@ -1,0 +1,141 @@
+"""An Idempotency-Key and what to do in, the first answer to it out, as often as asked. Never the only protection.
+
+The readings' own keys absorb a repeat anyway: without Redis, or after a claim has run out, a body is taken again. A
+receipt says that readings are stored, so it is not repeated after one of their devices was removed.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+
+from sanic import HTTPResponse, Request
+
+from gateway.core.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
+from gateway.core.tasks import beside
+from gateway.domain.contracts import Claim, Kept
+from gateway.domain.model import Receipt
+from gateway.ingest.admission.auth import to_token
+from gateway.ingest.receipts import to_json
+from gateway.telemetry import events
+from gateway.web.context import Context
+from gateway.web.http.responses import reply
+from gateway.web.limits.body_budget import Hold
+
+HEADER, REPLAYED = "idempotency-key", "idempotency-replayed"
+MAX_KEY = 255
+"""Characters."""
+MAX_KEPT_BYTES = 64 * 1024
+"""Of a receipt: Redis must not fill up with long lists of refusals. A repeat of that body is judged anew."""
+
+RENEW_SECS = 3.0
+TRIES = 3
+"""Answers that hold no more, found under one key one after the other."""
+
+Take = Callable[[], Awaitable[Receipt]]
+Devices = Callable[[], Collection[str]]
+"""Tells whose readings the body holds; asked for a repeat only."""
+
+
+def key_of(request: Request) -> str | None:
+    """Return the request's key, None if it has none. Raises BadRequest for one that is not allowed."""
+    key: str | None = request.headers.getone(HEADER, None)
+    if key is not None and not (0 < len(key) <= MAX_KEY and all("!" <= c <= "~" for c in key)):
+        raise BadRequest(f"the key must have 1 to {MAX_KEY} visible ASCII characters", parameter="Idempotency-Key")
+    return key
+
+
+async def take_once(
+    request: Request, context: Context, take: Take, *, key: str, body: bytes, devices: Devices, hold: Hold
+) -> HTTPResponse:
+    """Answer as the first time, or take the readings in and keep the receipt.
+
+    What was begun is concluded also if the client goes away: its repeat must find the receipt, and no claim of nobody.
+    Raises IdempotencyMismatch for the key of another request, IdempotencyInProgress while the first one runs, and what
+    `take` raises; of that nothing is kept, so that a repeat is judged anew.
+    """
+    name, fingerprint = _name(request, key), _digest(request.raw_url, body)
+    work = asyncio.create_task(_conclude(context, name, fingerprint, take, devices), name="idempotency.conclude")
+    context.concluding.add(work)
+    work.add_done_callback(lambda done: _concluded(context, done))
+    try:
+        kept, is_repeat = await asyncio.shield(work)
+    except asyncio.CancelledError:
+        hold.outlive(work)
+        raise
+    return reply(request, context, kept.body, status=kept.status, headers={REPLAYED: "true"} if is_repeat else None)
+
+
+async def _conclude(context: Context, name: str, fingerprint: bytes, take: Take, devices: Devices) -> tuple[Kept, bool]:
+    """Return the answer, and whether it is a repeat."""
+    for _ in range(TRIES):
+        try:
+            held = await context.receipts.claim(name, fingerprint)
+        except StateUnavailable:
+            events.idempotency("unprotected")
+            return _to_kept(fingerprint, await take()), False
+        if isinstance(held, Claim):
+            return await _first(context, name, held, take), False
+        _check(held, fingerprint)
+        whose = devices()
+        if not await context.receipts.removed(whose, since_us=held.since_us):
+            events.idempotency("replayed")
+            return held, True
+        events.idempotency("outdated")
+        context.devices_changed(whose)
+        await context.receipts.release(name, held)
+    raise IdempotencyInProgress
+
+
+def _concluded(context: Context, work: "asyncio.Task[tuple[Kept, bool]]") -> None:
+    context.concluding.discard(work)
+    if not work.cancelled():
+        work.exception()  # whoever waited has got it; if nobody did, there is nobody to tell
+
+
+async def _first(context: Context, name: str, claim: Claim, take: Take) -> Kept:
+    receipts = context.receipts
+    try:
+        async with beside(_renew(context, name, claim), name="idempotency.renew"):
+            kept = _to_kept(claim.fingerprint, await take(), since_us=claim.since_us)
+    except Exception:
+        with suppress(StateUnavailable):
+            await receipts.release(name, claim)
+        raise
+    with suppress(StateUnavailable):
+        if len(kept.body) <= MAX_KEPT_BYTES:
+            await receipts.keep(name, claim, kept)
+        else:
+            await receipts.release(name, claim)
+    return kept
+
+
+async def _renew(context: Context, name: str, claim: Claim) -> None:
+    """Keep a claim for as long as its request runs."""
+    while True:
+        await asyncio.sleep(RENEW_SECS)
+        with suppress(StateUnavailable):
+            await context.receipts.renew(name, claim)
+
+
+def _to_kept(fingerprint: bytes, receipt: Receipt, *, since_us: int = 0) -> Kept:
+    return Kept(fingerprint, receipt.status, to_json(receipt), since_us)
+
+
+def _check(kept: Kept, fingerprint: bytes) -> None:
+    if kept.fingerprint != fingerprint:
+        events.idempotency("mismatch")
+        raise IdempotencyMismatch
+    if not kept.status:
+        events.idempotency("in_progress")
+        raise IdempotencyInProgress
+
+
+def _name(request: Request, key: str) -> str:
+    """Return the key within its credential: two clients who both count from 1 must not meet."""
+    credential = to_token(request.headers.getone("authorization", None)) or ""
+    return _digest(credential.encode(), key.encode()).hex()
+
+
+def _digest(first: bytes, second: bytes) -> bytes:
+    return hashlib.sha256(len(first).to_bytes(8) + first + second).digest()

@@ -1,0 +1,1 @@
+"""Whatever bounds what one worker takes on."""

@@ -1,0 +1,211 @@
+"""What handlers ask of the parts behind them, and no more: Protocols. Makes none, knows none of the real ones."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.domain.buckets import Cut
+from gateway.domain.contracts import Toll
+from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.history import Answer, Order, Row, RowPage, Span, Wish
+from gateway.domain.model import Kind, Principal, Receipt
+
+Value = float | int | bool | str
+
+
+class Underway(Protocol):
+    """A body that was taken in and waits for its COMMIT. `receipt` or `abandon` is called when the ticket is done."""
+
+    @property
+    def ticket(self) -> "asyncio.Future[Any]":
+        """Done after COMMIT; cancelled by whoever does not wait for it any more."""
+        ...
+
+    @property
+    def readings(self) -> int:
+        """How many the body holds."""
+        ...
+
+    def receipt(self) -> Receipt:
+        """Return what became of the body. Raises the GatewayErrors that say no to all of it."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the books on it."""
+        ...
+
+
+class Intake(Protocol):
+    """The one door for readings."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `knock` would say nothing."""
+        ...
+
+    def knock(self) -> None:
+        """Raise Overloaded or Draining if nothing would be taken now."""
+        ...
+
+    def devices(self, body: bytes) -> Collection[str]:
+        """Return whose readings a body holds that was taken in before."""
+        ...
+
+    async def take(
+        self,
+        body: bytes,
+        *,
+        principal: Principal,
+        media: str | None,
+        device: str | None,
+        atomic: bool = False,
+        max_errors: int = 100,
+        toll: Toll | None = None,
+    ) -> Receipt:
+        """Return after COMMIT. Raises the GatewayErrors that say no to the whole body."""
+        ...
+
+    def at_once(self, body: bytes, *, principal: Principal, device: str | None) -> Underway | None:
+        """Take in a body that needs no waiting; None: `take` it. Never raises."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Authorization headers → principals."""
+
+    def principal(self, header: str | None) -> Principal | None:
+        """Return who is calling if that is cached, at once."""
+        ...
+
+    async def authenticate(self, header: str | None) -> Principal:
+        """Return who is calling. Raises Unauthorized, or SinkUnavailable if it cannot be told now."""
+        ...
+
+
+class DeviceState(Protocol):
+    """The newest readings of one device."""
+
+    @property
+    def device(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, tuple[Value, int, Kind]]:
+        """Metric name → value, time (µs since 1970 UTC), kind."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """`redis` or `db`."""
+        ...
+
+
+class LiveReader(Protocol):
+    """Where the newest state is read."""
+
+    async def device(self, name: str) -> DeviceState | None:
+        """Return the state of one device, None if it is not known. Raises Unavailable."""
+        ...
+
+    def soon(self, name: str) -> "asyncio.Future[Any]":
+        """Return the same as a future: it is read together with others that are asked for now."""
+        ...
+
+    async def devices(self, names: Sequence[str]) -> Sequence[DeviceState | None]:
+        """Return the states of devices, in order, in one round trip. Raises Unavailable."""
+        ...
+
+
+class Stored(Protocol):
+    """Where stored readings are read back. All methods raise UnknownDevice, Overloaded, QueryTimeout, Unavailable."""
+
+    async def page(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int
+    ) -> RowPage:
+        """Return the first `limit` rows; metrics None means all."""
+        ...
+
+    def stream(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order
+    ) -> AsyncGenerator[list[Row], None]:
+        """Yield all rows, a few at a time."""
+        ...
+
+    async def buckets(self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: Wish) -> Answer:
+        """Return series cut into buckets. Raises TooManyBuckets, BadRequest."""
+        ...
+
+    async def chart(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
+    ) -> Answer:
+        """Return series thinned to at most so many points each. Raises BadRequest."""
+        ...
+
+
+class Letters(Protocol):
+    """Where dead letters are read."""
+
+    async def page(self, wanted: Wanted, /, *, before: int | None = None, limit: int = 100) -> list[Letter]:
+        """Return letters, newest id first; large payloads are left out. Raises Unavailable, SinkFault."""
+        ...
+
+    async def find(self, letter_id: int) -> Letter:
+        """Return one letter with its payload. Raises NotFound, Unavailable, SinkFault."""
+        ...
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Something that is not well in this worker, while readings may be taken in all the same."""
+
+    part: str
+    what: str
+    """In an operator's words, with the way out."""
+    since: str
+    """RFC 3339, UTC: when it was first seen."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether this worker may take traffic, and how each part is."""
+
+    ready: bool
+    parts: Mapping[str, Mapping[str, object]]
+    """Part name → its facts, such as {"ok": true, "version": "17.2"}."""
+    degraded: Sequence[Trouble] = ()
+    """What is not well, whether or not traffic may come."""
+
+    @property
+    def status(self) -> str:
+        """`ready`, `degraded` or `unready`."""
+        if not self.ready:
+            return "unready"
+        return "degraded" if self.degraded else "ready"
+
+
+class DeviceCount(Protocol):
+    """How many devices are registered."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        ...
+
+    @property
+    def enabled(self) -> int:
+        """Those that may send."""
+        ...
+
+    @property
+    def offline(self) -> int | None:
+        """Those of them that have not sent for long; None if that is not known."""
+        ...
+
+
+class Census(Protocol):
+    """Where devices are counted."""
+
+    async def count(self) -> DeviceCount | None:
+        """Return the newest count that can be had soon, None if there never was one. Never raises."""
+        ...
