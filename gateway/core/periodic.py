@@ -3,10 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from gateway.core.errors import GatewayError
 from gateway.core.tasks import beside
-from gateway.telemetry import periodic_events as chore_events
+
+
+class Recovered(Protocol):
+    """Hears that what had failed works again."""
+
+    def __call__(self, chore: str, /, *, failures: int, secs: float) -> None:
+        """So many failures in a row, over so many seconds, are over."""
 
 
 @asynccontextmanager
@@ -16,21 +23,24 @@ async def repeating(
     name: str,
     every_secs: float,
     on_failure: Callable[[Exception], None],
+    on_recovery: Recovered,
 ) -> AsyncIterator[None]:
     """Do the chore now and then every so many seconds, in a task of this name, until the end of the block.
 
     The chore is due again after a round that failed. Of failures in a row `on_failure` hears the first of each kind,
-    and the log has how many there were when it works again.
+    and `on_recovery` how many there were, in how many seconds, when it works again.
     """
-    async with beside(_repeat(chore, _Failures(name), every_secs=every_secs, on_failure=on_failure), name=name):
+    failures = _Failures(name, on_recovery)
+    async with beside(_repeat(chore, failures, every_secs=every_secs, on_failure=on_failure), name=name):
         yield
 
 
 class _Failures:
     """Those in a row."""
 
-    def __init__(self, chore: str) -> None:
+    def __init__(self, chore: str, on_recovery: Recovered) -> None:
         self._chore = chore
+        self._on_recovery = on_recovery
         self._kinds: set[str] = set()
         self._count = 0
         self._since = 0.0
@@ -49,7 +59,7 @@ class _Failures:
         """Take note of a round that did not fail."""
         if self._count:
             secs = asyncio.get_running_loop().time() - self._since
-            chore_events.recovered(self._chore, failures=self._count, secs=secs)
+            self._on_recovery(self._chore, failures=self._count, secs=secs)
             self._count = 0
             self._kinds.clear()
 

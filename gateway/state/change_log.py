@@ -15,7 +15,7 @@ from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, Position
 from gateway.domain.contracts import Newest
-from gateway.state import codec as packing
+from gateway.state import codec
 from gateway.state.client import open_client, translated
 from gateway.state.store import LOG, WATCH, script
 
@@ -78,7 +78,7 @@ class Entry:
         self.position = Position(epoch.decode(errors="replace"), int(offset), int(ms))
         self.size = len(blob)
         try:
-            self._messages = packing.split(blob)
+            self._messages = codec.split(blob)
         except (ValueError, IndexError):
             self._messages, self.size = [], -1
         self.devices: Sequence[str] = [device for device, _, _ in self._messages]
@@ -92,8 +92,8 @@ class Entry:
         """Unpack one message. Raises ValueError."""
         _, field, packed = self._messages[i]
         try:
-            return packing.unpack(field, packed)
-        except packing.NOT_OURS as exc:
+            return codec.unpack(field, packed)
+        except codec.NOT_OURS as exc:
             raise ValueError(packed[:40]) from exc
 
 

@@ -20,7 +20,7 @@ from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.contracts import Newest
 from gateway.domain.model import Block
-from gateway.state import codec as packing
+from gateway.state import codec
 from gateway.state.client import open_client
 from gateway.state.removed_devices import KEEP_SECS, mark_of
 from gateway.state.stale_sites import Sites
@@ -117,7 +117,7 @@ class RedisState:
         Of messages of equal times the later one given wins, or without `later_wins` the one that is there. Returned are
         devices that were not there: until they are filled they are not whole.
         """
-        blob = b"".join([packing.to_blob(block) for block in blocks])
+        blob = b"".join([codec.to_blob(block) for block in blocks])
         if not blob:
             return []
         prefix = self._prefix
@@ -144,7 +144,7 @@ class RedisState:
         args: list[bytes | str] = []
         for device, claim, messages in zip(devices, claims, stored, strict=True):
             if claim:
-                args += [device, claim, b"".join(map(packing.pack, messages))]
+                args += [device, claim, b"".join(map(codec.pack, messages))]
         if not args:
             return 0
         async with self._asking():
@@ -164,8 +164,8 @@ class RedisState:
             if not marker or marker != self._server:
                 raise StateUnavailable("the state is not complete; it is being rebuilt")
             try:
-                return list(map(packing.unpack_all, hashes))
-            except packing.NOT_OURS:
+                return list(map(codec.unpack_all, hashes))
+            except codec.NOT_OURS:
                 return await self._without_foreign(devices, hashes)
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
@@ -253,8 +253,8 @@ class RedisState:
         found: list[list[Newest] | None] = []
         for device, held in zip(devices, hashes, strict=True):
             try:
-                found.append(packing.unpack_all(held))
-            except packing.NOT_OURS:
+                found.append(codec.unpack_all(held))
+            except codec.NOT_OURS:
                 found.append(None)
                 await self.remove([device])
         return found
@@ -264,7 +264,7 @@ class RedisState:
         """Translate errors; one of `away` means that reads need not try."""
         try:
             yield
-        except (RedisError, *NOT_REACHED, *packing.NOT_OURS) as exc:
+        except (RedisError, *NOT_REACHED, *codec.NOT_OURS) as exc:
             self._away = self._away or isinstance(exc, away)
             raise StateUnavailable from exc
 

@@ -14,8 +14,7 @@ import structlog
 
 from gateway.core.errors import GatewayError
 from gateway.domain.model import Refusal
-from gateway.telemetry import gauges
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import gauges, prometheus
 from gateway.telemetry.declared import begin_at_zero
 from gateway.telemetry.dedupe import Fold
 from gateway.telemetry.sanitize import shown
@@ -88,12 +87,12 @@ def refused(refusals: Iterable[Refusal]) -> None:
     for refusal in refusals:
         by_code[refusal.code] += refusal.readings
     for code, readings in by_code.items():
-        metrics.refusals[(code,)].inc(readings)
+        prometheus.refusals[(code,)].inc(readings)
 
 
 def overloaded(limit: str) -> None:
     """Count and say that a bounded queue is full; `limit` is the setting that was hit."""
-    metrics.overloads[(limit,)].inc()
+    prometheus.overloads[(limit,)].inc()
     say("warning", "overloaded", "Turning requests away: a limit is reached.", limit=limit, apart=limit, goes_on=True)
 
 
@@ -104,7 +103,7 @@ def dead_lettered(
 
     `source` is where it was noticed: mqtt, spool or database.
     """
-    metrics.dead_letters[(source, code)].inc(count)
+    prometheus.dead_letters[(source, code)].inc(count)
     whose = {name: shown(text) for name, text in (("device", device), ("topic", topic)) if text}
     keys = {"source": source, "code": code, "count": count, **whose}
     say("warning", "dead_lettered", "Kept as a dead letter.", apart=code, goes_on=True, **keys)
@@ -112,7 +111,7 @@ def dead_lettered(
 
 def letter_replayed() -> None:
     """Count a dead letter whose replay was accepted whole."""
-    metrics.letters_replayed.inc()
+    prometheus.letters_replayed.inc()
 
 
 def letter_failed(letter_id: int, exc: BaseException) -> None:
@@ -122,7 +121,7 @@ def letter_failed(letter_id: int, exc: BaseException) -> None:
 
 def letters_purged(limit: str, count: int) -> None:
     """Count and say that dead letters were removed; `limit` is the setting that they were beyond."""
-    metrics.letters_purged[(limit,)].inc(count)
+    prometheus.letters_purged[(limit,)].inc(count)
     say("info", "letters_purged", "Removed dead letters.", limit=limit, count=count, apart=limit)
 
 
@@ -139,20 +138,20 @@ def letter_purge_failed(exc: Exception) -> None:
 
 def acknowledged(secs: float) -> None:
     """Note the time one body took from being taken in to its COMMIT."""
-    metrics.ingest_commit.observe(secs)
+    prometheus.ingest_commit.observe(secs)
 
 
 def committed(messages: int, *, secs: float) -> None:
     """Count one COMMIT and the messages in it, those that were there already too."""
-    metrics.commits.inc()
-    metrics.commit_rows.observe(messages)
-    metrics.commit_duration.observe(secs)
-    metrics.messages_committed.inc(messages)
+    prometheus.commits.inc()
+    prometheus.commit_rows.observe(messages)
+    prometheus.commit_duration.observe(secs)
+    prometheus.messages_committed.inc(messages)
 
 
 def write_failed(kind: str) -> None:
     """Count a write that failed; `kind` is transient (later) or fault (an operator must act). The breaker says why."""
-    metrics.commit_failures[(kind,)].inc()
+    prometheus.commit_failures[(kind,)].inc()
 
 
 def commit_failed(error: str) -> None:
@@ -174,8 +173,8 @@ def database_back(away_secs: float) -> None:
 
 def queue_changed(rows: int, size: int) -> None:
     """Set what waits for a COMMIT: messages, and bytes."""
-    metrics.queue_rows.set(rows)
-    metrics.queue_bytes.set(size)
+    prometheus.queue_rows.set(rows)
+    prometheus.queue_bytes.set(size)
 
 
 def registry_trouble(exc: GatewayError | None) -> None:
@@ -196,12 +195,12 @@ def registry_failed(exc: BaseException) -> None:
 
 def state_applied(secs: float) -> None:
     """Note the time of one update of the newest state."""
-    metrics.state_apply.observe(secs)
+    prometheus.state_apply.observe(secs)
 
 
 def state_lost(error: str) -> None:
     """Count and say that the state store failed; nothing durable is lost."""
-    metrics.state_failures.inc()
+    prometheus.state_failures.inc()
     say("warning", "state_lost", "State store unavailable; readings are stored, the state lags.", error=error)
 
 
@@ -212,7 +211,7 @@ def state_back() -> None:
 
 def state_skipped(rows: int) -> None:
     """Count and say that newest messages were dropped while Redis was away."""
-    metrics.state_skipped_rows.inc(rows)
+    prometheus.state_skipped_rows.inc(rows)
     say(
         "warning",
         "state_skipped",
@@ -224,12 +223,12 @@ def state_skipped(rows: int) -> None:
 
 def state_complete(complete: bool) -> None:  # noqa: FBT001 - the value of a gauge
     """Set whether the state store is known to hold all newest messages."""
-    metrics.state_complete.set(complete)
+    prometheus.state_complete.set(complete)
 
 
 def state_read_from_database(devices: int) -> None:
     """Count devices whose state the database had to tell."""
-    metrics.state_db_reads.inc(devices)
+    prometheus.state_db_reads.inc(devices)
 
 
 def state_rebuild_began(series: int, *, lost: bool) -> None:
@@ -245,14 +244,14 @@ def state_rebuild_began(series: int, *, lost: bool) -> None:
 
 def state_rebuilt(series: int, secs: float, *, complete: bool) -> None:
     """Count and say that a rebuild has ended; not complete: something was lost meanwhile, and it begins anew."""
-    metrics.state_rebuilds[("done" if complete else "repeated",)].inc()
+    prometheus.state_rebuilds[("done" if complete else "repeated",)].inc()
     sentence = "State rebuilt." if complete else "State lost something during its rebuild; beginning anew."
     say("info" if complete else "warning", "state_rebuilt", sentence, series=series, secs=round(secs, 3))
 
 
 def state_rebuild_failed(error: str) -> None:
     """Count and say that a rebuild could not go on; it is tried again."""
-    metrics.state_rebuilds[("failed",)].inc()
+    prometheus.state_rebuilds[("failed",)].inc()
     say("warning", "state_rebuild_failed", "State cannot be rebuilt now; trying again.", error=error, goes_on=True)
 
 
@@ -263,7 +262,7 @@ def state_keeper_failed(exc: BaseException) -> None:
 
 def state_late() -> None:
     """Count an acknowledgement that went out before the state showed it."""
-    metrics.state_late.inc()
+    prometheus.state_late.inc()
 
 
 # -- the HTTP door -----------------------------------------------------------------------------------------------------
@@ -271,22 +270,22 @@ def state_late() -> None:
 
 def http_answered(route: str, status: int) -> None:
     """Count a reply by route and status class."""
-    metrics.http_requests[(route, _CLASSES[status // 100])].inc()
+    prometheus.http_requests[(route, _CLASSES[status // 100])].inc()
 
 
 def http_connected(count: int) -> None:
     """Tell how many connections are open."""
-    metrics.http_connections.set(count)
+    prometheus.http_connections.set(count)
 
 
 def http_problem(code: str) -> None:
     """Count a problem by its code."""
-    metrics.http_problems[(code,)].inc()
+    prometheus.http_problems[(code,)].inc()
 
 
 def idempotency(outcome: str) -> None:
     """Count a request with an Idempotency-Key: replayed, outdated, mismatch, in_progress, unprotected (no Redis)."""
-    metrics.idempotency[(outcome,)].inc()
+    prometheus.idempotency[(outcome,)].inc()
 
 
 def http_failed(route: str, request_id: str, exc: BaseException) -> None:

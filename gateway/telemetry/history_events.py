@@ -1,12 +1,12 @@
 """What happens to streams of stored readings. Like events.py: counts, says, never raises, never waits."""
 
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from gateway.telemetry.events import say
 
 
 def stream_ended(outcome: str) -> None:
     """Count a stream: complete, gone (its reader left, or this gateway stops) or broken_off (it could not go on)."""
-    metrics.history_streams[(outcome,)].inc()
+    prometheus.history_streams[(outcome,)].inc()
 
 
 def stream_broken_off(route: str, request_id: str, reason: str) -> None:

@@ -11,7 +11,7 @@ from itertools import accumulate, product
 
 from prometheus_client import Gauge
 
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from gateway.telemetry.declared import Bound
 
 GONE = "499"
@@ -77,8 +77,8 @@ _groups: dict[str, str] = {}
 def declare(routes: Mapping[str, str], *, upgraded: str, codes: Iterable[str]) -> None:
     """Tell the labels of all routes and their groups, the route that switches protocols, and all codes of problems."""
     _groups.update(routes)
-    metrics.http_requests.declare([*product(routes, STATUSES), (upgraded, "1xx")])
-    metrics.http_problems.declare(product(codes))
+    prometheus.http_requests.declare([*product(routes, STATUSES), (upgraded, "1xx")])
+    prometheus.http_problems.declare(product(codes))
 
 
 def answered(route: str, secs: float) -> None:
@@ -88,4 +88,4 @@ def answered(route: str, secs: float) -> None:
 
 def gone(route: str) -> None:
     """Count a request whose caller hung up before it had an answer."""
-    metrics.http_requests[(route, GONE)].inc()
+    prometheus.http_requests[(route, GONE)].inc()

@@ -10,14 +10,12 @@ from typing import Self
 import msgspec
 
 from gateway.domain.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
-from gateway.telemetry import events
-from gateway.telemetry import exposition as exposing
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, exposition, prometheus
 
-RECEIVED = metrics.readings_received.sample
+RECEIVED = prometheus.readings_received.sample
 DOORS = ("http", "mqtt")
 """Their accounts are shown before anything has come in, too."""
-LEFT = metrics.readings_drained.sample
+LEFT = prometheus.readings_drained.sample
 
 
 class _Turn:
@@ -36,7 +34,7 @@ class _Turn:
             self._loop.call_soon(self.end)
         sums = self._sums.get(source)
         if sums is None:
-            sums = self._sums[source] = [0] * (2 + len(metrics.FATES))
+            sums = self._sums[source] = [0] * (2 + len(prometheus.FATES))
         return sums
 
     def end(self) -> None:
@@ -45,9 +43,9 @@ class _Turn:
         sums, self._sums = self._sums, {}
         for source, (received, queued, *fates) in sums.items():
             label = (source,)
-            metrics.readings_received[label].inc(received)
-            metrics.readings_queued[label].inc(queued)
-            for counters, readings in zip(metrics.FATES, fates, strict=True):
+            prometheus.readings_received[label].inc(received)
+            prometheus.readings_queued[label].inc(queued)
+            for counters, readings in zip(prometheus.FATES, fates, strict=True):
                 if readings:
                     counters[label].inc(readings)
 
@@ -92,13 +90,13 @@ def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected:
     stored = readings - duplicates - conflicts - rejected
     for label, count in zip(Drained.__struct_fields__, (stored, duplicates, conflicts, rejected), strict=True):
         if count:
-            metrics.readings_drained[(label,)].inc(count)
+            prometheus.readings_drained[(label,)].inc(count)
 
 
 def read() -> Ledger:
     """Return the books of all workers, exact whenever nothing is under way. Reads their files: milliseconds."""
     _turn.end()
-    samples = exposing.samples()
+    samples = exposition.samples()
     accounts = {
         source: _account(samples, source)
         for (name, source), readings in samples.items()
@@ -125,6 +123,6 @@ def unstalled() -> None:
 
 
 def _account(samples: dict[tuple[str, str], int], source: str) -> Account:
-    fate = Fate(*[samples.get((counters.sample, source), 0) for counters in metrics.FATES])
-    queued = samples.get((metrics.readings_queued.sample, source), 0)
+    fate = Fate(*[samples.get((counters.sample, source), 0) for counters in prometheus.FATES])
+    queued = samples.get((prometheus.readings_queued.sample, source), 0)
     return to_account(samples[RECEIVED, source], fate, queued=queued)

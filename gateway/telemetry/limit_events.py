@@ -1,13 +1,12 @@
 """The happenings of rate limits, one function each, as in `events`: it counts, and says what a person should know."""
 
-from gateway.telemetry import events
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, prometheus
 from gateway.telemetry.sanitize import shown
 
 
 def refused(limit: str, scope: str) -> None:
     """Count and say that a request was refused; `limit` is the setting, `scope` is credential or address."""
-    metrics.rate_limited[(limit, "refused")].inc()
+    prometheus.rate_limited[(limit, "refused")].inc()
     events.say(
         "warning",
         "rate_limited",
@@ -32,7 +31,7 @@ def seats_lowered(wanted: int, seats: int) -> None:
 
 def slowed(limit: str, device: str) -> None:
     """Count and say that an MQTT message waits because its device is over its limit."""
-    metrics.rate_limited[(limit, "slowed")].inc()
+    prometheus.rate_limited[(limit, "slowed")].inc()
     events.say(
         "warning",
         "mqtt_slowed",
@@ -46,4 +45,4 @@ def slowed(limit: str, device: str) -> None:
 
 def let_go(limit: str) -> None:
     """Count an MQTT message over a limit that could not be made to wait, or not any longer."""
-    metrics.rate_limited[(limit, "let_go")].inc()
+    prometheus.rate_limited[(limit, "let_go")].inc()

@@ -1,38 +1,37 @@
 """The happenings of the stream of changes, one function each, as in `events`: it counts, and says what matters."""
 
-from gateway.telemetry import events
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, prometheus
 
 
 def streams(count: int) -> None:
     """Set how many streams are open in this worker."""
-    metrics.live_streams.set(count)
+    prometheus.live_streams.set(count)
 
 
 def published(mailboxes: int) -> None:
     """Count the mailboxes that an event was put into."""
     if mailboxes:
-        metrics.live_events.inc(mailboxes)
+        prometheus.live_events.inc(mailboxes)
 
 
 def lagged(skipped: int) -> None:
     """Count values that a slow reader does not see."""
-    metrics.live_skipped.inc(skipped)
+    prometheus.live_skipped.inc(skipped)
 
 
 def reset(reason: str) -> None:
     """Count a stream that begins from all newest values."""
-    metrics.live_resets[(reason,)].inc()
+    prometheus.live_resets[(reason,)].inc()
 
 
 def ended(reason: str) -> None:
     """Count a stream that we ended: stalled, silent, unauthorized, draining or unavailable."""
-    metrics.live_ended[(reason,)].inc()
+    prometheus.live_ended[(reason,)].inc()
 
 
 def lost() -> None:
     """Count and say that the log of changes has a gap: every stream of this worker begins anew."""
-    metrics.live_gaps.inc()
+    prometheus.live_gaps.inc()
     events.say("warning", "live_gap", "The log of changes has a gap; all streams begin anew.", goes_on=True)
 
 

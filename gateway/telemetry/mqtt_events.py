@@ -1,20 +1,19 @@
 """The happenings of the MQTT door, one function each, as in `events`: it counts, and says what a person should know."""
 
-from gateway.telemetry import events
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, prometheus
 from gateway.telemetry.sanitize import shown
 
 
 def connected(address: str, *, session_resumed: bool) -> None:
     """Say that the subscription stands. Without a resumed session the broker kept nothing while we were away."""
-    metrics.mqtt_connected.set(1)
+    prometheus.mqtt_connected.set(1)
     events.say("info", "mqtt_connected", "MQTT connected.", address=address, session_resumed=session_resumed)
 
 
 def lost(address: str, error: str) -> None:
     """Count and say that a connection that stood is gone."""
-    metrics.mqtt_connected.set(0)
-    metrics.mqtt_losses.inc()
+    prometheus.mqtt_connected.set(0)
+    prometheus.mqtt_losses.inc()
     events.say("warning", "mqtt_lost", "MQTT connection lost; connecting again.", address=address, error=error)
 
 
@@ -30,14 +29,14 @@ def session_failed(exc: Exception) -> None:
 
 def closed() -> None:
     """Note that the connection was closed because we stop."""
-    metrics.mqtt_connected.set(0)
+    prometheus.mqtt_connected.set(0)
     events.say("info", "mqtt_closed", "MQTT disconnected.")
 
 
 def taken(messages: int, *, in_hand: int) -> None:
     """Count messages received, and set how many are not yet acknowledged."""
-    metrics.mqtt_messages.inc(messages)
-    metrics.mqtt_in_hand.set(in_hand)
+    prometheus.mqtt_messages.inc(messages)
+    prometheus.mqtt_in_hand.set(in_hand)
 
 
 def paused(messages: int, size: int) -> None:
@@ -55,7 +54,7 @@ def paused(messages: int, size: int) -> None:
 
 def qos0_dropped(messages: int, *, why: str) -> None:
     """Count and say that QoS 0 messages are gone: they have no acknowledgement, so nobody sends them again."""
-    metrics.mqtt_qos0_dropped.inc(messages)
+    prometheus.mqtt_qos0_dropped.inc(messages)
     events.say("warning", "mqtt_qos0_dropped", "QoS 0 messages dropped.", messages=messages, why=why, goes_on=True)
 
 
@@ -73,7 +72,7 @@ def message_failed(topic: str, exc: Exception) -> None:
 
 def empty(topic: str) -> None:
     """Count a message without a payload: whoever publishes it clears a retained one, and says nothing."""
-    metrics.mqtt_empty.inc()
+    prometheus.mqtt_empty.inc()
     events.say("debug", "mqtt_empty", "MQTT message without a payload; nothing to store.", topic=topic)
 
 

@@ -10,19 +10,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.core.tasks import beside
-from gateway.telemetry import events, spool_events
-from gateway.telemetry import exposition as exposing
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, exposition, prometheus, spool_events
 from gateway.telemetry.declared import name_of
 from gateway.telemetry.rates import EVERY_SECS, History, Sums, Waiting
 
 NOT_STORED = (
-    metrics.readings_conflict,
-    metrics.readings_refused,
-    metrics.readings_dead_lettered,
-    metrics.readings_failed,
+    prometheus.readings_conflict,
+    prometheus.readings_refused,
+    prometheus.readings_dead_lettered,
+    prometheus.readings_failed,
 )
-LATENCY = name_of(metrics.ingest_commit)
+LATENCY = name_of(prometheus.ingest_commit)
 EARLY_MS = 100
 """A sleep may end so much before its moment."""
 
@@ -52,7 +50,7 @@ def to_step(now_ms: int, step_ms: int) -> int:
 def totals() -> dict[str, list[float]]:
     """Return the values of every sample of our metrics by its name, whatever its labels; buckets in rising order."""
     found: dict[str, list[float]] = defaultdict(list)
-    for family in exposing.families():
+    for family in exposition.families():
         for sample in family.samples:
             found[sample.name].append(sample.value)
     found[f"{LATENCY}_bucket"].sort()
@@ -68,21 +66,21 @@ def to_sums(values: Mapping[str, Sequence[float]], *, at_ms: int, at_secs: float
     return Sums(
         at_ms=at_ms,
         at_secs=at_secs,
-        requests=total(metrics.http_requests.sample),
-        messages=total(name_of(metrics.messages_committed)),
-        readings=total(metrics.readings_received.sample),
+        requests=total(prometheus.http_requests.sample),
+        messages=total(name_of(prometheus.messages_committed)),
+        readings=total(prometheus.readings_received.sample),
         refused=sum([total(one.sample) for one in NOT_STORED]),
         latency=_buckets(values.get(f"{LATENCY}_bucket", [])),
         waiting=Waiting(
-            queue_rows=total(name_of(metrics.queue_rows)),
-            queue_bytes=total(name_of(metrics.queue_bytes)),
+            queue_rows=total(name_of(prometheus.queue_rows)),
+            queue_bytes=total(name_of(prometheus.queue_bytes)),
             spool_rows=total(name_of(spool_events.spool_rows)),
             spool_bytes=total(name_of(spool_events.spool_bytes)),
         ),
-        mqtt_connections=total(name_of(metrics.mqtt_connected)),
+        mqtt_connections=total(name_of(prometheus.mqtt_connected)),
     )
 
 
 def _buckets(counts: Sequence[float]) -> tuple[int, ...]:
     """Return as many counts as there are bounds and one: before the first observation there may be none."""
-    return tuple(map(int, counts)) if counts else (0,) * (len(metrics.LATENCY_BUCKETS) + 1)
+    return tuple(map(int, counts)) if counts else (0,) * (len(prometheus.LATENCY_BUCKETS) + 1)

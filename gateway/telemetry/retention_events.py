@@ -1,19 +1,19 @@
 """The happenings of retention, one function each, as in `events`: it counts, and says what a person should know."""
 
 from gateway.core.errors import GatewayError
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from gateway.telemetry.events import say
 
 
 def chunks_dropped(count: int) -> None:
     """Count and say that whole chunks went for their age."""
-    metrics.chunks_dropped.inc(count)
+    prometheus.chunks_dropped.inc(count)
     say("info", "chunks_dropped", "Dropped chunks older than retention.days.", chunks=count)
 
 
 def messages_removed(count: int) -> None:
     """Count and say that messages went for their age."""
-    metrics.messages_removed.inc(count)
+    prometheus.messages_removed.inc(count)
     say("info", "messages_removed", "Removed messages older than retention.days.", messages=count)
 
 

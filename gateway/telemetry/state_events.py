@@ -1,13 +1,12 @@
 """The happenings of a state that loses devices, one function each, as in `events`: it counts, and says what matters."""
 
-from gateway.telemetry import events
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, prometheus
 
 
 def mended(devices: int) -> None:
     """Count devices that are whole again."""
     if devices:
-        metrics.state_mended.inc(devices)
+        prometheus.state_mended.inc(devices)
 
 
 def mending_failed(exc: BaseException) -> None:
@@ -17,8 +16,8 @@ def mending_failed(exc: BaseException) -> None:
 
 def memory(*, evicts: bool, evicted: int) -> None:
     """Set what Redis does when its memory is full."""
-    metrics.state_evicting.set(evicts)
-    metrics.state_evicted_keys.set(evicted)
+    prometheus.state_evicting.set(evicts)
+    prometheus.state_evicted_keys.set(evicted)
 
 
 def policy_changed(policy: str, *, evicts: bool) -> None:

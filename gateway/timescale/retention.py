@@ -10,7 +10,7 @@ import asyncpg
 
 from gateway.core.periodic import repeating
 from gateway.core.settings import Retention
-from gateway.telemetry import retention_events
+from gateway.telemetry import periodic_events, retention_events
 from gateway.timescale.advisory_lock import alone
 from gateway.timescale.chunks import find_room
 from gateway.timescale.connections.pool import Connection, Pool
@@ -31,6 +31,7 @@ def retaining(pool: Pool, limits: Retention, *, every_secs: float = EVERY_SECS) 
         name="readings.retention",
         every_secs=every_secs,
         on_failure=retention_events.failed,
+        on_recovery=periodic_events.recovered,
     )
 
 

@@ -15,27 +15,15 @@ from gateway.domain.dead_letters import MAX_ID
 from gateway.telemetry import http_events
 from gateway.web.handlers import (
     audit,
+    credentials,
+    dead_letters,
+    device_import,
     devices,
+    health,
     history,
     ingest,
-)
-from gateway.web.handlers import (
-    credentials as keys,
-)
-from gateway.web.handlers import (
-    dead_letters as deadletters,
-)
-from gateway.web.handlers import (
-    device_import as imports,
-)
-from gateway.web.handlers import (
-    health as ops,
-)
-from gateway.web.handlers import (
-    metrics as metrics_registry,
-)
-from gateway.web.handlers import (
-    newest as latest,
+    metrics,
+    newest,
 )
 from gateway.web.handlers.ledger import get_ledger
 from gateway.web.handlers.overview import get_fleet
@@ -45,8 +33,7 @@ from gateway.web.http.problems import codes
 from gateway.web.http.responses import UNROUTED
 from gateway.web.lifetime import App
 from gateway.web.openapi.document import to_document
-from gateway.web.pages import api_docs as docs_page
-from gateway.web.pages import overview as page
+from gateway.web.pages import api_docs, overview
 from gateway.web.pages.files import Asset
 
 
@@ -69,43 +56,43 @@ ROUTES = (
     Route(("POST",), "/v1/devices/{device}/readings", ingest.post_readings, "device_readings", ignore_body=True),
     Route(("GET",), "/v1/readings", history.get_readings, "history"),
     Route(("GET",), "/v1/devices/{device}/readings", history.get_device_readings, "device_history"),
-    Route(("GET",), "/v1/devices/{device}/state", latest.get_state, "device_state"),
+    Route(("GET",), "/v1/devices/{device}/state", newest.get_state, "device_state"),
     Route(("GET",), "/v1/devices", devices.list_devices, "devices"),
     Route(("POST",), "/v1/devices", devices.post_device, "device_create", ignore_body=True),
-    Route(("POST",), "/v1/devices:import", imports.import_devices, "devices_import", ignore_body=True),
+    Route(("POST",), "/v1/devices:import", device_import.import_devices, "devices_import", ignore_body=True),
     Route(("GET",), "/v1/devices/{device}", devices.get_device, "device"),
     Route(("PATCH",), "/v1/devices/{device}", devices.patch_device, "device_update", ignore_body=True),
     Route(("DELETE",), "/v1/devices/{device}", devices.delete_device, "device_delete"),
-    Route(("POST",), "/v1/devices/{device}/keys:rotate", keys.rotate_key, "device_rotate", ignore_body=True),
-    Route(("GET",), "/v1/metrics", metrics_registry.list_metrics, "metric_list"),
-    Route(("PUT",), "/v1/metrics/{metric:path}", metrics_registry.put_metric, "metric_put", ignore_body=True),
-    Route(("GET",), "/v1/keys", keys.list_keys, "keys"),
-    Route(("POST",), "/v1/keys", keys.post_key, "key_create", ignore_body=True),
-    Route(("DELETE",), "/v1/keys/{key:id}", keys.delete_key, "key_revoke"),
+    Route(("POST",), "/v1/devices/{device}/keys:rotate", credentials.rotate_key, "device_rotate", ignore_body=True),
+    Route(("GET",), "/v1/metrics", metrics.list_metrics, "metric_list"),
+    Route(("PUT",), "/v1/metrics/{metric:path}", metrics.put_metric, "metric_put", ignore_body=True),
+    Route(("GET",), "/v1/keys", credentials.list_keys, "keys"),
+    Route(("POST",), "/v1/keys", credentials.post_key, "key_create", ignore_body=True),
+    Route(("DELETE",), "/v1/keys/{key:id}", credentials.delete_key, "key_revoke"),
     Route(("GET",), "/v1/audit", audit.list_audit, "audit"),
-    Route(("POST",), "/v1/states:query", latest.query_states, "states_query", ignore_body=True),
+    Route(("POST",), "/v1/states:query", newest.query_states, "states_query", ignore_body=True),
     Route(("GET",), "/v1/stream", get_stream, "stream"),
     Route(("GET",), "/v1/ws", serve_socket, SOCKET),
-    Route(("GET",), "/v1/dead-letters", deadletters.list_letters, "dead_letters"),
-    Route(("POST",), "/v1/dead-letters:replay", deadletters.replay_letters, "dead_letters_replay", ignore_body=True),
-    Route(("GET",), "/v1/dead-letters/{letter:id}", deadletters.get_letter, "dead_letter"),
+    Route(("GET",), "/v1/dead-letters", dead_letters.list_letters, "dead_letters"),
+    Route(("POST",), "/v1/dead-letters:replay", dead_letters.replay_letters, "dead_letters_replay", ignore_body=True),
+    Route(("GET",), "/v1/dead-letters/{letter:id}", dead_letters.get_letter, "dead_letter"),
     Route(
         ("POST",),
         "/v1/dead-letters/{letter:id}:replay",
-        deadletters.replay_letter,
+        dead_letters.replay_letter,
         "dead_letter_replay",
         ignore_body=True,
     ),
     Route(("GET",), "/v1/ledger", get_ledger, "ledger"),
     Route(("GET",), "/v1/fleet", get_fleet, "fleet"),
-    Route(("GET", "HEAD"), "/", page.get_page, "page"),
-    Route(("GET", "HEAD"), "/static/{file}", page.get_asset, "static"),
-    Route(("GET", "HEAD"), "/openapi.json", docs_page.get_document, "openapi"),
-    Route(("GET", "HEAD"), "/docs", docs_page.get_docs, "docs"),
-    Route(("GET", "HEAD"), "/docs/{file}", docs_page.get_docs_asset, "docs_asset"),
-    Route(("GET", "HEAD"), "/livez", ops.livez, "livez"),
-    Route(("GET", "HEAD"), "/readyz", ops.readyz, "readyz"),
-    Route(("GET", "HEAD"), "/metrics", ops.get_metrics, "metrics"),
+    Route(("GET", "HEAD"), "/", overview.get_page, "page"),
+    Route(("GET", "HEAD"), "/static/{file}", overview.get_asset, "static"),
+    Route(("GET", "HEAD"), "/openapi.json", api_docs.get_document, "openapi"),
+    Route(("GET", "HEAD"), "/docs", api_docs.get_docs, "docs"),
+    Route(("GET", "HEAD"), "/docs/{file}", api_docs.get_docs_asset, "docs_asset"),
+    Route(("GET", "HEAD"), "/livez", health.livez, "livez"),
+    Route(("GET", "HEAD"), "/readyz", health.readyz, "readyz"),
+    Route(("GET", "HEAD"), "/metrics", health.get_metrics, "metrics"),
 )
 _GROUPS = {
     http_events.INGEST: ("readings", "device_readings"),
@@ -171,7 +158,7 @@ def answered(methods: tuple[str, ...]) -> list[str]:
 
 @cache
 def _document() -> Asset:
-    return docs_page.document_asset(to_document(ROUTES))
+    return api_docs.document_asset(to_document(ROUTES))
 
 
 def to_sanic(app: App, route: Route) -> str:

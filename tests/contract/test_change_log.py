@@ -11,7 +11,7 @@ from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.domain.changes import ChangeLog, Position, follows, start_of
 from gateway.domain.contracts import Newest
-from gateway.state import change_log as live_log
+from gateway.state import change_log
 from gateway.state.change_log import open_change_log
 from gateway.state.store import open_state
 from tests.batches import NOON
@@ -31,7 +31,7 @@ class Kept(NamedTuple):
 @pytest.fixture(params=["memory", "valkey"])
 async def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kept]:
     monkeypatch.setattr(live, "WAIT_SECS", 0.05)
-    monkeypatch.setattr(live_log, "BLOCK_MS", 50)
+    monkeypatch.setattr(change_log, "BLOCK_MS", 50)
     if request.param == "memory":
         yield _in_memory()
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.cli.main import app as gateway_app
+from gateway.app.cli.main import app
 from gateway.app.dev_servers.ports import free_port
 from tests.docs.pages import ROOT, text_of
 
@@ -88,7 +88,7 @@ def test_it_does_not_run_as_root() -> None:
 def test_it_starts_a_command_that_exists() -> None:
     (entry,), (command,) = instructions("ENTRYPOINT"), instructions("CMD")
     assert entry == '["gateway"]'
-    gateway_app.parse_args(tomllib.loads(f"x = {command}")["x"], exit_on_error=False, print_error=False)
+    app.parse_args(tomllib.loads(f"x = {command}")["x"], exit_on_error=False, print_error=False)
 
 
 def test_what_is_copied_exists_and_is_let_in() -> None:

@@ -11,7 +11,7 @@ from signal import SIGKILL
 
 import asyncpg
 
-from gateway.app.dev_servers import exec_as as enter
+from gateway.app.dev_servers import exec_as
 from gateway.app.dev_servers.ports import free_port
 from gateway.app.dev_servers.postgres import Loopback, PostgresServer
 from tests.ground.errors import NoGroundError
@@ -39,7 +39,7 @@ def base_backup(server: PostgresServer, name: str, *, follows: bool) -> Postgres
     more = ["-R"] if follows else []
     argv = [where.programs / "pg_basebackup", "-D", inside, "-X", "stream", "-c", "fast", "-d", conninfo, *more]
     root = str(where.root)
-    command = enter.command([str(part) for part in argv], user=where.user, root=root, on_orphan=SIGKILL)
+    command = exec_as.command([str(part) for part in argv], user=where.user, root=root, on_orphan=SIGKILL)
     done = subprocess.run(command, cwd="/", capture_output=True, timeout=_COPY_SECS, check=False)
     assert done.returncode == 0, done.stderr.decode()
     log = server.log.with_name(f"{name}.log")

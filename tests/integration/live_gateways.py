@@ -11,8 +11,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.state import rebuilder as keeping
-from gateway.state import repair as mending
+from gateway.state import rebuilder, repair
 from gateway.state.publisher import Publisher
 from gateway.state.read import LiveReader
 from gateway.state.rebuilder import Keeper
@@ -29,10 +28,10 @@ DEVICES = [f"d{i}" for i in range(40)]
 
 def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look more often than in production, and read smaller pages."""
-    monkeypatch.setattr(keeping, "CHECK_SECS", 0.05)
-    monkeypatch.setattr(keeping, "AGAIN_SECS", 0.05)
-    monkeypatch.setattr(keeping, "PAGE", 16)
-    monkeypatch.setattr(mending, "AGAIN_SECS", 0.05)
+    monkeypatch.setattr(rebuilder, "CHECK_SECS", 0.05)
+    monkeypatch.setattr(rebuilder, "AGAIN_SECS", 0.05)
+    monkeypatch.setattr(rebuilder, "PAGE", 16)
+    monkeypatch.setattr(repair, "AGAIN_SECS", 0.05)
 
 
 class Live(NamedTuple):

@@ -15,7 +15,7 @@ from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, Position, follows
 from gateway.domain.contracts import Newest
-from gateway.state import change_log as live_log
+from gateway.state import change_log
 from gateway.state.change_log import RedisChangeLog, open_change_log
 from gateway.state.store import DEAD_MS, RedisState, open_state
 from tests.batches import NOON
@@ -55,7 +55,7 @@ async def standing(url: str, limits: settings.Live | None = None) -> AsyncIterat
 
 @pytest.fixture
 async def stand(valkey: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stand]:
-    monkeypatch.setattr(live_log, "BLOCK_MS", 50)
+    monkeypatch.setattr(change_log, "BLOCK_MS", 50)
     async with standing(valkey) as made:
         yield made
 
@@ -213,7 +213,7 @@ async def test_without_a_database_there_is_no_log(valkey: str) -> None:
 
 
 async def test_waiting_for_entries_is_no_silence(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_log, "BLOCK_MS", 600)
+    monkeypatch.setattr(change_log, "BLOCK_MS", 600)
     branch = settings.Redis(url=valkey, timeout_secs=0.2)
     async with open_change_log(branch, settings.Live(), site=lambda: "wait") as log:
         position = await log.watch()

@@ -10,7 +10,7 @@ from gateway.domain.dead_letters import Letter, Wanted
 from gateway.domain.model import Receipt
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.dead_letters import browse as letterbox
+from gateway.timescale.dead_letters import browse
 from gateway.timescale.dead_letters.browse import LetterBox
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.audit import Audit
@@ -91,7 +91,7 @@ async def test_without_its_line_nothing_is_marked_or_removed(pool: Pool, plain_d
 
 
 async def test_a_purge_in_many_steps_is_one_line(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(letterbox, "REMOVE_AT_ONCE", 2)
+    monkeypatch.setattr(browse, "REMOVE_AT_ONCE", 2)
     number, *_ = await keep(pool, *[b"%d" % i for i in range(ROWS)])
     await LetterBox(pool).remove(number, actor="a")
     assert await LetterBox(pool).purge(Wanted(device="d1"), actor="b") == ROWS - 1

@@ -11,10 +11,9 @@ from gateway.core.errors import NotFound
 from gateway.core.settings import DeadLetters
 from gateway.domain.contracts import DeadLetter
 from gateway.domain.dead_letters import Letter, Wanted
-from gateway.telemetry import events
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, prometheus
 from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.dead_letters import browse as letterbox
+from gateway.timescale.dead_letters import browse
 from gateway.timescale.dead_letters.browse import SHOWN_BYTES, LetterBox
 from gateway.timescale.dead_letters.purge import LOCK_KEY, purge, purging
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
@@ -49,7 +48,7 @@ async def kept(pool: Pool, wanted: Wanted = Wanted()) -> list[Letter]:  # noqa: 
 
 
 def purged(setting: str) -> float:
-    return float(metrics.letters_purged[(f"dead_letters.{setting}",)]._value.get())
+    return float(prometheus.letters_purged[(f"dead_letters.{setting}",)]._value.get())
 
 
 async def test_the_same_item_again_is_counted(pool: Pool) -> None:
@@ -158,7 +157,7 @@ async def test_a_letter_that_has_the_id_of_another_one_after_a_restore_stays_ope
 
 
 async def test_letters_are_removed_by_hand(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(letterbox, "REMOVE_AT_ONCE", 2)
+    monkeypatch.setattr(browse, "REMOVE_AT_ONCE", 2)
     letters = await put(pool, *(letter(f"d{i}") for i in range(5)), letter("x", code="bad_topic"))
     box = LetterBox(pool)
     await box.remove(letters[0].id)

@@ -13,7 +13,7 @@ from gateway.core.errors import NotFound, SinkUnavailable
 from gateway.domain.contracts import DeadLetter
 from gateway.domain.dead_letters import Letter, Wanted
 from gateway.domain.model import Principal, Role
-from gateway.services import dead_letter_replay as redelivery
+from gateway.services import dead_letter_replay
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
@@ -185,7 +185,7 @@ async def test_only_what_is_wanted_is_replayed(site: Site) -> None:
 async def test_a_run_ends_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     await add(site, "d1")
     await site.keep(*(letter(reading(i, ts=str(1732276800 + i))) for i in range(3)))
-    monkeypatch.setattr(redelivery, "BUDGET_SECS", 0.0)
+    monkeypatch.setattr(dead_letter_replay, "BUDGET_SECS", 0.0)
     ticks = iter(range(100))
     slow = Redelivery(site.gateway.redelivery._door, site.gateway.redelivery._box, monotonic=lambda: next(ticks))
     run = await slow.some(Wanted())

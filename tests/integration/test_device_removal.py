@@ -15,7 +15,7 @@ from gateway.services.registry import Registrar, registrar
 from gateway.state.repair import mend
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.newest import TimescaleNewest
-from gateway.timescale.registry import device_removal as removal
+from gateway.timescale.registry import device_removal
 from gateway.timescale.registry.device_removal import RemovedDevices
 from tests.batches import NOON, Message
 from tests.fakes.clock import ManualClock
@@ -56,7 +56,7 @@ async def orphans(url: str) -> int:
 async def test_a_device_with_readings_goes_with_them_or_not_at_all(
     database: Database, book: Registrar, state: MemoryState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removal, "AT_ONCE", 7)
+    monkeypatch.setattr(device_removal, "AT_ONCE", 7)
     async with open_gateway(database.url) as gateway:
         written = await gateway.write(
             [("d1", n * DAY // 10, {f"m{n % 3}": float(n)}) for n in range(50)], [("d2", 1, {"m0": 1.0})]
@@ -85,7 +85,7 @@ async def test_the_id_of_a_removal_may_be_another_devices_after_a_restore(databa
 async def test_what_a_call_leaves_is_swept(
     database: Database, book: Registrar, state: MemoryState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removal, "AT_ONCE", 7)
+    monkeypatch.setattr(device_removal, "AT_ONCE", 7)
     async with open_gateway(database.url) as gateway:
         await gateway.write([("d1", n, {"m": float(n)}) for n in range(50)])
     assert not await book.removal.remove("d1", with_readings=True, budget_secs=-1)

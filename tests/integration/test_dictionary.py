@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Kind, Layout, Metric
 from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.write import name_ids as dictionary
+from gateway.timescale.write import name_ids
 from gateway.timescale.write.name_ids import Dictionary
 from tests.ground.databases import Database
 from tests.integration.writing import SOON, fetch
@@ -42,8 +42,8 @@ async def test_ids_come_in_the_order_asked_and_stay(pool: Pool) -> None:
 async def test_a_full_cache_that_starts_anew_in_the_middle_loses_no_name(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dictionary, "MAX_DEVICES", 3)
-    monkeypatch.setattr(dictionary, "LEARN_ROWS", 2)
+    monkeypatch.setattr(name_ids, "MAX_DEVICES", 3)
+    monkeypatch.setattr(name_ids, "LEARN_ROWS", 2)
     ids = Dictionary(pool)
     known = await ids.device_ids(["a", "b", "c"])
     mixed = await ids.device_ids(["c", "new1", "a", "new2", "new3", "b"])

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.errors import SinkUnavailable
 from gateway.domain.contracts import Card
 from gateway.timescale.connections.pool import Connection, Pool, open_pool
-from gateway.timescale.registry import device_cache as directory
+from gateway.timescale.registry import device_cache
 from gateway.timescale.registry.device_cache import STRANGER_SECS, TimescaleDirectory
 from gateway.timescale.registry.devices import Devices
 from gateway.timescale.write.name_ids import Dictionary
@@ -204,8 +204,8 @@ async def test_a_change_seen_while_a_card_is_read_is_not_overlooked(place: Place
 
 
 async def test_caches_are_bounded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "MAX_CARDS", 10)
-    monkeypatch.setattr(directory, "MAX_STRANGERS", 10)
+    monkeypatch.setattr(device_cache, "MAX_CARDS", 10)
+    monkeypatch.setattr(device_cache, "MAX_STRANGERS", 10)
     for i in range(25):
         await place.devices.add(f"d{i}")
     for i in range(25):

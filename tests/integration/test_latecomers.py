@@ -10,8 +10,7 @@ from gateway.domain.model import Value
 from gateway.services.registry import Registrar, registrar
 from gateway.timescale import chunks
 from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.registry import device_removal as removal
-from gateway.timescale.registry import late_messages as latecomers
+from gateway.timescale.registry import device_removal, late_messages
 from tests.batches import Message
 from tests.fakes.clock import ManualClock
 from tests.fakes.state import MemoryState
@@ -60,7 +59,7 @@ async def test_of_a_device_that_is_gone_they_are_dead_letters(
     assert await fetch(database.url, "select count(*) from messages") == [(0,)]
     assert await fetch(database.url, "select passes from removed_devices") == [(passes,)]
     letters = await fetch(database.url, LETTERS)
-    assert [letter[:3] for letter in letters] == [("rejected_by_database", latecomers.REMOVED, "d1")] * 2
+    assert [letter[:3] for letter in letters] == [("rejected_by_database", late_messages.REMOVED, "d1")] * 2
     bodies = [json.loads(letter[3]) for letter in letters]
     assert [body["values"] for body in bodies] == [values, values]
     assert {body["ts"] for body in bodies} == {"2023-11-14T22:13:20.000002Z", "2023-12-24T22:13:20Z"}
@@ -68,8 +67,8 @@ async def test_of_a_device_that_is_gone_they_are_dead_letters(
 
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latecomers, "AT_ONCE", 2)
-    monkeypatch.setattr(removal, "LATE_AT_ONCE", 2)
+    monkeypatch.setattr(late_messages, "AT_ONCE", 2)
+    monkeypatch.setattr(device_removal, "LATE_AT_ONCE", 2)
 
 
 @pytest.mark.usefixtures("few_at_once")
@@ -90,7 +89,7 @@ async def test_of_one_that_was_made_again_they_are_the_new_ones(
     stored = sorted([1.0, -2.0, 3.0, 4.0, 5.0, 6.0, float(50 * DAY)])
     assert await fetch(database.url, READINGS) == [("d1", "t", value) for value in stored]
     [(code, words, device, payload, count)] = await fetch(database.url, LETTERS)
-    assert (code, words, device, count) == ("conflict", latecomers.TAKEN, "d1", 1)
+    assert (code, words, device, count) == ("conflict", late_messages.TAKEN, "d1", 1)
     assert json.loads(payload)["values"] == {"t": 2.0}
     assert await state.read(["d1"]) == [None], "read anew: what was moved may be newer"
     assert await fetch(database.url, "select count(*) from device_shapes") == [(1,)]
@@ -108,7 +107,7 @@ async def test_what_the_database_does_not_take_under_the_new_id_is_told(database
     await book.removal.sweep()
     assert await fetch(database.url, READINGS) == []
     assert [letter[:3] for letter in await fetch(database.url, LETTERS)] == [
-        ("rejected_by_database", latecomers.REMOVED, "d1")
+        ("rejected_by_database", late_messages.REMOVED, "d1")
     ]
 
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from cyclopts import App
 
-from gateway.app.cli import output as tables
+from gateway.app.cli import output
 from gateway.app.cli.audit import audit_app
 from gateway.app.cli.device import device_app
 from gateway.app.cli.key import key_app
@@ -208,7 +208,7 @@ async def test_a_pipe_gets_whole_lines(terminal: Terminal) -> None:
 
 async def test_tables_fit_the_eighty_columns_of_a_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(tables, "_is_terminal", lambda: True)
+    monkeypatch.setattr(output, "_is_terminal", lambda: True)
     name = "d" * 128
     outputs = [
         await terminal.run(device_app, "add", name, "--tag", f"k={'v' * 200}"),

@@ -11,7 +11,7 @@ import pytest_asyncio
 from gateway.core import settings
 from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
 from gateway.ingest.pipeline.breaker import reason
-from gateway.timescale.write import probe as rehearsal
+from gateway.timescale.write import probe
 from gateway.timescale.write.probe import rehearse
 from tests.ground.databases import Database
 from tests.ground.roles import plain_role, url_of
@@ -140,7 +140,7 @@ async def test_row_level_security(plain_db: Database) -> None:
 
 
 async def test_a_lock_that_somebody_holds(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal, "LOCK_MS", 50)
+    monkeypatch.setattr(probe, "LOCK_MS", 50)
     holder = await asyncpg.connect(place.admin)
     try:
         async with holder.transaction():

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import Retention
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from gateway.timescale import retention
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.retention import LOCK_KEY, remove_old, retaining
@@ -43,10 +43,10 @@ async def fill(database: Database, *hours: int) -> None:
 
 async def test_old_readings_go_and_young_ones_stay(database: Database, pool: Pool) -> None:
     await fill(database, 0, YOUNG, EDGE, OLDEST)
-    before = metrics.chunks_dropped._value.get() + metrics.messages_removed._value.get()
+    before = prometheus.chunks_dropped._value.get() + prometheus.messages_removed._value.get()
     await remove_old(pool, KEEP)
     assert await hours_old(database) == [0, YOUNG]
-    assert metrics.chunks_dropped._value.get() + metrics.messages_removed._value.get() == before + 2
+    assert prometheus.chunks_dropped._value.get() + prometheus.messages_removed._value.get() == before + 2
 
 
 async def test_more_than_one_statement_takes_at_once(

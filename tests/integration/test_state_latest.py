@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import SinkUnavailable
-from gateway.timescale import newest as latest
+from gateway.timescale import newest
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.queries import query
@@ -70,7 +70,7 @@ async def test_a_thousand_devices_take_one_query(filled: Database) -> None:
 
 async def test_a_query_that_takes_too_long_is_given_up(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody holds the table; the query must not wait for as long as that lasts."""
-    monkeypatch.setattr(latest, "READ_SECS", 0.1)
+    monkeypatch.setattr(newest, "READ_SECS", 0.1)
     async with open_pool(filled.url, name="test", size=2, connect_timeout=10, command_timeout=20) as pool:
         stored = TimescaleNewest(pool)
         async with pool.connection() as connection, connection.transaction():

@@ -8,11 +8,10 @@ import redis.asyncio
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
-from gateway.state import rebuilder as keeping
+from gateway.state import rebuilder
 from gateway.state.rebuilder import Keeper
 from gateway.state.store import open_state
-from gateway.telemetry import events
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import events, prometheus
 from tests.fakes import MemoryNewest, MemorySink
 from tests.integration.live_gateways import quicken, until
 
@@ -20,7 +19,7 @@ from tests.integration.live_gateways import quicken, until
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     quicken(monkeypatch)
-    monkeypatch.setattr(keeping, "MEMORY_SECS", 0.0)
+    monkeypatch.setattr(rebuilder, "MEMORY_SECS", 0.0)
     said: list[str] = []
 
     def say(level: str, event: str, *_: object, **keys: object) -> None:
@@ -55,11 +54,11 @@ async def test_a_policy_that_evicts_is_named_while_it_lasts(own_valkey: ValkeySe
         await _comes(keeper, {"maxmemory_policy": "allkeys-lru"})
         assert keeper.evicts
         assert "set maxmemory-policy to noeviction" in str(keeper.facts()["warning"])
-        assert metrics.state_evicting._value.get() == 1
+        assert prometheus.state_evicting._value.get() == 1
         await client.config_set("maxmemory-policy", "volatile-lru")
         await _comes(keeper, {"maxmemory_policy": "volatile-lru"})
         assert not keeper.evicts
-        assert metrics.state_evicting._value.get() == 0
+        assert prometheus.state_evicting._value.get() == 0
     assert said[2:] == ["state_evicting: warning allkeys-lru", "state_not_evicting: info volatile-lru"]
 
 
@@ -74,7 +73,7 @@ async def test_what_was_evicted_is_counted(own_valkey: ValkeyServer, said: list[
     async with keeping_an_eye(own_valkey.url()) as keeper:
         await _comes(keeper, {"maxmemory_policy": "allkeys-lru"})
     assert evicted > 0
-    assert metrics.state_evicted_keys._value.get() == evicted
+    assert prometheus.state_evicted_keys._value.get() == evicted
     assert said[0].startswith("state_")
 
 

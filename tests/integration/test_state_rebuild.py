@@ -9,7 +9,7 @@ import pytest
 from gateway.core import settings
 from gateway.core.errors import SinkUnavailable, StateUnavailable
 from gateway.domain.contracts import DevicePage, Newest
-from gateway.state import rebuilder as keeping
+from gateway.state import rebuilder
 from gateway.state.rebuilder import Keeper
 from gateway.state.store import Progress, open_state
 from tests.ground.databases import Database
@@ -109,7 +109,7 @@ class Stuck(Failing):
 
 
 async def test_stopping_does_not_wait_for_a_database_that_hangs(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "STOP_SECS", 0.1)
+    monkeypatch.setattr(rebuilder, "STOP_SECS", 0.1)
     stored = Stuck()
     async with open_state(settings.Redis(url=valkey), site="test") as state, asyncio.timeout(SOON):
         async with Keeper(state, stored) as keeper:

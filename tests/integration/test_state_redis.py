@@ -16,7 +16,7 @@ from gateway.core.errors import StateUnavailable
 from gateway.domain.contracts import Newest
 from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState, open_state
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from tests.batches import NOON
 from tests.blocks import block
 from tests.completed import complete, whole
@@ -88,7 +88,7 @@ async def test_a_valkey_that_hangs_delays_nobody_and_gets_everything_later(own_v
 
 
 async def test_what_does_not_fit_while_valkey_is_gone_is_counted(own_valkey: ValkeyServer) -> None:
-    before = metrics.state_skipped_rows._value.get()
+    before = prometheus.state_skipped_rows._value.get()
     async with publishing(own_valkey.url(), max_rows=10) as (state, publisher):
         await publisher.publish([block("first", 0, doubles=(0.5,))])
         await _until(lambda: not publisher.behind)
@@ -96,7 +96,7 @@ async def test_what_does_not_fit_while_valkey_is_gone_is_counted(own_valkey: Val
         for i in range(40):
             await asyncio.wait_for(publisher.publish([block(f"d{i}", i, doubles=(0.5,))]), SOON)
             assert publisher.behind <= 10
-        assert metrics.state_skipped_rows._value.get() - before == 30
+        assert prometheus.state_skipped_rows._value.get() - before == 30
         with pytest.raises(StateUnavailable):
             await state.read(["d0"])
         own_valkey.start()

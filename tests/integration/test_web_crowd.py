@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.settings import Http
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from gateway.web.limits.connections import FILES_KEPT, STANDING, is_probe, seats
 from tests.integration.web_server import Door, serving
 from tests.integration.web_wire import Wire, head
@@ -44,7 +44,7 @@ async def opened(door: Door, count: int) -> None:
 
 
 def turned_away() -> float:
-    return float(metrics.overloads[("http.max_connections",)]._value.get())
+    return float(prometheus.overloads[("http.max_connections",)]._value.get())
 
 
 async def test_one_more_is_told_so_and_shown_out(door: Door, seated: list[Wire]) -> None:
@@ -136,7 +136,7 @@ async def test_who_stands_takes_no_seat(door: Door, seated: list[Wire]) -> None:
 
 async def test_the_number_of_connections_is_told(door: Door, seated: list[Wire]) -> None:
     await opened(door, len(seated))
-    assert metrics.http_connections._value.get() == len(seated)
+    assert prometheus.http_connections._value.get() == len(seated)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import StateUnavailable
 from gateway.core.timestamps import to_rfc3339
-from gateway.services import device_listing as listing
+from gateway.services import device_listing
 from tests.integration.conftest import Shared
 from tests.integration.live_gateways import until
 from tests.integration.whole_gateway import Whole
@@ -132,8 +132,8 @@ async def test_a_scan_does_bounded_work_and_goes_on(registry: Whole, monkeypatch
     names = [f"d{n:02}" for n in range(25)]
     await register(registry, {name: {} for name in names})
     await report(registry, "d20", age_secs=1)
-    monkeypatch.setattr(listing, "MAX_PAGE", 5)
-    monkeypatch.setattr(listing, "MAX_SCANNED", 10)
+    monkeypatch.setattr(device_listing, "MAX_PAGE", 5)
+    monkeypatch.setattr(device_listing, "MAX_SCANNED", 10)
     page = await registry.json("GET", "/v1/devices?offline=false")
     assert (page["devices"], bool(page["next_cursor"])) == ([], True)
     assert await pages(registry, "&offline=false") == ["d20"]

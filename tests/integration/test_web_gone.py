@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from gateway.core.settings import Http
 from gateway.domain.model import Receipt
-from gateway.telemetry import exposition as exposing
+from gateway.telemetry import exposition
 from tests.integration.test_web_express import BODY, request, until
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import Door, serving
@@ -28,7 +28,7 @@ def counted() -> Counted:
     """Requests by route and status, and problems by code."""
     return {
         tuple(sample.labels.values()): sample.value
-        for family in exposing.families()
+        for family in exposition.families()
         if family.name in ("gateway_http_requests", "gateway_http_problems")
         for sample in family.samples
         if sample.name.endswith("_total") and sample.labels.get("route") != "livez"

@@ -11,7 +11,7 @@ import pytest_asyncio
 from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import History
 from gateway.domain.history import Order, Row
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from gateway.web.limits.exports import Exports
 from tests.integration.web_server import NOW_US, Door, serving
 
@@ -49,7 +49,7 @@ async def endless() -> AsyncGenerator[list[Row], None]:
 
 
 def counted(outcome: str) -> float:
-    value: float = metrics.history_streams[(outcome,)]._value.get()
+    value: float = prometheus.history_streams[(outcome,)]._value.get()
     return value
 
 

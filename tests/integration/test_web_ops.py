@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.core.settings import Http
 from gateway.domain.model import Receipt
 from gateway.telemetry import http_events
-from gateway.web.handlers import health as ops
+from gateway.web.handlers import health
 from gateway.web.ports import Health, Trouble
 from tests.integration.web_server import CLEAN, Door, serving
 
@@ -58,7 +58,7 @@ async def test_what_is_degraded_is_named_and_takes_traffic(door: Door) -> None:
 
 
 async def test_parts_that_give_no_account_are_not_ready(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops, "HEALTH_SECS", 0.05)
+    monkeypatch.setattr(health, "HEALTH_SECS", 0.05)
     door.asked = never
     got = await door.client.get("/readyz")
     assert (got.status_code, got.json()["status"]) == (503, "unready")

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.domain.model import Kind
 from gateway.live import streams, tail
-from gateway.web.handlers import websocket_protocol as socket_wire
+from gateway.web.handlers import websocket_protocol
 from tests.integration.web_server import Door, serving
 from tests.live_parts import NOON_US, reading
 
@@ -162,7 +162,7 @@ async def test_text_that_is_not_utf8_ends_the_socket(talk: ClientConnection) -> 
 
 
 async def test_a_message_that_is_too_large_ends_the_socket(talk: ClientConnection) -> None:
-    await talk.send("x" * (socket_wire.MAX_MESSAGE + 1))
+    await talk.send("x" * (websocket_protocol.MAX_MESSAGE + 1))
     with pytest.raises(ConnectionClosed) as caught:
         await hear(talk)
     assert caught.value.rcvd is not None

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import AtomicTooWide, SinkUnavailable
-from gateway.ingest.pipeline import poison as suspects
+from gateway.ingest.pipeline import poison
 from gateway.ingest.pipeline.breaker import Breaker
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.fallback import Fallback
@@ -164,7 +164,7 @@ create trigger boom before insert on messages for each row when (new.device_id =
 
 async def test_a_spool_with_years_and_a_poison_in_it_empties(place: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database takes everything but one device, with an error that is not one of data."""
-    monkeypatch.setattr(suspects, "FIRST_SECS", 0.05)
+    monkeypatch.setattr(poison, "FIRST_SECS", 0.05)
     async with open_gateway(place.url) as gateway, AsyncExitStack() as stack:
         (bad,) = await gateway.dictionary.device_ids(["bad"])
         await execute(place.url, POISON.format(bad))

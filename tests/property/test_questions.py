@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import timestamps as moments
+from gateway.core import timestamps
 from gateway.core.errors import BadRequest
-from gateway.domain import dead_letters as letters
+from gateway.domain import dead_letters
 from gateway.web.http.query import Question, to_moment, to_seconds
 
 NOW_US = 1_732_277_000_123_000
@@ -60,9 +60,9 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
 def test_moments(text: str, moment: int) -> None:
     assert to_moment(text, parameter="from", now_us=NOW_US) == moment
     if "T" in text or " " in text:
-        since = letters.to_wanted(since=text).since
+        since = dead_letters.to_wanted(since=text).since
         assert since is not None
-        assert moments.to_us(since) == moment
+        assert timestamps.to_us(since) == moment
 
 
 @given(st.text(max_size=12))

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from gateway.domain.layouts import Layouts
 from gateway.domain.reasons import Reason
 from gateway.ingest import wire
-from gateway.ingest.wire import duplicate_keys as repeats
-from gateway.ingest.wire import fast as native
+from gateway.ingest.wire import duplicate_keys, fast
 from tests.property.bodies import plain_bodies
 from tests.unit.wire.decoded import RECEIVED_US, to_messages
 
 many = settings(max_examples=120, deadline=None)
-PADDING = st.sampled_from([0, repeats.SMALL])
+PADDING = st.sampled_from([0, duplicate_keys.SMALL])
 """Blanks behind a body: small and large ones are counted in different ways."""
 DEVICE = "d1"
 
@@ -26,7 +25,7 @@ DEVICE = "d1"
 def blocks() -> Iterator[None]:
     """Count large bodies in many parts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(repeats, "BLOCK", 7)
+        patch.setattr(duplicate_keys, "BLOCK", 7)
         yield
 
 
@@ -162,19 +161,19 @@ def test_repeated_keys_are_refused_where_they_stand_and_nothing_else_is(posted: 
 @many
 @given(posted=written(), device=st.sampled_from([None, DEVICE]))
 @example(posted=(BASE % b"", 0), device=None)
-@example(posted=(b'{"ts": null, "device": null, "values": {"v" : 1}}' + b" " * repeats.SMALL, 0), device="d1")
+@example(posted=(b'{"ts": null, "device": null, "values": {"v" : 1}}' + b" " * duplicate_keys.SMALL, 0), device="d1")
 @example(posted=(b'{"ts": "2024-11-22T12:03:20+01:00", "values": {":x\\":": "\\n:"}}', 0), device="d1")
 def test_a_body_without_repeats_is_read_whole_if_it_is_in_its_plainest_spelling(
     posted: tuple[bytes, int], device: str | None
 ) -> None:
     body, repeated = posted
     layouts = Layouts()
-    batch = native.decode(body, layouts, device=device, received_us=RECEIVED_US)
+    batch = fast.decode(body, layouts, device=device, received_us=RECEIVED_US)
     if repeated:
         assert batch is None
         return
     plain = json.dumps(json.loads(body), separators=(",", ":")).encode()
-    same = native.decode(plain, layouts, device=device, received_us=RECEIVED_US)
+    same = fast.decode(plain, layouts, device=device, received_us=RECEIVED_US)
     assert (batch is None) == (same is None)
     if batch is not None and same is not None:
         assert to_messages(batch, layouts) == to_messages(same, layouts)

@@ -13,8 +13,7 @@ from gateway.domain.layouts import METRIC_NAME, Layouts
 from gateway.domain.model import MAX_EXACT, Decoded, Outcome, Refusal
 from gateway.domain.reasons import Reason
 from gateway.ingest import receipts, wire
-from gateway.ingest.wire import careful
-from gateway.ingest.wire import fast as native
+from gateway.ingest.wire import careful, fast
 from gateway.ingest.wire.device_time import MAX_US, to_us
 from gateway.ingest.wire.values import is_storable
 from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
@@ -77,7 +76,7 @@ def test_any_bytes_become_readings_refusals_or_a_clean_no(body: bytes, device: s
 @example(body=b'[{"ts": [], "values": {"t": []}}, {"ts": [1], "values": {"t": [1]}}]', device="d1")
 def test_what_is_read_whole_is_read_the_same_item_by_item(body: bytes, device: str | None) -> None:
     whole, single = make_layouts(), make_layouts()
-    batch = native.decode(body, whole, device=device, received_us=RECEIVED_US)
+    batch = fast.decode(body, whole, device=device, received_us=RECEIVED_US)
     event("read whole" if batch is not None else "left to careful")
     if batch is None:
         return

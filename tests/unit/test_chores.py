@@ -6,9 +6,12 @@ import pytest
 
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.core.periodic import repeating
-from gateway.telemetry import periodic_events as chore_events
 
 SOON = 10.0
+
+
+def unsaid(chore: str, /, *, failures: int, secs: float) -> None:
+    assert (chore, failures > 0, secs >= 0) == ("tidy", True, True)
 
 
 class Rounds:
@@ -40,7 +43,10 @@ def running() -> list[str]:
 async def test_a_failure_is_told_and_the_chore_comes_again() -> None:
     unreachable, mistake = OSError("away"), RuntimeError("a mistake")
     rounds, told = Rounds(unreachable, mistake), list[Exception]()
-    async with asyncio.timeout(SOON), repeating(rounds.do, name="tidy", every_secs=0.001, on_failure=told.append):
+    async with (
+        asyncio.timeout(SOON),
+        repeating(rounds.do, name="tidy", every_secs=0.001, on_failure=told.append, on_recovery=unsaid),
+    ):
         await rounds.reached.wait()
         assert running() == ["tidy"]
     assert told == [unreachable, mistake]
@@ -48,12 +54,19 @@ async def test_a_failure_is_told_and_the_chore_comes_again() -> None:
     assert running() == []
 
 
-async def test_failures_in_a_row_are_told_once_and_their_end_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failures_in_a_row_are_told_once_and_their_end_once() -> None:
     ends: list[tuple[str, int]] = []
-    monkeypatch.setattr(chore_events, "recovered", lambda chore, failures, **_: ends.append((chore, failures)))
+
+    def ended(chore: str, /, *, failures: int, secs: float) -> None:
+        ends.append((chore, failures))
+        assert secs >= 0
+
     away = [SinkUnavailable(f"{n}") for n in range(26)]
     rounds, told = Rounds(*away, SinkFault(), SinkUnavailable("still")), list[Exception]()
-    async with asyncio.timeout(SOON), repeating(rounds.do, name="tidy", every_secs=0.001, on_failure=told.append):
+    async with (
+        asyncio.timeout(SOON),
+        repeating(rounds.do, name="tidy", every_secs=0.001, on_failure=told.append, on_recovery=ended),
+    ):
         await rounds.reached.wait()
         assert [type(exc) for exc in told] == [SinkUnavailable, SinkFault]
         assert ends == [("tidy", 28)]
@@ -77,7 +90,10 @@ async def test_the_end_of_the_block_interrupts_a_round() -> None:
             raise
 
     told: list[Exception] = []
-    async with asyncio.timeout(SOON), repeating(stay, name="tidy", every_secs=0.001, on_failure=told.append):
+    async with (
+        asyncio.timeout(SOON),
+        repeating(stay, name="tidy", every_secs=0.001, on_failure=told.append, on_recovery=unsaid),
+    ):
         await begun.wait()
     assert interrupted.is_set()
     assert told == []
@@ -85,6 +101,6 @@ async def test_the_end_of_the_block_interrupts_a_round() -> None:
 
 async def test_what_the_block_raises_is_not_hidden() -> None:
     with pytest.raises(ValueError, match="the block"):
-        async with repeating(Rounds().do, name="tidy", every_secs=0.001, on_failure=lambda _: None):
+        async with repeating(Rounds().do, name="tidy", every_secs=0.001, on_failure=lambda _: None, on_recovery=unsaid):
             raise ValueError("the block")
     assert running() == []

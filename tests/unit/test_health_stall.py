@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app.health import readiness as health
+from gateway.app.health import readiness
 from gateway.app.health.conditions import Spells
 from gateway.app.health.readiness import Monitor
 from gateway.core.settings import Settings, Spool
@@ -47,7 +47,7 @@ async def test_a_stall_is_not_ready_until_something_is_durable(monkeypatch: pyte
     async def well(_: object) -> SimpleNamespace:
         return SimpleNamespace(kind="postgresql", postgres="17", timescale=None)
 
-    monkeypatch.setattr(health, "probe", well)
+    monkeypatch.setattr(readiness, "probe", well)
     time = Time()
     stall = Stall(time)
     watched = monitor(stall)

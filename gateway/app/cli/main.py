@@ -21,7 +21,7 @@ from gateway.app.cli.output import print_table
 from gateway.app.cli.session import told
 from gateway.app.cli.spool import spool_app
 from gateway.app.cli.state import state_app
-from gateway.core import settings_file as configuration
+from gateway.core import settings_file
 from gateway.core.errors import GatewayError, SinkUnavailable, StartError
 from gateway.core.masking import masked_within
 
@@ -67,7 +67,7 @@ def up(
     """
     from gateway.app.cli.up import run_up  # noqa: PLC0415 - heavy imports inside the commands
 
-    run_up(configuration.load(config_file), data=data, demo_devices=devices if demo else 0)
+    run_up(settings_file.load(config_file), data=data, demo_devices=devices if demo else 0)
 
 
 @app.command
@@ -80,7 +80,7 @@ def serve(*, config_file: Annotated[Config, Parameter(name="--config")] = None) 
     """
     from gateway.app.cli.start import start  # noqa: PLC0415
 
-    start(configuration.load(config_file))
+    start(settings_file.load(config_file))
 
 
 @app.command
@@ -99,7 +99,7 @@ def migrate(
     from gateway.ingest.pipeline.breaker import reason  # noqa: PLC0415
 
     try:
-        steps = asyncio.run(migrate_here(configuration.load(config_file), plan_only=plan))
+        steps = asyncio.run(migrate_here(settings_file.load(config_file), plan_only=plan))
     except SinkUnavailable as exc:
         raise SinkUnavailable(f"{exc.message} ({reason(exc)})") from exc
     for step in steps:
@@ -116,7 +116,7 @@ def settings(
     config_file: Annotated[Config, Parameter(name="--config")] = None,
 ) -> None:
     """Print every setting with its value, default, and what it does. Secrets are masked."""
-    described = list(configuration.describe(configuration.load(config_file)))
+    described = list(settings_file.describe(settings_file.load(config_file)))
     if json:
         print(msgspec.json.encode([one._asdict() for one in described]).decode())
         return

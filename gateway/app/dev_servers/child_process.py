@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.app.dev_servers import exec_as as enter
+from gateway.app.dev_servers import exec_as
 from gateway.core.errors import LocalStackError
 
 _POLL_SECS = 0.01
@@ -57,7 +57,7 @@ class Child:
     ) -> None:
         self.name = name
         self.log = log
-        self._argv = enter.command(
+        self._argv = exec_as.command(
             [str(part) for part in argv], user=user, root=None if root is None else str(root), on_orphan=on_orphan
         )
         self._env = env

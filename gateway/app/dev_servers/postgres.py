@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT
 from urllib.parse import quote
 
-from gateway.app.dev_servers import exec_as as enter
+from gateway.app.dev_servers import exec_as
 from gateway.app.dev_servers.child_process import Child, Stop, User
 from gateway.app.dev_servers.data_folder import Wheel, wheel
 from gateway.app.dev_servers.server import Server
@@ -144,7 +144,7 @@ class PostgresServer(Server):
         root = None if where.root is None else str(where.root)
         try:
             done = subprocess.run(
-                enter.command([str(part) for part in argv], user=where.user, root=root, on_orphan=SIGKILL),
+                exec_as.command([str(part) for part in argv], user=where.user, root=root, on_orphan=SIGKILL),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 cwd="/",

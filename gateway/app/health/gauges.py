@@ -14,7 +14,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.periodic import repeating
 from gateway.core.settings import Settings
 from gateway.ingest.pipeline.stall import Stall
-from gateway.telemetry import events, gauges
+from gateway.telemetry import events, gauges, periodic_events
 from gateway.timescale.dead_letters.browse import LetterBox
 from gateway.web.context import Context
 from gateway.web.handlers.health import account
@@ -36,13 +36,21 @@ async def showing(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
             repeating(
-                lambda: _look(context, storage, stall), name="gauges.look", every_secs=LOOK_SECS, on_failure=failed
+                lambda: _look(context, storage, stall),
+                name="gauges.look",
+                every_secs=LOOK_SECS,
+                on_failure=failed,
+                on_recovery=periodic_events.recovered,
             )
         )
         if not worker_index(context.worker):
             await stack.enter_async_context(
                 repeating(
-                    lambda: _count(context, letters), name="gauges.count", every_secs=COUNT_SECS, on_failure=failed
+                    lambda: _count(context, letters),
+                    name="gauges.count",
+                    every_secs=COUNT_SECS,
+                    on_failure=failed,
+                    on_recovery=periodic_events.recovered,
                 )
             )
         yield

@@ -26,7 +26,7 @@ from gateway.mqtt.consumer import Consumer
 from gateway.state.publisher import Publisher
 from gateway.state.rebuilder import Keeper
 from gateway.state.store import RedisState
-from gateway.telemetry import health_events
+from gateway.telemetry import health_events, periodic_events
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.server import probe
 from gateway.web.ports import Health
@@ -196,7 +196,13 @@ class Monitor:
 async def watching(monitor: Monitor, *, every_secs: float = LOOK_SECS) -> AsyncIterator[None]:
     """Look at the parts again and again, until the end of the block."""
     failed = health_events.watch_failed
-    async with repeating(monitor.look, name="health.watch", every_secs=every_secs, on_failure=failed):
+    async with repeating(
+        monitor.look,
+        name="health.watch",
+        every_secs=every_secs,
+        on_failure=failed,
+        on_recovery=periodic_events.recovered,
+    ):
         yield
     await monitor.close()
 

@@ -7,8 +7,7 @@ from gateway.core.errors import UnsupportedMedia
 from gateway.domain.json_text import without_mark
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Decoded
-from gateway.ingest.wire import careful
-from gateway.ingest.wire import fast as native
+from gateway.ingest.wire import careful, fast
 
 ACCEPTED = ("application/json",)
 """Media types that are read; no media type at all is taken for JSON."""
@@ -17,7 +16,7 @@ ACCEPTED = ("application/json",)
 def plain(body: bytes, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
     """Return the readings of a JSON body that is plain, well-formed and not empty; else None, and `decode` tells."""
     layouts.make_room()
-    batch = native.decode(body, layouts, device=device, received_us=received_us)
+    batch = fast.decode(body, layouts, device=device, received_us=received_us)
     return batch if batch is not None and batch.readings else None
 
 
@@ -35,7 +34,7 @@ def decode(
         raise UnsupportedMedia(f"media type {media[:100]!r} is not read here; send {', '.join(ACCEPTED)}")
     layouts.make_room()
     body = without_mark(body)
-    batch = native.decode(body, layouts, device=device, received_us=received_us)
+    batch = fast.decode(body, layouts, device=device, received_us=received_us)
     if batch is None:
         return careful.decode(body, layouts, device=device, received_us=received_us, max_readings=max_readings)
     careful.check_count(batch.readings, max_readings)

@@ -14,8 +14,7 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Decoded, Metric, Refusal
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare, refuse
-from gateway.ingest.wire import device_time as timestamps
-from gateway.ingest.wire import items
+from gateway.ingest.wire import device_time, items
 from gateway.ingest.wire.items import Posted, Said
 from gateway.ingest.wire.pointers import Form, Places, within
 from gateway.ingest.wire.values import Flaw, judge
@@ -134,7 +133,7 @@ class _Reader:
         if ts is None:
             return self._received_us + len(self.batch)
         try:
-            return timestamps.to_us(ts)
+            return device_time.to_us(ts)
         except (ValueError, TypeError):
             return None
 

@@ -16,8 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import MAX_EXACT, Batch
-from gateway.ingest.wire import device_time as timestamps
-from gateway.ingest.wire import duplicate_keys as repeats
+from gateway.ingest.wire import device_time, duplicate_keys
 from gateway.ingest.wire.device_time import Timestamp
 from gateway.ingest.wire.pointers import Form, Places
 from gateway.ingest.wire.values import is_storable
@@ -132,7 +131,7 @@ def decode(body: bytes, layouts: Layouts, *, device: str | None, received_us: in
         batch = _columns(one, rows, layouts, single=single, device=device, received_us=received_us)
         if batch is not None:
             kept = rows.keys + (batch.readings if rows.metrics is None else rows.metrics)
-            return batch if repeats.is_free(body, kept) else None
+            return batch if duplicate_keys.is_free(body, kept) else None
     return None
 
 
@@ -145,7 +144,7 @@ def _columns(
     batch = Batch(Places(single=single, forms=one.form, items=rows.items, subs=rows.subs), layouts.table)
     batch.devices = devices
     try:
-        batch.times = timestamps.column(rows.stamps, received_us)
+        batch.times = device_time.column(rows.stamps, received_us)
     except ValueError:
         return None
     fill = _fill_typed if one.typed else _fill_numbers
@@ -175,7 +174,7 @@ def _fill_numbers(batch: Batch, values: list[dict[str, Any]], layouts: Layouts) 
 
 def _packed(flat: list[float]) -> "array[float]":
     """Return the floats as an array; `struct` takes a quarter of the time for many."""
-    return array("d", struct.pack(f"{len(flat)}d", *flat) if len(flat) > timestamps.SMALL else flat)
+    return array("d", struct.pack(f"{len(flat)}d", *flat) if len(flat) > device_time.SMALL else flat)
 
 
 def _numbers(orders: list[tuple[str, ...]], layouts: Layouts) -> "array[int] | None":
@@ -213,7 +212,7 @@ def _are_exact(doubles: "array[float]") -> bool:
 
     MAX_EXACT itself is in doubt already: MAX_EXACT + 1 was rounded to it.
     """
-    if len(doubles) > timestamps.SMALL:
+    if len(doubles) > device_time.SMALL:
         return bool(np.maximum.reduce(np.abs(np.frombuffer(doubles))) < MAX_EXACT)
     return not doubles or (max(doubles) < MAX_EXACT and min(doubles) > -MAX_EXACT)
 

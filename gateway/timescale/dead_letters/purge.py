@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from gateway.core.periodic import repeating
 from gateway.core.settings import DeadLetters
-from gateway.telemetry import events
+from gateway.telemetry import events, periodic_events
 from gateway.timescale.advisory_lock import alone
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
@@ -24,6 +24,7 @@ def purging(pool: Pool, limits: DeadLetters, *, every_secs: float = EVERY_SECS) 
         name="dead_letters.purge",
         every_secs=every_secs,
         on_failure=events.letter_purge_failed,
+        on_recovery=periodic_events.recovered,
     )
 
 

@@ -5,8 +5,7 @@ import asyncio
 import msgspec
 from sanic import HTTPResponse, Request
 
-from gateway.telemetry import exposition as exposing
-from gateway.telemetry import http_events
+from gateway.telemetry import exposition, http_events
 from gateway.web.context import Context, context_of
 from gateway.web.http.responses import reply
 from gateway.web.ports import Health
@@ -62,6 +61,6 @@ async def get_metrics(request: Request) -> HTTPResponse:
     """Answer with the metrics of all workers in the Prometheus text format; `name[]` says which."""
     http_events.count_times()
     shown = await asyncio.to_thread(
-        exposing.exposition, frozenset(request.args.getlist("name[]", ()))
+        exposition.exposition, frozenset(request.args.getlist("name[]", ()))
     )  # milliseconds, in which requests are served
-    return reply(request, context_of(request), shown, content_type=exposing.CONTENT_TYPE)
+    return reply(request, context_of(request), shown, content_type=exposition.CONTENT_TYPE)

@@ -1,21 +1,15 @@
 """All operations by the label of their route. A test says that there is one for each route, and no other."""
 
 from gateway.web.openapi import (
-    dead_letters as letters,
-)
-from gateway.web.openapi import (
+    dead_letters,
     devices,
+    health,
     history,
     ingest,
     live,
+    overview,
     registry,
     state,
-)
-from gateway.web.openapi import (
-    health as ops,
-)
-from gateway.web.openapi import (
-    overview as fleet,
 )
 
 OPERATIONS = {
@@ -25,7 +19,7 @@ OPERATIONS = {
     **live.OPERATIONS,
     **devices.OPERATIONS,
     **registry.OPERATIONS,
-    **letters.OPERATIONS,
-    **fleet.OPERATIONS,
-    **ops.OPERATIONS,
+    **dead_letters.OPERATIONS,
+    **overview.OPERATIONS,
+    **health.OPERATIONS,
 }

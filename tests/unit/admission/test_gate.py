@@ -5,7 +5,7 @@ import pytest
 from gateway.core import settings
 from gateway.core.errors import SinkUnavailable
 from gateway.domain.model import Principal, Role
-from gateway.ingest.admission import admission as gate
+from gateway.ingest.admission import admission
 from tests.fakes.directory import MemoryDirectory
 from tests.unit.admission.door import DAY, NOW, SEC, Door, said
 
@@ -94,7 +94,7 @@ async def test_a_metric_declared_int_meanwhile_is_a_new_kind(door: Door) -> None
 
 
 async def test_memory_is_bounded_and_learns_anew(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MAX_PAIRS", 3)
+    monkeypatch.setattr(admission, "MAX_PAIRS", 3)
     for name in "abcd":
         await door.post({"device": "d1", "metric": name, "value": 1})
     assert not (await door.post(said(d=1))).sifted

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.core import settings
-from gateway.domain import layouts as layouts_module
+from gateway.domain import layouts
 from gateway.domain.layouts import MAX_ORDERS
 from gateway.domain.model import Kind, Metric, Shape
 from tests.unit.admission.door import ADMIN, NOW, Answer, Door, said
@@ -191,7 +191,7 @@ async def test_more_orders_of_keys_than_are_kept_apart_are_still_right() -> None
 async def test_a_body_with_more_new_sets_than_fit_is_refused_in_part_and_the_next_one_comes_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(layouts_module, "MAX_LAYOUTS", 2)
+    monkeypatch.setattr(layouts, "MAX_LAYOUTS", 2)
     door = open_door()
     answer = await door.post([said(a=1), said(b=3), said(a=1, b=2), said("d2", a=4)])
     assert stored(answer) == [{"a"}, {"b"}, {"a"}]

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.domain.rate_limit import to_meters
-from gateway.mqtt import throttle as braking
+from gateway.mqtt import throttle
 from gateway.mqtt.throttle import Brake, Toll
 
 SOON = 5.0
@@ -60,8 +60,8 @@ async def test_nobody_waits_longer_than_a_minute_and_no_debt_is_longer(monkeypat
     scene = Scene(device_readings_per_sec=1, burst_secs=10)
     await scene.brake.pace("d", size=1, readings=100_000)
     assert scene.meters.readings is not None
-    assert scene.meters.readings.wait("d", 1, scene.now) <= braking.MAX_HOLD_SECS + 1
-    monkeypatch.setattr(braking, "MAX_HOLD_SECS", 0.01)
+    assert scene.meters.readings.wait("d", 1, scene.now) <= throttle.MAX_HOLD_SECS + 1
+    monkeypatch.setattr(throttle, "MAX_HOLD_SECS", 0.01)
     assert await asyncio.wait_for(scene.brake.pace("d", size=1, readings=1), SOON)
 
 

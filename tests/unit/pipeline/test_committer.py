@@ -11,7 +11,7 @@ from gateway.domain.contracts import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Block
 from gateway.ingest.pipeline.committer import Committer
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from tests.batches import batch
 from tests.fakes import MemorySink
 
@@ -173,10 +173,10 @@ async def test_a_mistake_over_one_batch_is_not_told_to_the_senders_of_the_others
 async def test_what_only_the_sender_can_change_is_no_failure_to_commit() -> None:
     layouts, sink = Layouts(), MemorySink()
     sink.failure = AtomicTooWide(chunks=7)
-    before = [metrics.commit_failures[(kind,)]._value.get() for kind in ("transient", "fault")]
+    before = [prometheus.commit_failures[(kind,)]._value.get() for kind in ("transient", "fault")]
     async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
         ticket = committer.submit(batch(layouts, ("d", 0, {"a": 0.5})), atomic=True)
         with pytest.raises(AtomicTooWide) as refused:
             await asyncio.wait_for(ticket, SOON)
     assert refused.value.details == {"chunks": 7}
-    assert [metrics.commit_failures[(kind,)]._value.get() for kind in ("transient", "fault")] == before
+    assert [prometheus.commit_failures[(kind,)]._value.get() for kind in ("transient", "fault")] == before

@@ -11,7 +11,7 @@ from gateway.ingest.pipeline import poison as suspects
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.poison import PATIENT_TRIES, TRIES, Doubt, Suspects
 from gateway.services.spool_replay import Replay
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from tests.fakes import MemoryDeadLetters
 from tests.fakes.spool import MemorySpool
 from tests.spooled import devices_in, many, named, names
@@ -89,13 +89,13 @@ def test_of_a_batch_only_the_messages_that_cannot_be_stored_are_parked() -> None
         bench = Poisoned("bad", error=SinkFault("no"))
         mixed = named("d", 30)
         mixed.devices[11] = mixed.devices[17] = "bad"
-        before = metrics.dead_letters[("database", "rejected_by_database")]._value.get()
+        before = prometheus.dead_letters[("database", "rejected_by_database")]._value.get()
         await bench.spools[0].append([mixed])
         async with bench.drainer:
             await bench.until_empty()
         assert len(bench.sink.messages) == 28
         assert [letter.device for letter in bench.letters.letters] == ["bad", "bad"]
-        assert metrics.dead_letters[("database", "rejected_by_database")]._value.get() == before + 2
+        assert prometheus.dead_letters[("database", "rejected_by_database")]._value.get() == before + 2
         ((_, outcome),) = bench.buried
         assert [place for place, _ in outcome.rejected] == [11, 17]
         assert {"bad", "d"} <= {device for devices in bench.dropped for device in devices}

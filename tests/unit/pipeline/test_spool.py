@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import SpoolFault, SpoolFull, StartError
-from gateway.ingest.spool import file as spool_file
-from gateway.ingest.spool import spool as spool_module
+from gateway.ingest.spool import file, spool
 from gateway.ingest.spool.codec import Record
 from gateway.ingest.spool.file import SpoolFile
 from tests.spooled import devices_in, files, fill, many, named, names, opened
@@ -123,7 +122,7 @@ async def test_pages_half_empty_count_as_a_whole(folder: Path) -> None:
 
 
 async def test_a_drained_spool_gives_the_disk_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_file, "SHRINK_BYTES", 100_000)
+    monkeypatch.setattr(file, "SHRINK_BYTES", 100_000)
     async with opened(folder) as spools:
         await spools.own.append(many(50, 500))
     async with opened(folder) as spools:
@@ -137,7 +136,7 @@ async def test_a_drained_spool_gives_the_disk_back(folder: Path, monkeypatch: py
 
 
 async def test_what_waits_for_the_disk_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_module, "WAITING_BYTES", 10_000)
+    monkeypatch.setattr(spool, "WAITING_BYTES", 10_000)
     gate = threading.Event()
     async with opened(folder) as spools:
         spools.own._thread.submit(gate.wait, SOON)
@@ -156,13 +155,13 @@ async def test_a_disk_that_does_not_answer_is_waited_for_so_long_only(
 ) -> None:
     gate = threading.Event()
     async with opened(folder) as spools:
-        monkeypatch.setattr(spool_module, "DISK_SECS", 0.05)
+        monkeypatch.setattr(spool, "DISK_SECS", 0.05)
         spools.own._thread.submit(gate.wait, SOON)
         with pytest.raises(SpoolFault, match="does not answer"):
             await spools.own.append([named("late")])
         with pytest.raises(SpoolFault, match="does not answer"):
             await spools.own.remove([1])
-        monkeypatch.setattr(spool_module, "DISK_SECS", SOON)
+        monkeypatch.setattr(spool, "DISK_SECS", SOON)
         gate.set()
         await spools.own.append([named("next")])
         assert (await devices_in(spools.own))[-1] == "next"
@@ -179,7 +178,7 @@ async def test_a_mistake_of_ours_is_told_to_whoever_waits(folder: Path, monkeypa
 
 
 async def test_closing_writes_what_waits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_module, "GROUP_BYTES", 1)
+    monkeypatch.setattr(spool, "GROUP_BYTES", 1)
     async with opened(folder) as spools:
         appends = [asyncio.create_task(spools.own.append([one])) for one in many(10)]
         await asyncio.sleep(0)
@@ -215,7 +214,7 @@ async def test_a_disk_is_not_filled_to_the_last_byte(small_disk: Path) -> None:
 
 
 async def test_a_disk_that_others_fill_loses_nothing(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_file, "FREE_BYTES", -(2**40))  # as if the space went between the look and the write
+    monkeypatch.setattr(file, "FREE_BYTES", -(2**40))  # as if the space went between the look and the write
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 18 * 2**20)
     async with opened(small_disk / "spool") as spools:

@@ -11,7 +11,7 @@ from gateway.core.errors import StateUnavailable
 from gateway.domain.model import Block
 from gateway.state import publisher
 from gateway.state.publisher import Publisher
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import prometheus
 from tests.batches import NOON
 from tests.blocks import block, join
 from tests.fakes import MemoryState
@@ -60,7 +60,7 @@ async def publishing(state: MemoryState, *, wait_ms: int = LONG_MS, max_rows: in
 
 
 def _skipped() -> float:
-    value: float = metrics.state_skipped_rows._value.get()
+    value: float = prometheus.state_skipped_rows._value.get()
     return value
 
 

@@ -15,13 +15,9 @@ from gateway.domain.ledger import Fate
 from gateway.telemetry import (
     MULTIPROC_ENV,
     events,
+    exposition,
     ledger_events,
-)
-from gateway.telemetry import (
-    exposition as exposing,
-)
-from gateway.telemetry import (
-    prometheus as metrics,
+    prometheus,
 )
 from gateway.telemetry.rates import History, Sums
 from gateway.telemetry.rates_sampler import sampling, to_step, to_sums, totals
@@ -71,7 +67,7 @@ async def test_a_sample_has_what_was_counted() -> None:
     assert after.requests - before.requests == 2
     assert after.messages - before.messages == 3
     grown = [new - old for old, new in zip(before.latency, after.latency, strict=True)]
-    assert grown == [0, *[1] * len(metrics.LATENCY_BUCKETS)]
+    assert grown == [0, *[1] * len(prometheus.LATENCY_BUCKETS)]
 
 
 def test_the_workers_are_summed(tmp_path: Path) -> None:
@@ -88,7 +84,7 @@ def test_the_workers_are_summed(tmp_path: Path) -> None:
     sums = Sums(*json.loads(other.stdout))
     assert (sums.requests, sums.readings, sums.refused, sums.mqtt_connections) == (4, 10, 4, 2)
     assert sums.latency[-1] == 2
-    assert len(sums.latency) == len(metrics.LATENCY_BUCKETS) + 1
+    assert len(sums.latency) == len(prometheus.LATENCY_BUCKETS) + 1
 
 
 async def test_samples_come_by_themselves_and_end_with_the_block() -> None:
@@ -102,14 +98,14 @@ async def test_samples_come_by_themselves_and_end_with_the_block() -> None:
 
 
 async def test_a_sample_that_fails_is_said_and_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, failures, said = exposing.families, iter([FileNotFoundError("gone")]), list[BaseException]()
+    whole, failures, said = exposition.families, iter([FileNotFoundError("gone")]), list[BaseException]()
 
     def families() -> Iterable[Any]:
         for failure in failures:
             raise failure
         return whole()
 
-    monkeypatch.setattr(exposing, "families", families)
+    monkeypatch.setattr(exposition, "families", families)
     monkeypatch.setattr(events, "sample_failed", said.append)
     history = History()
     async with sampling(history, every_secs=0.02):

@@ -10,9 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.domain.model import Refusal
-from gateway.telemetry import MULTIPROC_ENV, events
-from gateway.telemetry import exposition as exposing
-from gateway.telemetry import prometheus as metrics
+from gateway.telemetry import MULTIPROC_ENV, events, exposition, prometheus
 
 
 def value(name: str, **labels: str) -> float:
@@ -96,5 +94,5 @@ def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
 
 def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MULTIPROC_ENV, raising=False)
-    metrics.readings_received[("mqtt",)].inc(3)
-    assert b'gateway_readings_received_total{source="mqtt"}' in exposing.exposition()
+    prometheus.readings_received[("mqtt",)].inc(3)
+    assert b'gateway_readings_received_total{source="mqtt"}' in exposition.exposition()
