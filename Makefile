@@ -31,7 +31,7 @@ check: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/docs
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.ground.bench $(ARGS)
+	$(BIN)/python -m tests.servers.bench $(ARGS)
 
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -13,12 +13,12 @@ import redis.asyncio
 
 from gateway.app.dev_servers.postgres import PostgresServer
 from gateway.app.dev_servers.valkey import ValkeyServer
-from tests.ground import choose, postgres
-from tests.ground.databases import Database, Databases
-from tests.ground.errors import NoGroundError
-from tests.ground.influx import influx
-from tests.ground.mosquitto import Limits, Mosquitto
-from tests.ground.postgres import PLAIN_TUNING, TIMESCALE_TUNING, DatabaseServer
+from tests.servers import choose, postgres
+from tests.servers.databases import Database, Databases
+from tests.servers.errors import NoGroundError
+from tests.servers.influx import influx
+from tests.servers.mosquitto import Limits, Mosquitto
+from tests.servers.postgres import PLAIN_TUNING, TIMESCALE_TUNING, DatabaseServer
 
 Server = TypeVar("Server")
 _CHUNK_HOURS = 24

@@ -21,7 +21,7 @@ from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.scene import Ground, ground
 from tests.chaos.trial import Trial
 from tests.chaos.trials import TRIALS
-from tests.ground.errors import NoGroundError
+from tests.servers.errors import NoGroundError
 
 AROUND_SECS = 12.0
 """What a block takes besides its rounds: a gateway's start, and the verdict."""

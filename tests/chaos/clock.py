@@ -7,7 +7,7 @@ clock goes on as it was, as on a machine whose wall clock is set.
 import os
 from pathlib import Path
 
-from tests.ground.errors import NoGroundError
+from tests.servers.errors import NoGroundError
 
 LIBRARIES = ("/usr/lib", "/usr/lib64")
 NAME = "faketime/libfaketimeMT.so.1"

@@ -19,7 +19,7 @@ from gateway.app.dev_servers.ports import free_port
 from gateway.app.dev_servers.postgres import Loopback, PostgresServer
 from tests.chaos.scene import Scene, family
 from tests.e2e.serving import wait_for
-from tests.ground import replicas
+from tests.servers import replicas
 
 FOLLOW_SECS = 30.0
 NOTICE_SECS = 20.0

@@ -23,7 +23,7 @@ from tests.chaos.revoked import write_revoked
 from tests.chaos.scene import Scene, family
 from tests.chaos.years import years_sent
 from tests.e2e.serving import descendants, wait_for
-from tests.ground.docker import ContainerServer
+from tests.servers.docker import ContainerServer
 
 Strike = Callable[[Scene, Random], float]
 """Do it and undo it; return the time (monotonic) at which the last part of it was over, or of the kill."""

@@ -20,9 +20,9 @@ from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.chaos.clock import Clock
 from tests.chaos.proxy import Proxy, proxy
 from tests.e2e.serving import ADMIN_KEY, Gateway, descendants
-from tests.ground import choose
-from tests.ground.mosquitto import Limits, Mosquitto
-from tests.ground.postgres import TIMESCALE_TUNING, DatabaseServer
+from tests.servers import choose
+from tests.servers.mosquitto import Limits, Mosquitto
+from tests.servers.postgres import TIMESCALE_TUNING, DatabaseServer
 
 ASK_SECS = 1.0
 """Longest wait for one look at the gateway: a frozen worker may have taken the connection."""

@@ -13,8 +13,8 @@ from tests.chaos.clock import library
 from tests.chaos.faults import FAULTS
 from tests.chaos.scene import Ground
 from tests.conftest import have
-from tests.ground.mosquitto import Limits, Mosquitto
-from tests.ground.postgres import DatabaseServer
+from tests.servers.mosquitto import Limits, Mosquitto
+from tests.servers.postgres import DatabaseServer
 
 SEED = 20_261_122
 LOAD = Load(rate=2_000, devices=300)

@@ -15,10 +15,10 @@ from gateway.domain.model import Value
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.write.name_ids import Dictionary
 from gateway.timescale.write.writer import Writer
-from tests.batches import NOON, Message, Reading, batch, readings, shown
+from tests.builders.batches import NOON, Message, Reading, batch, readings, shown
+from tests.builders.past import Past, open_past
 from tests.fakes import MemoryDeadLetters, MemorySink
-from tests.ground.databases import Databases
-from tests.past import Past, open_past
+from tests.servers.databases import Databases
 
 VIEW = """
 select device, (extract(epoch from time) * 1000000)::int8, metric, kind, value, int_value, text_value from readings

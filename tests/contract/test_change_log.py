@@ -14,8 +14,8 @@ from gateway.domain.contracts import Newest
 from gateway.state import change_log
 from gateway.state.change_log import open_change_log
 from gateway.state.store import open_state
-from tests.batches import NOON
-from tests.blocks import block
+from tests.builders.batches import NOON
+from tests.builders.blocks import block
 from tests.fakes import live
 from tests.fakes.live import MemoryChangeLog
 

@@ -16,7 +16,7 @@ from gateway.timescale.registry.credentials import StoredCredentials
 from gateway.timescale.registry.devices import Devices
 from tests.fakes.clock import ManualClock
 from tests.fakes.credentials import MemoryCredentials
-from tests.ground.databases import Databases
+from tests.servers.databases import Databases
 
 Store = StoredCredentials | MemoryCredentials
 HOUR = timedelta(hours=1)

@@ -11,7 +11,7 @@ from gateway.domain.contracts import DeadLetter, DeadLetters
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.store import MAX_DETAIL, TimescaleDeadLetters
 from tests.fakes import MemoryDeadLetters
-from tests.ground.databases import Databases
+from tests.servers.databases import Databases
 
 ROWS = "select source, code, detail, device, payload, topic from dead_letters order by id"
 

@@ -10,9 +10,9 @@ from gateway.core.settings import History
 from gateway.domain.history import Order, Position, Row, RowPage
 from gateway.domain.model import Value
 from gateway.timescale.history.merge import CHUNK_ROWS
-from tests.batches import NOON, SECOND, Message
+from tests.builders.batches import NOON, SECOND, Message
+from tests.builders.past import DAY, HOUR, Past, open_past, row, span
 from tests.integration.writing import SOON
-from tests.past import DAY, HOUR, Past, open_past, row, span
 
 WHOLE = span(-1000 * DAY, 1000 * DAY)
 RUNNING = "select count(*) from pg_stat_activity where query like '/* given up%' and state = 'active'"

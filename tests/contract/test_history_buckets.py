@@ -12,8 +12,8 @@ from gateway.core.errors import BadRequest, TooManyBuckets
 from gateway.domain.buckets import Cut, to_cut
 from gateway.domain.history import FUNCTIONS, Fill, Series, SeriesName, Span, Wish
 from gateway.domain.model import Kind
-from tests.batches import NOON, SECOND, Message
-from tests.past import DAY, HOUR, MINUTE, Past, span
+from tests.builders.batches import NOON, SECOND, Message
+from tests.builders.past import DAY, HOUR, MINUTE, Past, span
 
 LARGEST = float_info.max
 BERLIN = ZoneInfo("Europe/Berlin")

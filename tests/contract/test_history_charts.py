@@ -8,8 +8,8 @@ from gateway.core.errors import BadRequest
 from gateway.domain.history import MAX_CHANGES, Series
 from gateway.domain.model import Kind, Value
 from gateway.timescale.history import charts, reader
-from tests.batches import NOON, SECOND, Message
-from tests.past import Past, span
+from tests.builders.batches import NOON, SECOND, Message
+from tests.builders.past import Past, span
 
 
 async def chart(past: Past, *devices: str, within: int, points: int) -> dict[str, Series]:

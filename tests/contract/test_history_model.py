@@ -14,8 +14,8 @@ from gateway.domain.history import FUNCTIONS, TEXT_FUNCTIONS, Order, Row, Series
 from gateway.domain.model import Kind, Value
 from gateway.timescale.chunks import Calendar, Windows
 from gateway.timescale.connections.pool import Connection
-from tests.batches import KINDS, NOON, SECOND, Message
-from tests.past import Past, in_buckets, say, span
+from tests.builders.batches import KINDS, NOON, SECOND, Message
+from tests.builders.past import Past, in_buckets, say, span
 
 
 class Chopped(Calendar):

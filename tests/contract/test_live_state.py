@@ -13,9 +13,9 @@ from gateway.core import settings
 from gateway.domain.contracts import LiveState, Newest
 from gateway.domain.model import Block
 from gateway.state.store import open_state
-from tests.batches import NOON
-from tests.blocks import block, join
-from tests.completed import complete, whole
+from tests.builders.batches import NOON
+from tests.builders.blocks import block, join
+from tests.builders.completed import complete, whole
 from tests.fakes import MemoryState
 
 

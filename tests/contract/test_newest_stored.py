@@ -9,10 +9,10 @@ from gateway.domain.contracts import DevicePage, Newest, NewestStored, Sink
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Value
 from gateway.timescale.newest import TimescaleNewest
-from tests.batches import NOON, Message, batch, entries
+from tests.builders.batches import NOON, Message, batch, entries
 from tests.fakes import MemoryNewest, MemorySink
-from tests.ground.databases import Databases
 from tests.integration.writing import open_gateway
+from tests.servers.databases import Databases
 
 DAY = 86_400_000_000
 

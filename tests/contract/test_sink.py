@@ -8,7 +8,7 @@ import pytest
 
 from gateway.domain.contracts import Written
 from gateway.domain.model import Value
-from tests.batches import NOON, SECOND, Message, Said, batch, readings, said, shown
+from tests.builders.batches import NOON, SECOND, Message, Said, batch, readings, said, shown
 from tests.contract.conftest import Store
 from tests.fakes import MemorySink
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.domain.contracts import DeadLetter
-from tests.batches import NOON, SECOND, Message, Said, readings, said
+from tests.builders.batches import NOON, SECOND, Message, Said, readings, said
 from tests.contract.conftest import Store
 
 

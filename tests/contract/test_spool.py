@@ -14,10 +14,10 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
 from gateway.ingest.pipeline.drainer import Backlog
 from gateway.ingest.spool.folder import open_spools
-from tests.batches import Message, Reading, batch, readings
+from tests.builders.batches import Message, Reading, batch, readings
+from tests.builders.spooled import readings_of
 from tests.fakes import ManualClock
 from tests.fakes.spool import MemorySpool
-from tests.spooled import readings_of
 
 AMPLE = 2**30
 

@@ -11,9 +11,9 @@ import gateway.app.worker
 import gateway.web.app  # noqa: F401 - with the runtime it knows every metric
 from gateway.telemetry.declared import begin_at_zero
 from tests.docs.pages import ROOT, text_of
-from tests.ground.errors import NoGroundError
-from tests.ground.prometheus import promtool
-from tests.ground.trixie import Trixie, trixie
+from tests.servers.errors import NoGroundError
+from tests.servers.prometheus import promtool
+from tests.servers.trixie import Trixie, trixie
 
 FOLDER = ROOT / "deploy" / "prometheus"
 PROCESS = {"process_open_fds", "process_max_fds"}

@@ -19,9 +19,9 @@ from gateway.mqtt.address import Address
 from gateway.mqtt.connection import Link, LinkError
 from gateway.mqtt.message import Message
 from tests.docs.pages import text_of
-from tests.ground.errors import NoGroundError
-from tests.ground.mosquitto import Mosquitto
-from tests.ground.trixie import Trixie, trixie
+from tests.servers.errors import NoGroundError
+from tests.servers.mosquitto import Mosquitto
+from tests.servers.trixie import Trixie, trixie
 
 DEPLOY = "deploy/mosquitto"
 SUBSCRIPTION = "$share/gateway/devices/+/readings"

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from tests.docs.pages import text_of
-from tests.ground import choose
-from tests.ground.errors import NoGroundError
+from tests.servers import choose
+from tests.servers.errors import NoGroundError
 
 PROMISE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 

@@ -36,7 +36,7 @@ from simulator.cli import app as simulator_app
 from simulator.plan import Plan
 from tests.docs.pages import PAGES, ROOT, Block, blocks, shell_lines, text_of, words
 from tests.docs.test_reference import codes_below
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 APPS = {"gateway": gateway_app, "simulator": simulator_app}
 READING = {"value", "ts", "kind", "age_ms"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.serving import ADMIN_KEY, Gateway, Simulator, simulate
-from tests.ground.databases import Database
-from tests.ground.mosquitto import Limits, Mosquitto
-from tests.ground.postgres import DatabaseServer
+from tests.servers.databases import Database
+from tests.servers.mosquitto import Limits, Mosquitto
+from tests.servers.postgres import DatabaseServer
 
 Serve = Callable[..., Gateway]
 Run = Callable[..., Simulator]

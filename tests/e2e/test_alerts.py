@@ -12,10 +12,10 @@ import pytest
 
 from tests.docs.pages import text_of
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
-from tests.ground.errors import NoGroundError
-from tests.ground.postgres import DatabaseServer
-from tests.ground.prometheus import Prometheus, trixie_prometheus
-from tests.ground.trixie import Trixie, trixie
+from tests.servers.errors import NoGroundError
+from tests.servers.postgres import DatabaseServer
+from tests.servers.prometheus import Prometheus, trixie_prometheus
+from tests.servers.trixie import Trixie, trixie
 
 HURRIED = (
     (r"for: \d+m\b", "for: 2s"),

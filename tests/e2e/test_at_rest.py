@@ -7,8 +7,8 @@ import pytest
 
 from tests.e2e.conftest import Serve
 from tests.e2e.test_write_revoked import post
-from tests.ground.databases import Database
 from tests.integration.writing import fetch
+from tests.servers.databases import Database
 
 WINDOW_SECS, WINDOWS = 4.0, 4
 """The server counts sessions up to a second late, and there is more to ask at the start."""

@@ -11,7 +11,7 @@ import httpx
 import paho.mqtt.publish
 
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
-from tests.ground.postgres import DatabaseServer
+from tests.servers.postgres import DatabaseServer
 
 
 def post(gateway: Gateway, value: float) -> httpx.Response:

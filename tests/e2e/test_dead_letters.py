@@ -10,9 +10,9 @@ from typing import Any
 import aiomqtt
 import httpx
 
+from tests.builders.mqtt.parts import publish
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
-from tests.mqtt_ground.parts import publish
 
 BODY = b'[{"ts": 1732276800, "values": {"t": 21.5}}, {"ts": 1732276801, "values": {"t": 21.75}}]'
 SOON = 15.0

@@ -9,10 +9,10 @@ from typing import Any
 import aiomqtt
 import httpx
 
+from tests.builders.mqtt.parts import device_client
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import Gateway, wait_for
 from tests.e2e.test_ledger import books_of
-from tests.mqtt_ground.parts import device_client
 
 RATE, BURST = 40, 40
 LIMITS = {

@@ -16,7 +16,7 @@ from gateway.core.tasks import beside
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.e2e.watching import HEADERS, Cheap, Faithful, device
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 READERS, READINGS = 1000, 15
 SOON = 60.0

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import gauges
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

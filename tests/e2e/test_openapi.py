@@ -17,7 +17,7 @@ from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.conformance import Answered, document, path_of
 from tests.e2e.fuzz.ground import ADMIN, READINGS, filled_gateway
 from tests.e2e.serving import ADMIN_KEY, Gateway
-from tests.ground.databases import Databases
+from tests.servers.databases import Databases
 
 SPEC = document().document
 CONFIG = Path(__file__).parent / "fuzz" / "schemathesis.toml"

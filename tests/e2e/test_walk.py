@@ -18,7 +18,7 @@ from tests.conftest import have
 from tests.docs.pages import ROOT, Block, blocks, shell_lines, text_of
 from tests.e2e.local_up import Up, up
 from tests.e2e.serving import wait_for
-from tests.ground.trixie import trixie
+from tests.servers.trixie import trixie
 
 PAGES = ("README.md", "http-api.md", "mqtt.md", "operations.md", "simulator.md")
 LEFT_OUT = {

@@ -15,9 +15,9 @@ import pytest_asyncio
 
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
-from tests.ground.databases import Database
-from tests.ground.roles import plain_role, url_of
 from tests.integration.writing import execute, fetch
+from tests.servers.databases import Database
+from tests.servers.roles import plain_role, url_of
 
 POSTS = 40
 

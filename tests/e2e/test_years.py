@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 DAYS, DAY_SECS = 3_300, 86_400
 SLOW_SECS = 120.0

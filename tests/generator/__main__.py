@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.ground import choose
-from tests.ground.errors import NoGroundError
-from tests.ground.mosquitto import Limits
+from tests.servers import choose
+from tests.servers.errors import NoGroundError
+from tests.servers.mosquitto import Limits
 
 SECONDS = 8
 BULK = 1_000

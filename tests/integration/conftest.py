@@ -7,12 +7,12 @@ import pytest
 import pytest_asyncio
 
 from gateway.app.dev_servers.valkey import ValkeyServer
-from tests.ground.databases import Database, Databases
+from tests.builders.mqtt.parts import ScriptedIntake
+from tests.fakes.scripted_broker import ScriptedBroker, scripted_broker
 from tests.integration.web_server import Door
 from tests.integration.web_wire import Wire
 from tests.integration.whole_gateway import Whole, empty, settings_of, whole
-from tests.mqtt_ground.parts import ScriptedIntake
-from tests.mqtt_ground.scripted_broker import ScriptedBroker, scripted_broker
+from tests.servers.databases import Database, Databases
 
 
 class Shared(NamedTuple):

@@ -19,7 +19,7 @@ from gateway.state.repair import Mender
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.registry.device_cache import TimescaleDirectory
-from tests.batches import Message
+from tests.builders.batches import Message
 from tests.integration.writing import Gateway, open_gateway
 
 SOON = 20.0

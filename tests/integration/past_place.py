@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 
 from gateway.domain.model import Value
-from tests.batches import SECOND
-from tests.ground.databases import Databases
+from tests.builders.batches import SECOND
+from tests.builders.past import Past, open_past
 from tests.integration.web_server import Door, serving
-from tests.past import Past, open_past
+from tests.servers.databases import Databases
 
 START = "2023-11-14T22:13:20Z"
-"""NOON of tests.batches."""
+"""NOON of tests.builders.batches."""
 RANGE = f"from={START}&to=2023-11-15T22:13:20Z"
 BASE = "/v1/devices/d1/readings"
 NDJSON = {"Accept": "application/x-ndjson"}

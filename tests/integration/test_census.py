@@ -6,10 +6,10 @@ from gateway.core.timestamps import to_datetime
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.device_count import KEEP_SECS, Census, Count
-from tests.batches import NOON, SECOND
+from tests.builders.batches import NOON, SECOND
 from tests.fakes.clock import ManualClock
-from tests.ground.databases import Database
 from tests.integration.writing import execute, open_gateway
+from tests.servers.databases import Database
 
 LOCKED_CHUNKS = """
 select count(*) from pg_locks l join pg_class c on c.oid = l.relation

@@ -18,8 +18,8 @@ from gateway.domain.contracts import Newest
 from gateway.state import change_log
 from gateway.state.change_log import RedisChangeLog, open_change_log
 from gateway.state.store import DEAD_MS, RedisState, open_state
-from tests.batches import NOON
-from tests.blocks import block, join
+from tests.builders.batches import NOON
+from tests.builders.blocks import block, join
 
 LOG, WATCH = "gateway:{}:#live", "gateway:{}:#watch"
 

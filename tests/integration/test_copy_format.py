@@ -8,9 +8,9 @@ import pytest
 
 from gateway.domain.model import Block
 from gateway.timescale.write import copy_format
-from tests.batches import NOON
-from tests.blocks import block, join
-from tests.ground.databases import Database
+from tests.builders.batches import NOON
+from tests.builders.blocks import block, join
+from tests.servers.databases import Database
 
 CASES: dict[str, list[Block]] = {
     "nothing": [],

@@ -14,8 +14,8 @@ from gateway.timescale.dead_letters import browse
 from gateway.timescale.dead_letters.browse import LetterBox
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.audit import Audit
-from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute
+from tests.servers.databases import Database
 
 ROWS = 5
 REFUSE = """

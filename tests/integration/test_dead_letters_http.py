@@ -14,10 +14,10 @@ from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.browse import LetterBox
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
-from tests.ground.databases import Database
 from tests.integration.registries import registrar_on
 from tests.integration.web_server import Door, serving
 from tests.integration.writing import SOON
+from tests.servers.databases import Database
 
 LETTERS = [
     DeadLetter("mqtt", "unknown_device", "1 refused", "d1", '{"t": "ü"}'.encode(), "devices/d1/readings"),

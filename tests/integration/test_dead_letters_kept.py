@@ -18,8 +18,8 @@ from gateway.timescale.dead_letters.browse import SHOWN_BYTES, LetterBox
 from gateway.timescale.dead_letters.purge import LOCK_KEY, purge, purging
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.audit import replaying
-from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute, fetch
+from tests.servers.databases import Database
 
 KEEP = DeadLetters()
 ROW_BYTES = 200

@@ -19,8 +19,8 @@ from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.devices import Devices
 from gateway.web.context import Context
-from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute, fetch
+from tests.servers.databases import Database
 
 NOW_TS = '"2024-11-22T12:00:00Z"'
 STORED = "select device, metric, value from readings order by 1, 2, 3"

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from gateway.web.cached_view import KEEP_SECS
 from tests.chaos.failover import frozen
 from tests.chaos.scene import family
-from tests.ground.postgres import DatabaseServer
 from tests.integration.whole_gateway import Whole, settings_of, whole
+from tests.servers.postgres import DatabaseServer
 
 SOON = 60.0
 LOOK_SECS = 0.05

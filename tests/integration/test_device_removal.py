@@ -17,12 +17,12 @@ from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.registry import device_removal
 from gateway.timescale.registry.device_removal import RemovedDevices
-from tests.batches import NOON, Message
+from tests.builders.batches import NOON, Message
 from tests.fakes.clock import ManualClock
 from tests.fakes.state import MemoryState
-from tests.ground.databases import Database
 from tests.integration.live_gateways import until
 from tests.integration.writing import SOON, Gateway, execute, fetch, open_gateway
+from tests.servers.databases import Database
 
 DAY = 86_400_000_000
 

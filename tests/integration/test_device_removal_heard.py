@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from gateway.domain.credentials import digest_of
-from tests.ground.databases import Database
 from tests.integration.live_gateways import until
 from tests.integration.whole_gateway import Whole, settings_of, whole
 from tests.integration.writing import fetch
+from tests.servers.databases import Database
 
 
 async def test_two_gateways_refuse_it_within_a_second(timescale_db: Database, valkey: str, tmp_path: Path) -> None:

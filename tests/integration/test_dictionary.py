@@ -10,8 +10,8 @@ from gateway.domain.model import Kind, Layout, Metric
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.write import name_ids
 from gateway.timescale.write.name_ids import Dictionary
-from tests.ground.databases import Database
 from tests.integration.writing import SOON, fetch
+from tests.servers.databases import Database
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from gateway.timescale.registry import device_cache
 from gateway.timescale.registry.device_cache import STRANGER_SECS, TimescaleDirectory
 from gateway.timescale.registry.devices import Devices
 from gateway.timescale.write.name_ids import Dictionary
-from tests.batches import Message
-from tests.ground.databases import Database
+from tests.builders.batches import Message
 from tests.integration.writing import SOON, open_gateway
+from tests.servers.databases import Database
 
 
 class WatchedPool(Pool):

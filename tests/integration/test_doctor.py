@@ -12,9 +12,9 @@ from gateway.app.cli.doctor import Finding, examine
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core.settings import Database as DatabaseSettings
 from gateway.core.settings import Mqtt, Redis, Settings
-from tests.ground.databases import Database
-from tests.ground.roles import plain_role, url_of
 from tests.integration.writing import execute
+from tests.servers.databases import Database
+from tests.servers.roles import plain_role, url_of
 
 NOBODY = "127.0.0.1:1"
 """Where nothing listens."""

@@ -19,11 +19,11 @@ from gateway.timescale.connections.hosts import named
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.migrations import migrate
 from gateway.timescale.registry.devices import Devices
-from tests.ground.databases import Database
-from tests.ground.pairs import as_standby, black_hole, frozen, resetting
-from tests.ground.postgres import PLAIN_TUNING, plain
 from tests.integration.whole_gateway import settings_of, whole
 from tests.integration.writing import open_gateway
+from tests.servers.databases import Database
+from tests.servers.pairs import as_standby, black_hole, frozen, resetting
+from tests.servers.postgres import PLAIN_TUNING, plain
 
 TIGHT = 4.0
 """Seconds to connect; a machine that is busy with other tests is slow."""

@@ -11,11 +11,11 @@ from gateway.services.registry import Registrar, registrar
 from gateway.timescale import chunks
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.registry import device_removal, late_messages
-from tests.batches import Message
+from tests.builders.batches import Message
 from tests.fakes.clock import ManualClock
 from tests.fakes.state import MemoryState
-from tests.ground.databases import Database
 from tests.integration.writing import SOON, execute, fetch, open_gateway
+from tests.servers.databases import Database
 
 DAY = 86_400_000_000
 LETTERS = "select code, detail, device, convert_from(payload, 'utf8'), count from dead_letters order by id"

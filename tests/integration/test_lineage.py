@@ -12,11 +12,11 @@ from gateway.core.errors import SinkUnavailable
 from gateway.timescale.connections import identity
 from gateway.timescale.connections.identity import Asked
 from gateway.timescale.migrations import migrate
-from tests.batches import Message, Reading, readings
-from tests.ground import replicas
-from tests.ground.databases import Database, Databases
-from tests.ground.postgres import DatabaseServer
+from tests.builders.batches import Message, Reading, readings
 from tests.integration.writing import SOON, Gateway, execute, fetch, open_gateway
+from tests.servers import replicas
+from tests.servers.databases import Database, Databases
+from tests.servers.postgres import DatabaseServer
 
 SEEN = "select device, (extract(epoch from time) * 1e6)::int8 - 1700000000000000, metric, kind, value from readings"
 

@@ -11,7 +11,7 @@ from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import MigrationError, SettingsError, SinkFault, SinkUnavailable
 from gateway.timescale.migrations import LOCK_KEY, Step, ground, migrate
 from gateway.timescale.queries import sql_dir
-from tests.ground.databases import Database, Databases
+from tests.servers.databases import Database, Databases
 
 HOURS = 24
 

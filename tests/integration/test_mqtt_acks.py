@@ -9,7 +9,7 @@ from gateway.core.errors import Overloaded
 from gateway.core.settings import Mqtt
 from gateway.mqtt.message import Message
 from gateway.mqtt.session import Session
-from tests.mqtt_ground.parts import (
+from tests.builders.mqtt.parts import (
     CLEAN,
     TOPIC,
     Gate,
@@ -20,7 +20,7 @@ from tests.mqtt_ground.parts import (
     settings,
     until,
 )
-from tests.mqtt_ground.scripted_broker import PINGRESP, ScriptedBroker
+from tests.fakes.scripted_broker import PINGRESP, ScriptedBroker
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

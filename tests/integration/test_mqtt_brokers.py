@@ -12,8 +12,7 @@ from gateway.app.dev_servers.broker import BrokerServer
 from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import BadPayload, Overloaded, SinkUnavailable
 from gateway.domain.model import Receipt
-from tests.ground.mosquitto import Mosquitto
-from tests.mqtt_ground.parts import (
+from tests.builders.mqtt.parts import (
     CLEAN,
     DEADLINE_SECS,
     Gate,
@@ -28,7 +27,8 @@ from tests.mqtt_ground.parts import (
     running,
     until,
 )
-from tests.mqtt_ground.sites import V311, Site, comes_again, numbered, on
+from tests.builders.mqtt.sites import V311, Site, comes_again, numbered, on
+from tests.servers.mosquitto import Mosquitto
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.mqtt import consumer
-from tests.mqtt_ground.parts import (
+from tests.builders.mqtt.parts import (
     TOPIC,
     Gate,
     Letters,
@@ -13,7 +13,7 @@ from tests.mqtt_ground.parts import (
     settled,
     until,
 )
-from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet
+from tests.fakes.scripted_broker import ScriptedBroker, publish_packet
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

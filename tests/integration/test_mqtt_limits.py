@@ -10,8 +10,7 @@ from gateway.core import settings
 from gateway.core.errors import BadPayload, Overloaded
 from gateway.core.settings import Mqtt
 from gateway.domain.rate_limit import Meters, to_meters
-from tests.ground.mosquitto import Mosquitto
-from tests.mqtt_ground.parts import (
+from tests.builders.mqtt.parts import (
     Letters,
     ScriptedIntake,
     device_client,
@@ -20,6 +19,7 @@ from tests.mqtt_ground.parts import (
     running,
     until,
 )
+from tests.servers.mosquitto import Mosquitto
 
 V5 = aiomqtt.ProtocolVersion.V5
 BURST = 20

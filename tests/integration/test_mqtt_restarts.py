@@ -8,15 +8,15 @@ from uuid import uuid4
 import aiomqtt
 import msgspec
 
-from tests.ground.mosquitto import Limits, Mosquitto
-from tests.mqtt_ground.parts import (
+from tests.builders.mqtt.parts import (
     DEADLINE_SECS,
     ScriptedIntake,
     device_client,
     running,
     until,
 )
-from tests.mqtt_ground.sites import Site, comes_again, numbered, on, slowly
+from tests.builders.mqtt.sites import Site, comes_again, numbered, on, slowly
+from tests.servers.mosquitto import Limits, Mosquitto
 
 
 async def test_a_retained_message_is_stored_once_over_reconnects(mosquitto: Mosquitto) -> None:

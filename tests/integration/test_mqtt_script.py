@@ -12,7 +12,7 @@ from gateway.core.settings import Mqtt
 from gateway.mqtt.address import Address
 from gateway.mqtt.connection import Link
 from gateway.telemetry import mqtt_events
-from tests.mqtt_ground.parts import (
+from tests.builders.mqtt.parts import (
     DEADLINE_SECS,
     TOPIC,
     ScriptedIntake,
@@ -21,7 +21,7 @@ from tests.mqtt_ground.parts import (
     settings,
     until,
 )
-from tests.mqtt_ground.scripted_broker import ScriptedBroker, publish_packet, scripted_broker
+from tests.fakes.scripted_broker import ScriptedBroker, publish_packet, scripted_broker
 
 
 async def test_connect_asks_for_a_persistent_session_with_a_window(broker: ScriptedBroker) -> None:

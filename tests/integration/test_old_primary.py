@@ -15,10 +15,10 @@ from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import Settings
 from gateway.timescale.connections.lineage import OldPrimary
 from gateway.timescale.migrations import migrate
-from tests.ground import replicas
-from tests.ground.postgres import DatabaseServer
 from tests.integration.whole_gateway import Whole, settings_of, whole
 from tests.integration.writing import SOON, fetch
+from tests.servers import replicas
+from tests.servers.postgres import DatabaseServer
 
 SEEN = "select device, metric, value from readings order by device, metric"
 

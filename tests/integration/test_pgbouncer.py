@@ -19,11 +19,11 @@ from gateway.timescale.connections import pooler
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.migrations import migrate
 from gateway.timescale.registry.devices import Devices
-from tests.ground.databases import Database
-from tests.ground.errors import NoGroundError
-from tests.ground.pgbouncer import Mode, PgBouncer, pgbouncer
-from tests.ground.postgres import DatabaseServer
 from tests.integration.whole_gateway import Whole, settings_of, whole
+from tests.servers.databases import Database
+from tests.servers.errors import NoGroundError
+from tests.servers.pgbouncer import Mode, PgBouncer, pgbouncer
+from tests.servers.postgres import DatabaseServer
 
 SENTENCE = "needs sessions of its own: let database.url lead to the server itself, or set pool_mode=session"
 Start = Callable[..., PgBouncer]

@@ -9,8 +9,8 @@ from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.registry.devices import Devices
-from tests.ground.databases import Database, Databases
-from tests.ground.postgres import DatabaseServer
+from tests.servers.databases import Database, Databases
+from tests.servers.postgres import DatabaseServer
 
 
 async def test_a_pool_opens_while_the_database_is_away() -> None:

@@ -12,7 +12,7 @@ from gateway.domain.model import Kind
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.registry.devices import Devices, Reported
 from gateway.timescale.registry.metrics import DeclaredInts
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from gateway.app.cli.key import key_app
 from gateway.app.cli.metric import metric_app
 from gateway.app.dev_servers.ports import free_port
 from gateway.domain.credentials import TOKEN, digest_of
-from tests.ground.databases import Database
 from tests.integration.writing import fetch, open_gateway
+from tests.servers.databases import Database
 
 
 class Terminal:

@@ -13,9 +13,9 @@ from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
 from gateway.ingest.pipeline.breaker import reason
 from gateway.timescale.write import probe
 from gateway.timescale.write.probe import rehearse
-from tests.ground.databases import Database
-from tests.ground.roles import plain_role, url_of
 from tests.integration.writing import execute, fetch, open_gateway
+from tests.servers.databases import Database
+from tests.servers.roles import plain_role, url_of
 
 LEFT = """
 select (select count(*) from devices), (select count(*) from metrics), (select count(*) from shapes),

@@ -12,9 +12,9 @@ from gateway.telemetry import prometheus
 from gateway.timescale import retention
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.retention import LOCK_KEY, remove_old, retaining
-from tests.ground.databases import Database
 from tests.integration.live_gateways import until
 from tests.integration.writing import SOON
+from tests.servers.databases import Database
 
 KEEP = Retention(days=30)
 OLDEST, EDGE, YOUNG = 60 * 24, 30 * 24 + 25, 30 * 24 - 1

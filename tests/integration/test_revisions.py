@@ -20,8 +20,8 @@ from gateway.timescale.registry.devices import Devices
 from gateway.timescale.registry.metrics import DeclaredInts
 from gateway.timescale.registry.revisions import follow
 from tests.fakes.clock import ManualClock
-from tests.ground.databases import Database
-from tests.ground.postgres import DatabaseServer
+from tests.servers.databases import Database
+from tests.servers.postgres import DatabaseServer
 
 EVERY_MS = 20
 PATIENCE_SECS = 15

@@ -10,8 +10,8 @@ from gateway.timescale.migrations import migrate
 from simulator.database import connect
 from simulator.errors import Unreachable, UsageError
 from simulator.verify.stored import StoredReadings
-from tests.ground.pairs import black_hole, frozen, resetting
-from tests.ground.postgres import PLAIN_TUNING, plain
+from tests.servers.pairs import black_hole, frozen, resetting
+from tests.servers.postgres import PLAIN_TUNING, plain
 
 TIGHT = 4.0
 

@@ -10,8 +10,8 @@ from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.state.store import Progress, RedisState, open_state
 from gateway.timescale.server import site
-from tests.ground.databases import Database
 from tests.integration.writing import open_gateway
+from tests.servers.databases import Database
 
 SOON = 20.0
 

@@ -11,8 +11,8 @@ from gateway.timescale import newest
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.queries import query
-from tests.ground.databases import Database
 from tests.integration.writing import execute, fetch
+from tests.servers.databases import Database
 
 DAYS = 60
 FILL = f"""

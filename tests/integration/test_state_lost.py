@@ -16,11 +16,11 @@ from gateway.state import store
 from gateway.state.read import DeviceState
 from gateway.state.store import open_state
 from gateway.telemetry import events
-from tests.batches import Message
-from tests.ground.databases import Database
+from tests.builders.batches import Message
 from tests.integration.live_gateways import DEVICES, SOON, Live, living, quicken, random_messages, same, traffic, until
 from tests.integration.test_state_redis import paused, pid_of
 from tests.integration.writing import open_gateway
+from tests.servers.databases import Database
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from gateway.domain.contracts import DevicePage, Newest
 from gateway.state import rebuilder
 from gateway.state.rebuilder import Keeper
 from gateway.state.store import Progress, open_state
-from tests.ground.databases import Database
 from tests.integration.live_gateways import SOON, living, quicken, until
+from tests.servers.databases import Database
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,10 @@ from gateway.domain.contracts import Newest
 from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState, open_state
 from gateway.telemetry import prometheus
-from tests.batches import NOON
-from tests.blocks import block
-from tests.completed import complete, whole
-from tests.ground import choose
+from tests.builders.batches import NOON
+from tests.builders.blocks import block
+from tests.builders.completed import complete, whole
+from tests.servers import choose
 
 SOON = 20.0
 TIMEOUT = 0.2

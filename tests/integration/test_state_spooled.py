@@ -9,10 +9,10 @@ from gateway.domain.contracts import Newest
 from gateway.domain.model import Block
 from gateway.services.spool_replay import Replay
 from gateway.timescale.write.preview import preview
-from tests.batches import NOON, Message, batch, shown
-from tests.ground.databases import Database
+from tests.builders.batches import NOON, Message, batch, shown
 from tests.integration.live_gateways import Live, living, quicken, until
 from tests.integration.writing import execute
+from tests.servers.databases import Database
 
 
 class Spooling(NamedTuple):

@@ -5,7 +5,7 @@ import asyncpg
 from gateway.domain.changes import Tag
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.registry.tags import TaggedDevices
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 CASES: list[tuple[list[Tag], list[str]]] = [
     ([], ["a", "b", "c"]),

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.batches import NOON, Message
-from tests.ground.databases import Databases
+from tests.builders.batches import NOON, Message
+from tests.builders.past import HOUR
 from tests.integration.past_place import BASE, BIG, CSV, NDJSON, RANGE, START, Place, lines, one_database, open_place
-from tests.past import HOUR
+from tests.servers.databases import Databases
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest_asyncio
 from gateway.core.settings import History
 from gateway.domain.history import MAX_BUCKETS
 from gateway.web.http.query import to_page
-from tests.ground.databases import Databases
+from tests.builders.past import open_past
 from tests.integration.past_place import BASE, NDJSON, RANGE, START, Place, one_database, open_place
 from tests.integration.web_server import serving
-from tests.past import open_past
+from tests.servers.databases import Databases
 
 
 @pytest.fixture(scope="module")

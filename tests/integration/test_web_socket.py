@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from gateway.domain.model import Kind
 from gateway.live import streams, tail
 from gateway.web.handlers import websocket_protocol
+from tests.builders.live_parts import NOON_US, reading
 from tests.integration.web_server import Door, serving
-from tests.live_parts import NOON_US, reading
 
 SOON = 10.0
 TS = "2024-11-22T12:03:20.123000Z"

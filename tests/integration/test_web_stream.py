@@ -14,8 +14,8 @@ from gateway.domain.changes import Position
 from gateway.domain.contracts import Newest
 from gateway.domain.model import Kind
 from gateway.live import tail
+from tests.builders.live_parts import NOON_US, reading
 from tests.integration.web_server import Door, serving
-from tests.live_parts import NOON_US, reading
 
 SOON = 20.0
 TS = "2024-11-22T12:03:20.123000Z"

@@ -12,9 +12,9 @@ from gateway.core.errors import SinkUnavailable
 from gateway.ingest import wire
 from gateway.timescale.queries import query
 from gateway.timescale.write.bisect import SIFTED_ROWS
-from tests.batches import NOON, SECOND, Message, Said, said
-from tests.ground.databases import Database
+from tests.builders.batches import NOON, SECOND, Message, Said, said
 from tests.integration.writing import SOON, execute, fetch, open_gateway
+from tests.servers.databases import Database
 
 RIVAL = """
 insert into messages (time, device_id, shape_id, values)

@@ -20,12 +20,12 @@ from gateway.ingest.pipeline.poison import Doubt
 from gateway.services.spool_replay import Replay
 from gateway.timescale.chunks import Room
 from gateway.timescale.write import writer
-from tests.batches import Message, Said, batch, said
+from tests.builders.batches import Message, Said, batch, said
+from tests.builders.years import DAY, FEW_LOCKS, TAKE_ALL, daily, few_locks
 from tests.fakes.spool import MemorySpool
-from tests.ground.databases import Database, Databases
-from tests.ground.postgres import DatabaseServer
 from tests.integration.writing import execute, fetch, open_gateway
-from tests.years import DAY, FEW_LOCKS, TAKE_ALL, daily, few_locks
+from tests.servers.databases import Database, Databases
+from tests.servers.postgres import DatabaseServer
 
 THIRTY_YEARS = 30 * 365
 

@@ -17,12 +17,12 @@ from gateway.timescale import chunks
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.registry.device_removal import RemovedDevices
 from gateway.timescale.retention import remove_old
-from tests.batches import NOON, Message
-from tests.ground.databases import Database, Databases
-from tests.ground.postgres import DatabaseServer
+from tests.builders.batches import NOON, Message
+from tests.builders.past import DAY, Past, in_buckets, open_past, say, span
+from tests.builders.years import FEW_LOCKS, TAKE_ALL, few_locks
 from tests.integration.writing import execute, fetch
-from tests.past import DAY, Past, in_buckets, open_past, say, span
-from tests.years import FEW_LOCKS, TAKE_ALL, few_locks
+from tests.servers.databases import Database, Databases
+from tests.servers.postgres import DatabaseServer
 
 EVERY: list[Message] = [("d", -n * DAY, {"v": float(n % 37), "on": n % 50 < 25, "n": n}) for n in range(FEW_LOCKS)]
 WITHIN = span(-FEW_LOCKS * DAY, DAY)

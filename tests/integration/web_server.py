@@ -25,11 +25,11 @@ from gateway.web.app import create_app
 from gateway.web.context import Context, Fleet, WaysIn, WaysOut
 from gateway.web.ports import Health, Value
 from gateway.web.server.protocol import Connection
+from tests.builders.live_parts import Stage
 from tests.conformance import conform
 from tests.fakes.receipts import MemoryReceipts
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
 from tests.integration.web_wire import Wire
-from tests.live_parts import Stage
 
 Sanic.test_mode = True  # several apps in one process
 

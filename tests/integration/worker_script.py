@@ -19,6 +19,7 @@ from gateway.services.dead_letter_replay import Redelivery
 from gateway.telemetry.rates import History
 from gateway.web.context import Context, Fleet, WaysIn, WaysOut
 from gateway.web.ports import Health
+from tests.builders.live_parts import Stage
 from tests.fakes.receipts import MemoryReceipts
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
 from tests.integration.web_server import (
@@ -30,7 +31,6 @@ from tests.integration.web_server import (
     ScriptedCensus,
     ScriptedLive,
 )
-from tests.live_parts import Stage
 
 FOLDER_ENV = "WORKER_SCRIPT_FOLDER"
 REFUSES = "the store is not there"

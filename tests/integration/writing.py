@@ -14,7 +14,7 @@ from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.write.name_ids import Dictionary
 from gateway.timescale.write.staging import Stage
 from gateway.timescale.write.writer import Writer
-from tests.batches import Message, batch
+from tests.builders.batches import Message, batch
 from tests.fakes import MemoryDeadLetters
 
 SOON = 20.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground.folders import scratch
+from tests.servers.folders import scratch
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from itertools import count
 from gateway.core import settings
 from gateway.domain.layouts import Layouts
 from gateway.ingest.spool.folder import open_spools
-from tests.batches import batch
+from tests.builders.batches import batch
 from tests.fakes import ManualClock
 
 WRITERS = 3

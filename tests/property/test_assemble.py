@@ -13,7 +13,7 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Block, Kind, Metric, Shape, Value
 from gateway.timescale.write import copy_format
 from gateway.timescale.write.assemble import CONFLICT, DUPLICATE, STORED, Group, Sorted, newest
-from tests.batches import KINDS, NOON, Message, batch
+from tests.builders.batches import KINDS, NOON, Message, batch
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 VALUES: list[st.SearchStrategy[Value]] = [

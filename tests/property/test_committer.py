@@ -18,7 +18,7 @@ from gateway.domain.contracts import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.ingest.pipeline.committer import Committer
-from tests.batches import NOON, Message, batch
+from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemorySink
 
 LIMITS = settings.Queue(max_rows=10, max_bytes=8000, commit_rows=4)

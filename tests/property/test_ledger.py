@@ -26,11 +26,11 @@ from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.telemetry import ledger_events
+from tests.builders.gates import usual_gate
 from tests.fakes import MemorySink
 from tests.fakes.clock import ManualClock
 from tests.fakes.directory import MemoryDirectory
 from tests.fakes.spool import MemorySpool
-from tests.gates import usual_gate
 
 SOURCES = ("http", "mqtt", "replay")
 ADMIN = Principal(Role.ADMIN)

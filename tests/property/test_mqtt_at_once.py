@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.domain.model import Metric, Value
 from gateway.telemetry import ledger_events, mqtt_events
+from tests.builders.mqtt.direct import MAX_PAYLOAD_BYTES, NOW_US, REJECTED, SOON, Published, Wire, direct
 from tests.fakes.sink import Key
-from tests.mqtt_ground.direct import MAX_PAYLOAD_BYTES, NOW_US, REJECTED, SOON, Published, Wire, direct
 
 DEVICES = ["d1", "d2", REJECTED, "stranger", "no/name"]
 VALUES = st.sampled_from([1.5, 2.5, True, "text", 2**60 + 1, None])

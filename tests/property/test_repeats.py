@@ -13,7 +13,7 @@ from gateway.domain.reasons import Reason
 from gateway.ingest import wire
 from gateway.ingest.wire import duplicate_keys, fast
 from tests.property.bodies import plain_bodies
-from tests.unit.wire.decoded import RECEIVED_US, to_messages
+from tests.unit.ingest.wire.decoded import RECEIVED_US, to_messages
 
 many = settings(max_examples=120, deadline=None)
 PADDING = st.sampled_from([0, duplicate_keys.SMALL])

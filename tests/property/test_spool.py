@@ -21,10 +21,10 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
 from gateway.ingest.spool.folder import Spools, open_spools
 from gateway.ingest.spool.spool import SqliteSpool
-from tests.batches import Message, batch
+from tests.builders.batches import Message, batch
+from tests.builders.spooled import messages_of, opened
 from tests.fakes import ManualClock
 from tests.property.spool_writer import SPREAD, WRITERS
-from tests.spooled import messages_of, opened
 
 SOON = 30.0
 MAX_BYTES = 150_000

@@ -21,8 +21,8 @@ from gateway.core.errors import StateUnavailable
 from gateway.domain.contracts import DevicePage, Newest
 from gateway.state.rebuilder import Rebuilder
 from gateway.state.store import RedisState, open_state
-from tests.batches import NOON
-from tests.blocks import block
+from tests.builders.batches import NOON
+from tests.builders.blocks import block
 
 NAMES = ["a", "b"]
 SHAPES = (1, 2)

@@ -17,7 +17,7 @@ from gateway.ingest.wire import careful, fast
 from gateway.ingest.wire.device_time import MAX_US, to_us
 from gateway.ingest.wire.values import is_storable
 from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
-from tests.unit.wire.decoded import RECEIVED_US, Message, resolve, to_messages
+from tests.unit.ingest.wire.decoded import RECEIVED_US, Message, resolve, to_messages
 
 DECLARED = ("count",)
 PLENTY = 10**6

@@ -12,7 +12,7 @@ from gateway.domain.contracts import DeadLetter
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.e2e.serving import ADMIN_KEY, Gateway
-from tests.ground.databases import Databases
+from tests.servers.databases import Databases
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 SECS = 30.0

@@ -11,8 +11,8 @@ from tests.browser.chromium import Chromium
 from tests.browser.tab import Tab
 from tests.e2e.page.site import Site
 from tests.e2e.serving import ADMIN_KEY, Gateway
-from tests.ground.databases import Database, Databases
-from tests.ground.mosquitto import Mosquitto
+from tests.servers.databases import Database, Databases
+from tests.servers.mosquitto import Mosquitto
 
 
 @pytest.fixture(scope="package")

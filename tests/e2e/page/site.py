@@ -8,8 +8,8 @@ from typing import Any, Self
 import aiomqtt
 import httpx
 
+from tests.builders.mqtt import parts
 from tests.e2e.serving import ADMIN_KEY, Gateway
-from tests.mqtt_ground import parts
 
 ANSWER_SECS = 20.0
 

@@ -11,7 +11,7 @@ from tests.browser.people import sign_in
 from tests.browser.tab import Tab
 from tests.e2e.page.site import Site
 from tests.e2e.serving import ADMIN_KEY, Gateway
-from tests.ground.postgres import DatabaseServer
+from tests.servers.postgres import DatabaseServer
 
 SECS = 60.0
 SPOOL = "[...document.querySelectorAll('.part')].at(-1)"

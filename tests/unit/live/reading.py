@@ -13,7 +13,7 @@ from gateway.domain.model import Principal, Role
 from gateway.live.events import Event, Lagged, Output, Snapshot
 from gateway.live.filters import Filter
 from gateway.live.reader import Reader
-from tests.live_parts import Stage
+from tests.builders.live_parts import Stage
 
 SOON = 10.0
 ADMIN = Principal(Role.ADMIN)

@@ -10,8 +10,8 @@ from gateway.domain.model import Shape
 from gateway.live.filters import Batch
 from gateway.live.hub import Hub
 from gateway.live.tail import BRIEF_SECS, REST_SECS, Tail
+from tests.builders.live_parts import KnownShapes, reading
 from tests.fakes.live import MemoryChangeLog
-from tests.live_parts import KnownShapes, reading
 from tests.unit.live.reading import until
 
 CHANGES = 3

@@ -12,8 +12,8 @@ from gateway.domain.model import Kind
 from gateway.live import subscription, tail
 from gateway.live.events import Event
 from gateway.live.filters import Filter
-from tests.live_parts import NOON_US, Stage, staged
-from tests.live_parts import reading as message
+from tests.builders.live_parts import NOON_US, Stage, staged
+from tests.builders.live_parts import reading as message
 from tests.unit.live.reading import Seen, Tokens, reading, until
 
 SHOWN = {"d1": {"t": {"value": 1.5, "ts": "2024-11-22T12:03:20.123000Z", "kind": "double"}}}

@@ -11,7 +11,7 @@ from gateway.core.errors import BadRequest, Draining, SinkUnavailable, TooManySt
 from gateway.domain.model import Principal, Role
 from gateway.live import hub, reader, snapshots, streams
 from gateway.live.filters import Filter
-from tests.live_parts import Stage, staged
+from tests.builders.live_parts import Stage, staged
 from tests.unit.live.reading import ADMIN, Tokens, reading, until
 
 LOOKS = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 LIMIT_S = 60
 

@@ -13,7 +13,7 @@ from simulator.bench.window import Window
 from simulator.bench.workloads import WORKLOADS
 from simulator.bench.yardstick import CONNECTIONS, ROWS, Setup, Yardstick, setups
 from simulator.errors import Unreachable
-from tests.ground import databases
+from tests.servers import databases
 from tests.unit.simulator.cases import START_MS
 
 Row = tuple[int, int, int, tuple[float, ...]]

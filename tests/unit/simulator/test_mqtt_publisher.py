@@ -9,7 +9,7 @@ import pytest
 
 from simulator.drivers.mqtt import Broker, MqttPublisher, kept
 from simulator.errors import Unreachable, UsageError
-from tests.ground.mosquitto import Limits, Mosquitto
+from tests.servers.mosquitto import Limits, Mosquitto
 from tests.unit.simulator import fake_broker
 from tests.unit.simulator.fake_broker import FakeBroker
 from tests.unit.simulator.listening import listening

@@ -13,7 +13,7 @@ from simulator.verify.findings import MAX_PROBLEMS, Findings
 from simulator.verify.referee import Referee, Verdict
 from simulator.verify.states import to_us
 from simulator.verify.stored import StoredReadings
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 from tests.unit.simulator import fake_gateway
 from tests.unit.simulator.cases import METRICS, START_MS, ManualClock, fleet, lane, native_encoder
 from tests.unit.simulator.fake_gateway import FakeGateway

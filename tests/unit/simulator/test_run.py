@@ -17,9 +17,9 @@ from simulator.options import LoadOptions, RunOptions, Target, VerdictOptions
 from simulator.report import Report
 from simulator.run import Run
 from simulator.screen import to_screen
-from tests.ground import postgres
-from tests.ground.databases import Database
-from tests.ground.postgres import PLAIN_TUNING
+from tests.servers import postgres
+from tests.servers.databases import Database
+from tests.servers.postgres import PLAIN_TUNING
 from tests.unit.simulator import fake_broker, fake_gateway
 from tests.unit.simulator.cases import ManualClock, now_ms
 from tests.unit.simulator.fake_broker import FakeBroker

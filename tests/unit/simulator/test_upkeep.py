@@ -11,7 +11,7 @@ import pytest
 from simulator.drivers.mqtt import Broker, MqttPublisher, kept
 from simulator.drivers.upkeep import Upkeep
 from simulator.errors import Unreachable
-from tests.ground.mosquitto import Limits, Mosquitto
+from tests.servers.mosquitto import Limits, Mosquitto
 from tests.unit.simulator.waiting import until
 
 _AT_ONCE = 64

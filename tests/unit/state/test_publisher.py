@@ -12,8 +12,8 @@ from gateway.domain.model import Block
 from gateway.state import publisher
 from gateway.state.publisher import Publisher
 from gateway.telemetry import prometheus
-from tests.batches import NOON
-from tests.blocks import block, join
+from tests.builders.batches import NOON
+from tests.builders.blocks import block, join
 from tests.fakes import MemoryState
 
 SOON = 5.0

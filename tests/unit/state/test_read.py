@@ -8,7 +8,7 @@ from gateway.core.errors import SinkUnavailable
 from gateway.domain.layouts import Layouts
 from gateway.state.read import DeviceState, LiveReader, Times
 from gateway.state.repair import mend
-from tests.batches import NOON, Message, batch
+from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
 

@@ -11,7 +11,7 @@ from gateway.domain.layouts import Layouts
 from gateway.state.coalesce import READINGS
 from gateway.state.read import LiveReader
 from gateway.state.repair import mend
-from tests.batches import NOON, Message, batch
+from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
 

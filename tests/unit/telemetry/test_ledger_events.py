@@ -14,7 +14,7 @@ from gateway.domain.ledger import Account, Drained, Fate, Ledger
 from gateway.domain.model import Batch, Outcome
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.telemetry import MULTIPROC_ENV, ledger_events
-from tests.batches import Message, batch
+from tests.builders.batches import Message, batch
 from tests.fakes.spool import MemorySpool
 
 pytestmark = pytest.mark.usefixtures("made_up_labels")

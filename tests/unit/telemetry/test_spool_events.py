@@ -7,9 +7,9 @@ from prometheus_client import REGISTRY
 
 from gateway.core.errors import SinkUnavailable, SpoolFull
 from gateway.domain.layouts import Layouts
-from tests.batches import batch
-from tests.spooled import execute, fill, many, opened
-from tests.unit.pipeline.drain_bench import Bench, virtual
+from tests.builders.batches import batch
+from tests.builders.spooled import execute, fill, many, opened
+from tests.unit.ingest.pipeline.drain_bench import Bench, virtual
 
 
 def counted(name: str, **labels: str) -> float:
