@@ -9,11 +9,11 @@ from gateway.core.errors import GatewayError
 from gateway.core.settings import Settings
 from gateway.state.timelines import open_marks
 from gateway.timescale.connections.connect import connect
-from gateway.timescale.connections.identity import Server
+from gateway.timescale.connections.identity import ServerIdentity
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Pool, translated
 from gateway.timescale.connections.timelines import DiskMarks
-from gateway.timescale.migrations import Step, migrate
+from gateway.timescale.migrations import MigrationStep, migrate
 
 LOOK_SECS = 1.0
 
@@ -25,13 +25,13 @@ async def open_lineage(settings: Settings) -> AsyncIterator[Lineage]:
         yield Lineage(DiskMarks(Path(settings.spool.dir)), marks)
 
 
-async def migrate_here(settings: Settings, *, plan_only: bool = False) -> list[Step]:
+async def migrate_here(settings: Settings, *, plan_only: bool = False) -> list[MigrationStep]:
     """Bring the schema up to date, as `migrate` does, but not on an old primary."""
     async with open_lineage(settings) as lineage:
         return await migrate_as(settings, lineage, plan_only=plan_only)
 
 
-async def migrate_as(settings: Settings, lineage: Lineage, *, plan_only: bool = False) -> list[Step]:
+async def migrate_as(settings: Settings, lineage: Lineage, *, plan_only: bool = False) -> list[MigrationStep]:
     """Do the same for somebody who knows the lineage."""
     database = settings.database
     return await migrate(
@@ -43,7 +43,7 @@ async def migrate_as(settings: Settings, lineage: Lineage, *, plan_only: bool = 
     )
 
 
-async def accept(settings: Settings) -> Server:
+async def accept(settings: Settings) -> ServerIdentity:
     """Take the server of the settings for the right one from now on, whatever was seen before.
 
     Raises SinkUnavailable, SinkFault: a standby; SettingsError.

@@ -9,13 +9,13 @@ from gateway.app.storage import Storage
 from gateway.core.settings import Settings
 from gateway.live.streams import Streams
 from gateway.state.change_log import open_change_log
-from gateway.state.read import LiveReader
+from gateway.state.read import NewestReader
 from gateway.timescale.registry.tags import TaggedDevices
 
 
 @asynccontextmanager
 async def open_streams(
-    settings: Settings, registry: Registry, storage: Storage, live: LiveReader
+    settings: Settings, registry: Registry, storage: Storage, live: NewestReader
 ) -> AsyncIterator[Streams]:
     """Open what serves readers of changes; it opens while Redis and the database are away."""
     async with AsyncExitStack() as stack:

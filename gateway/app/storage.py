@@ -62,7 +62,7 @@ async def open_drainer(settings: Settings) -> AsyncIterator[Drainer]:
         yield storage.drainer
 
 
-class Shown(NamedTuple):
+class StateParts(NamedTuple):
     """The newest state, and what keeps it."""
 
     state: RedisState
@@ -116,7 +116,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
 
 
 @asynccontextmanager
-async def _open_shown(settings: Settings, lineage: Lineage) -> AsyncIterator[Shown]:
+async def _open_shown(settings: Settings, lineage: Lineage) -> AsyncIterator[StateParts]:
     async with (
         open_state(settings.redis) as state,
         named_pool(settings, "gateway-state", size=STATE_POOL, lineage=lineage) as reading,
@@ -128,10 +128,10 @@ async def _open_shown(settings: Settings, lineage: Lineage) -> AsyncIterator[Sho
             Mender(state, source, worth=lambda: keeper.complete) as mender,
             Publisher(state, settings.redis, on_skip=keeper.note_gap, on_part=mender.soon) as publisher,
         ):
-            yield Shown(state, TimescaleNewest(reading), keeper, publisher)
+            yield StateParts(state, TimescaleNewest(reading), keeper, publisher)
 
 
-def _follow(lineage: Lineage, shown: Shown, answers: RedisReceipts) -> None:
+def _follow(lineage: Lineage, shown: StateParts, answers: RedisReceipts) -> None:
     """Keep apart what is derived from a database, and what of it waits, when the database becomes another one."""
     lineage.on_move += [
         lambda: shown.state.belong_to(lineage.site),

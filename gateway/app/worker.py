@@ -28,15 +28,15 @@ from gateway.services.dead_letter_replay import Redelivery
 from gateway.services.device_listing import Listing
 from gateway.services.device_removal import sweeping
 from gateway.services.registry import Registrar, registrar
-from gateway.state.read import LiveReader
-from gateway.telemetry.rates import History
+from gateway.state.read import NewestReader
+from gateway.telemetry.rates import RateHistory
 from gateway.telemetry.rates_sampler import sampling
 from gateway.timescale.dead_letters.browse import LetterBox
 from gateway.timescale.dead_letters.purge import purging
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
-from gateway.timescale.registry.device_count import Census
+from gateway.timescale.registry.device_count import DeviceCounter
 from gateway.timescale.retention import retaining
-from gateway.web.context import Context, Fleet, WaysIn
+from gateway.web.context import Context, IngestParts, RegistryParts
 
 MQTT_STOP_SECS = 10.0
 """Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
@@ -52,7 +52,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
     async with AsyncExitStack() as stack:
         registry = await stack.enter_async_context(open_registry(settings))
         storage = await stack.enter_async_context(open_storage(settings, worker, registry))
-        stall, history = Stall(time.monotonic), History()
+        stall, history = Stall(time.monotonic), RateHistory()
         await stack.enter_async_context(watching(stall))
         intake = _intake(settings, registry, storage, stall=stall)
         await stack.enter_async_context(following(settings, registry))
@@ -60,7 +60,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         book = registrar(registry.pool, storage.state, clock=registry.clock)
         await stack.enter_async_context(_tidying(settings, worker, registry, book=book))
         await stack.enter_async_context(sampling(history))
-        live = LiveReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
+        live = NewestReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
         stack.push_async_callback(live.close)
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
         letters = LetterBox(registry.pool)
@@ -74,7 +74,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             worker=worker,
             clock=registry.clock,
             authenticator=registry.authenticator,
-            ways_in=WaysIn(intake, storage.answers, letters, Redelivery(intake, letters)),
+            ways_in=IngestParts(intake, storage.answers, letters, Redelivery(intake, letters)),
             ways_out=ways_out,
             fleet=_fleet(settings, registry, book, live=live),
             health=monitor.health,
@@ -123,7 +123,7 @@ def _monitor(
     )
 
 
-def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: LiveReader) -> Fleet:
+def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: NewestReader) -> RegistryParts:
     listing = Listing(
         book.devices,
         live,
@@ -132,8 +132,8 @@ def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: Liv
         offline_after_secs=settings.devices.offline_after_secs,
     )
     silent = settings.devices.offline_after_secs
-    census = Census(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
-    return Fleet(book, listing, census)
+    census = DeviceCounter(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
+    return RegistryParts(book, listing, census)
 
 
 @asynccontextmanager

@@ -14,11 +14,11 @@ Seconds = Annotated[float, Meta(gt=0)]
 PerSecond = Annotated[float, Meta(ge=0, le=1e12)]
 
 
-class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A part of the tree; a stage gets its own branch, never the tree."""
 
 
-class Http(Branch, frozen=True):
+class HttpSettings(Section, frozen=True):
     """The HTTP door."""
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
@@ -59,7 +59,7 @@ class Http(Branch, frozen=True):
     ] = "x-forwarded-for"
 
 
-class Database(Branch, frozen=True):
+class DatabaseSettings(Section, frozen=True):
     """The database."""
 
     url: Annotated[str, Meta(description="PostgreSQL or TimescaleDB, as a libpq URL, also of several hosts.")] = (
@@ -77,7 +77,7 @@ class Database(Branch, frozen=True):
     ] = 24
 
 
-class Redis(Branch, frozen=True):
+class RedisSettings(Section, frozen=True):
     """The newest state."""
 
     url: Annotated[str, Meta(description="Redis or Valkey: redis://, rediss:// or unix://.")] = (
@@ -90,7 +90,7 @@ class Redis(Branch, frozen=True):
     ] = 200_000
 
 
-class Live(Branch, frozen=True):
+class LiveSettings(Section, frozen=True):
     """The stream of changes: SSE and WebSocket."""
 
     max_streams: Annotated[
@@ -113,7 +113,7 @@ class Live(Branch, frozen=True):
     ] = 15.0
 
 
-class Mqtt(Branch, frozen=True):
+class MqttSettings(Section, frozen=True):
     """The MQTT door."""
 
     url: Annotated[str, Meta(description="Broker, mqtt:// or mqtts:// with user:password@; empty = off.")] = ""
@@ -135,7 +135,7 @@ class Mqtt(Branch, frozen=True):
     ca_file: Annotated[str, Meta(description="CA certificates for mqtts://; empty = the system's.")] = ""
 
 
-class Queue(Branch, frozen=True):
+class QueueSettings(Section, frozen=True):
     """The queue in front of the database, per worker."""
 
     max_rows: Annotated[Count, Meta(description="Messages that may wait.")] = 200_000
@@ -143,7 +143,7 @@ class Queue(Branch, frozen=True):
     commit_rows: Annotated[Count, Meta(description="Messages one COMMIT takes at most.")] = 20_000
 
 
-class Spool(Branch, frozen=True):
+class SpoolSettings(Section, frozen=True):
     """The disk that readings wait on while the database is away."""
 
     dir: Annotated[str, Meta(description="Folder, one file for each worker; must survive a restart.")] = "spool"
@@ -152,7 +152,7 @@ class Spool(Branch, frozen=True):
     ] = 2**30
 
 
-class Auth(Branch, frozen=True):
+class AuthSettings(Section, frozen=True):
     """Credentials."""
 
     admin_key: Annotated[str, Meta(description="A bootstrap admin key, valid as long as it is set; empty = none.")] = ""
@@ -161,7 +161,7 @@ class Auth(Branch, frozen=True):
     ] = 400
 
 
-class Devices(Branch, frozen=True):
+class DeviceSettings(Section, frozen=True):
     """The registry's rules."""
 
     unknown: Annotated[Literal["refuse", "auto"], Meta(description="What to do with a device never heard of.")] = (
@@ -184,7 +184,7 @@ class Devices(Branch, frozen=True):
     ] = 900
 
 
-class Clock(Branch, frozen=True):
+class ClockSettings(Section, frozen=True):
     """What to do with device clocks."""
 
     max_ahead_secs: Annotated[Count, Meta(description="How far a timestamp may lie ahead of ours.")] = 300
@@ -194,13 +194,13 @@ class Clock(Branch, frozen=True):
     ] = "refuse"
 
 
-class Retention(Branch, frozen=True):
+class RetentionSettings(Section, frozen=True):
     """How long readings are kept."""
 
     days: Annotated[Count, Meta(description="Readings older than this are refused, and stored ones removed.")] = 3650
 
 
-class History(Branch, frozen=True):
+class HistorySettings(Section, frozen=True):
     """Reading what was stored."""
 
     pool: Annotated[Count, Meta(description="Connections a worker reads history on at most.")] = 3
@@ -212,7 +212,7 @@ class History(Branch, frozen=True):
     ] = 3600.0
 
 
-class DeadLetters(Branch, frozen=True):
+class DeadLetterSettings(Section, frozen=True):
     """What was refused over MQTT or by the database, and is kept to look at and to replay."""
 
     keep_days: Annotated[
@@ -223,7 +223,7 @@ class DeadLetters(Branch, frozen=True):
     ] = 2**30
 
 
-class Audit(Branch, frozen=True):
+class AuditSettings(Section, frozen=True):
     """Who did what to the registry, the keys and the dead letters."""
 
     keep_days: Annotated[
@@ -231,7 +231,7 @@ class Audit(Branch, frozen=True):
     ] = 365
 
 
-class Limits(Branch, frozen=True):
+class LimitSettings(Section, frozen=True):
     """How fast callers may be; 0 = no limit. HTTP workers share each limit evenly."""
 
     device_requests_per_sec: Annotated[
@@ -268,7 +268,7 @@ class Limits(Branch, frozen=True):
     ] = 100_000
 
 
-class Log(Branch, frozen=True):
+class LogSettings(Section, frozen=True):
     """Logs, as JSON lines on stderr."""
 
     level: Annotated[
@@ -276,22 +276,22 @@ class Log(Branch, frozen=True):
     ] = "info"
 
 
-class Settings(Branch, frozen=True):
+class Settings(Section, frozen=True):
     """The whole tree."""
 
-    http: Http = Http()
-    database: Database = Database()
-    redis: Redis = Redis()
-    live: Live = Live()
-    mqtt: Mqtt = Mqtt()
-    queue: Queue = Queue()
-    spool: Spool = Spool()
-    auth: Auth = Auth()
-    devices: Devices = Devices()
-    clock: Clock = Clock()
-    retention: Retention = Retention()
-    history: History = History()
-    dead_letters: DeadLetters = DeadLetters()
-    limits: Limits = Limits()
-    audit: Audit = Audit()
-    log: Log = Log()
+    http: HttpSettings = HttpSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    live: LiveSettings = LiveSettings()
+    mqtt: MqttSettings = MqttSettings()
+    queue: QueueSettings = QueueSettings()
+    spool: SpoolSettings = SpoolSettings()
+    auth: AuthSettings = AuthSettings()
+    devices: DeviceSettings = DeviceSettings()
+    clock: ClockSettings = ClockSettings()
+    retention: RetentionSettings = RetentionSettings()
+    history: HistorySettings = HistorySettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    limits: LimitSettings = LimitSettings()
+    audit: AuditSettings = AuditSettings()
+    log: LogSettings = LogSettings()

@@ -29,7 +29,7 @@ _KINDS = {"integer": "a whole number", "number": "a number", "string": "text", "
 _BOUNDS = (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"))
 
 
-class Described(NamedTuple):
+class SettingDoc(NamedTuple):
     """One setting, for people."""
 
     path: str
@@ -62,14 +62,14 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     return Settings(**{branch.name: branch.type(**given[branch.name]) for branch in msgspec.structs.fields(Settings)})
 
 
-def describe(settings: Settings) -> Iterator[Described]:
+def describe(settings: Settings) -> Iterator[SettingDoc]:
     """Yield every setting with its sentence; secrets are masked."""
     for branch in msgspec.structs.fields(Settings):
         values = getattr(settings, branch.name)
         for field in msgspec.structs.fields(branch.type):
             path = f"{branch.name}.{field.name}"
             value = hidden(path, getattr(values, field.name))
-            yield Described(path, to_env(path), value, field.default, _sentence(field.type))
+            yield SettingDoc(path, to_env(path), value, field.default, _sentence(field.type))
 
 
 def hidden(path: str, value: object) -> object:

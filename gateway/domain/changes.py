@@ -18,7 +18,7 @@ Tag = tuple[str, str | None]
 _POSITION = re.compile(r"([0-9a-z]{8,40})-([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """A place in the log: the id of an event."""
 
     epoch: str
@@ -32,15 +32,15 @@ class Position(NamedTuple):
         """As callers see it."""
         return f"{self.epoch}-{self.offset}-{self.ms}"
 
-    def continues(self, other: "Position") -> bool:
+    def continues(self, other: "LogPosition") -> bool:
         """Whether both are places in the same log, this one not before the other."""
         return self.epoch.partition("z")[0] == other.epoch.partition("z")[0] and self.offset >= other.offset
 
 
-def to_position(text: str) -> Position | None:
+def to_position(text: str) -> LogPosition | None:
     """Read an event id; None if it is not one of ours."""
     found = _POSITION.fullmatch(text)
-    return Position(found[1], int(found[2]), int(found[3])) if found else None
+    return LogPosition(found[1], int(found[2]), int(found[3])) if found else None
 
 
 class Change(NamedTuple):
@@ -55,7 +55,7 @@ class Logged(Protocol):
     """One entry of the log: a committed batch."""
 
     @property
-    def position(self) -> Position:
+    def position(self) -> LogPosition:
         """Where it ends."""
         ...
 
@@ -82,28 +82,28 @@ class Logged(Protocol):
 class ChangeLog(Protocol):
     """Committed batches in order, kept for a while. Nothing is logged unless somebody watches."""
 
-    async def watch(self) -> Position:
+    async def watch(self) -> LogPosition:
         """Have changes logged from now on, and return the end of the log. Raises StateUnavailable.
 
         To be repeated every few seconds: the watch lasts a little longer than the log reaches back.
         """
         ...
 
-    async def after(self, position: Position) -> list[Logged]:
+    async def after(self, position: LogPosition) -> list[Logged]:
         """Return the next entries; none after about a second in which none came. Raises StateUnavailable."""
         ...
 
-    async def between(self, position: Position, upto: Position) -> list[Logged]:
+    async def between(self, position: LogPosition, upto: LogPosition) -> list[Logged]:
         """Return the oldest entries after one position and not after another, a page. Raises StateUnavailable."""
         ...
 
 
-def start_of(entry: Logged) -> Position:
+def start_of(entry: Logged) -> LogPosition:
     """Return where an entry begins."""
     return entry.position._replace(offset=entry.position.offset - max(0, entry.size))
 
 
-def follows(entry: Logged, position: Position) -> bool:
+def follows(entry: Logged, position: LogPosition) -> bool:
     """Whether the log has no hole between a position and an entry; whether the turn is the same is another matter."""
     start = start_of(entry)
     return start.continues(position) and start.offset == position.offset

@@ -19,7 +19,7 @@ _WORD = re.compile(r"[a-z0-9_]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which letters are meant; None means all."""
 
     code: str | None = None
@@ -32,7 +32,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def everything(self) -> bool:
         """Whether every letter is meant."""
-        return self == Wanted()
+        return self == DeadLetterFilter()
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ def to_wanted(
     source: str | None = None,
     since: str | None = None,
     replayed: str | None = None,
-) -> Wanted:
+) -> DeadLetterFilter:
     """Check a question. Raises BadRequest for what no letter can have."""
     for name, word in (("code", code), ("source", source)):
         if word is not None and not _WORD.fullmatch(word):
@@ -95,7 +95,7 @@ def to_wanted(
         raise BadRequest(f"device={_shown(device)} cannot name a device", parameter="device")
     if replayed not in (None, "true", "false"):
         raise BadRequest(f"replayed={_shown(replayed)} is not true or false", parameter="replayed")
-    return Wanted(
+    return DeadLetterFilter(
         code=code,
         device=device,
         source=source,

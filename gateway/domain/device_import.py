@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from gateway.core.errors import BadPayload, BadRequest, ClientError, TooLarge
 from gateway.domain.credentials import check_device_name
-from gateway.domain.devices import Change, check_tag_key, check_tags
+from gateway.domain.devices import DevicePatch, check_tag_key, check_tags
 from gateway.domain.json_text import decode, without_mark
 
 MAX_ROWS = 10_000
@@ -29,13 +29,13 @@ SWITCH = {"": None, "true": True, "false": False}
 Status = Literal["created", "updated", "unchanged", "refused"]
 
 
-class Row(NamedTuple):
+class ImportRow(NamedTuple):
     """One device of an import."""
 
     line: int
     """From 1; of a CSV record the line it begins on."""
     device: str | None
-    change: Change
+    change: DevicePatch
     problem: ClientError | None = None
     """Why it cannot be taken; the change is empty then."""
 
@@ -66,12 +66,12 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _entry = msgspec.json.Decoder(_Entry)
 
 
-def parse(body: bytes, media: str) -> list[Row]:
+def parse(body: bytes, media: str) -> list[ImportRow]:
     """Return the rows of a body of type NDJSON or CSV.
 
     Raises BadPayload for CSV that cannot be read, BadRequest for a header that cannot be meant, TooLarge.
     """
-    rows: list[Row] = []
+    rows: list[ImportRow] = []
     for row in _ndjson(body) if media == NDJSON else _csv(body):
         if len(rows) == MAX_ROWS:
             raise TooLarge(f"an import has at most {MAX_ROWS} rows; send it in parts", limit="rows", value=MAX_ROWS)
@@ -87,31 +87,31 @@ def tally(results: Sequence[Result]) -> dict[str, int]:
     return counts
 
 
-def to_change(enabled: bool | UnsetType, tags: dict[str, str | None] | UnsetType | None) -> Change:  # noqa: FBT001
+def to_change(enabled: bool | UnsetType, tags: dict[str, str | None] | UnsetType | None) -> DevicePatch:  # noqa: FBT001
     """Return what a merge patch says. Raises BadRequest for tags that cannot be."""
     given: dict[str, str | None] = tags if isinstance(tags, dict) else {}
     check_tags(given)
-    return Change(enabled=None if enabled is UNSET else enabled, tags=given, clear=tags is None)
+    return DevicePatch(enabled=None if enabled is UNSET else enabled, tags=given, clear=tags is None)
 
 
-def _ndjson(body: bytes) -> Iterator[Row]:
+def _ndjson(body: bytes) -> Iterator[ImportRow]:
     for number, line in enumerate(without_mark(body).split(b"\n"), 1):
         if line.strip():
             yield _object(number, line)
 
 
-def _object(number: int, line: bytes) -> Row:
+def _object(number: int, line: bytes) -> ImportRow:
     device = None
     try:
         entry = decode(_entry, line, what="the row", cannot="cannot be taken")
         device = entry.device
         check_device_name(device)
-        return Row(number, device, to_change(entry.enabled, entry.tags))
+        return ImportRow(number, device, to_change(entry.enabled, entry.tags))
     except (BadPayload, BadRequest) as exc:
-        return Row(number, device, Change(), exc)
+        return ImportRow(number, device, DevicePatch(), exc)
 
 
-def _csv(body: bytes) -> Iterator[Row]:
+def _csv(body: bytes) -> Iterator[ImportRow]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -152,7 +152,7 @@ def _check_header(header: list[str]) -> None:
             )
 
 
-def _record(line: int, header: list[str], cells: list[str]) -> Row:
+def _record(line: int, header: list[str], cells: list[str]) -> ImportRow:
     given = dict(zip(header, cells, strict=False))
     device = given.get("device")
     try:
@@ -164,6 +164,6 @@ def _record(line: int, header: list[str], cells: list[str]) -> Row:
             raise BadRequest(f"enabled is {switch[:20]!a}; it must be true, false or empty", parameter="enabled")
         tags = {name.removeprefix(TAG): cell for name, cell in given.items() if name.startswith(TAG) and cell}
         check_tags(tags)
-        return Row(line, device, Change(enabled=SWITCH[switch], tags=tags))
+        return ImportRow(line, device, DevicePatch(enabled=SWITCH[switch], tags=tags))
     except BadRequest as exc:
-        return Row(line, device, Change(), exc)
+        return ImportRow(line, device, DevicePatch(), exc)

@@ -39,7 +39,7 @@ class Device(msgspec.Struct, frozen=True):
         return f'"{self.id}-{self.revision}"'
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class DevicePatch(msgspec.Struct, frozen=True, kw_only=True):
     """What shall become different; a JSON merge patch (RFC 7396) in our own words."""
 
     enabled: bool | None = None
@@ -58,7 +58,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return (enabled if self.enabled is None else self.enabled), kept
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class DeviceFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which devices a list is about."""
 
     prefix: str = ""
@@ -82,7 +82,7 @@ class Age(msgspec.Struct, frozen=True, kw_only=True):
         return self.stale_secs is not None or self.offline is not None
 
 
-class Seen(msgspec.Struct, frozen=True):
+class LastSeen(msgspec.Struct, frozen=True):
     """A device and when it was last heard of."""
 
     device: Device
@@ -144,7 +144,7 @@ def is_tag_value(value: str) -> bool:
     return value.isprintable() and len(value) <= MAX_TAG_VALUE
 
 
-def to_wanted(*, prefix: str = "", tags: Sequence[str] = (), enabled: bool | None = None) -> Wanted:
+def to_wanted(*, prefix: str = "", tags: Sequence[str] = (), enabled: bool | None = None) -> DeviceFilter:
     """Read what a list asks for; a tag is `key:value`, or `key` for any value. Raises BadRequest."""
     check_prefix(prefix)
     if len(tags) > MAX_TAGS:
@@ -159,7 +159,7 @@ def to_wanted(*, prefix: str = "", tags: Sequence[str] = (), enabled: bool | Non
             continue
         if not is_tag_value(value) or exact.setdefault(key, value) != value:
             raise BadRequest(f"no device can have tag={text[:MAX_TAG_VALUE]!a}", parameter="tag")
-    return Wanted(prefix=prefix, tags=exact, keys=tuple(dict.fromkeys(keys)), enabled=enabled)
+    return DeviceFilter(prefix=prefix, tags=exact, keys=tuple(dict.fromkeys(keys)), enabled=enabled)
 
 
 def check_match(etags: Collection[str] | None, device: Device) -> None:

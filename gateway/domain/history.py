@@ -29,7 +29,7 @@ class Span(NamedTuple):
     end_us: int
 
 
-class Row(NamedTuple):
+class HistoryRow(NamedTuple):
     """What a device said at one time: one message, without what an older shape said of the same time."""
 
     device: str
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     values: dict[str, Value]
 
 
-class Position(NamedTuple):
+class RowPosition(NamedTuple):
     """Where a listing goes on: after this time, this device, and these shapes at that time."""
 
     time_us: int
@@ -51,14 +51,14 @@ class Order(NamedTuple):
 
     span: Span
     descending: bool = False
-    after: Position | None = None
+    after: RowPosition | None = None
 
 
 class RowPage(NamedTuple):
     """A part of a listing."""
 
-    rows: list[Row]
-    last: Position | None
+    rows: list[HistoryRow]
+    last: RowPosition | None
     """Where the next page begins; None at the end."""
 
 
@@ -80,14 +80,14 @@ class Series(NamedTuple):
     """A chart of changes that shows only the newest of them."""
 
 
-class Wish(NamedTuple):
+class SeriesQuery(NamedTuple):
     """What is wanted of each bucket."""
 
     functions: Sequence[str]
     fill: Fill = "none"
 
 
-class Answer(NamedTuple):
+class SeriesAnswer(NamedTuple):
     """Series, and the names of those that cannot say what was asked."""
 
     series: list[Series]

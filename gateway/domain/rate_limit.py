@@ -120,7 +120,7 @@ class Meters(NamedTuple):
     bytes: Meter | None
 
 
-def to_meters(limits: settings.Limits, kind: str, *, share: int = 1) -> Meters | None:
+def to_meters(limits: settings.LimitSettings, kind: str, *, share: int = 1) -> Meters | None:
     """Return the meters of `device`, `key` or `address`; None if none of their limits is set.
 
     `share` is the number of processes that a caller may meet: each lets its part of the limit through.
@@ -129,7 +129,7 @@ def to_meters(limits: settings.Limits, kind: str, *, share: int = 1) -> Meters |
     return meters if any(meter is not None for meter in meters) else None
 
 
-def to_meter(limits: settings.Limits, leaf: str, unit: str, *, share: int = 1) -> Meter | None:
+def to_meter(limits: settings.LimitSettings, leaf: str, unit: str, *, share: int = 1) -> Meter | None:
     """Return the meter of one setting, None if it is 0."""
     value: float = getattr(limits, leaf)
     if not value:

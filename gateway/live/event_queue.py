@@ -8,7 +8,7 @@ begin anew from all newest values.
 from collections import deque
 from collections.abc import Callable
 
-from gateway.domain.changes import Change, Position
+from gateway.domain.changes import Change, LogPosition
 from gateway.domain.model import Value
 from gateway.live.events import Event, Item, Lagged, Lost, Reason
 
@@ -20,7 +20,7 @@ Series = tuple[str, str]
 """Device, metric."""
 
 
-class Mailbox:
+class EventQueue:
     """One subscription's. `wake` is called when there is something to take."""
 
     def __init__(self, *, max_bytes: int, wake: Callable[[], None], max_events: int = MAX_EVENTS) -> None:
@@ -31,7 +31,7 @@ class Mailbox:
         self._newest: dict[Series, tuple[int, Value]] = {}
         self._folded = 0
         """Values that came into `_newest`, replaced ones included; 0: nothing is folded."""
-        self._last: Position | None = None
+        self._last: LogPosition | None = None
         """Of what was folded."""
         self._lost: Lost | None = None
         self.size = 0
@@ -50,7 +50,7 @@ class Mailbox:
             self._fold(event)
         self._wake()
 
-    def lose(self, reason: Reason, position: Position) -> None:
+    def lose(self, reason: Reason, position: LogPosition) -> None:
         """Forget what waits: the reader must begin anew, from all newest values. What comes then follows them."""
         self._clear()
         self._lost = Lost(reason, position)

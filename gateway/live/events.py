@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import orjson
 
 from gateway.core.timestamps import to_rfc3339
-from gateway.domain.changes import Change, Position
+from gateway.domain.changes import Change, LogPosition
 
 PART_BYTES = 64 * 1024
 """A part ends with the change that fills it."""
@@ -23,7 +23,7 @@ class Event:
 
     __slots__ = ("changes", "parts", "position", "size", "written")
 
-    def __init__(self, position: Position, changes: Sequence[Change]) -> None:
+    def __init__(self, position: LogPosition, changes: Sequence[Change]) -> None:
         self.position = position
         self.changes = changes
         self.parts = _parts(changes)
@@ -43,14 +43,14 @@ class Lost(NamedTuple):
     """What a reader has is not to be relied on from this position on: it needs all newest values."""
 
     reason: Reason
-    position: Position
+    position: LogPosition
 
 
 class Snapshot(NamedTuple):
     """All newest values, as of a position or later."""
 
     reason: Reason
-    position: Position
+    position: LogPosition
     states: bytes
     """JSON: {device: {metric: {"value", "ts", "kind"}}}."""
     truncated: bool

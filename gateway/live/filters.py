@@ -21,7 +21,7 @@ class Filter(msgspec.Struct, frozen=True):
     tags: frozenset[Tag] = frozenset()
 
 
-class Batch:
+class LoggedBatch:
     """A logged batch with its shapes: each message is unpacked once, whoever asks, and only if somebody does."""
 
     def __init__(self, logged: Logged, shapes: Mapping[int, Shape]) -> None:

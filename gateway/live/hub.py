@@ -7,10 +7,10 @@ resolved their tags to devices, are found by device; the others see everything.
 from collections.abc import Collection
 
 from gateway.core.errors import TooManyStreams
-from gateway.domain.changes import Position
-from gateway.live.event_queue import Mailbox
+from gateway.domain.changes import LogPosition
+from gateway.live.event_queue import EventQueue
 from gateway.live.events import Event, Reason
-from gateway.live.filters import Batch, Filter
+from gateway.live.filters import Filter, LoggedBatch
 
 MAX_INDEXED = 2_000_000
 """Devices named by all feeds together, about 150 bytes each."""
@@ -23,14 +23,14 @@ class Feed:
         self.filter = wanted
         self.names = names
         """The devices that match; None: all."""
-        self.mailboxes: set[Mailbox] = set()
+        self.mailboxes: set[EventQueue] = set()
 
-    def rows_of(self, batch: Batch) -> Collection[int]:
+    def rows_of(self, batch: LoggedBatch) -> Collection[int]:
         """Return which messages of a batch are of its devices."""
         devices, names = batch.logged.devices, self.names
         return range(len(devices)) if names is None else [i for i, device in enumerate(devices) if device in names]
 
-    def event(self, batch: Batch, rows: Collection[int]) -> Event | None:
+    def event(self, batch: LoggedBatch, rows: Collection[int]) -> Event | None:
         """Return what the readers are sent of these messages; None if nothing."""
         changes = batch.changes(rows, self.filter.metrics)
         return Event(batch.logged.position, changes) if changes else None
@@ -40,7 +40,7 @@ class Hub:
     """The feeds of one worker, and how far the log has been read."""
 
     def __init__(self) -> None:
-        self.position: Position | None = None
+        self.position: LogPosition | None = None
         """None: the log is not being read."""
         self._feeds: dict[Filter, Feed] = {}
         self._everything: set[Feed] = set()
@@ -56,7 +56,7 @@ class Hub:
         """All feeds."""
         return self._feeds.values()
 
-    def join(self, wanted: Filter, names: frozenset[str] | None, mailbox: Mailbox) -> Feed:
+    def join(self, wanted: Filter, names: frozenset[str] | None, mailbox: EventQueue) -> Feed:
         """Have a mailbox filled from now on. Raises TooManyStreams if too many devices are named already."""
         feed = self._feeds.get(wanted)
         if feed is None:
@@ -66,7 +66,7 @@ class Hub:
         feed.mailboxes.add(mailbox)
         return feed
 
-    def leave(self, feed: Feed, mailbox: Mailbox) -> None:
+    def leave(self, feed: Feed, mailbox: EventQueue) -> None:
         """Fill a mailbox no more."""
         feed.mailboxes.discard(mailbox)
         if not feed.mailboxes and self._feeds.get(feed.filter) is feed:
@@ -88,7 +88,7 @@ class Hub:
             return False
         return True
 
-    def publish(self, batch: Batch) -> int:
+    def publish(self, batch: LoggedBatch) -> int:
         """Put a batch into every mailbox that wants a part of it; return into how many."""
         rows: dict[Feed, Collection[int]] = dict.fromkeys(self._everything, range(len(batch.logged.devices)))
         picked: dict[Feed, list[int]] = {}
@@ -99,14 +99,14 @@ class Hub:
         self.position = batch.logged.position
         return sum([self._deliver(feed, batch, taken) for feed, taken in (*rows.items(), *picked.items())])
 
-    def lose(self, reason: Reason, position: Position) -> None:
+    def lose(self, reason: Reason, position: LogPosition) -> None:
         """Tell every reader that changes before this position are missing."""
         self.position = position
         for feed in self._feeds.values():
             for mailbox in feed.mailboxes:
                 mailbox.lose(reason, position)
 
-    def _deliver(self, feed: Feed, batch: Batch, rows: Collection[int]) -> int:
+    def _deliver(self, feed: Feed, batch: LoggedBatch, rows: Collection[int]) -> int:
         event = feed.event(batch, rows)
         if event is None:
             return 0

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from gateway.core import settings
-from gateway.domain.changes import Position
+from gateway.domain.changes import LogPosition
 from gateway.domain.model import Principal
 from gateway.live.events import Output
 from gateway.live.filters import Filter
@@ -23,12 +23,12 @@ class Host(Protocol):
     """Where readers are kept."""
 
     @property
-    def limits(self) -> settings.Live:
+    def limits(self) -> settings.LiveSettings:
         """What they may do."""
         ...
 
     async def subscription(
-        self, reader: "Reader", wanted: Filter, *, last: Position | None, snapshot: bool, wake: asyncio.Event
+        self, reader: "LiveClient", wanted: Filter, *, last: LogPosition | None, snapshot: bool, wake: asyncio.Event
     ) -> Subscription:
         """Make a subscription of a reader. Raises TooManyStreams, BadRequest, Draining, Unavailable, SinkFault."""
         ...
@@ -41,7 +41,7 @@ class Round(NamedTuple):
     outputs: list[Output]
 
 
-class Reader:
+class LiveClient:
     """One connection."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Reader:
         """How long the other side may take nothing."""
         return self._streams.limits.stall_secs
 
-    async def subscribe(self, name: str, wanted: Filter, *, last: Position | None, snapshot: bool) -> None:
+    async def subscribe(self, name: str, wanted: Filter, *, last: LogPosition | None, snapshot: bool) -> None:
         """Begin to read under a name that is free. Raises TooManyStreams, BadRequest, Unavailable, SinkFault."""
         self._subscriptions[name] = await self._streams.subscription(
             self, wanted, last=last, snapshot=snapshot, wake=self._wake

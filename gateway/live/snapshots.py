@@ -57,14 +57,14 @@ class States(Protocol):
         ...
 
 
-class Shown(NamedTuple):
+class SnapshotText(NamedTuple):
     """What a snapshot says."""
 
     states: bytes
     truncated: bool
 
 
-NOTHING = Shown(b"{}", truncated=False)
+NOTHING = SnapshotText(b"{}", truncated=False)
 
 
 class Snapshots:
@@ -74,9 +74,9 @@ class Snapshots:
         self._roster = roster
         self._states = states
         self._slots = asyncio.Semaphore(READS)
-        self._boarding: dict[Filter, asyncio.Task[Shown]] = {}
+        self._boarding: dict[Filter, asyncio.Task[SnapshotText]] = {}
         """Reads that have not begun."""
-        self._flights: set[asyncio.Task[Shown]] = set()
+        self._flights: set[asyncio.Task[SnapshotText]] = set()
 
     async def close(self) -> None:
         """Give up the reads in hand."""
@@ -91,7 +91,7 @@ class Snapshots:
             raise BadRequest(f"tag= matches more than {MAX_TAGGED} devices; leave it out", parameter="tag")
         return frozenset(found) if wanted.devices is None else wanted.devices.intersection(found)
 
-    async def take(self, wanted: Filter, names: frozenset[str] | None) -> Shown:
+    async def take(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
         """Return the newest values as of now or later. Raises Unavailable, SinkFault."""
         flight = self._boarding.get(wanted)
         if flight is None:
@@ -108,7 +108,7 @@ class Snapshots:
                 raise SinkUnavailable("the read was given up; try again") from None
             raise
 
-    async def _fly(self, wanted: Filter, names: frozenset[str] | None) -> Shown:
+    async def _fly(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
         try:
             await asyncio.sleep(GATHER_SECS)
             await self._slots.acquire()
@@ -119,7 +119,7 @@ class Snapshots:
         finally:
             self._slots.release()
 
-    async def _read(self, wanted: Filter, names: frozenset[str] | None) -> Shown:
+    async def _read(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
         limit = MAX_DEVICES + 1
         listed = sorted(names)[:limit] if names is not None else await self._roster.tagged((), limit=limit)
         pages, size = [], 0
@@ -129,9 +129,9 @@ class Snapshots:
             pages.append(orjson.dumps(_shown(page, states, wanted.metrics))[1:-1])
             size += len(pages[-1])
         truncated = len(listed) > MAX_DEVICES or next(rest, None) is not None
-        return Shown(b"{%b}" % b",".join([page for page in pages if page]), truncated=truncated)
+        return SnapshotText(b"{%b}" % b",".join([page for page in pages if page]), truncated=truncated)
 
-    def _land(self, flight: "asyncio.Task[Shown]") -> None:
+    def _land(self, flight: "asyncio.Task[SnapshotText]") -> None:
         self._flights.discard(flight)
         if not flight.cancelled():
             flight.exception()  # looked at here, in case that nobody waits any more

@@ -11,11 +11,11 @@ from typing import Protocol, Self
 from gateway.core import settings
 from gateway.core.errors import ClientError, Draining, GatewayError, TooManyStreams
 from gateway.core.tasks import end
-from gateway.domain.changes import ChangeLog, Position
+from gateway.domain.changes import ChangeLog, LogPosition
 from gateway.domain.contracts import ShapeBook
 from gateway.domain.model import Principal
 from gateway.live.filters import Filter
-from gateway.live.reader import Reader
+from gateway.live.reader import LiveClient
 from gateway.live.snapshots import Roster, Snapshots, States
 from gateway.live.subscription import Source, Subscription
 from gateway.live.tail import Tail
@@ -54,13 +54,13 @@ class Streams:
         roster: Roster,
         states: States,
         authenticator: Authenticator,
-        limits: settings.Live,
+        limits: settings.LiveSettings,
     ) -> None:
         self.limits = limits
         self._authenticator = authenticator
         self._source = Source(log, shapes, Snapshots(roster, states))
         self._tail = Tail(log, shapes, self._source.hub)
-        self._readers: set[Reader] = set()
+        self._readers: set[LiveClient] = set()
         self._draining = False
         self._generation = 0
         """Grows with every change of devices."""
@@ -84,10 +84,10 @@ class Streams:
         await self._parts.aclose()
 
     @contextmanager
-    def reader(self, header: str | None, principal: Principal, *, cut: Callable[[], None]) -> Iterator[Reader]:
+    def reader(self, header: str | None, principal: Principal, *, cut: Callable[[], None]) -> Iterator[LiveClient]:
         """Lend a reader; `cut` ends its connection. Raises TooManyStreams, Draining."""
         self._admit()
-        reader = Reader(self, header, principal, cut=cut)
+        reader = LiveClient(self, header, principal, cut=cut)
         self._readers.add(reader)
         self._tail.enter()
         try:
@@ -99,7 +99,7 @@ class Streams:
             self._count()
 
     async def subscription(
-        self, reader: Reader, wanted: Filter, *, last: Position | None, snapshot: bool, wake: asyncio.Event
+        self, reader: LiveClient, wanted: Filter, *, last: LogPosition | None, snapshot: bool, wake: asyncio.Event
     ) -> Subscription:
         """Make a subscription of a reader; see Reader.subscribe."""
         if len(reader) >= MAX_SUBSCRIPTIONS:

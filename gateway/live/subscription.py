@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from gateway.core.errors import GatewayError
-from gateway.domain.changes import ChangeLog, Position, follows
+from gateway.domain.changes import ChangeLog, LogPosition, follows
 from gateway.domain.contracts import ShapeBook
-from gateway.live.event_queue import Mailbox
+from gateway.live.event_queue import EventQueue
 from gateway.live.events import Event, Item, Lagged, Lost, Output, Reason, Snapshot
-from gateway.live.filters import Batch, Filter
+from gateway.live.filters import Filter, LoggedBatch
 from gateway.live.hub import Hub
 from gateway.live.snapshots import NOTHING, Snapshots
 from gateway.telemetry import live_events
@@ -46,13 +46,13 @@ class Subscription:
         assert source.hub.position is not None  # noqa: S101 - the caller has waited for it
         self._source = source
         self._snapshot = snapshot
-        self._mailbox = Mailbox(max_bytes=max_bytes, wake=wake)
-        self._missed: tuple[Position, Position] | None = None
+        self._mailbox = EventQueue(max_bytes=max_bytes, wake=wake)
+        self._missed: tuple[LogPosition, LogPosition] | None = None
         self._feed = source.hub.join(wanted, names, self._mailbox)
         self._sent = source.hub.position
         """The reader has, or will have been sent, what lies before."""
 
-    def begin(self, last: Position | None, *, replay_ms: int) -> None:
+    def begin(self, last: LogPosition | None, *, replay_ms: int) -> None:
         """Choose where to begin: after `last` if that can be, else with all newest values."""
         at = self._sent
         if last is None:
@@ -108,7 +108,7 @@ class Subscription:
         self._sent = lost.position
         return Snapshot(lost.reason, lost.position, shown.states, shown.truncated)
 
-    async def _catch_up(self, at: Position, upto: Position) -> AsyncIterator[list[Output]]:
+    async def _catch_up(self, at: LogPosition, upto: LogPosition) -> AsyncIterator[list[Output]]:
         """Yield what was missed, page by page; if a part of it is not there any more, begin anew."""
         while at.offset < upto.offset:
             page, at, gap = await self._page(at, upto)
@@ -119,14 +119,14 @@ class Subscription:
                 self._mailbox.lose(gap if now.continues(upto) else "lost", now)
                 return
 
-    async def _page(self, at: Position, upto: Position) -> tuple[list[Output], Position, Reason | None]:
+    async def _page(self, at: LogPosition, upto: LogPosition) -> tuple[list[Output], LogPosition, Reason | None]:
         source, found = self._source, list[Output]()
         async with source.replays:
             entries = await source.log.between(at, upto)
             for entry in entries:
                 if not follows(entry, at):
                     return found, at, "too_old" if entry.position.continues(at) else "lost"
-                batch = Batch(entry, await source.shapes.shapes(entry.shapes))
+                batch = LoggedBatch(entry, await source.shapes.shapes(entry.shapes))
                 event = self._feed.event(batch, self._feed.rows_of(batch))
                 found += [] if event is None else [event]
                 at = entry.position

@@ -11,9 +11,9 @@ from typing import Self
 
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
-from gateway.domain.changes import ChangeLog, Logged, Position, follows, start_of
+from gateway.domain.changes import ChangeLog, Logged, LogPosition, follows, start_of
 from gateway.domain.contracts import ShapeBook
-from gateway.live.filters import Batch
+from gateway.live.filters import LoggedBatch
 from gateway.live.hub import Hub
 from gateway.telemetry import live_events
 
@@ -114,7 +114,7 @@ class Tail:
         self._hub.position = None
         self._settled.clear()
 
-    def _settle(self, end: Position) -> None:
+    def _settle(self, end: LogPosition) -> None:
         """Compare how far we are with how far the log is: another log, or another turn of it, is a gap."""
         at = self._hub.position
         if at is None:
@@ -133,7 +133,7 @@ class Tail:
         if at is None or not follows(entry, at) or at.epoch != entry.position.epoch:
             self._lose(start_of(entry))
         try:
-            batch = Batch(entry, await self._shapes.shapes(entry.shapes))
+            batch = LoggedBatch(entry, await self._shapes.shapes(entry.shapes))
             began = self._monotonic()  # not before: what was waited for is no work to rest from
             live_events.published(self._hub.publish(batch))
         except ValueError as exc:
@@ -152,7 +152,7 @@ class Tail:
         if took > BRIEF_SECS:
             await self._sleep(min(took, REST_SECS))
 
-    def _lose(self, position: Position) -> None:
+    def _lose(self, position: LogPosition) -> None:
         live_events.lost()
         self._hub.lose("lost", position)
 

@@ -21,7 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.mqtt.address import Address
 from gateway.mqtt.fast_reader import Pump
-from gateway.mqtt.message import Message
+from gateway.mqtt.message import MqttMessage
 from gateway.telemetry import mqtt_events
 
 KEEPALIVE_SECS = 15
@@ -48,7 +48,7 @@ class Link(Pump):
     def __init__(
         self,
         address: Address,
-        deliver: Callable[[Message], None],
+        deliver: Callable[[MqttMessage], None],
         *,
         client_id: str,
         receive_max: int,
@@ -120,7 +120,7 @@ class Link(Pump):
 
     def received(self, topic: bytes, payload: bytes, *, qos: int, mid: int, properties: Any) -> None:
         """Hand the message over."""
-        message = Message(self, topic.decode("utf-8", "replace"), payload, qos=qos, mid=mid)
+        message = MqttMessage(self, topic.decode("utf-8", "replace"), payload, qos=qos, mid=mid)
         if properties is not None:
             message.response_topic = getattr(properties, "ResponseTopic", None)
             message.correlation_data = getattr(properties, "CorrelationData", None)

@@ -22,15 +22,15 @@ from itertools import chain, repeat
 from random import Random
 from typing import Any
 
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.core.tasks import end
 from gateway.domain.contracts import DeadLetter, DeadLetters
 from gateway.domain.model import Receipt
 from gateway.domain.rate_limit import Meters
-from gateway.mqtt.handler import Door, Judge, Problem, Underway
-from gateway.mqtt.message import Message
+from gateway.mqtt.handler import Door, Judge, ProblemAnswer, Underway
+from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.retry import insist
-from gateway.mqtt.session import Session
+from gateway.mqtt.session import BrokerSession
 from gateway.mqtt.throttle import Brake, Toll
 from gateway.mqtt.topics import parse_topic
 from gateway.telemetry import events, mqtt_events
@@ -41,12 +41,12 @@ UNWIND_SECS = 0.5
 """A session that has been closed ends at once, unless it is just connecting: then it is cut off."""
 
 
-class _Item:
+class _PendingMessage:
     """A message in hand."""
 
     __slots__ = ("disowned", "done", "given_up", "message", "work")
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: MqttMessage) -> None:
         self.message = message
         self.done = False
         self.disowned = False
@@ -66,7 +66,7 @@ class Consumer:
 
     def __init__(
         self,
-        session: Session,
+        session: BrokerSession,
         judge: Judge,
         dead_letters: DeadLetters,
         *,
@@ -80,12 +80,12 @@ class Consumer:
         self._max_messages = max_messages
         self._rng = rng
         self._brake = None if meters is None else Brake(meters, crowded=self._is_crowded, monotonic=time.monotonic)
-        self._hand: deque[_Item] = deque()
+        self._hand: deque[_PendingMessage] = deque()
         """QoS 1, in arrival order."""
-        self._loose: set[_Item] = set()
+        self._loose: set[_PendingMessage] = set()
         """QoS 0."""
         self._held_bytes = [0, 0]
-        self._working: set[_Item] = set()
+        self._working: set[_PendingMessage] = set()
         """Those of which it is not settled what becomes of them, of any connection."""
         self._arrivals = 0
         self._dropped = 0
@@ -131,13 +131,13 @@ class Consumer:
             await asyncio.wait([self._runner], timeout=UNWIND_SECS)
             await end(self._runner)
 
-    def _arrived(self, message: Message) -> None:
+    def _arrived(self, message: MqttMessage) -> None:
         self._arrivals += 1
         self._report_soon()
         if self._stopping or (message.qos == 0 and self._is_full(0)):
             self._dropped += message.qos == 0  # QoS 1 comes again
             return
-        item = _Item(message)
+        item = _PendingMessage(message)
         if message.qos:
             self._hand.append(item)
         else:
@@ -160,7 +160,7 @@ class Consumer:
         held = max(len(self._hand), len(self._loose))
         return 4 * held > self._max_messages or 2 * max(self._held_bytes) > MAX_HELD_BYTES
 
-    def _begin(self, item: _Item) -> None:
+    def _begin(self, item: _PendingMessage) -> None:
         self._working.add(item)
         underway = self._judge.at_once(item.message) if self._brake is None else None
         if underway is None:
@@ -169,7 +169,7 @@ class Consumer:
             item.work = underway.ticket
             item.work.add_done_callback(lambda _: self._committed(item, underway))
 
-    def _committed(self, item: _Item, underway: Underway) -> None:
+    def _committed(self, item: _PendingMessage, underway: Underway) -> None:
         is_clean = underway.is_clean  # asked first: asyncio complains of an exception that nobody has looked at
         if not item.given_up and not is_clean:
             self._take_time(item, underway)
@@ -180,11 +180,11 @@ class Consumer:
         else:
             self._finish(item, underway.receipt())
 
-    def _take_time(self, item: _Item, underway: Underway | None) -> None:
+    def _take_time(self, item: _PendingMessage, underway: Underway | None) -> None:
         item.work = asyncio.create_task(self._process(item, underway), name="mqtt.message")
         item.work.add_done_callback(lambda _: self._working.discard(item))
 
-    async def _process(self, item: _Item, underway: Underway | None) -> None:
+    async def _process(self, item: _PendingMessage, underway: Underway | None) -> None:
         message = item.message
         toll = None if self._brake is None else self._toll(self._brake, message)
         tries = chain([underway], repeat(None))
@@ -193,11 +193,11 @@ class Consumer:
             await self._keep(verdict.letter)
         self._finish(item, verdict.answer)
 
-    def _finish(self, item: _Item, answer: Receipt | Problem) -> None:
+    def _finish(self, item: _PendingMessage, answer: Receipt | ProblemAnswer) -> None:
         self._acknowledge(item)
         self._judge.reply(item.message, answer)
 
-    def _toll(self, brake: Brake, message: Message) -> Toll | None:
+    def _toll(self, brake: Brake, message: MqttMessage) -> Toll | None:
         device = self._judge.device_of(message)
         return None if device is None else Toll(brake, device, size=len(message.payload))
 
@@ -205,7 +205,7 @@ class Consumer:
         await insist(lambda: self._dead_letters.put([letter]), rng=self._rng)
         events.dead_lettered(letter.source, letter.code, device=letter.device, topic=letter.topic)
 
-    def _acknowledge(self, item: _Item) -> None:
+    def _acknowledge(self, item: _PendingMessage) -> None:
         """Acknowledge everything up to the first message that is not done."""
         self._report_soon()
         if not item.message.qos:
@@ -259,7 +259,7 @@ class Consumer:
 
 
 def build(
-    settings: Mqtt,
+    settings: MqttSettings,
     door: Door,
     dead_letters: DeadLetters,
     *,
@@ -274,7 +274,7 @@ def build(
     are the limits of a device.
     """
     topics = parse_topic(settings.topic, share=settings.share)
-    session = Session(settings, topics.subscription, client_id=client_id, rng=rng)
+    session = BrokerSession(settings, topics.subscription, client_id=client_id, rng=rng)
     judge = Judge(topics, door, encode=encode, max_payload_bytes=settings.max_payload_bytes)
     # Twice the window: mosquitto 2.0.11 (Debian 12) sends more than it may, others after a resume.
     return Consumer(session, judge, dead_letters, max_messages=2 * settings.receive_max, rng=rng, meters=meters)

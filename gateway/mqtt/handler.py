@@ -14,7 +14,7 @@ from gateway.core.errors import GatewayError, TooLarge
 from gateway.domain.contracts import DeadLetter, Toll
 from gateway.domain.model import Principal, Receipt, Role
 from gateway.domain.reasons import Reason
-from gateway.mqtt.message import Message
+from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.topics import Topics
 from gateway.telemetry import mqtt_events
 
@@ -70,7 +70,7 @@ class Door(Protocol):
         ...
 
 
-class Problem(msgspec.Struct, frozen=True):
+class ProblemAnswer(msgspec.Struct, frozen=True):
     """What a device is told when its message could not be read at all."""
 
     code: str
@@ -81,7 +81,7 @@ class Verdict(NamedTuple):
     """What must be kept before the message is acknowledged, and what the device may be told."""
 
     letter: DeadLetter | None
-    answer: Receipt | Problem
+    answer: Receipt | ProblemAnswer
 
 
 class Judge:
@@ -95,11 +95,11 @@ class Judge:
         self._encode = encode
         self._max_payload_bytes = max_payload_bytes
 
-    def device_of(self, message: Message) -> str | None:
+    def device_of(self, message: MqttMessage) -> str | None:
         """Return the device that the message's topic names, if it names one."""
         return self._topics.device_of(message.topic)
 
-    def at_once(self, message: Message) -> Underway | None:
+    def at_once(self, message: MqttMessage) -> Underway | None:
         """Take in a message that needs no waiting; None: it takes a `judge`. Never raises."""
         device = self.device_of(message)
         if device is None or len(message.payload) > self._max_payload_bytes:
@@ -109,21 +109,23 @@ class Judge:
         except Exception:  # noqa: BLE001 -- `judge` meets the same mistake; here it would cost the connection, for ever
             return None
 
-    async def judge(self, message: Message, toll: Toll | None = None, *, underway: Underway | None = None) -> Verdict:
+    async def judge(
+        self, message: MqttMessage, toll: Toll | None = None, *, underway: Underway | None = None
+    ) -> Verdict:
         """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet.
 
         The toll may make it wait; what cannot be read pays it as well, as a message without readings. A message that
         is `underway` is not taken in again.
         """
         verdict = await self._try(message, toll, underway)
-        if toll is not None and isinstance(verdict.answer, Problem):
+        if toll is not None and isinstance(verdict.answer, ProblemAnswer):
             await toll(0)
         return verdict
 
-    async def _try(self, message: Message, toll: Toll | None, underway: Underway | None) -> Verdict:
+    async def _try(self, message: MqttMessage, toll: Toll | None, underway: Underway | None) -> Verdict:
         if not message.payload:  # published to clear a retained message (MQTT 5, 3.3.1.3), and nothing is lost with it
             mqtt_events.empty(message.topic)
-            return Verdict(None, Problem(EMPTY, "the message has no payload: it holds no readings"))
+            return Verdict(None, ProblemAnswer(EMPTY, "the message has no payload: it holds no readings"))
         device = self.device_of(message)
         if device is None:
             return _unreadable(message, None, BAD_TOPIC, "the topic does not fit mqtt.topic, or names no device")
@@ -141,12 +143,12 @@ class Judge:
             return _unreadable(message, device, INTERNAL, repr(exc))
         return Verdict(_letter_of(message, device, receipt) if receipt.errors else None, receipt)
 
-    async def _take(self, message: Message, device: str, toll: Toll | None) -> Receipt:
+    async def _take(self, message: MqttMessage, device: str, toll: Toll | None) -> Receipt:
         return await self._door.take(
             message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE, toll=toll
         )
 
-    def reply(self, message: Message, answer: Receipt | Problem) -> None:
+    def reply(self, message: MqttMessage, answer: Receipt | ProblemAnswer) -> None:
         """Publish the answer if the message asks for one (MQTT 5, 4.10); at most once, never waiting.
 
         A topic that devices publish on is refused: the gateway may write there what the asking device may not.
@@ -160,11 +162,11 @@ class Judge:
         message.reply(self._encode(answer) if isinstance(answer, Receipt) else msgspec.json.encode(answer))
 
 
-def _unreadable(message: Message, device: str | None, code: str, detail: str) -> Verdict:
-    return Verdict(_letter(message, device, code, detail), Problem(code, _text(detail)))
+def _unreadable(message: MqttMessage, device: str | None, code: str, detail: str) -> Verdict:
+    return Verdict(_letter(message, device, code, detail), ProblemAnswer(code, _text(detail)))
 
 
-def _letter_of(message: Message, device: str, receipt: Receipt) -> DeadLetter | None:
+def _letter_of(message: MqttMessage, device: str, receipt: Receipt) -> DeadLetter | None:
     """Return one letter for all that was refused, unless the database has kept every one of them already."""
     readings: Counter[str] = Counter()
     for refusal in receipt.errors:
@@ -178,7 +180,7 @@ def _letter_of(message: Message, device: str, receipt: Receipt) -> DeadLetter | 
     return _letter(message, device, first.code, f"{codes}{more}; {stored}; first: {first.path}: {first.message}")
 
 
-def _letter(message: Message, device: str | None, code: str, detail: str) -> DeadLetter:
+def _letter(message: MqttMessage, device: str | None, code: str, detail: str) -> DeadLetter:
     name = None if device is None else _text(device)
     return DeadLetter(SOURCE, code, _text(detail), name, message.payload, _text(message.topic))
 

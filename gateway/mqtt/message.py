@@ -15,7 +15,7 @@ class Wire(Protocol):
         ...
 
 
-class Message:
+class MqttMessage:
     """One PUBLISH. Acknowledging and replying are harmless once its connection is gone."""
 
     __slots__ = ("_link", "_mid", "correlation_data", "payload", "qos", "response_topic", "topic")

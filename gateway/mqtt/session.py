@@ -10,10 +10,10 @@ from collections.abc import Callable
 from random import Random
 
 from gateway.core.backoff import full_jitter
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.connection import Link, LinkError
-from gateway.mqtt.message import Message
+from gateway.mqtt.message import MqttMessage
 from gateway.telemetry import mqtt_events
 
 BACKOFF_BASE_SECS = 0.5
@@ -22,10 +22,10 @@ STEADY_SECS = 10.0
 """A connection that lasted this long was a good one: the next wait starts small again."""
 
 
-class Session:
+class BrokerSession:
     """A subscription that is kept up until `close`. Raises SettingsError if the address cannot be read."""
 
-    def __init__(self, settings: Mqtt, subscription: str, *, client_id: str, rng: Random) -> None:
+    def __init__(self, settings: MqttSettings, subscription: str, *, client_id: str, rng: Random) -> None:
         self.connected = False
         """Whether the subscription stands."""
         self.last_error: str | None = None
@@ -38,7 +38,7 @@ class Session:
         self._link: Link | None = None
         self._closing = asyncio.Event()
 
-    async def run(self, on_message: Callable[[Message], None], *, on_lost: Callable[[], None]) -> None:
+    async def run(self, on_message: Callable[[MqttMessage], None], *, on_lost: Callable[[], None]) -> None:
         """Hand over each message as it comes; returns after `close`.
 
         `on_message` must neither wait nor raise. `on_lost` is called after each connection, however short, when no
@@ -77,7 +77,7 @@ class Session:
         if self._link is not None and self.connected:
             await self._link.farewell()
 
-    async def _live(self, on_message: Callable[[Message], None]) -> str:
+    async def _live(self, on_message: Callable[[MqttMessage], None]) -> str:
         """Connect, subscribe, and return why it ended."""
         link = self._link = Link(
             self._address,

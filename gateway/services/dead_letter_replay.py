@@ -12,10 +12,10 @@ import msgspec
 
 from gateway.core.errors import BadRequest, GatewayError, NotFound
 from gateway.core.timestamps import to_us
-from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.dead_letters import DeadLetterFilter, Letter
 from gateway.domain.model import Principal, Receipt, Role
 from gateway.telemetry import events
-from gateway.timescale.registry.audit import UNNAMED, Act, replaying
+from gateway.timescale.registry.audit import UNNAMED, AuditedAct, replaying
 
 SOURCE = "replay"
 OPERATOR = Principal(Role.ADMIN)
@@ -42,19 +42,19 @@ class Box(Protocol):
         """Return one letter with its payload. Raises NotFound."""
         ...
 
-    async def open_ids(self, wanted: Wanted, /, *, after: int, limit: int) -> list[int]:
+    async def open_ids(self, wanted: DeadLetterFilter, /, *, after: int, limit: int) -> list[int]:
         """Return ids of letters that were not replayed, lowest first."""
         ...
 
-    async def count_open(self, wanted: Wanted, /, *, after: int) -> int:
+    async def count_open(self, wanted: DeadLetterFilter, /, *, after: int) -> int:
         """Return how many letters beyond this id were not replayed."""
         ...
 
-    async def mark_replayed(self, letter: Letter, act: Act) -> Act:
+    async def mark_replayed(self, letter: Letter, act: AuditedAct) -> AuditedAct:
         """Note that a replay was accepted whole, and return the act with this in its line of audit."""
         ...
 
-    async def note_refused(self, act: Act, count: int) -> Act:
+    async def note_refused(self, act: AuditedAct, count: int) -> AuditedAct:
         """Note that letters were refused once more."""
         ...
 
@@ -99,7 +99,7 @@ class Redelivery:
             await self._box.note_refused(act, 1)
         return result
 
-    async def _one(self, letter_id: int, act: Act) -> tuple[Replayed, Act]:
+    async def _one(self, letter_id: int, act: AuditedAct) -> tuple[Replayed, AuditedAct]:
         letter = await self._box.find(letter_id)
         result = await self._replay(letter)
         if result.replayed:
@@ -107,7 +107,7 @@ class Redelivery:
             events.letter_replayed()
         return result, act
 
-    async def some(self, wanted: Wanted, *, after: int = 0, limit: int = 100, actor: str = UNNAMED) -> Run:
+    async def some(self, wanted: DeadLetterFilter, *, after: int = 0, limit: int = 100, actor: str = UNNAMED) -> Run:
         """Replay open letters, lowest id first, one after the other. Raises Unavailable, SinkFault: call again.
 
         What was replayed until then is marked, and what is not marked meets duplicates.

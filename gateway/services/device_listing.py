@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from gateway.domain.contracts import Clock
-from gateway.domain.devices import MAX_PAGE, Age, Device, Seen, Wanted
+from gateway.domain.devices import MAX_PAGE, Age, Device, DeviceFilter, LastSeen
 
 MAX_SCANNED = 20_000
 """Devices that one call looks at."""
@@ -18,7 +18,7 @@ MAX_SECS = 3.0
 class Book(Protocol):
     """The registry: `gateway.timescale.registry.devices.Devices`."""
 
-    async def page(self, wanted: Wanted | None = None, *, after: str = "", limit: int = 100) -> list[Device]:
+    async def page(self, wanted: DeviceFilter | None = None, *, after: str = "", limit: int = 100) -> list[Device]:
         """Return devices by name. Raises BadRequest, SinkUnavailable, SinkFault."""
         ...
 
@@ -48,13 +48,13 @@ class Ears(Protocol):
 class Listed(NamedTuple):
     """A page."""
 
-    devices: list[Seen]
+    devices: list[LastSeen]
     last: str | None
     """The name after which the next page begins; None: there is none."""
     source: str
 
 
-class Step(NamedTuple):
+class CountStep(NamedTuple):
     """A step of counting devices."""
 
     devices: int
@@ -83,12 +83,12 @@ class Listing:
         self._monotonic = monotonic
         self.offline_after_secs = offline_after_secs
 
-    async def one(self, device: Device) -> Seen:
+    async def one(self, device: Device) -> LastSeen:
         """Return when a device was last heard of. Raises SinkUnavailable, SinkFault."""
         heard = await self._ears.times({device.name: device.reported})
-        return Seen(device, heard.newest[device.name])
+        return LastSeen(device, heard.newest[device.name])
 
-    async def page(self, wanted: Wanted, age: Age, *, after: str, limit: int) -> Listed:
+    async def page(self, wanted: DeviceFilter, age: Age, *, after: str, limit: int) -> Listed:
         """Return up to `limit` devices, 1 … 1000, by name. Raises BadRequest, SinkUnavailable, SinkFault.
 
         Where devices are chosen by age it stops after 20,000 of them, or three seconds.
@@ -96,7 +96,7 @@ class Listing:
         if not age.is_asked:
             return await self._next(wanted, after=after, limit=limit)
         until = self._monotonic() + MAX_SECS
-        found: list[Seen] = []
+        found: list[LastSeen] = []
         source, last = "redis", after
         for _ in range(MAX_SCANNED // MAX_PAGE):
             page = await self._next(wanted, after=last, limit=MAX_PAGE)
@@ -112,20 +112,20 @@ class Listing:
                 break
         return Listed(found, last, source)
 
-    async def count(self, *, after: str = "") -> Step:
+    async def count(self, *, after: str = "") -> CountStep:
         """Count up to 1000 enabled devices that come after this name. Raises SinkUnavailable, SinkFault."""
-        page = await self._next(Wanted(enabled=True), after=after, limit=MAX_PAGE)
+        page = await self._next(DeviceFilter(enabled=True), after=after, limit=MAX_PAGE)
         offline = [seen for seen in page.devices if self._fits(seen, Age(offline=True))]
-        return Step(len(page.devices), len(offline), page.last)
+        return CountStep(len(page.devices), len(offline), page.last)
 
-    async def _next(self, wanted: Wanted, *, after: str, limit: int) -> Listed:
+    async def _next(self, wanted: DeviceFilter, *, after: str, limit: int) -> Listed:
         found = await self._book.page(wanted, after=after, limit=limit + 1)
         devices = found[:limit]
         if not devices:
             return Listed([], None, "redis")
         heard = await self._ears.times({device.name: device.reported for device in devices})
         last = devices[-1].name if len(found) > limit else None
-        return Listed([Seen(device, heard.newest[device.name]) for device in devices], last, heard.source)
+        return Listed([LastSeen(device, heard.newest[device.name]) for device in devices], last, heard.source)
 
-    def _fits(self, seen: Seen, age: Age) -> bool:
+    def _fits(self, seen: LastSeen, age: Age) -> bool:
         return seen.fits(age, now_us=self._clock.now_us(), offline_after_secs=self.offline_after_secs)

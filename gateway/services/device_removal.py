@@ -13,9 +13,9 @@ from typing import Protocol
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.periodic import repeating
 from gateway.telemetry import periodic_events, registry_events
-from gateway.timescale.registry.audit import UNNAMED, Audit
+from gateway.timescale.registry.audit import UNNAMED, AuditLog
 from gateway.timescale.registry.device_removal import Due, RemovedDevices
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 
 BUDGET_SECS = 5.0
 """How long a call over HTTP removes messages before it leaves the rest to `sweeping`."""
@@ -41,7 +41,7 @@ class Removal:
 
     def __init__(
         self,
-        devices: Devices,
+        devices: DeviceRegistry,
         removed: RemovedDevices,
         states: States,
         *,
@@ -104,7 +104,7 @@ class Removal:
 
 @asynccontextmanager
 async def sweeping(
-    removal: Removal, audit: Audit, *, keep_days: int, every_secs: float = SWEEP_SECS
+    removal: Removal, audit: AuditLog, *, keep_days: int, every_secs: float = SWEEP_SECS
 ) -> AsyncIterator[None]:
     """Sweep, and remove lines of audit that are older, now and then every so many seconds, until the block ends.
 

@@ -5,35 +5,35 @@ from typing import NamedTuple
 from gateway.domain.contracts import Clock
 from gateway.services.device_removal import Removal, States
 from gateway.timescale.connections.pool import Pool
-from gateway.timescale.registry.audit import Audit
+from gateway.timescale.registry.audit import AuditLog
 from gateway.timescale.registry.credentials import StoredCredentials
 from gateway.timescale.registry.device_import import Imports
 from gateway.timescale.registry.device_removal import RemovedDevices
-from gateway.timescale.registry.devices import Devices
-from gateway.timescale.registry.metrics import DeclaredInts, Metrics
+from gateway.timescale.registry.devices import DeviceRegistry
+from gateway.timescale.registry.metrics import DeclaredInts, MetricRegistry
 
 
 class Registrar(NamedTuple):
     """The registry, to be changed: each act is a transaction with its line of audit."""
 
-    devices: Devices
+    devices: DeviceRegistry
     imports: Imports
     removal: Removal
     credentials: StoredCredentials
-    metrics: Metrics
+    metrics: MetricRegistry
     declared_ints: DeclaredInts
-    audit: Audit
+    audit: AuditLog
 
 
 def registrar(pool: Pool, states: States, *, clock: Clock) -> Registrar:
     """Return what works on this database; nothing is asked of it yet."""
-    devices = Devices(pool)
+    devices = DeviceRegistry(pool)
     return Registrar(
         devices,
         Imports(pool),
         Removal(devices, RemovedDevices(pool), states),
         StoredCredentials(pool, clock=clock),
-        Metrics(pool),
+        MetricRegistry(pool),
         DeclaredInts(pool),
-        Audit(pool),
+        AuditLog(pool),
     )

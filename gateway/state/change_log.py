@@ -13,7 +13,7 @@ import redis.asyncio as redis
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.changes import Logged, Position
+from gateway.domain.changes import Logged, LogPosition
 from gateway.domain.contracts import Newest
 from gateway.state import codec
 from gateway.state.client import open_client, translated
@@ -32,7 +32,7 @@ _LAST = 2**64 - 1
 class RedisChangeLog:
     """The change log of one installation. One per worker, on a connection of its own: reading waits."""
 
-    def __init__(self, client: "redis.Redis", limits: settings.Live, *, site: Callable[[], str]) -> None:
+    def __init__(self, client: "redis.Redis", limits: settings.LiveSettings, *, site: Callable[[], str]) -> None:
         """`site` returns which database's changes these are, empty as long as that is not known."""
         self._client = client
         self._site = site
@@ -40,25 +40,25 @@ class RedisChangeLog:
         window_ms = limits.replay_secs * 1000
         self._bounds = [window_ms, limits.replay_bytes, window_ms + KEPT_LONGER_SECS * 1000]
 
-    async def watch(self) -> Position:
+    async def watch(self) -> LogPosition:
         """Have changes logged, and return the end of the log. Raises StateUnavailable."""
         async with translated():
             epoch, offset, ms = await self._watch(keys=[self._key(WATCH), self._key(LOG)], args=self._bounds)
-            return Position(epoch.decode(), int(offset), int(ms))
+            return LogPosition(epoch.decode(), int(offset), int(ms))
 
-    async def after(self, position: Position) -> list[Logged]:
+    async def after(self, position: LogPosition) -> list[Logged]:
         """Return the next entries, or none after BLOCK_MS. Raises StateUnavailable."""
         async with translated():
             start = f"{position.offset}-{_LAST}"
             streams: Any = await self._client.xread({self._key(LOG): start}, count=TAKE, block=BLOCK_MS)
-            return [Entry(*each) for _, entries in streams for each in entries]
+            return [LogEntry(*each) for _, entries in streams for each in entries]
 
-    async def between(self, position: Position, upto: Position) -> list[Logged]:
+    async def between(self, position: LogPosition, upto: LogPosition) -> list[Logged]:
         """Return the oldest entries after one position and not after another. Raises StateUnavailable."""
         async with translated():
             start, end = f"{position.offset}-{_LAST}", f"{upto.offset}-{_LAST}"
             found: Any = await self._client.xrange(self._key(LOG), start, end, count=TAKE)
-            return [Entry(*each) for each in found]
+            return [LogEntry(*each) for each in found]
 
     def _key(self, name: bytes) -> bytes:
         site = self._site()
@@ -67,7 +67,7 @@ class RedisChangeLog:
         return f"gateway:{site}:".encode() + name
 
 
-class Entry:
+class LogEntry:
     """`changes.Logged`: a committed batch, unpacked message by message when asked for."""
 
     __slots__ = ("_messages", "devices", "position", "size")
@@ -75,7 +75,7 @@ class Entry:
     def __init__(self, number: bytes, fields: dict[bytes, bytes]) -> None:
         (epoch, blob), *_ = fields.items()
         offset, _, ms = number.partition(b"-")
-        self.position = Position(epoch.decode(errors="replace"), int(offset), int(ms))
+        self.position = LogPosition(epoch.decode(errors="replace"), int(offset), int(ms))
         self.size = len(blob)
         try:
             self._messages = codec.split(blob)
@@ -99,7 +99,7 @@ class Entry:
 
 @asynccontextmanager
 async def open_change_log(
-    branch: settings.Redis, limits: settings.Live, *, site: Callable[[], str]
+    branch: settings.RedisSettings, limits: settings.LiveSettings, *, site: Callable[[], str]
 ) -> AsyncIterator[RedisChangeLog]:
     """Open the log; nothing is connected yet on return, so it opens while Redis is away."""
     async with open_client(

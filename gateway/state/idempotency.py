@@ -86,7 +86,7 @@ class RedisReceipts:
 
 
 @asynccontextmanager
-async def open_receipts(branch: settings.Redis, *, keep_secs: int) -> AsyncIterator[RedisReceipts]:
+async def open_receipts(branch: settings.RedisSettings, *, keep_secs: int) -> AsyncIterator[RedisReceipts]:
     """Open the store; nothing is connected yet on return. Each wait is at most `redis.ack_wait_ms`."""
     wait_secs = branch.ack_wait_ms / 1000
     name = "device-gateway-receipts"

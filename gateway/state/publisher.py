@@ -51,7 +51,7 @@ class Publisher:
     def __init__(
         self,
         state: LiveState,
-        limits: settings.Redis,
+        limits: settings.RedisSettings,
         *,
         on_skip: Callable[[], None] = lambda: None,
         on_part: Callable[[Sequence[str]], None] = lambda _: None,

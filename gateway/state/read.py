@@ -21,7 +21,7 @@ Reading = tuple[Value, int, Kind]
 """The newest value of a metric, its time (µs) and kind. Thousands at a time: a plain tuple is made in C."""
 
 
-class _Columns(NamedTuple):
+class _ShapeColumns(NamedTuple):
     """A shape, ready to be put beside the values of a message."""
 
     names: list[str]
@@ -47,7 +47,7 @@ class Times(NamedTuple):
     """`redis`, or `db` if the database had to be asked for any of them."""
 
 
-class LiveReader:
+class NewestReader:
     """Reads the live state."""
 
     def __init__(
@@ -138,13 +138,13 @@ class LiveReader:
         return {name for name, card in cards.items() if card is None or not card.known}
 
 
-def _columns(shape: Shape) -> _Columns:
+def _columns(shape: Shape) -> _ShapeColumns:
     metrics = shape.metrics
     bools = [i for i, metric in enumerate(metrics) if metric.kind is Kind.BOOL]
-    return _Columns([metric.name for metric in metrics], [metric.kind for metric in metrics], bools)
+    return _ShapeColumns([metric.name for metric in metrics], [metric.kind for metric in metrics], bools)
 
 
-def _merge(entries: Sequence[Newest], shapes: Mapping[int, _Columns]) -> dict[str, Reading]:
+def _merge(entries: Sequence[Newest], shapes: Mapping[int, _ShapeColumns]) -> dict[str, Reading]:
     """Take the newest of each metric over all shapes and kinds; at the same time the older shape wins."""
     metrics: dict[str, Reading] = {}
     for entry in sorted(entries, key=_oldest_first) if len(entries) > 1 else entries:

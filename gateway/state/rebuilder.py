@@ -15,7 +15,7 @@ from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
 from gateway.domain.contracts import NewestStored
 from gateway.state.repair import mend
-from gateway.state.store import UNKNOWN, Condition, Progress, RedisState, Server
+from gateway.state.store import UNKNOWN, Condition, Progress, RedisServer, RedisState
 from gateway.telemetry import events, state_events
 
 CHECK_SECS = 1.0
@@ -56,7 +56,7 @@ class Keeper:
         self._rebuilding: asyncio.Task[None] | None = None
         self._memory_at = 0.0
         """Loop time from which Redis is to be asked what it does when its memory is full."""
-        self.server: Server | None = None
+        self.server: RedisServer | None = None
         """What was told last."""
         self.condition: Condition | None = None
         """What was found last; None if the state could not be asked."""

@@ -47,7 +47,7 @@ class Progress(NamedTuple):
     """Series (a shape of a device)."""
 
 
-class Server(NamedTuple):
+class RedisServer(NamedTuple):
     """What a server is."""
 
     name: str
@@ -237,14 +237,14 @@ class RedisState:
         async with self._asking():
             await self._client.ping()
 
-    async def server(self) -> Server:
+    async def server(self) -> RedisServer:
         """Say what the server is and what it does when its memory is full. Raises StateUnavailable."""
         async with self._asking():
             info = await self._client.info()
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version", "?")
         policy = str(info.get("maxmemory_policy", UNKNOWN))
-        return Server(f"{name} {version}", policy, int(info.get("evicted_keys", 0)))
+        return RedisServer(f"{name} {version}", policy, int(info.get("evicted_keys", 0)))
 
     async def _without_foreign(
         self, devices: Sequence[str], hashes: Sequence[list[bytes]]
@@ -270,7 +270,7 @@ class RedisState:
 
 
 @asynccontextmanager
-async def open_state(branch: settings.Redis, *, site: str = "") -> AsyncIterator[RedisState]:
+async def open_state(branch: settings.RedisSettings, *, site: str = "") -> AsyncIterator[RedisState]:
     """Open the store; nothing is connected yet on return, so it opens while Redis is away. Raises SettingsError."""
     secs = branch.timeout_secs
     async with open_client(branch.url, name="device-gateway", wait_secs=secs, connect_secs=secs) as client:

@@ -26,7 +26,7 @@ class RedisMarks:
 
 
 @asynccontextmanager
-async def open_marks(branch: settings.Redis) -> AsyncIterator[RedisMarks]:
+async def open_marks(branch: settings.RedisSettings) -> AsyncIterator[RedisMarks]:
     """Open them; nothing is connected yet on return. Raises SettingsError."""
     secs = branch.timeout_secs
     async with open_client(branch.url, name="device-gateway-marks", wait_secs=secs, connect_secs=secs) as client:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import orjson
 import structlog
 
-from gateway.core.settings import Log
+from gateway.core.settings import LogSettings
 from gateway.telemetry.dedupe import Fold
 
 LIBRARY_FOLD_SECS = 1.0
@@ -22,7 +22,7 @@ ever fewer while it goes on."""
 _ACCESS_KEYS = ("host", "request", "status", "byte", "duration")
 
 
-def configure(settings: Log, *, out: BinaryIO | None = None) -> None:
+def configure(settings: LogSettings, *, out: BinaryIO | None = None) -> None:
     """Set up structlog and the stdlib's logging for this process; call it once, before the first line.
 
     `out` is where lines go: stderr unless told otherwise.

@@ -28,7 +28,7 @@ FULL = (
     "auth.look_ups",
 )
 """What may be full and turn somebody away."""
-_RATES = [f"limits.{name}" for name in settings.Limits.__struct_fields__ if name.endswith("_per_sec")]
+_RATES = [f"limits.{name}" for name in settings.LimitSettings.__struct_fields__ if name.endswith("_per_sec")]
 _DEVICE_RATES = [name for name in _RATES if name.startswith("limits.device_")]
 _UNREADABLE = ("bad_topic", BadPayload.code, TooLarge.code, GatewayError.code)
 _LETTERS = (

@@ -22,7 +22,7 @@ NOW_SAMPLES = 2
 MEDIAN, HIGH = 0.50, 0.99
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class Backlog(msgspec.Struct, frozen=True):
     """What waits, in all workers together."""
 
     queue_rows: int = 0
@@ -47,7 +47,7 @@ class Sums(NamedTuple):
     """Readings that were not stored: refused, conflicting, dead-lettered, or turned away."""
     latency: tuple[int, ...]
     """Bodies made durable, by how long it took: for each bound of LATENCY_BUCKETS those within it; last, all."""
-    waiting: Waiting = Waiting()
+    waiting: Backlog = Backlog()
     mqtt_connections: int = 0
 
 
@@ -62,7 +62,7 @@ class Rates(msgspec.Struct, frozen=True):
     p99_ms: float | None = None
 
 
-class Series(msgspec.Struct, frozen=True):
+class RateSeries(msgspec.Struct, frozen=True):
     """The rates of the last 15 minutes as columns; `ts` is in epoch milliseconds, of the end of each step."""
 
     ts: list[int]
@@ -74,7 +74,7 @@ class Series(msgspec.Struct, frozen=True):
     p99_ms: list[float | None]
 
 
-class History:
+class RateHistory:
     """The samples of the last 15 minutes."""
 
     def __init__(self, *, samples: int = SAMPLES) -> None:
@@ -108,12 +108,12 @@ class History:
         sums = self._sums
         return between(sums[max(0, len(sums) - 1 - NOW_SAMPLES)], sums[-1]) if len(sums) > 1 else Rates()
 
-    def series(self) -> Series:
+    def series(self) -> RateSeries:
         """Return the rates of every step, oldest first."""
         steps = list(pairwise(self._sums))
         rates = [msgspec.structs.astuple(between(before, after)) for before, after in steps]
         columns = [list(column) for column in zip(*rates, strict=True)] or [[] for _ in Rates.__struct_fields__]
-        return Series([after.at_ms for _, after in steps], *columns)
+        return RateSeries([after.at_ms for _, after in steps], *columns)
 
 
 def went_back(before: Sums, after: Sums) -> bool:

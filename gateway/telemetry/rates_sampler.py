@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from gateway.core.tasks import beside
 from gateway.telemetry import events, exposition, prometheus, spool_events
 from gateway.telemetry.declared import name_of
-from gateway.telemetry.rates import EVERY_SECS, History, Sums, Waiting
+from gateway.telemetry.rates import EVERY_SECS, Backlog, RateHistory, Sums
 
 NOT_STORED = (
     prometheus.readings_conflict,
@@ -26,13 +26,13 @@ EARLY_MS = 100
 
 
 @asynccontextmanager
-async def sampling(history: History, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
+async def sampling(history: RateHistory, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
     """Fill the history until the end of the block."""
     async with beside(_sample(history, every_secs=every_secs), name="history.sample"):
         yield
 
 
-async def _sample(history: History, *, every_secs: float) -> None:
+async def _sample(history: RateHistory, *, every_secs: float) -> None:
     while True:
         try:
             at_ms = to_step(time.time_ns() // 1_000_000, int(every_secs * 1000))
@@ -71,7 +71,7 @@ def to_sums(values: Mapping[str, Sequence[float]], *, at_ms: int, at_secs: float
         readings=total(prometheus.readings_received.sample),
         refused=sum([total(one.sample) for one in NOT_STORED]),
         latency=_buckets(values.get(f"{LATENCY}_bucket", [])),
-        waiting=Waiting(
+        waiting=Backlog(
             queue_rows=total(name_of(prometheus.queue_rows)),
             queue_bytes=total(name_of(prometheus.queue_bytes)),
             spool_rows=total(name_of(spool_events.spool_rows)),

@@ -28,7 +28,7 @@ _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 _NO_RIGHTS = "42501"
 
 
-class Step(NamedTuple):
+class MigrationStep(NamedTuple):
     """A migration that is pending (`took_ms` is None) or was applied just now."""
 
     version: int
@@ -61,7 +61,7 @@ async def migrate(
     lock_timeout: float = 60.0,
     file_timeout: float = 600.0,
     lineage: Lineage | None = None,
-) -> list[Step]:
+) -> list[MigrationStep]:
     """Apply what is pending and return it; with `plan_only` change nothing. Timeouts in seconds.
 
     `lineage` looks first where the connection leads.
@@ -72,7 +72,7 @@ async def migrate(
     async with translated(), _connected(url, connect_timeout, file_timeout, lineage) as connection:
         pending = await _pending(connection, files)
         if plan_only or not pending:
-            return [Step(file.version, file.name, None) for file in pending]
+            return [MigrationStep(file.version, file.name, None) for file in pending]
         await _lock(connection, lock_timeout)
         # Asked again: another process may have applied them while this one waited.
         return [await _apply(connection, file, chunk_hours) for file in await _pending(connection, files)]
@@ -155,7 +155,7 @@ async def _lock(connection: Direct, lock_timeout: float) -> None:
         await asyncio.sleep(_LOCK_POLL_SECS)
 
 
-async def _apply(connection: Direct, file: _File, chunk_hours: int) -> Step:
+async def _apply(connection: Direct, file: _File, chunk_hours: int) -> MigrationStep:
     started = time.monotonic()
     transaction = connection.transaction()
     await transaction.start()
@@ -169,7 +169,7 @@ async def _apply(connection: Direct, file: _File, chunk_hours: int) -> Step:
         if classify(exc) == "transient":
             raise
         raise MigrationError(_to_sentence(file, exc)) from exc
-    return Step(file.version, file.name, took_ms)
+    return MigrationStep(file.version, file.name, took_ms)
 
 
 def _to_sentence(file: _File, exc: asyncpg.PostgresError) -> str:

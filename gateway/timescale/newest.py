@@ -94,7 +94,7 @@ async def _fetch(connection: Connection, statement: str, *values: object, window
     return rows
 
 
-class Stored(NamedTuple):
+class LastSeenReader(NamedTuple):
     """When devices were last heard of."""
 
     newest: dict[str, int | None]
@@ -108,11 +108,11 @@ class StoredTimes:
     def __init__(self, stored: TimescaleNewest) -> None:
         self._stored = stored
 
-    async def times(self, reported: Mapping[str, bool]) -> Stored:
+    async def times(self, reported: Mapping[str, bool]) -> LastSeenReader:
         """Return it for each of these devices; told is whether each ever was. Raises SinkUnavailable, SinkFault."""
         heard = [name for name, ever in reported.items() if ever]
         found = dict(zip(heard, await self._stored.times(heard), strict=True)) if heard else {}
-        return Stored({name: found.get(name) for name in reported})
+        return LastSeenReader({name: found.get(name) for name in reported})
 
 
 def _to_newest(row: Any) -> Newest:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import asyncpg
 
 from gateway.core.periodic import repeating
-from gateway.core.settings import Retention
+from gateway.core.settings import RetentionSettings
 from gateway.telemetry import periodic_events, retention_events
 from gateway.timescale.advisory_lock import alone
 from gateway.timescale.chunks import find_room
@@ -24,7 +24,9 @@ AT_ONCE = 10_000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-def retaining(pool: Pool, limits: Retention, *, every_secs: float = EVERY_SECS) -> AbstractAsyncContextManager[None]:
+def retaining(
+    pool: Pool, limits: RetentionSettings, *, every_secs: float = EVERY_SECS
+) -> AbstractAsyncContextManager[None]:
     """Remove old readings now and then every so many seconds, until the end of the block."""
     return repeating(
         lambda: remove_old(pool, limits),
@@ -35,7 +37,7 @@ def retaining(pool: Pool, limits: Retention, *, every_secs: float = EVERY_SECS) 
     )
 
 
-async def remove_old(pool: Pool, limits: Retention) -> None:
+async def remove_old(pool: Pool, limits: RetentionSettings) -> None:
     """Remove what is older than the retention, unless another gateway is at it.
 
     Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.

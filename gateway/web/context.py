@@ -10,25 +10,25 @@ from typing import Any, NamedTuple
 
 from sanic import Request
 
-from gateway.core.settings import Http, Settings
+from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.contracts import Clock, Receipts
 from gateway.live.streams import Streams
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.services.device_listing import Listing
 from gateway.services.registry import Registrar
-from gateway.telemetry.rates import History
+from gateway.telemetry.rates import RateHistory
 from gateway.web.cached_view import Glance
 from gateway.web.limits.body_budget import Bodies
 from gateway.web.limits.connections import Crowd
 from gateway.web.limits.exports import Exports
 from gateway.web.limits.fair_turns import Turns
 from gateway.web.limits.partial_requests import Arriving
-from gateway.web.limits.rate_limits import Limits
+from gateway.web.limits.rate_limits import RateLimits
 from gateway.web.ports import Authenticator, Census, Health, Intake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
 
 
-class WaysIn(NamedTuple):
+class IngestParts(NamedTuple):
     """What readings come in by, and what could not come in."""
 
     intake: Intake
@@ -37,7 +37,7 @@ class WaysIn(NamedTuple):
     redelivery: Redelivery
 
 
-class WaysOut(NamedTuple):
+class ReadParts(NamedTuple):
     """What tells of readings: the newest, those that are stored, and each as it comes."""
 
     live: LiveReader
@@ -45,7 +45,7 @@ class WaysOut(NamedTuple):
     streams: Streams
 
 
-class Fleet(NamedTuple):
+class RegistryParts(NamedTuple):
     """What knows devices, metrics and credentials."""
 
     registrar: Registrar
@@ -63,14 +63,14 @@ class Context:
         worker: str,
         clock: Clock,
         authenticator: Authenticator,
-        ways_in: WaysIn,
-        ways_out: WaysOut,
-        fleet: Fleet,
+        ways_in: IngestParts,
+        ways_out: ReadParts,
+        fleet: RegistryParts,
         health: Callable[[], Awaitable[Health]],
-        history: History,
+        history: RateHistory,
         devices_changed: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        self.http: Http = settings.http
+        self.http: HttpSettings = settings.http
         self.worker = worker
         self.clock = clock
         self.authenticator = authenticator
@@ -87,7 +87,7 @@ class Context:
         """Whether this gateway, though perhaps not this worker, consumes MQTT."""
         self.bodies = Bodies(settings.http)
         self.arriving = Arriving(self.bodies)
-        limits = Limits(settings, monotonic=time.monotonic)
+        limits = RateLimits(settings, monotonic=time.monotonic)
         self.limits = limits if limits.are_set else None
         self.turns = Turns()
         self.crowd = Crowd(settings.http)

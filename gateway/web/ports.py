@@ -8,8 +8,8 @@ import msgspec
 
 from gateway.domain.buckets import Cut
 from gateway.domain.contracts import Toll
-from gateway.domain.dead_letters import Letter, Wanted
-from gateway.domain.history import Answer, Order, Row, RowPage, Span, Wish
+from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
 from gateway.domain.model import Kind, Principal, Receipt
 
 Value = float | int | bool | str
@@ -130,17 +130,19 @@ class Stored(Protocol):
 
     def stream(
         self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order
-    ) -> AsyncGenerator[list[Row], None]:
+    ) -> AsyncGenerator[list[HistoryRow], None]:
         """Yield all rows, a few at a time."""
         ...
 
-    async def buckets(self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: Wish) -> Answer:
+    async def buckets(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: SeriesQuery
+    ) -> SeriesAnswer:
         """Return series cut into buckets. Raises TooManyBuckets, BadRequest."""
         ...
 
     async def chart(
         self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
-    ) -> Answer:
+    ) -> SeriesAnswer:
         """Return series thinned to at most so many points each. Raises BadRequest."""
         ...
 
@@ -148,7 +150,7 @@ class Stored(Protocol):
 class Letters(Protocol):
     """Where dead letters are read."""
 
-    async def page(self, wanted: Wanted, /, *, before: int | None = None, limit: int = 100) -> list[Letter]:
+    async def page(self, wanted: DeadLetterFilter, /, *, before: int | None = None, limit: int = 100) -> list[Letter]:
         """Return letters, newest id first; large payloads are left out. Raises Unavailable, SinkFault."""
         ...
 

@@ -8,4 +8,10 @@ from tests.fakes import MemoryDirectory
 
 def usual_gate(directory: MemoryDirectory, layouts: Layouts) -> Gate:
     """Return a gate with the settings of a new gateway."""
-    return Gate(directory, layouts, devices=settings.Devices(), clock=settings.Clock(), retention=settings.Retention())
+    return Gate(
+        directory,
+        layouts,
+        devices=settings.DeviceSettings(),
+        clock=settings.ClockSettings(),
+        retention=settings.RetentionSettings(),
+    )

@@ -19,7 +19,7 @@ SHAPES = {
         (Metric("open", Kind.BOOL), Metric("t", Kind.DOUBLE)), (Metric("n", Kind.INT),), (Metric("fw", Kind.TEXT),)
     ),
 }
-LIMITS = settings.Live(ping_secs=1.0, stall_secs=2.0)
+LIMITS = settings.LiveSettings(ping_secs=1.0, stall_secs=2.0)
 
 
 def reading(value: float, *, after: int = 0) -> Newest:
@@ -71,7 +71,7 @@ class KnownShapes:
 class Stage:
     """Streams and all that stands behind them."""
 
-    def __init__(self, authenticator: Authenticator, limits: settings.Live = LIMITS) -> None:
+    def __init__(self, authenticator: Authenticator, limits: settings.LiveSettings = LIMITS) -> None:
         self.log = MemoryChangeLog()
         self.states = KnownStates()
         self.tags = KnownTags()
@@ -81,7 +81,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(authenticator: Authenticator, limits: settings.Live = LIMITS) -> AsyncIterator[Stage]:
+async def staged(authenticator: Authenticator, limits: settings.LiveSettings = LIMITS) -> AsyncIterator[Stage]:
     stage = Stage(authenticator, limits)
     async with stage.streams:
         yield stage

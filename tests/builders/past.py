@@ -6,16 +6,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from math import floor
 from typing import NamedTuple
 
-from gateway.core.settings import History
+from gateway.core.settings import HistorySettings
 from gateway.domain.buckets import Cut
-from gateway.domain.history import Order, Row, SeriesName, Span
+from gateway.domain.history import HistoryRow, Order, SeriesName, Span
 from gateway.domain.model import Kind, Metric, Value
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.history.reader import TimescaleHistory
 from tests.builders.batches import KINDS, NOON, SECOND, Message
 from tests.integration.writing import SOON, Gateway, open_gateway
 
-SETTINGS = History(pool=2, wait_secs=SOON, timeout_secs=SOON)
+SETTINGS = HistorySettings(pool=2, wait_secs=SOON, timeout_secs=SOON)
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 
 
@@ -24,9 +24,9 @@ def span(start: int, end: int) -> Span:
     return Span(NOON + start, NOON + end)
 
 
-def row(device: str, after: int, /, **values: Value) -> Row:
+def row(device: str, after: int, /, **values: Value) -> HistoryRow:
     """A row, as a test writes it down."""
-    return Row(device, NOON + after, values)
+    return HistoryRow(device, NOON + after, values)
 
 
 class Known(NamedTuple):
@@ -36,7 +36,7 @@ class Known(NamedTuple):
     devices: Mapping[str, int]
     shapes: Mapping[frozenset[Metric], int]
 
-    def rows(self, devices: Collection[str], metrics: Collection[str] | None, within: Span) -> Iterator[Row]:
+    def rows(self, devices: Collection[str], metrics: Collection[str] | None, within: Span) -> Iterator[HistoryRow]:
         """Yield rows by time, device and shape; of several shapes the oldest tells a metric."""
         told: set[tuple[str, int, Metric]] = set()
         for device, after, values in sorted(self.messages, key=self._order):
@@ -47,7 +47,7 @@ class Known(NamedTuple):
             fresh = {n: v for n, v in mine.items() if (device, time_us, Metric(n, KINDS[type(v)])) not in told}
             told |= {(device, time_us, Metric(name, KINDS[type(value)])) for name, value in fresh.items()}
             if fresh:
-                yield Row(device, time_us, fresh)
+                yield HistoryRow(device, time_us, fresh)
 
     def readings(
         self, devices: Collection[str], metrics: Collection[str] | None, within: Span
@@ -121,14 +121,14 @@ class Past(NamedTuple):
         shapes = {frozenset(shape.metrics): number for shape, number in dictionary._ids.items()}
         return Known(messages, dict(dictionary.devices), shapes)
 
-    async def rows(self, *devices: str, within: Span, limit: int = 1000, down: bool = False) -> list[Row]:
+    async def rows(self, *devices: str, within: Span, limit: int = 1000, down: bool = False) -> list[HistoryRow]:
         """Return the first page."""
         page = await self.history.page(devices, None, order=Order(within, down), limit=limit)
         return page.rows
 
 
 @asynccontextmanager
-async def open_past(url: str, settings: History = SETTINGS) -> AsyncIterator[Past]:
+async def open_past(url: str, settings: HistorySettings = SETTINGS) -> AsyncIterator[Past]:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(url))
         pool = await stack.enter_async_context(

@@ -34,7 +34,7 @@ def names(count: int) -> list[str]:
 async def opened(
     folder: Path, worker: str = "w", *, max_bytes: int = 2**30, clock: Clock | None = None
 ) -> AsyncIterator[Spools]:
-    limits = settings.Spool(dir=str(folder), max_bytes=max_bytes)
+    limits = settings.SpoolSettings(dir=str(folder), max_bytes=max_bytes)
     async with open_spools(limits, worker, layouts=Layouts(), clock=clock or ManualClock()) as spools:
         yield spools
 

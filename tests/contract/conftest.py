@@ -85,7 +85,7 @@ def _in_memory() -> Store:
 async def _in_database(stack: AsyncExitStack, url: str) -> Store:
     pool = await stack.enter_async_context(open_pool(url, name="test", size=4, connect_timeout=10, command_timeout=20))
     layouts, letters, dictionary = Layouts(), MemoryDeadLetters(), Dictionary(pool)
-    branch = settings.Database(url=url)
+    branch = settings.DatabaseSettings(url=url)
     sinks = [Writer(branch, dictionary, letters, overwrite=overwrite) for overwrite in (False, True)]
     for sink in sinks:
         stack.push_async_callback(sink.close)

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
-from gateway.domain.changes import ChangeLog, Position, follows, start_of
+from gateway.domain.changes import ChangeLog, LogPosition, follows, start_of
 from gateway.domain.contracts import Newest
 from gateway.state import change_log
 from gateway.state.change_log import open_change_log
@@ -36,10 +36,10 @@ async def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         yield _in_memory()
         return
     server: ValkeyServer = request.getfixturevalue("valkey_server")
-    branch, site = settings.Redis(url=server.url()), secrets.token_hex(4)
+    branch, site = settings.RedisSettings(url=server.url()), secrets.token_hex(4)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(branch, site=site))
-        log = await stack.enter_async_context(open_change_log(branch, settings.Live(), site=lambda: site))
+        log = await stack.enter_async_context(open_change_log(branch, settings.LiveSettings(), site=lambda: site))
 
         async def commit(device: str, after: int) -> None:
             await state.apply([block(device, after, doubles=(1.5,))])
@@ -59,7 +59,7 @@ def _in_memory() -> Kept:
     return Kept(log, commit, doubt)
 
 
-async def _all(log: ChangeLog, at: Position, upto: Position) -> list[tuple[str, Newest]]:
+async def _all(log: ChangeLog, at: LogPosition, upto: LogPosition) -> list[tuple[str, Newest]]:
     found = []
     while page := await log.between(at, upto):
         for entry in page:

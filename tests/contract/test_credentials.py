@@ -13,7 +13,7 @@ from gateway.domain.credentials import PREFIXES, TOKEN, digest_of
 from gateway.domain.model import Principal, Role
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.registry.credentials import StoredCredentials
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 from tests.fakes.clock import ManualClock
 from tests.fakes.credentials import MemoryCredentials
 from tests.servers.databases import Databases
@@ -48,7 +48,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         pool = await stack.enter_async_context(
             open_pool(database.url, name="test", size=4, connect_timeout=10, command_timeout=10)
         )
-        devices = Devices(pool)
+        devices = DeviceRegistry(pool)
 
         async def add(name: str) -> None:
             await devices.add(name)

@@ -6,8 +6,8 @@ from contextlib import aclosing
 import pytest
 
 from gateway.core.errors import Overloaded, QueryTimeout, UnknownDevice
-from gateway.core.settings import History
-from gateway.domain.history import Order, Position, Row, RowPage
+from gateway.core.settings import HistorySettings
+from gateway.domain.history import HistoryRow, Order, RowPage, RowPosition
 from gateway.domain.model import Value
 from gateway.timescale.history.merge import CHUNK_ROWS
 from tests.builders.batches import NOON, SECOND, Message
@@ -18,10 +18,10 @@ WHOLE = span(-1000 * DAY, 1000 * DAY)
 RUNNING = "select count(*) from pg_stat_activity where query like '/* given up%' and state = 'active'"
 
 
-async def every_page(past: Past, *devices: str, limit: int, down: bool = False) -> list[Row]:
+async def every_page(past: Past, *devices: str, limit: int, down: bool = False) -> list[HistoryRow]:
     """All rows, page by page; each but the last is full."""
-    found: list[Row] = []
-    after: Position | None = None
+    found: list[HistoryRow] = []
+    after: RowPosition | None = None
     while True:
         page: RowPage = await past.history.page(devices, None, order=Order(WHOLE, down, after), limit=limit)
         found += page.rows
@@ -108,8 +108,8 @@ async def test_rows_that_arrive_meanwhile_neither_hide_nor_repeat_others(past: P
     device = f"late-{down}"
     old: list[Message] = [(device, after * SECOND, {"a": float(after)}) for after in range(50)]
     await past.store(*old)
-    found: list[Row] = []
-    after: Position | None = None
+    found: list[HistoryRow] = []
+    after: RowPosition | None = None
     for number in range(100):
         page = await past.history.page([device], None, order=Order(WHOLE, down, after), limit=3)
         found += page.rows
@@ -130,7 +130,7 @@ async def test_a_stream_holds_all_rows_in_small_lists(past: Past) -> None:
     ]
     messages += [("long2", after * 3 * SECOND, {"n": after}) for after in range(4000)]
     await past.store(*messages)
-    found: list[Row] = []
+    found: list[HistoryRow] = []
     async with aclosing(past.history.stream(["long", "long2"], None, order=Order(WHOLE))) as lists:
         async for rows in lists:
             assert len(rows) <= CHUNK_ROWS
@@ -141,7 +141,7 @@ async def test_a_stream_holds_all_rows_in_small_lists(past: Past) -> None:
 
 
 async def test_a_question_that_takes_too_long_is_ended_and_leaves_the_connection_usable(past_url: str) -> None:
-    settings = History(pool=1, timeout_secs=0.5, wait_secs=0.2)
+    settings = HistorySettings(pool=1, timeout_secs=0.5, wait_secs=0.2)
     async with open_past(past_url, settings) as past:
         lending = past.history._lending
         with pytest.raises(QueryTimeout, match=r"0\.5 s \(history\.timeout_secs\)") as caught:
@@ -153,7 +153,7 @@ async def test_a_question_that_takes_too_long_is_ended_and_leaves_the_connection
 
 
 async def test_all_connections_taken_is_an_answer(past_url: str) -> None:
-    async with open_past(past_url, History(pool=1, wait_secs=0.05)) as past:
+    async with open_past(past_url, HistorySettings(pool=1, wait_secs=0.05)) as past:
         await past.store(("taken", 1, {"a": 1.0}))
         async with past.history._lending.connection():
             with pytest.raises(Overloaded, match=r"history\.pool") as caught:
@@ -163,7 +163,7 @@ async def test_all_connections_taken_is_an_answer(past_url: str) -> None:
 
 
 async def test_who_gives_up_ends_the_query(past_url: str) -> None:
-    async with open_past(past_url, History(pool=1, wait_secs=5)) as past:
+    async with open_past(past_url, HistorySettings(pool=1, wait_secs=5)) as past:
 
         async def ask() -> None:
             async with past.history._lending.connection() as connection:

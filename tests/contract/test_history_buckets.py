@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import BadRequest, TooManyBuckets
 from gateway.domain.buckets import Cut, to_cut
-from gateway.domain.history import FUNCTIONS, Fill, Series, SeriesName, Span, Wish
+from gateway.domain.history import FUNCTIONS, Fill, Series, SeriesName, SeriesQuery, Span
 from gateway.domain.model import Kind
 from tests.builders.batches import NOON, SECOND, Message
 from tests.builders.past import DAY, HOUR, MINUTE, Past, span
@@ -22,7 +22,7 @@ TEN_MINUTES = to_cut(span(0, 10 * MINUTE), count=5, unit="m", zone=UTC_ZONE)
 
 
 async def cut_up(past: Past, device: str, cut: Cut, *functions: str, fill: Fill = "none") -> list[Series]:
-    answer = await past.history.buckets([device], None, cut=cut, wish=Wish(functions, fill))
+    answer = await past.history.buckets([device], None, cut=cut, wish=SeriesQuery(functions, fill))
     return answer.series
 
 
@@ -40,7 +40,7 @@ async def test_every_function_of_every_kind(past: Past) -> None:
     ]
     await past.store(*[("all", start + i * SECOND, each) for i, each in enumerate(values)])
     cut = to_cut(span(start, start + 5 * MINUTE), count=5, unit="m", zone=UTC_ZONE)
-    answer = await past.history.buckets(["all"], ["a", "on", "n"], cut=cut, wish=Wish(FUNCTIONS))
+    answer = await past.history.buckets(["all"], ["a", "on", "n"], cut=cut, wish=SeriesQuery(FUNCTIONS))
     found = {
         series.name.metric: {name: column[0] for name, column in series.columns.items()} for series in answer.series
     }
@@ -55,7 +55,7 @@ async def test_every_function_of_every_kind(past: Past) -> None:
     assert isinstance(found["on"]["first"], bool)
     assert isinstance(found["n"]["sum"], int)
     assert found["n"]["sum"] > 2**63
-    [texts] = (await past.history.buckets(["all"], ["s"], cut=cut, wish=Wish(("last", "count", "first")))).series
+    [texts] = (await past.history.buckets(["all"], ["s"], cut=cut, wish=SeriesQuery(("last", "count", "first")))).series
     assert texts == Series(
         SeriesName("all", "s", Kind.TEXT), [NOON + start], {"last": ["ä"], "count": [3], "first": ["z"]}
     )
@@ -63,7 +63,7 @@ async def test_every_function_of_every_kind(past: Past) -> None:
 
 async def test_texts_have_no_average(past: Past) -> None:
     await past.store(("words", 1, {"s": "x", "a": 1.0}), ("words", 2, {"a": "broken"}))
-    wish = Wish(("avg", "count"))
+    wish = SeriesQuery(("avg", "count"))
     with pytest.raises(BadRequest, match=r"'s'.*kind text, which has no avg") as caught:
         await past.history.buckets(["words"], ["a", "s"], cut=TEN_MINUTES, wish=wish)
     assert caught.value.details == {"parameter": "fn", "metric": "s", "kind": "text"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadRequest
 from gateway.domain.buckets import Cut, to_cut
-from gateway.domain.history import FUNCTIONS, TEXT_FUNCTIONS, Order, Row, Series, SeriesName, Wish
+from gateway.domain.history import FUNCTIONS, TEXT_FUNCTIONS, HistoryRow, Order, Series, SeriesName, SeriesQuery
 from gateway.domain.model import Kind, Value
 from gateway.timescale.chunks import Calendar, Windows
 from gateway.timescale.connections.pool import Connection
@@ -84,7 +84,7 @@ async def test_pages_are_what_the_model_says(
 ) -> None:
     kept, names = renamed(first_of_each(found))
     await stored(past, kept, names)
-    paged: list[Row] = []
+    paged: list[HistoryRow] = []
     after = None
     while True:
         order = Order(span(*within), down, after)
@@ -101,7 +101,7 @@ async def test_pages_are_what_the_model_says(
     ]
 
 
-def sorted_values(one: Row) -> list[Value]:
+def sorted_values(one: HistoryRow) -> list[Value]:
     return [one.values[name] for name in sorted(one.values)]
 
 
@@ -115,7 +115,7 @@ async def test_buckets_are_what_the_model_says(
     cut = to_cut(span(*within), count=minutes, unit="m", zone=ZoneInfo(zone))
     readings = past.known(kept).readings(names, metrics, span(*within))
     for functions, kinds in ((FUNCTIONS, NUMERIC), (TEXT_FUNCTIONS, tuple(Kind))):
-        asking = past.history.buckets(names, metrics, cut=cut, wish=Wish(functions))
+        asking = past.history.buckets(names, metrics, cut=cut, wish=SeriesQuery(functions))
         if functions is FUNCTIONS and only_texts(kept, metrics):
             with pytest.raises(BadRequest, match="kind text"):
                 await asking

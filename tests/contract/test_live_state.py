@@ -25,7 +25,7 @@ async def state(request: pytest.FixtureRequest) -> AsyncIterator[LiveState]:
         yield MemoryState()
         return
     server: ValkeyServer = request.getfixturevalue("valkey_server")
-    async with open_state(settings.Redis(url=server.url()), site=secrets.token_hex(4)) as store:
+    async with open_state(settings.RedisSettings(url=server.url()), site=secrets.token_hex(4)) as store:
         await complete(store)
         yield store
 

@@ -39,7 +39,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         yield Place(store, remove, run_out)
         return
     server: ValkeyServer = request.getfixturevalue("valkey_server")
-    site, branch = secrets.token_hex(8), settings.Redis(url=server.url(), ack_wait_ms=5000)
+    site, branch = secrets.token_hex(8), settings.RedisSettings(url=server.url(), ack_wait_ms=5000)
     async with open_receipts(branch, keep_secs=60) as kept, open_state(branch, site=site) as state:
         kept.belong_to(site)
 

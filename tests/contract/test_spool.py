@@ -44,7 +44,7 @@ def open_one(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock)
         if request.param == "memory":
             yield MemorySpool(max_bytes=max_bytes, clock=clock)
             return
-        limits = settings.Spool(dir=str(tmp_path / "spool"), max_bytes=max_bytes)
+        limits = settings.SpoolSettings(dir=str(tmp_path / "spool"), max_bytes=max_bytes)
         async with open_spools(limits, "w", layouts=Layouts(), clock=clock) as spools:
             yield spools.own
 

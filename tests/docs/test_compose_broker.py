@@ -14,10 +14,10 @@ import aiomqtt
 import pytest
 
 from gateway.app.dev_servers.ports import free_port
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.mqtt.address import Address
 from gateway.mqtt.connection import Link, LinkError
-from gateway.mqtt.message import Message
+from gateway.mqtt.message import MqttMessage
 from tests.docs.pages import text_of
 from tests.servers.errors import NoGroundError
 from tests.servers.mosquitto import Mosquitto
@@ -106,14 +106,14 @@ def client(broker: Deployed, user: str | None, password: str | None) -> aiomqtt.
 
 
 @asynccontextmanager
-async def gateway(broker: Deployed, *, session_expiry_secs: int) -> AsyncIterator[asyncio.Queue[Message]]:
+async def gateway(broker: Deployed, *, session_expiry_secs: int) -> AsyncIterator[asyncio.Queue[MqttMessage]]:
     """The gateway's own connection, which acknowledges as things come.
 
     Only one session may last: mosquitto gives every member of a shared subscription its part, present or not.
     """
-    came: asyncio.Queue[Message] = asyncio.Queue()
+    came: asyncio.Queue[MqttMessage] = asyncio.Queue()
 
-    def take(message: Message) -> None:
+    def take(message: MqttMessage) -> None:
         came.put_nowait(message)
         message.ack()
 
@@ -122,7 +122,7 @@ async def gateway(broker: Deployed, *, session_expiry_secs: int) -> AsyncIterato
         address,
         take,
         client_id="gateway",
-        receive_max=Mqtt().receive_max,
+        receive_max=MqttSettings().receive_max,
         session_expiry_secs=session_expiry_secs,
     )
     await link.open(SUBSCRIPTION)
@@ -215,4 +215,4 @@ def test_the_packets_are_as_large_as_the_gateway_takes() -> None:
     (size,) = [
         line.split()[1] for line in text_of(f"{DEPLOY}/mosquitto.conf").splitlines() if "max_packet_size " in line
     ]
-    assert Mqtt().max_payload_bytes < int(size) < 2 * Mqtt().max_payload_bytes
+    assert MqttSettings().max_payload_bytes < int(size) < 2 * MqttSettings().max_payload_bytes

@@ -18,7 +18,7 @@ from gateway.core.settings_file import load
 from gateway.domain.conditions import find
 from gateway.domain.dead_letters import Letter
 from gateway.domain.device_import import Result, tally
-from gateway.domain.devices import Device, Seen
+from gateway.domain.devices import Device, LastSeen
 from gateway.domain.history import Series as Stored
 from gateway.domain.history import SeriesName
 from gateway.domain.layouts import Layouts
@@ -26,7 +26,7 @@ from gateway.domain.ledger import Ledger
 from gateway.domain.model import Kind, Receipt
 from gateway.ingest import wire
 from gateway.services.dead_letter_replay import Replayed, Run
-from gateway.telemetry.rates import Rates, Series, Waiting
+from gateway.telemetry.rates import Backlog, Rates, RateSeries
 from gateway.timescale.registry.devices import Reported
 from gateway.web.handlers.history_formats import series_json
 from gateway.web.handlers.newest import parse_query
@@ -119,7 +119,7 @@ def check_reading(reading: dict[str, Any]) -> None:
 def check_fleet(sample: dict[str, Any]) -> None:
     parts = {"now", "ready", "status", "degraded", "role", "parts", "rates", "history", "waiting", "ledger", "devices"}
     assert set(sample) == parts
-    for field, kind in {"rates": Rates, "history": Series, "waiting": Waiting, "ledger": Ledger}.items():
+    for field, kind in {"rates": Rates, "history": RateSeries, "waiting": Backlog, "ledger": Ledger}.items():
         assert msgspec.to_builtins(msgspec.convert(sample[field], kind)) == sample[field]
 
 
@@ -144,7 +144,7 @@ def test_json_about_devices_is_what_it_says(block: Block) -> None:
     sample = msgspec.json.decode(block.text)
     if block.role == "device":
         device = Device(1, sample["device"], True, sample["tags"], datetime.now(UTC), 0, True)
-        assert set(sample) == {*Seen(device, 0).fields(now_us=0, offline_after_secs=1), "metrics"}
+        assert set(sample) == {*LastSeen(device, 0).fields(now_us=0, offline_after_secs=1), "metrics"}
         assert [set(metric) for metric in sample["metrics"]] == [set(Reported._fields)]
     else:
         results = msgspec.convert(sample.pop("results"), list[Result])

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.settings import Settings
-from gateway.core.settings_file import CONFIG_ENV, SECRETS, Described, describe
+from gateway.core.settings_file import CONFIG_ENV, SECRETS, SettingDoc, describe
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -89,12 +89,12 @@ def _branches() -> Iterator[str]:
                 yield _row(row, schema["properties"][leaf])
 
 
-def _row(row: Described, schema: dict[str, Any]) -> str:
+def _row(row: SettingDoc, schema: dict[str, Any]) -> str:
     cells = (f"`{row.path}`", f"`{row.env}`", _default(row), _unit(row.path), _allowed(schema), _sentence(row))
     return f"| {' | '.join(cells)} |\n"
 
 
-def _default(row: Described) -> str:
+def _default(row: SettingDoc) -> str:
     value = row.default
     if value == "":
         return "empty"
@@ -131,7 +131,7 @@ def _allowed(schema: dict[str, Any]) -> str:
     return ", ".join(words) or "text"
 
 
-def _sentence(row: Described) -> str:
+def _sentence(row: SettingDoc) -> str:
     return f"{row.sentence} Secret." if row.path in SECRETS else row.sentence
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.changes import Logged, Position
+from gateway.domain.changes import Logged, LogPosition
 from gateway.domain.contracts import Newest
 
 WAIT_SECS = 1.0
@@ -15,7 +15,7 @@ PAGE = 2
 class MemoryEntry:
     """`changes.Logged`; each message counts as one byte."""
 
-    def __init__(self, position: Position, messages: Sequence[tuple[str, Newest]]) -> None:
+    def __init__(self, position: LogPosition, messages: Sequence[tuple[str, Newest]]) -> None:
         self.position = position
         self.size = len(messages)
         self.devices = [device for device, _ in messages]
@@ -36,15 +36,15 @@ class MemoryChangeLog:
 
     def __init__(self) -> None:
         self.entries: list[MemoryEntry] = []
-        self.end = Position("epoch0001", 0, 0)
+        self.end = LogPosition("epoch0001", 0, 0)
         self.away = False
         self.watches = 0
         self._grown = asyncio.Event()
 
-    def add(self, *messages: tuple[str, Newest], at_ms: int | None = None) -> Position:
+    def add(self, *messages: tuple[str, Newest], at_ms: int | None = None) -> LogPosition:
         """Log a committed batch."""
         ms = self.end.ms + 1 if at_ms is None else at_ms
-        self.end = Position(self.end.epoch, self.end.offset + len(messages), ms)
+        self.end = LogPosition(self.end.epoch, self.end.offset + len(messages), ms)
         self.entries.append(MemoryEntry(self.end, messages))
         self._grown.set()
         return self.end
@@ -61,15 +61,15 @@ class MemoryChangeLog:
     def lose_all(self) -> None:
         """Begin a new epoch, as a flush does."""
         self.entries.clear()
-        self.end = Position(f"epoch{int(self.end.epoch[5:9]) + 1:04}", 0, self.end.ms)
+        self.end = LogPosition(f"epoch{int(self.end.epoch[5:9]) + 1:04}", 0, self.end.ms)
 
-    async def watch(self) -> Position:
+    async def watch(self) -> LogPosition:
         """Return the end. Raises StateUnavailable."""
         self._check()
         self.watches += 1
         return self.end
 
-    async def after(self, position: Position) -> list[Logged]:
+    async def after(self, position: LogPosition) -> list[Logged]:
         """Return the next entries, or none after a while. Raises StateUnavailable."""
         found = self._after(position)
         if not found:
@@ -82,13 +82,13 @@ class MemoryChangeLog:
         self._check()
         return self._after(position)
 
-    async def between(self, position: Position, upto: Position) -> list[Logged]:
+    async def between(self, position: LogPosition, upto: LogPosition) -> list[Logged]:
         """Return a page of entries. Raises StateUnavailable."""
         self._check()
         await asyncio.sleep(0)
         return [entry for entry in self._after(position) if entry.position.offset <= upto.offset][:PAGE]
 
-    def _after(self, position: Position) -> list[Logged]:
+    def _after(self, position: LogPosition) -> list[Logged]:
         return [entry for entry in self.entries if entry.position.offset > position.offset]
 
     def _check(self) -> None:

@@ -13,7 +13,7 @@ from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.state import rebuilder, repair
 from gateway.state.publisher import Publisher
-from gateway.state.read import LiveReader
+from gateway.state.read import NewestReader
 from gateway.state.rebuilder import Keeper
 from gateway.state.repair import Mender
 from gateway.state.store import RedisState, open_state
@@ -42,7 +42,7 @@ class Live(NamedTuple):
     stored: TimescaleNewest
     keeper: Keeper
     publisher: Publisher
-    reader: LiveReader
+    reader: NewestReader
 
     async def report(self, *messages: Message) -> None:
         written = await self.gateway.write(list(messages))
@@ -62,7 +62,7 @@ class Live(NamedTuple):
 
 @asynccontextmanager
 async def living(database: str, url: str, *, max_rows: int = 10_000) -> AsyncIterator[Live]:
-    limits = settings.Redis(url=url, ack_wait_ms=20, timeout_secs=0.2, max_pending_rows=max_rows)
+    limits = settings.RedisSettings(url=url, ack_wait_ms=20, timeout_secs=0.2, max_pending_rows=max_rows)
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(database))
         state = await stack.enter_async_context(open_state(limits, site="test"))
@@ -73,7 +73,7 @@ async def living(database: str, url: str, *, max_rows: int = 10_000) -> AsyncIte
             Publisher(state, limits, on_skip=keeper.note_gap, on_part=mender.soon)
         )
         directory = TimescaleDirectory(gateway.pool, gateway.dictionary, monotonic=lambda: 0.0)
-        reader = LiveReader(state, gateway.dictionary, directory, stored=stored)
+        reader = NewestReader(state, gateway.dictionary, directory, stored=stored)
         stack.push_async_callback(reader.close)
         yield Live(gateway, state, stored, keeper, publisher, reader)
 

@@ -5,7 +5,7 @@ import pytest
 from gateway.core.timestamps import to_datetime
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.queries import query
-from gateway.timescale.registry.device_count import KEEP_SECS, Census, Count
+from gateway.timescale.registry.device_count import KEEP_SECS, DeviceCount, DeviceCounter
 from tests.builders.batches import NOON, SECOND
 from tests.fakes.clock import ManualClock
 from tests.integration.writing import execute, open_gateway
@@ -33,14 +33,14 @@ async def add(pool: Pool, *names: str) -> None:
 async def test_devices_are_counted_and_the_count_is_kept_for_a_while(database: Database) -> None:
     clock = Clock()
     async with open_pool(database.url, name="test", size=1, connect_timeout=5, command_timeout=5) as pool:
-        census = Census(pool, clock=ManualClock(), monotonic=clock)
-        assert await census.count() == Count(0, 0, 0)
+        census = DeviceCounter(pool, clock=ManualClock(), monotonic=clock)
+        assert await census.count() == DeviceCount(0, 0, 0)
         await add(pool, "a", "b", "c")
         async with pool.connection() as connection:
             await connection.execute("update devices set enabled = false where name = 'b'")
-        assert await census.count() == Count(0, 0, 0)
+        assert await census.count() == DeviceCount(0, 0, 0)
         clock.now += KEEP_SECS
-        assert await census.count() == Count(3, 2, 2)
+        assert await census.count() == DeviceCount(3, 2, 2)
 
 
 async def test_those_that_have_not_sent_for_long_are_offline_as_in_the_list(database: Database) -> None:
@@ -54,8 +54,8 @@ async def test_those_that_have_not_sent_for_long_are_offline_as_in_the_list(data
         )
         await execute(database.url, "insert into devices (name) values ('never')")
         await execute(database.url, "update devices set enabled = false where name = 'disabled'")
-        census = Census(gateway.pool, clock=clock, monotonic=Clock(), offline_after_secs=silent)
-        assert await census.count() == Count(total=6, enabled=5, offline=2)
+        census = DeviceCounter(gateway.pool, clock=clock, monotonic=Clock(), offline_after_secs=silent)
+        assert await census.count() == DeviceCount(total=6, enabled=5, offline=2)
 
 
 async def test_only_newest_chunks_are_looked_at(timescale_db: Database) -> None:
@@ -72,4 +72,4 @@ async def test_only_newest_chunks_are_looked_at(timescale_db: Database) -> None:
 @pytest.mark.parametrize("url", ["postgresql://gateway@127.0.0.1:1/none"])
 async def test_without_a_database_nothing_is_known_and_nothing_raised(url: str) -> None:
     async with open_pool(url, name="test", size=1, connect_timeout=0.5, command_timeout=1) as pool:
-        assert await Census(pool, clock=ManualClock(), monotonic=Clock()).count() is None
+        assert await DeviceCounter(pool, clock=ManualClock(), monotonic=Clock()).count() is None

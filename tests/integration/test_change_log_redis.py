@@ -13,7 +13,7 @@ import redis.asyncio as redis
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.changes import Logged, Position, follows
+from gateway.domain.changes import Logged, LogPosition, follows
 from gateway.domain.contracts import Newest
 from gateway.state import change_log
 from gateway.state.change_log import RedisChangeLog, open_change_log
@@ -32,7 +32,7 @@ class Stand(NamedTuple):
     client: Any
     site: str
 
-    async def entries(self, position: Position) -> list[Logged]:
+    async def entries(self, position: LogPosition) -> list[Logged]:
         found, at = list[Logged](), position
         while page := await self.log.between(at, at._replace(offset=10**15)):
             found += page
@@ -44,11 +44,11 @@ class Stand(NamedTuple):
 
 
 @asynccontextmanager
-async def standing(url: str, limits: settings.Live | None = None) -> AsyncIterator[Stand]:
-    site, branch = secrets.token_hex(4), settings.Redis(url=url)
+async def standing(url: str, limits: settings.LiveSettings | None = None) -> AsyncIterator[Stand]:
+    site, branch = secrets.token_hex(4), settings.RedisSettings(url=url)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(branch, site=site))
-        log = open_change_log(branch, limits or settings.Live(), site=lambda: state.site)
+        log = open_change_log(branch, limits or settings.LiveSettings(), site=lambda: state.site)
         client = await stack.enter_async_context(redis.from_url(url))
         yield Stand(state, await stack.enter_async_context(log), client, site)
 
@@ -113,7 +113,7 @@ async def test_other_values_at_the_same_time_are_a_change(stand: Stand) -> None:
 
 
 async def test_bytes_bound_the_log_and_the_newest_entry_stays(valkey: str) -> None:
-    async with standing(valkey, settings.Live(replay_bytes=2**16)) as stand:
+    async with standing(valkey, settings.LiveSettings(replay_bytes=2**16)) as stand:
         start = await stand.log.watch()
         for number in range(40):
             await stand.state.apply([block("d", number, texts=("x" * 4096,))])
@@ -173,7 +173,7 @@ async def test_what_may_have_been_lost_ends_the_epoch(stand: Stand) -> None:
 
 
 async def test_a_gateway_that_dies_ends_the_epoch_and_one_that_leaves_does_not(stand: Stand, valkey: str) -> None:
-    async with open_state(settings.Redis(url=valkey), site=stand.site) as other:
+    async with open_state(settings.RedisSettings(url=valkey), site=stand.site) as other:
         await stand.state.check()
         await other.check()
         await other.leave()
@@ -207,15 +207,15 @@ async def test_bytes_that_are_not_ours_are_a_gap(stand: Stand) -> None:
 
 
 async def test_without_a_database_there_is_no_log(valkey: str) -> None:
-    async with open_change_log(settings.Redis(url=valkey), settings.Live(), site=lambda: "") as log:
+    async with open_change_log(settings.RedisSettings(url=valkey), settings.LiveSettings(), site=lambda: "") as log:
         with pytest.raises(StateUnavailable):
             await log.watch()
 
 
 async def test_waiting_for_entries_is_no_silence(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_log, "BLOCK_MS", 600)
-    branch = settings.Redis(url=valkey, timeout_secs=0.2)
-    async with open_change_log(branch, settings.Live(), site=lambda: "wait") as log:
+    branch = settings.RedisSettings(url=valkey, timeout_secs=0.2)
+    async with open_change_log(branch, settings.LiveSettings(), site=lambda: "wait") as log:
         position = await log.watch()
         assert await log.after(position) == []
         async with open_state(branch, site="wait") as state:

@@ -6,14 +6,14 @@ import pytest
 
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.dead_letters import DeadLetterFilter, Letter
 from gateway.domain.model import Receipt
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters import browse
 from gateway.timescale.dead_letters.browse import LetterBox
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
-from gateway.timescale.registry.audit import Audit
+from gateway.timescale.registry.audit import AuditLog
 from tests.integration.writing import SOON, execute
 from tests.servers.databases import Database
 
@@ -45,11 +45,11 @@ async def keep(pool: Pool, *bodies: bytes) -> list[int]:
     letters = [DeadLetter("mqtt", "too_old", "why", "d1", body, f"t/{i}") for i, body in enumerate(bodies)]
     for letter in letters:
         await TimescaleDeadLetters(pool).put([letter])
-    return await LetterBox(pool).open_ids(Wanted())
+    return await LetterBox(pool).open_ids(DeadLetterFilter())
 
 
 async def noted(pool: Pool) -> list[tuple[str, str, str, dict[str, object]]]:
-    return [(one.actor, one.action, one.target, one.detail) for one in reversed(await Audit(pool).page())]
+    return [(one.actor, one.action, one.target, one.detail) for one in reversed(await AuditLog(pool).page())]
 
 
 def redelivery(pool: Pool) -> Redelivery:
@@ -60,8 +60,8 @@ async def test_one_and_many_have_one_line_each(pool: Pool) -> None:
     first, second, *_ = await keep(pool, b"yes", b"no", b"yes", b"yes")
     await redelivery(pool).one(first, actor="a")
     await redelivery(pool).one(second, actor="b")
-    await redelivery(pool).some(Wanted(), actor="c")
-    await redelivery(pool).some(Wanted(code="conflict"), actor="nobody: there is none")
+    await redelivery(pool).some(DeadLetterFilter(), actor="c")
+    await redelivery(pool).some(DeadLetterFilter(code="conflict"), actor="nobody: there is none")
     assert await noted(pool) == [
         ("a", "dead_letter.replay", str(first), {"replayed": 1, "refused": 0}),
         ("b", "dead_letter.replay", str(second), {"replayed": 0, "refused": 1}),
@@ -72,7 +72,7 @@ async def test_one_and_many_have_one_line_each(pool: Pool) -> None:
 async def test_a_run_that_breaks_off_has_noted_what_it_marked(pool: Pool) -> None:
     await keep(pool, b"yes", b"yes", b"later", b"yes")
     with pytest.raises(SinkUnavailable):
-        await redelivery(pool).some(Wanted(), actor="c")
+        await redelivery(pool).some(DeadLetterFilter(), actor="c")
     assert await noted(pool) == [("c", "dead_letter.replay", "", {"replayed": 2, "refused": 0})]
 
 
@@ -85,8 +85,8 @@ async def test_without_its_line_nothing_is_marked_or_removed(pool: Pool, plain_d
     with pytest.raises(SinkFault):
         await box.remove(number)
     with pytest.raises(SinkFault):
-        await box.purge(Wanted())
-    letters: list[Letter] = await box.page(Wanted())
+        await box.purge(DeadLetterFilter())
+    letters: list[Letter] = await box.page(DeadLetterFilter())
     assert [letter.replayed_at for letter in letters] == [None, None]
 
 
@@ -94,8 +94,8 @@ async def test_a_purge_in_many_steps_is_one_line(pool: Pool, monkeypatch: pytest
     monkeypatch.setattr(browse, "REMOVE_AT_ONCE", 2)
     number, *_ = await keep(pool, *[b"%d" % i for i in range(ROWS)])
     await LetterBox(pool).remove(number, actor="a")
-    assert await LetterBox(pool).purge(Wanted(device="d1"), actor="b") == ROWS - 1
-    assert await LetterBox(pool).purge(Wanted(device="d1"), actor="c") == 0
+    assert await LetterBox(pool).purge(DeadLetterFilter(device="d1"), actor="b") == ROWS - 1
+    assert await LetterBox(pool).purge(DeadLetterFilter(device="d1"), actor="c") == 0
     assert await noted(pool) == [
         ("a", "dead_letter.purge", str(number), {"removed": 1}),
         ("b", "dead_letter.purge", "", {"device": "d1", "removed": ROWS - 1}),

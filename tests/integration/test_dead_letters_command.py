@@ -13,7 +13,7 @@ from gateway.app.cli.dead_letters import dead_letters_app
 from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import BadPayload
 from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import Wanted
+from gateway.domain.dead_letters import DeadLetterFilter
 from gateway.domain.model import Receipt
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import Pool, open_pool
@@ -160,7 +160,7 @@ async def test_everything_is_replayed_page_by_page(
         err="bad_payload: no JSON",
     )
     assert json.loads(out) == {"replayed": 2, "refused": 1}
-    assert [letter.code for letter in await LetterBox(pool).page(Wanted(replayed=False))] == ["bad_payload"]
+    assert [letter.code for letter in await LetterBox(pool).page(DeadLetterFilter(replayed=False))] == ["bad_payload"]
 
 
 async def test_some_and_single_ones_are_replayed(
@@ -168,12 +168,12 @@ async def test_some_and_single_ones_are_replayed(
 ) -> None:
     monkeypatch.setenv(KEY_ENV, "admin")
     here = ["--url", f"http://127.0.0.1:{door.port}"]
-    number = str((await LetterBox(pool).page(Wanted(code="bad_payload")))[0].id)
+    number = str((await LetterBox(pool).page(DeadLetterFilter(code="bad_payload")))[0].id)
     assert "accepted" in await run("replay", number, *here)
     out = await run("replay", "--device", "d1", "--since", "2020-01-01T00:00:00+01:00", *here, "--json")
     assert json.loads(out) == {"replayed": 2, "refused": 0}
     assert [taken.device for taken in door.intake.taken] == ["d2", "d1", "d1"]
-    assert len(await LetterBox(pool).page(Wanted(replayed=True))) == 3
+    assert len(await LetterBox(pool).page(DeadLetterFilter(replayed=True))) == 3
     door.intake.fail(BadPayload("no JSON"))
     await run("replay", number, *here, code=1, err="no JSON")
     await run("replay", "4711", *here, code=1, err="there is no dead letter 4711")

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import BadPayload, SinkUnavailable
 from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import Wanted
+from gateway.domain.dead_letters import DeadLetterFilter
 from gateway.domain.model import Receipt, Refusal
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import open_pool
@@ -218,7 +218,7 @@ async def test_many_are_replayed_page_by_page_and_only_once(door: Door) -> None:
     assert [taken.body for taken in door.intake.taken] == [letter.payload for letter in LETTERS]
     third = (await door.client.post("/v1/dead-letters:replay")).json()
     assert (third["replayed"], third["refused"]) == (0, 0)
-    assert await door.context.letters.page(Wanted(replayed=False)) == []
+    assert await door.context.letters.page(DeadLetterFilter(replayed=False)) == []
 
 
 async def test_only_what_the_filters_say_is_replayed(door: Door) -> None:

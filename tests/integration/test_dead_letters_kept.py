@@ -8,9 +8,9 @@ import pytest
 from msgspec import structs
 
 from gateway.core.errors import NotFound
-from gateway.core.settings import DeadLetters
+from gateway.core.settings import DeadLetterSettings
 from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.dead_letters import DeadLetterFilter, Letter
 from gateway.telemetry import events, prometheus
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters import browse
@@ -21,7 +21,7 @@ from gateway.timescale.registry.audit import replaying
 from tests.integration.writing import SOON, execute, fetch
 from tests.servers.databases import Database
 
-KEEP = DeadLetters()
+KEEP = DeadLetterSettings()
 ROW_BYTES = 200
 OLD = "update dead_letters set last_at = last_at - $1::interval, first_at = first_at - $1::interval where id = $2"
 
@@ -43,7 +43,7 @@ async def put(pool: Pool, *letters: DeadLetter) -> list[Letter]:
     return await kept(pool)
 
 
-async def kept(pool: Pool, wanted: Wanted = Wanted()) -> list[Letter]:  # noqa: B008
+async def kept(pool: Pool, wanted: DeadLetterFilter = DeadLetterFilter()) -> list[Letter]:  # noqa: B008
     return (await LetterBox(pool).page(wanted, limit=1000))[::-1]
 
 
@@ -94,7 +94,7 @@ async def test_calls_at_once_with_the_same_letters_lose_no_count(pool: Pool) -> 
 async def test_a_device_of_any_length_can_be_kept_and_found(pool: Pool) -> None:
     name = "".join(chr(0x4E00 + i * 7 % 20_000) for i in range(1000))
     await put(pool, letter(name))
-    assert [one.device for one in await kept(pool, Wanted(device=name))] == [name]
+    assert [one.device for one in await kept(pool, DeadLetterFilter(device=name))] == [name]
 
 
 async def test_the_gateway_of_the_version_before_goes_on(database: Database, pool: Pool) -> None:
@@ -115,23 +115,23 @@ async def test_filters_and_pages(pool: Pool) -> None:
     ids = [one.id for one in letters]
     await LetterBox(pool).mark_replayed(letters[1], replaying("t"))
 
-    async def found(wanted: Wanted) -> list[int]:
+    async def found(wanted: DeadLetterFilter) -> list[int]:
         return [ids.index(one.id) for one in await kept(pool, wanted)]
 
-    assert await found(Wanted()) == [0, 1, 2, 3]
-    assert await found(Wanted(device="d1")) == [0, 2, 3]
-    assert await found(Wanted(code="bad_payload")) == [1, 2]
-    assert await found(Wanted(code="bad_payload", device="d1")) == [2]
-    assert await found(Wanted(source="database")) == [3]
-    assert await found(Wanted(replayed=True)) == [1]
-    assert await found(Wanted(replayed=False)) == [0, 2, 3]
-    assert await found(Wanted(since=letters[2].last_at)) == [2, 3]
-    assert await found(Wanted(since=datetime.now(UTC) + timedelta(days=1))) == []
+    assert await found(DeadLetterFilter()) == [0, 1, 2, 3]
+    assert await found(DeadLetterFilter(device="d1")) == [0, 2, 3]
+    assert await found(DeadLetterFilter(code="bad_payload")) == [1, 2]
+    assert await found(DeadLetterFilter(code="bad_payload", device="d1")) == [2]
+    assert await found(DeadLetterFilter(source="database")) == [3]
+    assert await found(DeadLetterFilter(replayed=True)) == [1]
+    assert await found(DeadLetterFilter(replayed=False)) == [0, 2, 3]
+    assert await found(DeadLetterFilter(since=letters[2].last_at)) == [2, 3]
+    assert await found(DeadLetterFilter(since=datetime.now(UTC) + timedelta(days=1))) == []
     box = LetterBox(pool)
-    assert [one.id for one in await box.page(Wanted(), before=ids[2], limit=1)] == [ids[1]]
-    assert await box.open_ids(Wanted(), after=ids[0], limit=9) == ids[2:]
-    assert await box.open_ids(Wanted(code="bad_payload"), limit=9) == [ids[2]]
-    assert await box.count_open(Wanted(), after=ids[0]) == 2
+    assert [one.id for one in await box.page(DeadLetterFilter(), before=ids[2], limit=1)] == [ids[1]]
+    assert await box.open_ids(DeadLetterFilter(), after=ids[0], limit=9) == ids[2:]
+    assert await box.open_ids(DeadLetterFilter(code="bad_payload"), limit=9) == [ids[2]]
+    assert await box.count_open(DeadLetterFilter(), after=ids[0]) == 2
 
 
 async def test_large_payloads_are_read_one_by_one(pool: Pool) -> None:
@@ -165,7 +165,7 @@ async def test_letters_are_removed_by_hand(pool: Pool, monkeypatch: pytest.Monke
         await box.remove(letters[0].id)
     with pytest.raises(NotFound):
         await box.find(letters[0].id)
-    assert await box.purge(Wanted(code="too_old")) == 4
+    assert await box.purge(DeadLetterFilter(code="too_old")) == 4
     assert [one.code for one in await kept(pool)] == ["bad_topic"]
 
 
@@ -194,7 +194,7 @@ async def test_what_is_too_much_goes_oldest_first_and_not_one_too_many(pool: Poo
     await put(pool, *(letter(f"d{i}", bytes([i]) * each) for i in range(6)))
     await put(pool, letter("d0", b"\0" * each))  # the first one is the latest now
     before = purged("max_bytes")
-    await purge(pool, DeadLetters(max_bytes=3 * (each + ROW_BYTES + len("why"))))
+    await purge(pool, DeadLetterSettings(max_bytes=3 * (each + ROW_BYTES + len("why"))))
     assert [one.device for one in await kept(pool)] == ["d0", "d4", "d5"]
     assert purged("max_bytes") == before + 3
 
@@ -202,7 +202,7 @@ async def test_what_is_too_much_goes_oldest_first_and_not_one_too_many(pool: Poo
 async def test_more_than_one_round_is_removed(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.timescale.dead_letters.purge.AT_ONCE", 2)
     await put(pool, *(letter(f"d{i}") for i in range(7)))
-    await purge(pool, DeadLetters(max_bytes=1))
+    await purge(pool, DeadLetterSettings(max_bytes=1))
     assert await kept(pool) == []
 
 
@@ -211,9 +211,9 @@ async def test_one_gateway_at_a_time_purges(database: Database, pool: Pool) -> N
     async with open_pool(database.url, name="other", size=1, connect_timeout=SOON, command_timeout=SOON) as other:
         async with other.connection() as connection:
             assert await connection.fetchval("select pg_try_advisory_lock($1)", LOCK_KEY)
-            await purge(pool, DeadLetters(max_bytes=1))
+            await purge(pool, DeadLetterSettings(max_bytes=1))
             assert len(await kept(pool)) == 1
-        await purge(pool, DeadLetters(max_bytes=1))
+        await purge(pool, DeadLetterSettings(max_bytes=1))
     assert await kept(pool) == []
 
 
@@ -229,7 +229,7 @@ async def test_purging_outlives_a_database_that_fails(
     monkeypatch.setattr(events, "letter_purge_failed", lambda _: failed.set())
     monkeypatch.setattr(events, "letters_purged", lambda *_: removed.set())
     await execute(database.url, "alter table dead_letters rename to hidden")
-    async with asyncio.timeout(SOON), purging(pool, DeadLetters(max_bytes=1), every_secs=0.02):
+    async with asyncio.timeout(SOON), purging(pool, DeadLetterSettings(max_bytes=1), every_secs=0.02):
         await failed.wait()
         await execute(database.url, "alter table hidden rename to dead_letters")
         await put(pool, letter())

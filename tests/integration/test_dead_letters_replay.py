@@ -11,13 +11,13 @@ from gateway.app.worker import open_runtime
 from gateway.core import settings
 from gateway.core.errors import NotFound, SinkUnavailable
 from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.dead_letters import DeadLetterFilter, Letter
 from gateway.domain.model import Principal, Role
 from gateway.services import dead_letter_replay
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 from gateway.web.context import Context
 from tests.integration.writing import SOON, execute, fetch
 from tests.servers.databases import Database
@@ -37,18 +37,18 @@ class Site(NamedTuple):
         """Keep them one after the other; return the ids of all that are open."""
         for letter in letters:
             await TimescaleDeadLetters(self.pool).put([letter])
-        return await self.gateway.redelivery._box.open_ids(Wanted(), after=0, limit=1000)
+        return await self.gateway.redelivery._box.open_ids(DeadLetterFilter(), after=0, limit=1000)
 
     async def letters(self) -> list[Letter]:
-        return (await self.gateway.letters.page(Wanted(), limit=1000))[::-1]
+        return (await self.gateway.letters.page(DeadLetterFilter(), limit=1000))[::-1]
 
 
 @pytest.fixture
 async def site(plain_db: Database, valkey: str, tmp_path: Path) -> AsyncIterator[Site]:
     chosen = settings.Settings(
-        database=settings.Database(url=plain_db.url),
-        redis=settings.Redis(url=valkey),
-        spool=settings.Spool(dir=str(tmp_path)),
+        database=settings.DatabaseSettings(url=plain_db.url),
+        redis=settings.RedisSettings(url=valkey),
+        spool=settings.SpoolSettings(dir=str(tmp_path)),
     )
     async with (
         open_pool(plain_db.url, name="test", size=2, connect_timeout=SOON, command_timeout=SOON) as pool,
@@ -67,7 +67,7 @@ def reading(value: float, ts: str = NOW_TS) -> str:
 
 async def add(site: Site, *names: str) -> None:
     for name in names:
-        await Devices(site.pool).add(name)
+        await DeviceRegistry(site.pool).add(name)
 
 
 async def test_what_a_new_device_said_is_stored_once_it_is_registered(site: Site) -> None:
@@ -153,7 +153,7 @@ async def test_a_topic_without_a_device_gives_no_right_to_write_another(site: Si
     stranger = letter(body, code="device_mismatch")
     await add(site, "d1")
     await site.keep(stranger)
-    run = await site.gateway.redelivery.some(Wanted())
+    run = await site.gateway.redelivery.some(DeadLetterFilter())
     assert (run.replayed, [error.code for error in run.errors]) == (0, ["bad_parameter", "device_mismatch"])
     assert await fetch(site.url, STORED) == []
 
@@ -164,10 +164,10 @@ async def test_a_run_goes_on_past_what_is_refused_again_and_says_what_remains(si
     bodies[1] = "\udcff".encode("utf-8", "surrogateescape").decode("latin-1") + "junk"
     bodies[4] = reading(4, ts='"yesterday"')
     ids = await site.keep(*(letter(body) for body in bodies))
-    first = await site.gateway.redelivery.some(Wanted(), limit=3)
+    first = await site.gateway.redelivery.some(DeadLetterFilter(), limit=3)
     assert (first.replayed, first.refused, first.remaining, first.next_cursor) == (2, 1, 3, str(ids[2]))
     assert [(error.id, error.code) for error in first.errors] == [(ids[1], "bad_payload")]
-    second = await site.gateway.redelivery.some(Wanted(), after=ids[2], limit=3)
+    second = await site.gateway.redelivery.some(DeadLetterFilter(), after=ids[2], limit=3)
     assert (second.replayed, second.refused, second.remaining, second.next_cursor) == (2, 1, 0, None)
     assert [error.code for error in second.errors] == ["bad_timestamp"]
     assert await site.keep() == [ids[1], ids[4]]
@@ -177,7 +177,7 @@ async def test_a_run_goes_on_past_what_is_refused_again_and_says_what_remains(si
 async def test_only_what_is_wanted_is_replayed(site: Site) -> None:
     await add(site, "d1", "d2")
     await site.keep(letter(reading(1)), letter(reading(2), device="d2"), letter(reading(3), code="too_old"))
-    run = await site.gateway.redelivery.some(Wanted(device="d2", code="unknown_device"))
+    run = await site.gateway.redelivery.some(DeadLetterFilter(device="d2", code="unknown_device"))
     assert (run.replayed, run.remaining) == (1, 0)
     assert await fetch(site.url, STORED) == [("d2", "t", 2.0)]
 
@@ -188,7 +188,7 @@ async def test_a_run_ends_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(dead_letter_replay, "BUDGET_SECS", 0.0)
     ticks = iter(range(100))
     slow = Redelivery(site.gateway.redelivery._door, site.gateway.redelivery._box, monotonic=lambda: next(ticks))
-    run = await slow.some(Wanted())
+    run = await slow.some(DeadLetterFilter())
     assert (run.replayed, run.remaining) == (1, 2)
 
 
@@ -201,7 +201,7 @@ async def test_a_letter_removed_meanwhile_is_passed_over(site: Site) -> None:
             return [first, second]
 
     await execute(site.url, f"delete from dead_letters where id = {first}")
-    run = await Redelivery(site.gateway.redelivery._door, Late(site.pool)).some(Wanted())
+    run = await Redelivery(site.gateway.redelivery._door, Late(site.pool)).some(DeadLetterFilter())
     assert (run.replayed, run.refused) == (1, 0)
     with pytest.raises(NotFound):
         await site.gateway.redelivery.one(first)
@@ -218,7 +218,7 @@ async def test_what_may_work_later_is_said_and_nothing_is_marked(site: Site) -> 
 
     [number] = await site.keep(letter(reading(1)))
     with pytest.raises(SinkUnavailable):
-        await Redelivery(Away(), site.gateway.redelivery._box).some(Wanted())  # type: ignore[arg-type]
-    run = await Redelivery(Broken(), site.gateway.redelivery._box).some(Wanted())  # type: ignore[arg-type]
+        await Redelivery(Away(), site.gateway.redelivery._box).some(DeadLetterFilter())  # type: ignore[arg-type]
+    run = await Redelivery(Broken(), site.gateway.redelivery._box).some(DeadLetterFilter())  # type: ignore[arg-type]
     assert [error.code for error in run.errors] == ["internal"]
     assert await site.keep() == [number]

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import DeviceHasReadings, SinkUnavailable, StateUnavailable, UnknownDevice
 from gateway.domain.credentials import digest_of
-from gateway.domain.devices import Change
+from gateway.domain.devices import DevicePatch
 from gateway.domain.model import Outcome, Role
 from gateway.services.device_removal import sweeping
 from gateway.services.registry import Registrar, registrar
@@ -225,7 +225,7 @@ async def test_registry_changes_at_once_do_not_wait_for_each_other_for_ever(pool
     async def work(n: int) -> None:
         name = names[n % 4]
         await book.credentials.rotate(name)
-        await book.devices.change(name, Change(tags={"n": str(n)}))
+        await book.devices.change(name, DevicePatch(tags={"n": str(n)}))
         async with pool.connection() as connection:
             await connection.execute("update devices set enabled = not enabled")
 

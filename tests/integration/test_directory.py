@@ -12,7 +12,7 @@ from gateway.domain.contracts import Card
 from gateway.timescale.connections.pool import Connection, Pool, open_pool
 from gateway.timescale.registry import device_cache
 from gateway.timescale.registry.device_cache import STRANGER_SECS, TimescaleDirectory
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 from gateway.timescale.write.name_ids import Dictionary
 from tests.builders.batches import Message
 from tests.integration.writing import SOON, open_gateway
@@ -51,7 +51,7 @@ class WatchedPool(Pool):
 class Place(NamedTuple):
     directory: TimescaleDirectory
     pool: WatchedPool
-    devices: Devices
+    devices: DeviceRegistry
     now: list[float]
     url: str
 
@@ -67,7 +67,7 @@ async def place(plain_db: Database) -> AsyncIterator[Place]:
     async with open_pool(plain_db.url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON) as real:
         pool, now = WatchedPool(real), [100.0]
         one = TimescaleDirectory(pool, Dictionary(pool), monotonic=lambda: now[0])
-        yield Place(one, pool, Devices(real), now, plain_db.url)
+        yield Place(one, pool, DeviceRegistry(real), now, plain_db.url)
 
 
 async def _turns() -> None:

@@ -10,8 +10,7 @@ import redis.asyncio
 from gateway.app.cli import doctor
 from gateway.app.cli.doctor import Finding, examine
 from gateway.app.dev_servers.valkey import ValkeyServer
-from gateway.core.settings import Database as DatabaseSettings
-from gateway.core.settings import Mqtt, Redis, Settings
+from gateway.core.settings import DatabaseSettings, MqttSettings, RedisSettings, Settings
 from tests.integration.writing import execute
 from tests.servers.databases import Database
 from tests.servers.roles import plain_role, url_of
@@ -21,7 +20,9 @@ NOBODY = "127.0.0.1:1"
 
 
 def settings_of(database: str, *, redis_url: str = f"redis://{NOBODY}", mqtt: str = "") -> Settings:
-    return Settings(database=DatabaseSettings(url=database), redis=Redis(url=redis_url), mqtt=Mqtt(url=mqtt))
+    return Settings(
+        database=DatabaseSettings(url=database), redis=RedisSettings(url=redis_url), mqtt=MqttSettings(url=mqtt)
+    )
 
 
 async def found(settings: Settings, part: str) -> list[Finding]:
@@ -113,9 +114,11 @@ async def test_other_urls_that_cannot_be_meant() -> None:
 
 
 async def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
-    mqtt = Mqtt(url=f"mqtts://{NOBODY}", ca_file=str(tmp_path / "none.pem"))
+    mqtt = MqttSettings(url=f"mqtts://{NOBODY}", ca_file=str(tmp_path / "none.pem"))
     settings = Settings(
-        database=DatabaseSettings(url=f"postgresql://{NOBODY}/d"), redis=Redis(url=f"redis://{NOBODY}"), mqtt=mqtt
+        database=DatabaseSettings(url=f"postgresql://{NOBODY}/d"),
+        redis=RedisSettings(url=f"redis://{NOBODY}"),
+        mqtt=mqtt,
     )
     (finding,) = await found(settings, "mqtt")
     assert "mqtt.ca_file" in finding.sentence

@@ -12,13 +12,12 @@ import pytest
 from gateway.app.cli.doctor import examine
 from gateway.app.dev_servers.postgres import PostgresServer, Socket
 from gateway.core.errors import SinkUnavailable
-from gateway.core.settings import Database as DatabaseSettings
-from gateway.core.settings import Redis, Settings
+from gateway.core.settings import DatabaseSettings, RedisSettings, Settings
 from gateway.timescale.connections import hosts
 from gateway.timescale.connections.hosts import named
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.migrations import migrate
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 from tests.integration.whole_gateway import settings_of, whole
 from tests.integration.writing import open_gateway
 from tests.servers.databases import Database
@@ -129,7 +128,7 @@ async def test_a_standby_is_passed_over(pair: Pair) -> None:
     with as_standby(pair.first):
         assert await server_of(pair.url) == folder(pair.second)
         async with open_pool(pair.url, name="test", size=1, connect_timeout=TIGHT, command_timeout=20) as pool:
-            await Devices(pool).add("written")
+            await DeviceRegistry(pool).add("written")
 
 
 async def test_none_of_them_is_told_server_by_server(pair: Pair) -> None:
@@ -178,7 +177,8 @@ async def test_doctor_names_every_server(pair: Pair) -> None:
     with as_standby(pair.first), black_hole() as silent:
         url = f"{pair.url},127.0.0.1&port=5432,5432,{silent}"
         settings = Settings(
-            database=DatabaseSettings(url=url, connect_timeout_secs=TIGHT), redis=Redis(url="redis://127.0.0.1:1")
+            database=DatabaseSettings(url=url, connect_timeout_secs=TIGHT),
+            redis=RedisSettings(url="redis://127.0.0.1:1"),
         )
         findings = [one for one in await examine(settings) if one.part == "database"]
     said = {one.sentence.partition(": ")[0]: one for one in findings}

@@ -10,7 +10,7 @@ import pytest
 from gateway.app.dev_servers.postgres import PostgresServer
 from gateway.core.errors import SinkUnavailable
 from gateway.timescale.connections import identity
-from gateway.timescale.connections.identity import Asked
+from gateway.timescale.connections.identity import Queryable
 from gateway.timescale.migrations import migrate
 from tests.builders.batches import Message, Reading, readings
 from tests.integration.writing import SOON, Gateway, execute, fetch, open_gateway
@@ -111,7 +111,7 @@ async def test_a_group_under_way_is_arranged_anew(plain_db: Database) -> None:
         await lent.close()  # so that the group needs a new connection
         greeted = 0
 
-        async def another(connection: Asked) -> None:
+        async def another(connection: Queryable) -> None:
             nonlocal greeted
             await greet(connection)
             greeted += 1

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import MigrationError, SettingsError, SinkFault, SinkUnavailable
-from gateway.timescale.migrations import LOCK_KEY, Step, ground, migrate
+from gateway.timescale.migrations import LOCK_KEY, MigrationStep, ground, migrate
 from gateway.timescale.queries import sql_dir
 from tests.servers.databases import Database, Databases
 
@@ -68,7 +68,7 @@ async def test_five_at_once_apply_each_file_once(empty_database: Database, folde
 
 async def test_plan_names_what_is_pending_and_changes_nothing(empty_database: Database, folder: Path) -> None:
     planned = await migrate(empty_database.url, chunk_hours=HOURS, plan_only=True)
-    assert planned[0] == Step(1, "schema", None)
+    assert planned[0] == MigrationStep(1, "schema", None)
     assert len(planned) == count(folder)
     assert await tables(empty_database.url) == set()
 

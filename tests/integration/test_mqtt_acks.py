@@ -6,9 +6,9 @@ from random import Random
 import pytest
 
 from gateway.core.errors import Overloaded
-from gateway.core.settings import Mqtt
-from gateway.mqtt.message import Message
-from gateway.mqtt.session import Session
+from gateway.core.settings import MqttSettings
+from gateway.mqtt.message import MqttMessage
+from gateway.mqtt.session import BrokerSession
 from tests.builders.mqtt.parts import (
     CLEAN,
     TOPIC,
@@ -98,8 +98,8 @@ async def test_what_was_left_of_two_connections_is_not_kept_for_ever(broker: Scr
 
 
 async def test_what_was_acknowledged_just_before_closing_is_sent(broker: ScriptedBroker) -> None:
-    seen: list[Message] = []
-    session = Session(settings(broker), "a/+", client_id="g", rng=Random(1))
+    seen: list[MqttMessage] = []
+    session = BrokerSession(settings(broker), "a/+", client_id="g", rng=Random(1))
     run = asyncio.create_task(session.run(seen.append, on_lost=lambda: None), name="session")
     await until(lambda: session.connected)
     broker.peers[0].send(TOPIC, b"x", mid=77)
@@ -193,7 +193,7 @@ async def test_stop_is_bounded_when_the_broker_never_answers(broker: ScriptedBro
 
 
 async def test_stop_before_start_and_without_a_broker() -> None:
-    nobody = Mqtt(url="mqtt://127.0.0.1:1")
+    nobody = MqttSettings(url="mqtt://127.0.0.1:1")
     await consumer_of(nobody, ScriptedIntake()).stop(within_secs=1)
     consumer = consumer_of(nobody, ScriptedIntake())
     consumer.start()

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import BadPayload, Overloaded
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.domain.rate_limit import Meters, to_meters
 from tests.builders.mqtt.parts import (
     Letters,
@@ -32,9 +32,9 @@ class Site:
         self.url = broker.url
         self.name = f"t{uuid4().hex[:8]}"
 
-    def settings(self, *, receive_max: int = 1000) -> Mqtt:
+    def settings(self, *, receive_max: int = 1000) -> MqttSettings:
         topic = f"{self.name}/{{device}}/readings"
-        return Mqtt(url=self.url, topic=topic, client_id=f"gateway-{self.name}", receive_max=receive_max)
+        return MqttSettings(url=self.url, topic=topic, client_id=f"gateway-{self.name}", receive_max=receive_max)
 
     async def publish(self, device: str, *bodies: bytes, qos: int = 1) -> None:
         async with device_client(self.url, client_id=f"{self.name}-{device}", version=V5) as client:
@@ -57,7 +57,7 @@ def site(mosquitto: Mosquitto) -> Site:
 
 def meters(per_sec: float, burst: float = BURST) -> Meters | None:
     """A limit of readings; each body is taken to hold one."""
-    return to_meters(settings.Limits(device_readings_per_sec=per_sec, burst_secs=burst / per_sec), "device")
+    return to_meters(settings.LimitSettings(device_readings_per_sec=per_sec, burst_secs=burst / per_sec), "device")
 
 
 def bodies(name: str, count: int) -> list[bytes]:
@@ -125,7 +125,9 @@ async def test_what_is_tried_again_is_counted_once(site: Site) -> None:
 async def test_what_cannot_be_read_counts_as_a_message(site: Site) -> None:
     letters = Letters()
     intake = ScriptedIntake(poisonous({b"junk": BadPayload("not JSON")}))
-    limit = to_meters(settings.Limits(device_requests_per_sec=1e-3, device_bytes_per_sec=1, burst_secs=4000), "device")
+    limit = to_meters(
+        settings.LimitSettings(device_requests_per_sec=1e-3, device_bytes_per_sec=1, burst_secs=4000), "device"
+    )
     async with running(site.settings(), intake, letters, meters=limit):
         await site.publish("d", b"junk", b"fine")
         await until(lambda: len(letters.kept) == 1 and intake.stored == [b"fine"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.mqtt.address import Address
 from gateway.mqtt.connection import Link
 from gateway.telemetry import mqtt_events
@@ -151,7 +151,7 @@ async def test_tls_reads_whole_bursts(certificate: tuple[Path, Path]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     async with scripted_broker(context) as broker:
-        secured = Mqtt(url=f"mqtts://127.0.0.1:{broker.port}", ca_file=str(cert), receive_max=1000)
+        secured = MqttSettings(url=f"mqtts://127.0.0.1:{broker.port}", ca_file=str(cert), receive_max=1000)
         intake = ScriptedIntake()
         async with running(secured, intake):
             peer = broker.peers[0]
@@ -168,7 +168,7 @@ async def test_an_unknown_certificate_is_refused(certificate: tuple[Path, Path])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     async with scripted_broker(context) as broker:
-        consumer = consumer_of(Mqtt(url=f"mqtts://127.0.0.1:{broker.port}"), ScriptedIntake())
+        consumer = consumer_of(MqttSettings(url=f"mqtts://127.0.0.1:{broker.port}"), ScriptedIntake())
         consumer.start()
         await until(lambda: consumer.last_error is not None)
         assert "CERTIFICATE_VERIFY_FAILED" in (consumer.last_error or "")

@@ -13,12 +13,11 @@ from gateway.app.cli.doctor import examine
 from gateway.app.cli.doctor_servers import connections_of
 from gateway.app.cli.start import start
 from gateway.core.errors import SinkFault, SinkUnavailable
-from gateway.core.settings import Database as DatabaseSettings
-from gateway.core.settings import Redis, Settings
+from gateway.core.settings import DatabaseSettings, RedisSettings, Settings
 from gateway.timescale.connections import pooler
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.migrations import migrate
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 from tests.integration.whole_gateway import Whole, settings_of, whole
 from tests.servers.databases import Database
 from tests.servers.errors import NoGroundError
@@ -55,7 +54,7 @@ def through(one: PgBouncer, database: Database) -> str:
 
 def settings_for(url: str, *, connect_timeout_secs: float = 5.0) -> Settings:
     database = DatabaseSettings(url=url, connect_timeout_secs=connect_timeout_secs)
-    return Settings(database=database, redis=Redis(url="redis://127.0.0.1:1"))
+    return Settings(database=database, redis=RedisSettings(url="redis://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
@@ -72,7 +71,7 @@ async def test_shared_sessions_are_found_on_any_connection(
         if size > 2:  # with fewer they would wait for each other
             await asyncio.gather(*(_warm(url) for _ in range(3)))  # the pooler has servers to choose from
         with pytest.raises(SinkFault, match=SENTENCE):
-            await Devices(pool).page()
+            await DeviceRegistry(pool).page()
     findings = [one for one in await examine(settings_for(url)) if one.part == "database"]
     assert [(one.ok, SENTENCE in one.sentence) for one in findings] == [(False, True)]
 

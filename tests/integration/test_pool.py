@@ -8,7 +8,7 @@ import pytest
 from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 from tests.servers.databases import Database, Databases
 from tests.servers.postgres import DatabaseServer
 
@@ -17,7 +17,7 @@ async def test_a_pool_opens_while_the_database_is_away() -> None:
     url = f"postgresql://postgres@127.0.0.1:{free_port()}/postgres"
     async with open_pool(url, name="test", size=2, connect_timeout=2, command_timeout=2) as pool:
         with pytest.raises(SinkUnavailable) as caught:
-            await Devices(pool).page()
+            await DeviceRegistry(pool).page()
         assert isinstance(caught.value.__cause__, OSError)
 
 
@@ -25,7 +25,7 @@ async def test_a_pool_heals_after_a_crash_of_the_server(
     own_timescale_db: Database, own_timescale: DatabaseServer
 ) -> None:
     async with open_pool(own_timescale_db.url, name="test", size=2, connect_timeout=5, command_timeout=5) as pool:
-        devices = Devices(pool)
+        devices = DeviceRegistry(pool)
         await devices.add("before")
         own_timescale.kill()
         with pytest.raises(SinkUnavailable):
@@ -38,8 +38,8 @@ async def test_an_exhausted_pool_says_so_in_time(plain_db: Database) -> None:
     async with open_pool(plain_db.url, name="test", size=1, connect_timeout=0.3, command_timeout=5) as pool:
         async with pool.connection():
             with pytest.raises(SinkUnavailable):
-                await Devices(pool).page()
-        assert await Devices(pool).page() == []
+                await DeviceRegistry(pool).page()
+        assert await DeviceRegistry(pool).page() == []
 
 
 async def test_a_statement_that_hangs_is_given_up(plain_db: Database) -> None:
@@ -47,7 +47,7 @@ async def test_a_statement_that_hangs_is_given_up(plain_db: Database) -> None:
         with pytest.raises(SinkUnavailable):
             async with pool.connection() as connection:
                 await connection.execute("select pg_sleep(30)")
-        assert await Devices(pool).page() == []
+        assert await DeviceRegistry(pool).page() == []
 
 
 async def test_connections_carry_a_name_and_are_prepared(plain_db: Database) -> None:
@@ -96,4 +96,4 @@ async def test_a_database_without_the_schema_names_the_way_out(plain_databases: 
         open_pool(empty.url, name="test", size=1, connect_timeout=5, command_timeout=5) as pool,
     ):
         with pytest.raises(SinkFault, match="gateway migrate"):
-            await Devices(pool).page()
+            await DeviceRegistry(pool).page()

@@ -12,8 +12,8 @@ from gateway.state.idempotency import CLAIM_SECS, RedisReceipts, open_receipts
 MINE = b"m" * 32
 
 
-def branch(url: str) -> settings.Redis:
-    return settings.Redis(url=url, ack_wait_ms=5000)
+def branch(url: str) -> settings.RedisSettings:
+    return settings.RedisSettings(url=url, ack_wait_ms=5000)
 
 
 async def test_a_claim_is_short_and_an_answer_is_long(valkey: str) -> None:

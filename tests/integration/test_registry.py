@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.core.errors import BadRequest, DeviceExists, NotFound, UnknownDevice
-from gateway.domain.devices import Wanted
+from gateway.domain.devices import DeviceFilter
 from gateway.domain.model import Kind
 from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.registry.devices import Devices, Reported
+from gateway.timescale.registry.devices import DeviceRegistry, Reported
 from gateway.timescale.registry.metrics import DeclaredInts
 from tests.servers.databases import Database
 
@@ -22,7 +22,7 @@ async def pool(database: Database) -> AsyncIterator[Pool]:
 
 
 async def test_an_added_device_is_shown_and_listed(pool: Pool) -> None:
-    devices = Devices(pool)
+    devices = DeviceRegistry(pool)
     added = await devices.add("plant-7.press:1", tags={"site": "Köln", "line": "2"})
     assert added.enabled
     assert added.tags == {"site": "Köln", "line": "2"}
@@ -32,7 +32,7 @@ async def test_an_added_device_is_shown_and_listed(pool: Pool) -> None:
 
 
 async def test_a_device_exists_once(pool: Pool) -> None:
-    devices = Devices(pool)
+    devices = DeviceRegistry(pool)
     results = await asyncio.gather(*(devices.add("d1") for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(result, DeviceExists) for result in results) == 4
     assert len(await devices.page()) == 1
@@ -42,7 +42,7 @@ async def test_a_device_exists_once(pool: Pool) -> None:
 async def test_names_no_device_can_have_are_refused_before_the_database(name: str) -> None:
     url = "postgresql://127.0.0.1:1/none"
     async with open_pool(url, name="test", size=1, connect_timeout=1, command_timeout=1) as pool:
-        devices = Devices(pool)
+        devices = DeviceRegistry(pool)
         for call in (devices.add(name), devices.show(name), devices.enable(name), devices.page(after=name or " ")):
             with pytest.raises(BadRequest):
                 await call
@@ -56,16 +56,16 @@ async def test_tags_out_of_bounds_are_refused(tags: dict[str, str]) -> None:
     url = "postgresql://127.0.0.1:1/none"
     async with open_pool(url, name="test", size=1, connect_timeout=1, command_timeout=1) as pool:
         with pytest.raises(BadRequest, match="tag"):
-            await Devices(pool).add("d1", tags=tags)
+            await DeviceRegistry(pool).add("d1", tags=tags)
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat(pool: Pool) -> None:
-    devices = Devices(pool)
+    devices = DeviceRegistry(pool)
     names = [f"p.{n:02}" for n in range(23)]
     await asyncio.gather(*(devices.add(name) for name in [*names, "other"]))
     seen: list[str] = []
     after = ""
-    while page := await devices.page(Wanted(prefix="p."), after=after, limit=5):
+    while page := await devices.page(DeviceFilter(prefix="p."), after=after, limit=5):
         seen += [device.name for device in page]
         after = seen[-1]
     assert seen == names
@@ -74,11 +74,11 @@ async def test_pages_follow_each_other_without_gap_or_repeat(pool: Pool) -> None
 @pytest.mark.parametrize("limit", [0, -1, 1002])
 async def test_pages_have_a_size(pool: Pool, limit: int) -> None:
     with pytest.raises(BadRequest, match=str(limit)):
-        await Devices(pool).page(limit=limit)
+        await DeviceRegistry(pool).page(limit=limit)
 
 
 async def test_disabling_twice_and_enabling(pool: Pool) -> None:
-    devices = Devices(pool)
+    devices = DeviceRegistry(pool)
     await devices.add("d1")
     assert not (await devices.disable("d1")).enabled
     assert not (await devices.disable("d1")).enabled
@@ -86,14 +86,14 @@ async def test_disabling_twice_and_enabling(pool: Pool) -> None:
 
 
 async def test_devices_that_do_not_exist_are_not_found(pool: Pool) -> None:
-    devices = Devices(pool)
+    devices = DeviceRegistry(pool)
     for call in (devices.show("ghost"), devices.enable("ghost"), devices.disable("ghost")):
         with pytest.raises(UnknownDevice, match="'ghost'"):
             await call
 
 
 async def test_a_device_shows_what_it_has_reported(pool: Pool) -> None:
-    devices = Devices(pool)
+    devices = DeviceRegistry(pool)
     await devices.add("d1")
     async with pool.connection() as connection:
         await connection.execute(

@@ -32,8 +32,8 @@ class Place(NamedTuple):
     role: str
 
     @property
-    def mine(self) -> settings.Database:
-        return settings.Database(url=url_of(self.admin, self.role))
+    def mine(self) -> settings.DatabaseSettings:
+        return settings.DatabaseSettings(url=url_of(self.admin, self.role))
 
     async def rehearse(self, *, overwrite: bool = False, make_devices: bool = True) -> None:
         await rehearse(self.mine, overwrite=overwrite, make_devices=make_devices)
@@ -62,7 +62,7 @@ async def test_it_succeeds_and_leaves_nothing(place: Place, overwrite: bool, mak
 
 
 async def test_it_leaves_no_chunk_behind(timescale_db: Database) -> None:
-    await rehearse(settings.Database(url=timescale_db.url), overwrite=False, make_devices=True)
+    await rehearse(settings.DatabaseSettings(url=timescale_db.url), overwrite=False, make_devices=True)
     assert await fetch(timescale_db.url, "select chunk_name from timescaledb_information.chunks") == []
 
 

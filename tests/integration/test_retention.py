@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from gateway.core.errors import SinkUnavailable
-from gateway.core.settings import Retention
+from gateway.core.settings import RetentionSettings
 from gateway.telemetry import prometheus
 from gateway.timescale import retention
 from gateway.timescale.connections.pool import Pool, open_pool
@@ -16,7 +16,7 @@ from tests.integration.live_gateways import until
 from tests.integration.writing import SOON
 from tests.servers.databases import Database
 
-KEEP = Retention(days=30)
+KEEP = RetentionSettings(days=30)
 OLDEST, EDGE, YOUNG = 60 * 24, 30 * 24 + 25, 30 * 24 - 1
 """Hours: far too old; too old by more than a chunk of a day; not too old."""
 INSERT = """
@@ -74,7 +74,7 @@ async def test_it_goes_on_after_a_round_that_failed(
     await fill(database, OLDEST)
     rounds = [SinkUnavailable("away"), RuntimeError("a mistake")]
 
-    async def sometimes(pool: Pool, limits: Retention) -> None:
+    async def sometimes(pool: Pool, limits: RetentionSettings) -> None:
         if rounds:
             raise rounds.pop(0)
         await remove_old(pool, limits)

@@ -16,7 +16,7 @@ from gateway.ingest.admission.auth import Authenticator
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.registry import revisions
 from gateway.timescale.registry.credentials import StoredCredentials
-from gateway.timescale.registry.devices import Devices
+from gateway.timescale.registry.devices import DeviceRegistry
 from gateway.timescale.registry.metrics import DeclaredInts
 from gateway.timescale.registry.revisions import follow
 from tests.fakes.clock import ManualClock
@@ -83,7 +83,7 @@ async def test_the_first_poll_tells_everything(database: Database) -> None:
 
 async def test_nothing_is_told_while_nothing_changes(database: Database) -> None:
     async with Worker(database.url).following() as worker, opened(database.url) as pool:
-        await Devices(pool).add("d1")  # a new device is in no cache: no revision
+        await DeviceRegistry(pool).add("d1")  # a new device is in no cache: no revision
         before = await _polls(database.url)
         async with asyncio.timeout(PATIENCE_SECS):
             while await _polls(database.url) < before + 3:  # noqa: ASYNC110 -- the server counts
@@ -105,7 +105,7 @@ async def _polls(url: str) -> int:
 
 async def test_each_change_is_told(database: Database) -> None:
     async with Worker(database.url).following() as worker, opened(database.url) as pool:
-        devices, credentials = Devices(pool), StoredCredentials(pool, clock=ManualClock())
+        devices, credentials = DeviceRegistry(pool), StoredCredentials(pool, clock=ManualClock())
         await devices.add("d1")
         token = await credentials.issue(Role.DEVICE, device="d1")
         await until(lambda: [digest_of(token.token)] in worker.credentials)
@@ -133,7 +133,7 @@ async def test_changes_of_many_writers_at_once_are_all_told(database: Database) 
 
 async def test_a_change_that_commits_late_is_not_missed(database: Database) -> None:
     async with Worker(database.url).following() as worker, opened(database.url) as pool:
-        devices = Devices(pool)
+        devices = DeviceRegistry(pool)
         await devices.add("slow")
         await devices.add("quick")
         async with pool.connection() as connection, connection.transaction():
@@ -182,7 +182,7 @@ async def test_an_outage_is_told_once_and_what_it_hid_afterwards(
     own_timescale_db: Database, own_timescale: DatabaseServer
 ) -> None:
     async with opened(own_timescale_db.url) as pool, Worker(own_timescale_db.url).following() as worker:
-        devices = Devices(pool)
+        devices = DeviceRegistry(pool)
         await devices.add("d1")
         own_timescale.kill()
         await until(lambda: len(worker.troubles) == 1)

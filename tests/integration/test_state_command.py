@@ -39,7 +39,7 @@ async def test_it_fills_the_state_and_says_so(
         name = await site(gateway.pool)
     await _run()
     assert capsys.readouterr().out.splitlines()[-2:] == ["30 of 30 series", "The state is complete."]
-    async with open_state(settings.Redis(url=valkey), site=name) as state:
+    async with open_state(settings.RedisSettings(url=valkey), site=name) as state:
         assert (await state.check()).complete
         shown = await state.read([f"d{i}" for i in range(30)])
     assert sorted(entry.time_us for entries in shown for entry in entries or ()) == sorted(
@@ -54,12 +54,14 @@ async def test_it_looks_on_while_a_gateway_rebuilds(
     async with open_gateway(plain_db.url) as gateway:
         name = await site(gateway.pool)
     doubt = RedisState.doubt
-    async with open_state(settings.Redis(url=valkey), site=name) as other:
+    async with open_state(settings.RedisSettings(url=valkey), site=name) as other:
         server = (await other.check()).server
 
         async def doubt_and_lose_the_race(state: RedisState) -> None:
             await doubt(state)
-            async with open_state(settings.Redis(url=valkey), site=name) as rival:  # the command has a loop of its own
+            async with open_state(
+                settings.RedisSettings(url=valkey), site=name
+            ) as rival:  # the command has a loop of its own
                 rival._name = other._name
                 assert await rival.step("begin", progress=Progress(3, 9), server=server)
 

@@ -168,7 +168,7 @@ async def test_what_a_gateway_committed_before_it_died_is_found(
         await one.report(("d0", 1, {"m0": 0.5}))
         async with (
             open_gateway(timescale_db.url) as doomed,
-            open_state(settings.Redis(url=valkey), site="test") as other,
+            open_state(settings.RedisSettings(url=valkey), site="test") as other,
         ):
             await one.whole()
             await other.check()

@@ -32,7 +32,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @asynccontextmanager
 async def keeping_an_eye(url: str) -> AsyncIterator[Keeper]:
     async with (
-        open_state(settings.Redis(url=url), site="test") as state,
+        open_state(settings.RedisSettings(url=url), site="test") as state,
         Keeper(state, MemoryNewest(MemorySink())) as keeper,
     ):
         yield keeper

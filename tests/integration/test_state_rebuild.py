@@ -22,7 +22,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_of_two_gateways_one_rebuilds_and_a_loss_meanwhile_makes_it_worthless(valkey: str) -> None:
-    limits, start = settings.Redis(url=valkey), Progress(0, 10)
+    limits, start = settings.RedisSettings(url=valkey), Progress(0, 10)
     async with open_state(limits, site="test") as one, open_state(limits, site="test") as two:
         server = (await one.check()).server
         assert await one.step("begin", progress=start, server=server)
@@ -42,7 +42,7 @@ async def test_of_two_gateways_one_rebuilds_and_a_loss_meanwhile_makes_it_worthl
 
 
 async def test_every_gateway_shows_how_far_the_rebuild_is(timescale_db: Database, valkey: str) -> None:
-    async with open_state(settings.Redis(url=valkey), site="test") as other:
+    async with open_state(settings.RedisSettings(url=valkey), site="test") as other:
         server = (await other.check()).server
         assert await other.step("begin", progress=Progress(3, 9), server=server)
         async with living(timescale_db.url, valkey) as one:
@@ -83,7 +83,7 @@ class Failing:
 
 async def test_a_rebuild_that_fails_is_tried_again_with_less_at_once(valkey: str) -> None:
     stored = Failing(3)
-    async with open_state(settings.Redis(url=valkey), site="test") as state, Keeper(state, stored) as keeper:
+    async with open_state(settings.RedisSettings(url=valkey), site="test") as state, Keeper(state, stored) as keeper:
 
         async def complete() -> bool:
             return keeper.facts()["complete"] is True
@@ -111,7 +111,7 @@ class Stuck(Failing):
 async def test_stopping_does_not_wait_for_a_database_that_hangs(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilder, "STOP_SECS", 0.1)
     stored = Stuck()
-    async with open_state(settings.Redis(url=valkey), site="test") as state, asyncio.timeout(SOON):
+    async with open_state(settings.RedisSettings(url=valkey), site="test") as state, asyncio.timeout(SOON):
         async with Keeper(state, stored) as keeper:
             await stored.asked.wait()
         assert keeper._rebuilding is not None

@@ -26,8 +26,8 @@ SOON = 20.0
 TIMEOUT = 0.2
 
 
-def _limits(url: str, *, max_rows: int = 1000) -> settings.Redis:
-    return settings.Redis(url=url, ack_wait_ms=20, timeout_secs=TIMEOUT, max_pending_rows=max_rows)
+def _limits(url: str, *, max_rows: int = 1000) -> settings.RedisSettings:
+    return settings.RedisSettings(url=url, ack_wait_ms=20, timeout_secs=TIMEOUT, max_pending_rows=max_rows)
 
 
 @asynccontextmanager

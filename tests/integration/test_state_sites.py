@@ -2,7 +2,7 @@
 
 import redis.asyncio
 
-from gateway.core.settings import Redis
+from gateway.core.settings import RedisSettings
 from gateway.state import stale_sites
 from gateway.state.store import open_state
 
@@ -12,7 +12,7 @@ KEPT = [f"gateway:{NEW}:d1", f"gateway:{OTHER}:d1", f"gateway:{OLD}0:d1"]
 
 
 async def test_keys_of_a_line_of_history_that_is_over_go_and_no_others(valkey: str) -> None:
-    async with redis.asyncio.from_url(valkey) as client, open_state(Redis(url=valkey), site=NEW) as state:
+    async with redis.asyncio.from_url(valkey) as client, open_state(RedisSettings(url=valkey), site=NEW) as state:
         for key in (*KEYS, *KEPT):
             await client.set(key, "x")
         now = int((await client.time())[0])
@@ -27,7 +27,7 @@ async def test_keys_of_a_line_of_history_that_is_over_go_and_no_others(valkey: s
 
 
 async def test_many_keys_take_many_looks(valkey: str) -> None:
-    async with redis.asyncio.from_url(valkey) as client, open_state(Redis(url=valkey), site=NEW) as state:
+    async with redis.asyncio.from_url(valkey) as client, open_state(RedisSettings(url=valkey), site=NEW) as state:
         count = 3 * stale_sites.CALLS * stale_sites.LOOKED_AT // 2
         await client.mset({f"gateway:{OLD}:d{i}": "x" for i in range(count)})
         await client.zadd(stale_sites.KEY, {OLD: 1})
@@ -39,6 +39,6 @@ async def test_many_keys_take_many_looks(valkey: str) -> None:
 
 
 async def test_nothing_is_asked_before_the_database_is_known(valkey: str) -> None:
-    async with redis.asyncio.from_url(valkey) as client, open_state(Redis(url=valkey)) as state:
+    async with redis.asyncio.from_url(valkey) as client, open_state(RedisSettings(url=valkey)) as state:
         await state.tidy()
         assert await client.dbsize() == 0

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.domain.model import Receipt
 from tests.integration.web_server import CLEAN, Door, serving
 
-LIMITS = Http(drain_secs=0, grace_secs=1, max_body_bytes=300, max_inflated_bytes=600, body_deadline_secs=0.02)
+LIMITS = HttpSettings(drain_secs=0, grace_secs=1, max_body_bytes=300, max_inflated_bytes=600, body_deadline_secs=0.02)
 PLACES = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

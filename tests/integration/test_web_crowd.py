@@ -8,7 +8,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.telemetry import prometheus
 from gateway.web.limits.connections import FILES_KEPT, STANDING, is_probe, seats
 from tests.integration.web_server import Door, serving
@@ -22,7 +22,7 @@ WAIT_SECS = 5.0
 
 @pytest_asyncio.fixture(name="door")
 async def running() -> AsyncIterator[Door]:
-    async with serving(Http(drain_secs=0, grace_secs=1, max_connections=SEATS)) as door:
+    async with serving(HttpSettings(drain_secs=0, grace_secs=1, max_connections=SEATS)) as door:
         yield door
 
 

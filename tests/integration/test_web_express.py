@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.errors import SinkFault
-from gateway.core.settings import Http, Queue
+from gateway.core.settings import HttpSettings, QueueSettings
 from gateway.telemetry import ledger_events
 from gateway.web.server.parser import MAX_HEAD, Reader, parse
 from tests.integration.twin_doors import StoringDoor
@@ -23,7 +23,7 @@ WAIT_SECS = 5.0
 
 @pytest_asyncio.fixture(name="door")
 async def running() -> AsyncIterator[StoringDoor]:
-    async with serving(Http(drain_secs=0, grace_secs=5), make=StoringDoor) as door:
+    async with serving(HttpSettings(drain_secs=0, grace_secs=5), make=StoringDoor) as door:
         assert isinstance(door, StoringDoor)
         yield door
 
@@ -96,8 +96,8 @@ async def test_a_client_that_goes_takes_its_readings_along_while_they_wait(door:
 
 
 async def test_a_full_queue_is_said_as_ever_and_nothing_more_is_decoded() -> None:
-    make = partial(StoringDoor, queue=Queue(max_rows=1))
-    async with serving(Http(drain_secs=0, grace_secs=5), make=make) as door, AsyncExitStack() as stack:
+    make = partial(StoringDoor, queue=QueueSettings(max_rows=1))
+    async with serving(HttpSettings(drain_secs=0, grace_secs=5), make=make) as door, AsyncExitStack() as stack:
         assert isinstance(door, StoringDoor)
         wires = [await door.raw() for _ in range(4)]
         for wire in wires:

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from gateway.core.settings import Http, Limits
+from gateway.core.settings import HttpSettings, LimitSettings
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import NOW_US, serving
 from tests.integration.web_wire import Answer, Wire, head
@@ -30,8 +30,8 @@ async def posted(wire: Wire, *more: str, token: str = "admin") -> Answer:
     ],
 )
 async def test_both_ways_are_counted_together(name: str, burst: float, left: list[int]) -> None:
-    limits = Limits(burst_secs=3600, **{name: burst / 3600})  # type: ignore[arg-type]
-    async with serving(Http(drain_secs=0, grace_secs=1), limits=limits, make=StoringDoor) as door:
+    limits = LimitSettings(burst_secs=3600, **{name: burst / 3600})  # type: ignore[arg-type]
+    async with serving(HttpSettings(drain_secs=0, grace_secs=1), limits=limits, make=StoringDoor) as door:
         assert isinstance(door, StoringDoor)
         wire = await door.raw()
         answers = [await posted(wire, *more) for more in ((), (), UNHEARD_OF, ())]
@@ -49,8 +49,8 @@ async def test_both_ways_are_counted_together(name: str, burst: float, left: lis
 
 
 async def test_the_address_is_the_one_that_the_proxy_names() -> None:
-    http = Http(drain_secs=0, grace_secs=1, proxies="127.0.0.0/8")
-    limits = Limits(address_requests_per_sec=SLOW, burst_secs=3000)
+    http = HttpSettings(drain_secs=0, grace_secs=1, proxies="127.0.0.0/8")
+    limits = LimitSettings(address_requests_per_sec=SLOW, burst_secs=3000)
     async with serving(http, limits=limits, make=StoringDoor) as door:
         assert isinstance(door, StoringDoor)
         wire = await door.raw()
@@ -62,9 +62,9 @@ async def test_the_address_is_the_one_that_the_proxy_names() -> None:
 
 
 async def test_questions_count_as_requests() -> None:
-    limits = Limits(key_requests_per_sec=SLOW, key_readings_per_sec=SLOW, burst_secs=3000)
+    limits = LimitSettings(key_requests_per_sec=SLOW, key_readings_per_sec=SLOW, burst_secs=3000)
     ask = b"GET /v1/devices/d1/state HTTP/1.1\r\nAuthorization: Bearer admin\r\n\r\n"
-    async with serving(Http(drain_secs=0, grace_secs=1), limits=limits, make=StoringDoor) as door:
+    async with serving(HttpSettings(drain_secs=0, grace_secs=1), limits=limits, make=StoringDoor) as door:
         wire = await door.raw()
         answers = []
         for _ in range(4):

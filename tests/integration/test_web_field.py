@@ -9,7 +9,7 @@ from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import Settings
-from gateway.domain.history import Order, Row
+from gateway.domain.history import HistoryRow, Order
 from gateway.web.app import create_app
 from gateway.web.server.http1 import MAX_EMPTY_BYTES, MAX_TRAILER_BYTES
 from gateway.web.server.protocol import Connection
@@ -116,10 +116,10 @@ class Exported:
         self._error = error
         self.lists = 0
 
-    async def stream(self, *_: object, order: Order) -> AsyncGenerator[list[Row], None]:
+    async def stream(self, *_: object, order: Order) -> AsyncGenerator[list[HistoryRow], None]:
         for second in range(3):
             self.lists += 1
-            yield [Row("d1", order.span.start_us + second, {"t": 1.5})]
+            yield [HistoryRow("d1", order.span.start_us + second, {"t": 1.5})]
         if self._error is not None:
             raise self._error
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.telemetry.prometheus import LATENCY_BUCKETS
-from gateway.telemetry.rates import History, Sums
+from gateway.telemetry.rates import RateHistory, Sums
 from gateway.web.ports import Health
 from tests.integration.web_server import Door, serving
 
@@ -19,7 +19,7 @@ async def door() -> AsyncIterator[Door]:
         yield door
 
 
-def fill(history: History, *, mqtt: int = 0) -> None:
+def fill(history: RateHistory, *, mqtt: int = 0) -> None:
     for step in (1, 2, 3):
         latency = (0,) * (len(LATENCY_BUCKETS) - 1) + (step, step)
         history.add(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.domain.model import Receipt
 from gateway.telemetry import exposition
 from tests.integration.test_web_express import BODY, request, until
@@ -101,7 +101,7 @@ async def test_while_it_waits_for_its_answer(door: Door, wire: Wire, *, reset: b
 
 
 async def test_while_its_readings_wait_to_be_committed_at_once() -> None:
-    async with serving(Http(drain_secs=0, grace_secs=5), make=StoringDoor) as door:
+    async with serving(HttpSettings(drain_secs=0, grace_secs=5), make=StoringDoor) as door:
         assert isinstance(door, StoringDoor)
         wire = await door.raw()
         assert (await wire.post(BODY)).status == 200

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from gateway.core.settings import History
+from gateway.core.settings import HistorySettings
 from gateway.domain.history import MAX_BUCKETS
 from gateway.web.http.query import to_page
 from tests.builders.past import open_past
@@ -140,7 +140,7 @@ async def test_any_characters_in_the_path_are_an_answer(place: Place) -> None:
 
 
 async def test_all_connections_taken_is_503(url: str) -> None:
-    async with serving() as door, open_past(url, History(pool=1, wait_secs=0.05)) as past:
+    async with serving() as door, open_past(url, HistorySettings(pool=1, wait_secs=0.05)) as past:
         door.context.stored = past.history
         await past.store(("d1", 0, {"a": 1.0}))
         async with past.history._lending.connection():

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.errors import SinkUnavailable
-from gateway.core.settings import History
-from gateway.domain.history import Order, Row
+from gateway.core.settings import HistorySettings
+from gateway.domain.history import HistoryRow, Order
 from gateway.telemetry import prometheus
 from gateway.web.limits.exports import Exports
 from tests.integration.web_server import NOW_US, Door, serving
@@ -18,11 +18,11 @@ from tests.integration.web_server import NOW_US, Door, serving
 PATH = "/v1/devices/d1/readings"
 NDJSON = {"Accept": "application/x-ndjson"}
 DEADLINE = 10.0
-Source = Callable[[], AsyncGenerator[list[Row], None]]
+Source = Callable[[], AsyncGenerator[list[HistoryRow], None]]
 
 
-def rows(count: int) -> list[Row]:
-    return [Row("d1", NOW_US + i, {"s": "x" * 1000}) for i in range(count)]
+def rows(count: int) -> list[HistoryRow]:
+    return [HistoryRow("d1", NOW_US + i, {"s": "x" * 1000}) for i in range(count)]
 
 
 class Scripted:
@@ -33,7 +33,7 @@ class Scripted:
         self.lists = 0
         self.closed = asyncio.Event()
 
-    async def stream(self, *_: object, order: Order) -> AsyncGenerator[list[Row], None]:
+    async def stream(self, *_: object, order: Order) -> AsyncGenerator[list[HistoryRow], None]:
         assert order.span.start_us < order.span.end_us
         try:
             async for some in self._source():
@@ -43,7 +43,7 @@ class Scripted:
             self.closed.set()
 
 
-async def endless() -> AsyncGenerator[list[Row], None]:
+async def endless() -> AsyncGenerator[list[HistoryRow], None]:
     while True:
         yield rows(100)
 
@@ -67,7 +67,7 @@ def script(door: Door, source: Source) -> Scripted:
 
 @pytest.mark.parametrize("error", [SinkUnavailable(), ValueError("a mistake of ours")])
 async def test_a_stream_that_fails_does_not_look_complete(door: Door, error: Exception) -> None:
-    async def failing() -> AsyncGenerator[list[Row], None]:
+    async def failing() -> AsyncGenerator[list[HistoryRow], None]:
         yield rows(1)
         raise error
 
@@ -80,7 +80,7 @@ async def test_a_stream_that_fails_does_not_look_complete(door: Door, error: Exc
 
 
 async def test_a_stream_that_fails_at_once_is_a_problem(door: Door) -> None:
-    async def failing() -> AsyncGenerator[list[Row], None]:
+    async def failing() -> AsyncGenerator[list[HistoryRow], None]:
         raise SinkUnavailable
         yield []
 
@@ -116,12 +116,12 @@ async def test_a_slow_reader_holds_the_stream_back(door: Door) -> None:
 async def test_so_many_streams_at_once(door: Door) -> None:
     go_on = asyncio.Event()
 
-    async def waiting() -> AsyncGenerator[list[Row], None]:
+    async def waiting() -> AsyncGenerator[list[HistoryRow], None]:
         yield rows(1)
         await go_on.wait()
 
     script(door, waiting)
-    door.context.exports = Exports(History(max_exports=1))
+    door.context.exports = Exports(HistorySettings(max_exports=1))
     async with door.client.stream("GET", PATH, headers=NDJSON) as first:
         assert first.status_code == 200
         second = await door.client.get(PATH, headers=NDJSON)
@@ -135,13 +135,13 @@ async def test_so_many_streams_at_once(door: Door) -> None:
 
 async def test_a_stream_has_a_longest_time(door: Door) -> None:
     script(door, endless)
-    door.context.exports = Exports(History(export_timeout_secs=0.1))
+    door.context.exports = Exports(HistorySettings(export_timeout_secs=0.1))
     with pytest.raises(httpx.TransportError):
         await asyncio.wait_for(door.client.get(PATH, headers=NDJSON), DEADLINE)
 
 
 async def test_a_whole_stream_is_counted(door: Door) -> None:
-    async def short() -> AsyncGenerator[list[Row], None]:
+    async def short() -> AsyncGenerator[list[HistoryRow], None]:
         yield rows(2)
         yield []
         yield rows(3)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.core.settings import Http, Queue
+from gateway.core.settings import HttpSettings, QueueSettings
 from tests.integration.twin_doors import StoringDoor, twins
 from tests.integration.web_server import NOW_US, serving
 from tests.integration.web_wire import Wire, head
@@ -17,7 +17,7 @@ from tests.integration.web_wire import Wire, head
 BODY = orjson.dumps({"device": "d1", "ts": NOW_US // 1000, "values": {"t": 1.5, "h": 2.5}})
 HEAD = head("/v1/readings", f"Content-Length: {len(BODY)}")
 LAST = b"GET /livez HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n"
-HTTP = Http(drain_secs=0, grace_secs=5, body_deadline_secs=0.3)
+HTTP = HttpSettings(drain_secs=0, grace_secs=5, body_deadline_secs=0.3)
 WAIT_SECS = 5.0
 
 
@@ -146,7 +146,10 @@ async def test_what_is_refused_is_refused_before_its_body(
 
 
 async def test_while_the_queue_is_full_nothing_is_held() -> None:
-    async with serving(HTTP, make=partial(StoringDoor, queue=Queue(max_rows=1))) as door, AsyncExitStack() as stack:
+    async with (
+        serving(HTTP, make=partial(StoringDoor, queue=QueueSettings(max_rows=1))) as door,
+        AsyncExitStack() as stack,
+    ):
         assert isinstance(door, StoringDoor)
         wires = [await door.raw() for _ in range(4)]
         for wire in wires:

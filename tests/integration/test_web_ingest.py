@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.errors import BadPayload, Overloaded, SinkFault, SinkUnavailable, TooLarge
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.domain.model import Receipt, Refusal
 from tests.integration.web_server import Door, serving
 
@@ -188,7 +188,7 @@ async def test_the_bytes_in_hand_are_given_back_whatever_happens(door: Door) -> 
 
 
 async def test_no_more_bytes_than_allowed_are_in_hand() -> None:
-    async with serving(Http(drain_secs=0, max_inflight_bytes=100)) as door:
+    async with serving(HttpSettings(drain_secs=0, max_inflight_bytes=100)) as door:
         got = await door.client.post("/v1/readings", content=b" " * 101)
         assert (got.status_code, got.json()["code"]) == (503, "overloaded")
         assert (got.json()["limit"], got.json()["value"]) == ("http.max_inflight_bytes", 100)

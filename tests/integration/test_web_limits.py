@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.core.errors import BadPayload, SettingsError
-from gateway.core.settings import Http, Limits
+from gateway.core.settings import HttpSettings, LimitSettings
 from tests.integration.web_server import Door, serving
 from tests.integration.web_wire import Wire, head
 
@@ -19,13 +19,13 @@ SLOW = 1e-3
 PATH = "/v1/readings"
 
 
-def of_three(*names: str) -> Limits:
+def of_three(*names: str) -> LimitSettings:
     """Limits of these names: three units at once, and as good as none after that."""
-    return Limits(burst_secs=3000, **dict.fromkeys(names, SLOW))  # type: ignore[arg-type]
+    return LimitSettings(burst_secs=3000, **dict.fromkeys(names, SLOW))  # type: ignore[arg-type]
 
 
-def http(**more: object) -> Http:
-    return Http(drain_secs=0, grace_secs=1, **more)  # type: ignore[arg-type]
+def http(**more: object) -> HttpSettings:
+    return HttpSettings(drain_secs=0, grace_secs=1, **more)  # type: ignore[arg-type]
 
 
 async def post(door: Door, token: str, body: bytes = BODY, *, path: str = PATH, **headers: str) -> httpx.Response:
@@ -146,7 +146,7 @@ async def test_bodies_in_hand_together_do_not_each_get_the_whole_bucket() -> Non
 
 
 async def test_too_many_bytes_are_refused_before_they_are_read() -> None:
-    limits = Limits(device_bytes_per_sec=1, burst_secs=100)
+    limits = LimitSettings(device_bytes_per_sec=1, burst_secs=100)
     async with serving(limits=limits) as door:
         wire = await door.raw()
         await wire.send(head(PATH, "Content-Length: 90", token="d1") + b" " * 90)
@@ -160,13 +160,13 @@ async def test_too_many_bytes_are_refused_before_they_are_read() -> None:
 
 
 async def test_a_body_larger_than_the_bucket_passes_once() -> None:
-    async with serving(limits=Limits(device_bytes_per_sec=1, burst_secs=10)) as door:
+    async with serving(limits=LimitSettings(device_bytes_per_sec=1, burst_secs=10)) as door:
         statuses = [(await post(door, "d1", BODY * 9)).status_code for _ in range(2)]
         assert statuses == [200, 429]
 
 
 async def test_a_size_that_is_refused_anyway_does_not_count() -> None:
-    async with serving(http(max_body_bytes=1000), limits=Limits(device_bytes_per_sec=1, burst_secs=100)) as door:
+    async with serving(http(max_body_bytes=1000), limits=LimitSettings(device_bytes_per_sec=1, burst_secs=100)) as door:
         wire = await door.raw()
         await wire.send(head(PATH, "Content-Length: 100000000000", token="d1"))
         assert (await wire.answer()).status == 413
@@ -175,7 +175,7 @@ async def test_a_size_that_is_refused_anyway_does_not_count() -> None:
 
 
 async def test_bytes_that_were_not_declared_count_when_they_are_here() -> None:
-    async with serving(limits=Limits(device_bytes_per_sec=1, burst_secs=100)) as door:
+    async with serving(limits=LimitSettings(device_bytes_per_sec=1, burst_secs=100)) as door:
 
         async def parts() -> AsyncIterator[bytes]:
             yield gzip.compress(b" " * 5000)
@@ -208,7 +208,7 @@ async def test_without_a_purse_backfill_is_no_way_around_the_limits() -> None:
 
 
 @pytest.mark.parametrize("limits", [None, of_three("key_requests_per_sec")])
-async def test_backfill_goes_on_to_the_intake(limits: Limits | None) -> None:
+async def test_backfill_goes_on_to_the_intake(limits: LimitSettings | None) -> None:
     async with serving(limits=limits) as door:
         for query in ("", "?backfill=true", "?backfill=false"):
             assert (await post(door, "ingest", path=PATH + query)).status_code == 200
@@ -230,7 +230,9 @@ async def test_problems_of_other_kinds_tell_what_is_left_too(three: Door) -> Non
 
 
 async def test_the_nearest_limit_is_told_and_all_are_listed() -> None:
-    limits = Limits(device_requests_per_sec=10, device_bytes_per_sec=10, address_requests_per_sec=1000, burst_secs=10)
+    limits = LimitSettings(
+        device_requests_per_sec=10, device_bytes_per_sec=10, address_requests_per_sec=1000, burst_secs=10
+    )
     async with serving(limits=limits) as door:
         answer = await post(door, "d1")
         assert answer.headers["ratelimit"].startswith('"limits.device_bytes_per_sec";r=6')

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.domain.model import Receipt
 from gateway.telemetry import http_events
 from gateway.web.handlers import health
@@ -132,7 +132,7 @@ async def test_how_long_requests_take_is_a_histogram_by_group_of_routes(door: Do
 
 
 async def test_a_stop_turns_unready_first_serves_what_comes_and_ends_connections() -> None:
-    async with serving(Http(drain_secs=0.5, grace_secs=5)) as door:
+    async with serving(HttpSettings(drain_secs=0.5, grace_secs=5)) as door:
         entered, release = asyncio.Event(), asyncio.Event()
 
         async def slow(_: bytes) -> Receipt:

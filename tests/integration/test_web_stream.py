@@ -10,7 +10,7 @@ import pytest
 from httpx import RemoteProtocolError
 from httpx_sse import ServerSentEvent, aconnect_sse
 
-from gateway.domain.changes import Position
+from gateway.domain.changes import LogPosition
 from gateway.domain.contracts import Newest
 from gateway.domain.model import Kind
 from gateway.live import tail
@@ -88,7 +88,7 @@ async def test_a_stream_goes_on_after_the_last_id(door: Door, how: str) -> None:
     door.stage.log.add(("d1", reading(0.5)))
     last = door.stage.log.end.text
     door.stage.log.add(("d1", reading(1.5)))
-    stale = Position(door.stage.log.end.epoch, 0, 0).text
+    stale = LogPosition(door.stage.log.end.epoch, 0, 0).text
     query = {"header": "", "parameter": f"?last_event_id={last}", "both": f"?last_event_id={stale}"}[how]
     headers = {} if how == "parameter" else {"Last-Event-ID": last}
     async with stream(door, query, **headers) as events:

@@ -12,7 +12,7 @@ from gateway.app.processes import run_folder
 from gateway.app.processes.manager import BIND_SECS, bind, raise_file_limit, worker_index
 from gateway.app.processes.watchdog import CALM_SECS, LONGEST_GAP_SECS, Patience
 from gateway.core.errors import StartError
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.telemetry import MULTIPROC_ENV
 
 
@@ -41,7 +41,7 @@ def test_a_taken_port_names_the_setting_after_a_while() -> None:
         holder,
         pytest.raises(StartError, match=rf"port {port}: it is taken; set GATEWAY_HTTP__HOST and GATEWAY_HTTP__PORT"),
     ):
-        bind(Http(port=port), sleep=clock.sleep, clock=clock)
+        bind(HttpSettings(port=port), sleep=clock.sleep, clock=clock)
     assert clock.now >= BIND_SECS
 
 
@@ -54,7 +54,7 @@ def test_a_port_that_becomes_free_is_taken() -> None:
         if clock.now > 2:
             holder.close()
 
-    with bind(Http(port=port), sleep=sleep, clock=clock) as bound:
+    with bind(HttpSettings(port=port), sleep=sleep, clock=clock) as bound:
         assert bound.getsockname()[1] == port
 
 
@@ -64,12 +64,12 @@ def test_an_address_that_is_not_ours_fails_at_once(host: str) -> None:
         pytest.fail("waited for an address that cannot become ours")
 
     with pytest.raises(StartError, match=f"cannot listen on {host}"):
-        bind(Http(host=host, port=0), sleep=sleep)
+        bind(HttpSettings(host=host, port=0), sleep=sleep)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
 def test_addresses_and_names_are_bound(host: str) -> None:
-    with bind(Http(host=host, port=0)) as bound:
+    with bind(HttpSettings(host=host, port=0)) as bound:
         assert bound.getsockname()[1]
 
 

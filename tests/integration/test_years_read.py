@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from gateway.core.errors import SinkUnavailable
-from gateway.core.settings import Retention
+from gateway.core.settings import RetentionSettings
 from gateway.domain.buckets import to_cut
-from gateway.domain.history import FUNCTIONS, SeriesName, Span, Wish
+from gateway.domain.history import FUNCTIONS, SeriesName, SeriesQuery, Span
 from gateway.domain.model import Kind, Value
 from gateway.timescale import chunks
 from gateway.timescale.newest import TimescaleNewest
@@ -91,7 +91,7 @@ async def test_all_rows_come_in_order(past: Past, down: bool) -> None:
 @pytest.mark.parametrize("days", [1, 30, 5000])
 async def test_buckets_of_any_length_hold_everything(past: Past, days: int) -> None:
     cut = to_cut(WITHIN, count=days, unit="d", zone=UTC_ZONE)
-    answer = await past.history.buckets(["d"], None, cut=cut, wish=Wish(FUNCTIONS))
+    answer = await past.history.buckets(["d"], None, cut=cut, wish=SeriesQuery(FUNCTIONS))
     for series in answer.series:
         mine: list[tuple[int, Value]] = [(NOON + after, values[series.name.metric]) for _, after, values in EVERY]
         groups = in_buckets(sorted(mine), cut)
@@ -149,7 +149,7 @@ async def test_a_removed_device_is_swept(past: Past, place: Database) -> None:
 async def test_retention_drops_them_in_parts(past: Past, place: Database) -> None:
     """The last of the file: it leaves little."""
     keep = (datetime.now(UTC) - datetime.fromtimestamp(NOON / 1e6, UTC)).days + 3
-    await remove_old(past.gateway.pool, Retention(days=keep))
+    await remove_old(past.gateway.pool, RetentionSettings(days=keep))
     rows = await past.rows("d", within=Span(0, WITHIN.end_us))
     assert 3 <= len(rows) <= 5
     ((left,),) = await fetch(place.url, "select count(*) from pg_inherits where inhparent = 'messages'::regclass")

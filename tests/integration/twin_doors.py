@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from gateway.core import settings
-from gateway.core.settings import Http, Settings
+from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Block, Kind, Principal
 from gateway.ingest.admission.admission import Gate
@@ -18,7 +18,7 @@ from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.web.context import Context
 from gateway.web.limits.partial_requests import Arriving, Held
-from gateway.web.limits.rate_limits import Limits
+from gateway.web.limits.rate_limits import RateLimits
 from gateway.web.request_ids import RequestIds
 from gateway.web.server.http1 import Http1
 from tests.fakes.directory import MemoryDirectory
@@ -71,12 +71,12 @@ class CountingArriving(Arriving):
 class StoringDoor(Door):
     """A door that leads to a real intake and committer, with a sink in memory."""
 
-    def __init__(self, tree: Settings, *, queue: settings.Queue | None = None) -> None:
+    def __init__(self, tree: Settings, *, queue: settings.QueueSettings | None = None) -> None:
         super().__init__(tree)
         self.arriving: CountingArriving
         self.now = 1000.0
         """What the limits take for the time (s): answers tell seconds."""
-        self._queue = queue or settings.Queue()
+        self._queue = queue or settings.QueueSettings()
         self.sink = MemorySink()
         self.committer: Committer
         self.storing: CountingIntake
@@ -88,7 +88,11 @@ class StoringDoor(Door):
         layouts, directory = Layouts(), MemoryDirectory()
         directory.add(*DEVICES)
         gate = Gate(
-            directory, layouts, devices=tree.devices, clock=tree.clock, retention=settings.Retention(days=36_500)
+            directory,
+            layouts,
+            devices=tree.devices,
+            clock=tree.clock,
+            retention=settings.RetentionSettings(days=36_500),
         )
         async with (
             super().open_runtime(tree, worker) as context,
@@ -100,7 +104,7 @@ class StoringDoor(Door):
             context.request_ids = RequestIds("id")
             context.arriving = self.arriving = CountingArriving(context.bodies)
             if context.limits is not None:
-                context.limits = Limits(tree, monotonic=lambda: self.now)
+                context.limits = RateLimits(tree, monotonic=lambda: self.now)
             yield context
 
     @property
@@ -134,9 +138,9 @@ class Twins(NamedTuple):
 
 
 @asynccontextmanager
-async def twins(limits: settings.Limits | None = None) -> AsyncIterator[Twins]:
+async def twins(limits: settings.LimitSettings | None = None) -> AsyncIterator[Twins]:
     """Serve both until the end of the block."""
-    http = Http(drain_secs=0, grace_secs=1, body_deadline_secs=5, max_body_bytes=4096)
+    http = HttpSettings(drain_secs=0, grace_secs=1, body_deadline_secs=5, max_body_bytes=4096)
     async with (
         serving(http, limits=limits, make=StoringDoor) as ours,
         serving(http, limits=limits, make=StoringDoor, protocol=SanicConnection) as sanic,

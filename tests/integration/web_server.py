@@ -13,16 +13,16 @@ import httpx
 from sanic import Sanic
 
 from gateway.core.errors import NotFound, Unauthorized
-from gateway.core.settings import Http, Limits, Settings
+from gateway.core.settings import HttpSettings, LimitSettings, Settings
 from gateway.domain.contracts import Toll
-from gateway.domain.dead_letters import Letter, Wanted
+from gateway.domain.dead_letters import DeadLetterFilter, Letter
 from gateway.domain.model import Kind, Principal, Receipt, Role
 from gateway.services.dead_letter_replay import Redelivery
-from gateway.telemetry.rates import History
-from gateway.timescale.registry.audit import Act
-from gateway.timescale.registry.device_count import Count
+from gateway.telemetry.rates import RateHistory
+from gateway.timescale.registry.audit import AuditedAct
+from gateway.timescale.registry.device_count import DeviceCount
 from gateway.web.app import create_app
-from gateway.web.context import Context, Fleet, WaysIn, WaysOut
+from gateway.web.context import Context, IngestParts, ReadParts, RegistryParts
 from gateway.web.ports import Health, Value
 from gateway.web.server.protocol import Connection
 from tests.builders.live_parts import Stage
@@ -150,31 +150,31 @@ class ScriptedLive:
 
 
 class NoLetters:
-    async def page(self, _: Wanted, **__: object) -> list[Letter]:
+    async def page(self, _: DeadLetterFilter, **__: object) -> list[Letter]:
         return []
 
     async def find(self, letter_id: int) -> Letter:
         raise NotFound(f"there is no dead letter {letter_id}")
 
-    async def open_ids(self, _: Wanted, **__: object) -> list[int]:
+    async def open_ids(self, _: DeadLetterFilter, **__: object) -> list[int]:
         return []
 
-    async def count_open(self, _: Wanted, **__: object) -> int:
+    async def count_open(self, _: DeadLetterFilter, **__: object) -> int:
         return 0
 
-    async def mark_replayed(self, letter: Letter, act: Act) -> Act:
+    async def mark_replayed(self, letter: Letter, act: AuditedAct) -> AuditedAct:
         raise AssertionError(letter, act)
 
-    async def note_refused(self, act: Act, count: int) -> Act:
+    async def note_refused(self, act: AuditedAct, count: int) -> AuditedAct:
         raise AssertionError(act, count)
 
 
 class ScriptedCensus:
     def __init__(self) -> None:
-        self.known: Count | None = Count(3, 2, offline=1)
+        self.known: DeviceCount | None = DeviceCount(3, 2, offline=1)
         self.asked = 0
 
-    async def count(self) -> Count | None:
+    async def count(self) -> DeviceCount | None:
         self.asked += 1
         return self.known
 
@@ -201,7 +201,7 @@ class Door:
         self.receipts = MemoryReceipts()
         self.health = Health(ready=True, parts={"database": {"ok": True}})
         self.asked: Callable[[], Awaitable[Health]] = self._health
-        self.history = History()
+        self.history = RateHistory()
         self.census = ScriptedCensus()
         self.closed = False
         self.port = 0
@@ -217,9 +217,9 @@ class Door:
             worker=worker,
             clock=FixedClock(),
             authenticator=ScriptedAuthenticator(),
-            ways_in=WaysIn(self.intake, self.receipts, NoLetters(), Redelivery(self.intake, NoLetters())),
-            ways_out=WaysOut(self.live, self.stored, self.stage.streams),
-            fleet=Fleet(NO_REGISTRAR, NO_LISTING, self.census),
+            ways_in=IngestParts(self.intake, self.receipts, NoLetters(), Redelivery(self.intake, NoLetters())),
+            ways_out=ReadParts(self.live, self.stored, self.stage.streams),
+            fleet=RegistryParts(NO_REGISTRAR, NO_LISTING, self.census),
             health=self._answer_health,
             history=self.history,
         )
@@ -240,14 +240,14 @@ class Door:
 
 @asynccontextmanager
 async def serving(
-    http: Http | None = None,
+    http: HttpSettings | None = None,
     *,
-    limits: Limits | None = None,
+    limits: LimitSettings | None = None,
     make: Callable[[Settings], Door] = Door,
     protocol: Any = OURS,
 ) -> AsyncIterator[Door]:
     """Serve with these limits until the end of the block, over our connections or Sanic's own."""
-    door = make(Settings(http=http or Http(drain_secs=0, grace_secs=1), limits=limits or Limits()))
+    door = make(Settings(http=http or HttpSettings(drain_secs=0, grace_secs=1), limits=limits or LimitSettings()))
     os.environ.pop("SANIC_WORKER_NAME", None)
     app = create_app(door.settings, door.open_runtime)
     with socket.socket() as listening:

@@ -11,7 +11,15 @@ import httpx
 from sanic import Sanic
 
 from gateway.app.worker import open_runtime
-from gateway.core.settings import Auth, Database, Devices, Http, Redis, Settings, Spool
+from gateway.core.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    DeviceSettings,
+    HttpSettings,
+    RedisSettings,
+    Settings,
+    SpoolSettings,
+)
 from gateway.web.app import create_app
 from gateway.web.context import Context
 from tests.conformance import conform
@@ -44,12 +52,12 @@ class Whole:
 def settings_of(database: str, valkey: str, folder: Path, *, unknown: str = "refuse") -> Settings:
     """Settings of a gateway for these servers, its spool in `folder`."""
     return Settings(
-        http=Http(drain_secs=0, grace_secs=1),
-        database=Database(url=database),
-        redis=Redis(url=valkey),
-        auth=Auth(admin_key=ADMIN, refresh_ms=50),
-        devices=Devices(unknown="auto" if unknown == "auto" else "refuse"),
-        spool=Spool(dir=str(folder)),
+        http=HttpSettings(drain_secs=0, grace_secs=1),
+        database=DatabaseSettings(url=database),
+        redis=RedisSettings(url=valkey),
+        auth=AuthSettings(admin_key=ADMIN, refresh_ms=50),
+        devices=DeviceSettings(unknown="auto" if unknown == "auto" else "refuse"),
+        spool=SpoolSettings(dir=str(folder)),
     )
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from gateway.app.processes.manager import serve
 from gateway.core.errors import StartError
-from gateway.core.settings import Http, Settings
+from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.model import Receipt
 from gateway.services.dead_letter_replay import Redelivery
-from gateway.telemetry.rates import History
-from gateway.web.context import Context, Fleet, WaysIn, WaysOut
+from gateway.telemetry.rates import RateHistory
+from gateway.web.context import Context, IngestParts, ReadParts, RegistryParts
 from gateway.web.ports import Health
 from tests.builders.live_parts import Stage
 from tests.fakes.receipts import MemoryReceipts
@@ -71,16 +71,16 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         worker=worker,
         clock=FixedClock(),
         authenticator=ScriptedAuthenticator(),
-        ways_in=WaysIn(SlowIntake(), MemoryReceipts(), NoLetters(), Redelivery(SlowIntake(), NoLetters())),
-        ways_out=WaysOut(ScriptedLive(), NOTHING_STORED, Stage(ScriptedAuthenticator()).streams),
-        fleet=Fleet(NO_REGISTRAR, NO_LISTING, ScriptedCensus()),
+        ways_in=IngestParts(SlowIntake(), MemoryReceipts(), NoLetters(), Redelivery(SlowIntake(), NoLetters())),
+        ways_out=ReadParts(ScriptedLive(), NOTHING_STORED, Stage(ScriptedAuthenticator()).streams),
+        fleet=RegistryParts(NO_REGISTRAR, NO_LISTING, ScriptedCensus()),
         health=health,
-        history=History(),
+        history=RateHistory(),
     )
 
 
 if __name__ == "__main__":
     port, workers, folder = sys.argv[1:]
     os.environ[FOLDER_ENV] = folder
-    http = Http(port=int(port), workers=int(workers), drain_secs=0.2, grace_secs=5)
+    http = HttpSettings(port=int(port), workers=int(workers), drain_secs=0.2, grace_secs=5)
     serve(Settings(http=http), open_runtime)

@@ -62,7 +62,7 @@ async def open_gateway(url: str, *, overwrite: bool = False, make_devices: bool 
             open_pool(url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON)
         )
         layouts, dictionary, letters = Layouts(), Dictionary(pool, make_devices=make_devices), MemoryDeadLetters()
-        writer = CountingWriter(settings.Database(url=url), dictionary, letters, overwrite=overwrite)
+        writer = CountingWriter(settings.DatabaseSettings(url=url), dictionary, letters, overwrite=overwrite)
         writer.count()
         stack.push_async_callback(writer.close)
         yield Gateway(writer, layouts, dictionary, letters, pool)

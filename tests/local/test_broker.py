@@ -9,7 +9,7 @@ import aiomqtt
 from gateway.app.cli.doctor import examine
 from gateway.app.dev_servers.broker import BrokerServer
 from gateway.app.dev_servers.ports import free_port
-from gateway.core.settings import Database, Mqtt, Redis, Settings
+from gateway.core.settings import DatabaseSettings, MqttSettings, RedisSettings, Settings
 
 
 def test_a_shell_that_allows_few_files_does_not_bound_the_brokers_connections(tmp_path: Path) -> None:
@@ -34,9 +34,9 @@ async def test_doctor_may_come_again_while_devices_publish(tmp_path: Path) -> No
     broker.start()
     try:
         settings = Settings(
-            database=Database(url=f"postgresql://{nobody}/d"),
-            redis=Redis(url=f"redis://{nobody}"),
-            mqtt=Mqtt(url=broker.url()),
+            database=DatabaseSettings(url=f"postgresql://{nobody}/d"),
+            redis=RedisSettings(url=f"redis://{nobody}"),
+            mqtt=MqttSettings(url=broker.url()),
         )
         async with aiomqtt.Client("127.0.0.1", broker.device_port, protocol=aiomqtt.ProtocolVersion.V311) as device:
 

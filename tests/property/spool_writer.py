@@ -19,7 +19,7 @@ SPREAD = 1_000_000
 
 
 async def write(folder: str, worker: str, first: int) -> None:
-    limits = settings.Spool(dir=folder)
+    limits = settings.SpoolSettings(dir=folder)
     async with open_spools(limits, worker, layouts=Layouts(), clock=ManualClock()) as spools:
 
         async def one(lane: int) -> None:

@@ -21,7 +21,7 @@ from gateway.ingest.pipeline.committer import Committer
 from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemorySink
 
-LIMITS = settings.Queue(max_rows=10, max_bytes=8000, commit_rows=4)
+LIMITS = settings.QueueSettings(max_rows=10, max_bytes=8000, commit_rows=4)
 SLOTS = 2
 TURNS = 60
 """More turns of the loop than anything that can go on needs."""

@@ -88,7 +88,9 @@ class Books(RuleBasedStateMachine):
         directory.add("d1", "d2", "poison")
         self.sink, self.spool = Sink(), MemorySpool()
         self.sink.rejects["poison"] = "23514: no"
-        self.committer = Committer(self.sink, self._publish, limits=settings.Queue(max_rows=12, commit_rows=4), slots=2)
+        self.committer = Committer(
+            self.sink, self._publish, limits=settings.QueueSettings(max_rows=12, commit_rows=4), slots=2
+        )
         await self.committer.__aenter__()
         gate = usual_gate(directory, layouts)
         self.intake = Intake(

@@ -4,9 +4,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.domain.changes import Change, Position
+from gateway.domain.changes import Change, LogPosition
 from gateway.domain.model import Value
-from gateway.live.event_queue import SERIES_BYTES, Mailbox
+from gateway.live.event_queue import SERIES_BYTES, EventQueue
 from gateway.live.events import Event, Lagged, Lost
 
 Series = tuple[str, str]
@@ -28,7 +28,7 @@ class Reading(RuleBasedStateMachine):
     @initialize(max_bytes=st.integers(60, 4000), max_events=st.integers(1, 5))
     def open(self, max_bytes: int, max_events: int) -> None:
         self.woken = 0
-        self.mailbox = Mailbox(max_bytes=max_bytes, max_events=max_events, wake=self._wake)
+        self.mailbox = EventQueue(max_bytes=max_bytes, max_events=max_events, wake=self._wake)
         self.max_bytes = max_bytes
         self.largest = 0
         self.waiting: list[Event] = []
@@ -44,7 +44,7 @@ class Reading(RuleBasedStateMachine):
     @rule(changes=CHANGES)
     def put(self, changes: list[Change]) -> None:
         self.offset += 1
-        event = Event(Position("epoch000", self.offset, 0), changes)
+        event = Event(LogPosition("epoch000", self.offset, 0), changes)
         self.largest = max(self.largest, event.size)
         was_empty, before = not len(self.mailbox), self.woken
         self.mailbox.put(event)
@@ -55,7 +55,7 @@ class Reading(RuleBasedStateMachine):
 
     @rule(reason=st.sampled_from(["lost", "too_old"]))
     def lose(self, reason: str) -> None:
-        self.mailbox.lose(reason, Position("epoch000", self.offset, 0))  # type: ignore[arg-type]
+        self.mailbox.lose(reason, LogPosition("epoch000", self.offset, 0))  # type: ignore[arg-type]
         self.waiting, self.lost_at = [], self.offset
 
     @rule()

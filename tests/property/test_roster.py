@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, BadRequest, TooLarge
 from gateway.domain.device_import import CSV, NDJSON, parse
-from gateway.domain.devices import MAX_TAGS, Change, Seen, Wanted, check_tags, is_tag_value, to_wanted
+from gateway.domain.devices import MAX_TAGS, DeviceFilter, DevicePatch, LastSeen, check_tags, is_tag_value, to_wanted
 from gateway.domain.json_text import MARK
 from gateway.domain.layouts import DEVICE_NAME
 
@@ -75,8 +75,8 @@ def test_a_change_is_a_merge_patch(before: dict[str, str], patch: dict[str, str 
             expected.pop(key, None)
         else:
             expected[key] = value
-    assert Change(tags=patch, clear=clear).applied(enabled=True, tags=before) == (True, expected)
-    assert Change(enabled=False).applied(enabled=True, tags=before) == (False, before)
+    assert DevicePatch(tags=patch, clear=clear).applied(enabled=True, tags=before) == (True, expected)
+    assert DevicePatch(enabled=False).applied(enabled=True, tags=before) == (False, before)
 
 
 @given(st.dictionaries(st.text(max_size=70), st.text(max_size=300), max_size=70))
@@ -96,7 +96,7 @@ def test_tags_that_are_let_in_can_be_stored(tags: dict[str, str]) -> None:
 @given(TAGS, st.lists(KEYS, max_size=4))
 def test_a_filter_says_what_was_asked(tags: dict[str, str], keys: list[str]) -> None:
     asked = [*(f"{key}:{value}" for key, value in tags.items()), *keys]
-    assert to_wanted(tags=asked) == Wanted(tags=tags, keys=tuple(dict.fromkeys(keys)))
+    assert to_wanted(tags=asked) == DeviceFilter(tags=tags, keys=tuple(dict.fromkeys(keys)))
 
 
 @given(st.lists(st.text(max_size=300), max_size=5))
@@ -111,6 +111,6 @@ def test_any_filter_is_read_or_refused(asked: list[str]) -> None:
 
 @given(st.none() | st.integers(0, 10**15), st.integers(0, 10**15), st.integers(1, 10**9))
 def test_silence_is_no_reading_of_late(last_us: int | None, now_us: int, secs: int) -> None:
-    seen = Seen(None, last_us)  # type: ignore[arg-type]
+    seen = LastSeen(None, last_us)  # type: ignore[arg-type]
     heard = last_us is not None and last_us >= now_us - secs * 1_000_000
     assert seen.is_silent(secs, now_us=now_us) is not heard

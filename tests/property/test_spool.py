@@ -64,7 +64,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        limits = settings.Spool(dir=self.folder.name, max_bytes=MAX_BYTES)
+        limits = settings.SpoolSettings(dir=self.folder.name, max_bytes=MAX_BYTES)
         opening = open_spools(limits, "w", layouts=Layouts(), clock=ManualClock())
         self.spools = self.runner.run(self.stack.enter_async_context(opening))
 

@@ -72,7 +72,7 @@ class Losses(RuleBasedStateMachine):
         self.run(self._rebuild())
 
     async def _open(self) -> tuple[RedisState, "redis.asyncio.Redis"]:
-        branch = settings.Redis(url=self.url, timeout_secs=20)
+        branch = settings.RedisSettings(url=self.url, timeout_secs=20)
         state = await self.stack.enter_async_context(open_state(branch, site=self.site))
         return state, await self.stack.enter_async_context(redis.asyncio.from_url(self.url))
 

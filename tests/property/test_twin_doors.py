@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.settings import Limits
+from gateway.core.settings import LimitSettings
 from tests.integration.twin_doors import DEVICES, Heard, Twins, twins
 from tests.integration.web_server import NOW_US
 
@@ -93,7 +93,7 @@ def cut(requests: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
     return pieces
 
 
-LIMITS = Limits(
+LIMITS = LimitSettings(
     device_requests_per_sec=1, key_requests_per_sec=2, key_readings_per_sec=4, address_bytes_per_sec=500, burst_secs=2
 )
 """Tight enough that about half of what is sent is over one of them."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.app.dev_servers.child_process import Child, User
 from gateway.app.dev_servers.ports import free_port, listens
-from gateway.app.dev_servers.server import Server
+from gateway.app.dev_servers.server import ChildServer
 from tests.servers.trixie import Trixie
 
 
@@ -22,7 +22,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Mosquitto(Server):
+class Mosquitto(ChildServer):
     """A mosquitto broker on 127.0.0.1 as our child, speaking MQTT 3.1.1 and 5 on one port; anonymous.
 
     ``data`` exists and belongs to ``user``; with ``root`` it lies inside that chroot. Sessions and queues outlive

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.app.dev_servers.child_process import Child, Stop, User
 from gateway.app.dev_servers.ports import free_port, listens
-from gateway.app.dev_servers.server import Server
+from gateway.app.dev_servers.server import ChildServer
 from tests.servers.postgres import DatabaseServer
 from tests.servers.trixie import Trixie, trixie
 
@@ -19,7 +19,7 @@ Mode = Literal["session", "transaction", "statement"]
 
 
 @dataclass(slots=True)
-class PgBouncer(Server):
+class PgBouncer(ChildServer):
     """A pooler on 127.0.0.1 as our child, which lets everybody in."""
 
     root: Path

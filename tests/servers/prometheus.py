@@ -10,7 +10,7 @@ import httpx
 
 from gateway.app.dev_servers.child_process import Child
 from gateway.app.dev_servers.ports import free_port
-from gateway.app.dev_servers.server import Server
+from gateway.app.dev_servers.server import ChildServer
 from tests.servers.folders import scratch
 from tests.servers.trixie import Trixie
 
@@ -18,7 +18,7 @@ PATIENCE_SECS = 60
 
 
 @dataclass(slots=True)
-class Prometheus(Server):
+class Prometheus(ChildServer):
     """Debian's build as our child, on 127.0.0.1; ``config`` and what it names lie in ``folder``."""
 
     program: Path

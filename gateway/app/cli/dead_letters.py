@@ -14,9 +14,9 @@ from msgspec.structs import asdict
 from gateway.app.cli.api_client import DEFAULT_URL, KeyFile, Url, ask
 from gateway.app.cli.output import print_fields, print_json, print_note, print_table
 from gateway.app.cli.registry_options import Database, Json
-from gateway.app.cli.session import FAILED, Session, run, spoken
+from gateway.app.cli.session import FAILED, AdminSession, run, spoken
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, Letter, Wanted, to_fields, to_wanted
+from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, DeadLetterFilter, Letter, to_fields, to_wanted
 
 Code = Annotated[str | None, Parameter(help="Only this reason, such as unknown_device.")]
 Device = Annotated[str | None, Parameter(help="Only this device.")]
@@ -136,7 +136,7 @@ def purge_letters(
     _show({"removed": removed}, as_json=as_json)
 
 
-async def _purge(session: Session, wanted: Wanted, letter: int | None) -> int:
+async def _purge(session: AdminSession, wanted: DeadLetterFilter, letter: int | None) -> int:
     """Remove letters, and return how many they were."""
     if letter is None:
         return await session.dead_letters.purge(wanted, actor=session.actor)
@@ -144,13 +144,13 @@ async def _purge(session: Session, wanted: Wanted, letter: int | None) -> int:
     return 1
 
 
-def _check_choice(wanted: Wanted, letter: int | None, *, every: bool) -> None:
+def _check_choice(wanted: DeadLetterFilter, letter: int | None, *, every: bool) -> None:
     """Raise BadRequest unless it is said in one way which letters are meant: never all of them by an omission."""
     if [letter is not None, not wanted.everything, every].count(True) != 1:
         raise BadRequest("say which letters: an id, or filters such as --code and --device, or --all")
 
 
-def _replayed_pages(url: str, wanted: Wanted, key_file: Path | None) -> Iterator[dict[str, Any]]:
+def _replayed_pages(url: str, wanted: DeadLetterFilter, key_file: Path | None) -> Iterator[dict[str, Any]]:
     """Replay page after page until none remains."""
     filters = {name: value for name, value in asdict(wanted).items() if value is not None}
     if wanted.since is not None:

@@ -18,10 +18,10 @@ from gateway.app.cli.registry_options import (
     show_issued,
     to_lifetime,
 )
-from gateway.app.cli.session import Session, run, spoken
+from gateway.app.cli.session import AdminSession, run, spoken
 from gateway.core.errors import BadRequest
 from gateway.domain.credentials import Credential, Issued
-from gateway.domain.devices import Age, Change, to_wanted
+from gateway.domain.devices import Age, DevicePatch, to_wanted
 from gateway.domain.model import Role
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -54,7 +54,7 @@ device_app.command(import_devices, name="import")
 def add_device(name: str, /, *, tag: Tags = (), database: Database = None, json: Json = False) -> None:
     """Add a device and show its token, this once."""
 
-    async def work(session: Session) -> Issued:
+    async def work(session: AdminSession) -> Issued:
         book, actor = session.registrar, session.actor
         await book.devices.add(name, tags=_to_tags(tag), actor=actor)
         return await book.credentials.issue(Role.DEVICE, device=name, actor=actor)
@@ -106,7 +106,7 @@ def list_devices(
     wanted = spoken(lambda: to_wanted(prefix=prefix, tags=tag, enabled=enabled))
     age = Age(stale_secs=spoken(lambda: _to_seconds(stale)), offline=offline)
 
-    async def work(session: Session) -> tuple[list[dict[str, object]], str | None]:
+    async def work(session: AdminSession) -> tuple[list[dict[str, object]], str | None]:
         listed = await session.listing.page(wanted, age, after=after, limit=limit)
         return [session.fields(seen) for seen in listed.devices], listed.last
 
@@ -124,7 +124,7 @@ def list_devices(
 def show_device(name: str, /, *, database: Database = None, json: Json = False) -> None:
     """Show a device, its live tokens and the metrics it has reported."""
 
-    async def work(session: Session) -> tuple[dict[str, object], list[Credential]]:
+    async def work(session: AdminSession) -> tuple[dict[str, object], list[Credential]]:
         device, metrics = await session.registrar.devices.show(name)
         fields = session.fields(await session.listing.one(device))
         credentials = await session.registrar.credentials.page(device=name)
@@ -151,19 +151,19 @@ def update_device(
 ) -> None:
     """Set and remove tags of a device; the others stay."""
     tags = spoken(lambda: {**_to_tags(tag), **dict.fromkeys(untag)})
-    _switch(name, Change(tags=tags), database=database, json=json)
+    _switch(name, DevicePatch(tags=tags), database=database, json=json)
 
 
 @device_app.command(name="enable")
 def enable_device(name: str, /, *, database: Database = None, json: Json = False) -> None:
     """Let a device write again."""
-    _switch(name, Change(enabled=True), database=database, json=json)
+    _switch(name, DevicePatch(enabled=True), database=database, json=json)
 
 
 @device_app.command(name="disable")
 def disable_device(name: str, /, *, database: Database = None, json: Json = False) -> None:
     """Refuse a device's readings and its tokens, in every gateway within a second."""
-    _switch(name, Change(enabled=False), database=database, json=json)
+    _switch(name, DevicePatch(enabled=False), database=database, json=json)
 
 
 @device_app.command(name="remove")
@@ -184,7 +184,7 @@ def remove_device(
         print_note("What is left of it in the newest state a running gateway removes.")
 
 
-def _switch(name: str, change: Change, *, database: str | None, json: bool) -> None:
+def _switch(name: str, change: DevicePatch, *, database: str | None, json: bool) -> None:
     device = run(lambda s: s.registrar.devices.change(name, change, actor=s.actor), database=database)
     fields: dict[str, object] = {"device": device.name, "enabled": device.enabled, "tags": device.tags}
     if json:

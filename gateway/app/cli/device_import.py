@@ -8,10 +8,10 @@ from cyclopts import Parameter
 
 from gateway.app.cli.output import print_fields, print_json, print_note
 from gateway.app.cli.registry_options import Database, Json
-from gateway.app.cli.session import FAILED, Session, run, spoken
+from gateway.app.cli.session import FAILED, AdminSession, run, spoken
 from gateway.app.cli.wording import in_options
 from gateway.core.errors import BadRequest
-from gateway.domain.device_import import CSV, NDJSON, Result, Row, parse, tally
+from gateway.domain.device_import import CSV, NDJSON, ImportRow, Result, parse, tally
 
 MEDIA = {"csv": CSV, "ndjson": NDJSON}
 SHOWN = 100
@@ -35,7 +35,7 @@ def import_devices(
     """
     rows = spoken(lambda: _read(file, form))
 
-    async def work(session: Session) -> list[Result]:
+    async def work(session: AdminSession) -> list[Result]:
         return await session.registrar.imports.apply(rows, actor=session.actor)
 
     results = run(work, database=database)
@@ -51,7 +51,7 @@ def import_devices(
         raise SystemExit(FAILED)
 
 
-def _read(file: Path, form: str | None) -> list[Row]:
+def _read(file: Path, form: str | None) -> list[ImportRow]:
     kind = form or {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}.get(file.suffix.lower())
     if kind is None:
         raise BadRequest(f"{str(file)!r} does not say what it is; give --format csv or --format ndjson")

@@ -10,13 +10,13 @@ from gateway.timescale.connections.pool import Pool
 from gateway.timescale.server import site
 
 
-def states_of(branch: settings.Redis, pool: Pool) -> States:
+def states_of(branch: settings.RedisSettings, pool: Pool) -> States:
     """Return the state that belongs to this database; nothing is connected yet."""
     return _States(branch, pool)
 
 
 class _States:
-    def __init__(self, branch: settings.Redis, pool: Pool) -> None:
+    def __init__(self, branch: settings.RedisSettings, pool: Pool) -> None:
         self._branch = branch
         self._pool = pool
 

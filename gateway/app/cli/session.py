@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 from gateway.app.cli.wording import in_options
 from gateway.core.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
 from gateway.core.settings_file import with_env
-from gateway.domain.devices import Seen
+from gateway.domain.devices import LastSeen
 
 if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wait for
     from gateway.domain.contracts import Clock
@@ -26,7 +26,7 @@ _COMMAND_TIMEOUT_SECS = 30.0
 Answer = TypeVar("Answer")
 
 
-class Session(NamedTuple):
+class AdminSession(NamedTuple):
     """What the commands work on."""
 
     registrar: "Registrar"
@@ -37,12 +37,12 @@ class Session(NamedTuple):
     """Who types, for the audit."""
     clock: "Clock"
 
-    def fields(self, seen: Seen) -> dict[str, object]:
+    def fields(self, seen: LastSeen) -> dict[str, object]:
         """Return a device as it is shown."""
         return seen.fields(now_us=self.clock.now_us(), offline_after_secs=self.listing.offline_after_secs)
 
 
-def run(work: Callable[[Session], Awaitable[Answer]], *, database: str | None) -> Answer:
+def run(work: Callable[[AdminSession], Awaitable[Answer]], *, database: str | None) -> Answer:
     """Return what `work` returns; on a GatewayError say why and exit with 2 (wrong use) or 1 (everything else)."""
     try:
         return asyncio.run(_with_session(work, database))
@@ -58,7 +58,7 @@ def spoken(call: Callable[[], Answer]) -> Answer:
         _leave(exc)
 
 
-async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: str | None) -> Answer:
+async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], database: str | None) -> Answer:
     from gateway.app.cli.newest import states_of  # noqa: PLC0415
     from gateway.app.cli.target import settings_here  # noqa: PLC0415 -- see above
     from gateway.app.lineage import open_lineage  # noqa: PLC0415
@@ -90,7 +90,7 @@ async def _with_session(work: Callable[[Session], Awaitable[Answer]], database: 
             monotonic=time.monotonic,
             offline_after_secs=settings.devices.offline_after_secs,
         )
-        return await work(Session(book, listing, LetterBox(pool), f"cli {_user()}", clock))
+        return await work(AdminSession(book, listing, LetterBox(pool), f"cli {_user()}", clock))
 
 
 class _WallClock:

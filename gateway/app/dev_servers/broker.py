@@ -17,7 +17,7 @@ from signal import SIGTERM
 from gateway.app.dev_servers.child_process import Child, User
 from gateway.app.dev_servers.exec_as import die_with_parent, drop_to
 from gateway.app.dev_servers.ports import LOOPBACK, listens
-from gateway.app.dev_servers.server import Server
+from gateway.app.dev_servers.server import ChildServer
 
 _SEGMENT_BYTES = 16 * 1024 * 1024
 _SEGMENTS = 16  # what a filter keeps for a consumer that is behind: 256 MiB of memory, then the oldest is lost
@@ -47,7 +47,7 @@ max_segment_count = {_SEGMENTS}
 
 
 @dataclass(slots=True)
-class BrokerServer(Server):
+class BrokerServer(ChildServer):
     """An MQTT broker on 127.0.0.1 as our child: MQTT 3.1.1 for devices on one port, MQTT 5 for the gateway on another.
 
     ``config`` is written at start. Everything it holds is in memory: for first steps and tests, not for production.

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from gateway.app.dev_servers import exec_as
 from gateway.app.dev_servers.child_process import Child, Stop, User
 from gateway.app.dev_servers.data_folder import Wheel, wheel
-from gateway.app.dev_servers.server import Server
+from gateway.app.dev_servers.server import ChildServer
 from gateway.core.errors import LocalStackError
 
 SUPERUSER = "postgres"
@@ -63,7 +63,7 @@ class Loopback:
 
 
 @dataclass(slots=True)
-class PostgresServer(Server):
+class PostgresServer(ChildServer):
     """A PostgreSQL server over one data folder (made on first start), as our child.
 
     ``data``, ``log`` and a socket's folder are paths as we see them; ``data``'s parent exists and ``data``, if it

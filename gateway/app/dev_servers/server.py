@@ -9,7 +9,7 @@ from gateway.app.dev_servers.child_process import Child
 
 
 @dataclass(slots=True)
-class Server(ABC):
+class ChildServer(ABC):
     """``with`` starts and stops it; both may be done as often as one likes, on the same data and address."""
 
     _child: Child | None = field(default=None, init=False)

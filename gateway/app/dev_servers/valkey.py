@@ -8,14 +8,14 @@ from pathlib import Path
 
 from gateway.app.dev_servers.child_process import Child, User
 from gateway.app.dev_servers.data_folder import Wheel, wheel
-from gateway.app.dev_servers.server import Server
+from gateway.app.dev_servers.server import ChildServer
 
 _PONG = b"+PONG\r\n"
 _CONNECT_SECS = 0.5
 
 
 @dataclass(slots=True)
-class ValkeyServer(Server):
+class ValkeyServer(ChildServer):
     """A Valkey server as our child, on a unix socket (``listen`` a path) or on 127.0.0.1 (``listen`` a port).
 
     No append-only file: the newest state can always be rebuilt from the database. A polite stop saves ``data/dump.rdb``

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway.app.processes import run_folder
 from gateway.app.processes.watchdog import hear_interrupts, watch
 from gateway.core.errors import StartError
-from gateway.core.settings import Http, Settings
+from gateway.core.settings import HttpSettings, Settings
 
 if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the metrics must be known before
     from sanic.worker.manager import WorkerManager
@@ -63,7 +63,7 @@ def worker_index(worker: str) -> int:
 
 
 def bind(
-    http: Http,
+    http: HttpSettings,
     *,
     wait_secs: float = BIND_SECS,
     sleep: Callable[[float], None] = time.sleep,
@@ -251,6 +251,6 @@ def _configure_logs(settings: Settings) -> None:
     logs.configure(settings.log)
 
 
-def _bound(http: Http) -> socket.socket:
+def _bound(http: HttpSettings) -> socket.socket:
     family, *_ = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server((http.host, http.port), family=family)

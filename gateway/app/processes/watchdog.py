@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.app.processes import run_folder
-from gateway.core.settings import Log
+from gateway.core.settings import LogSettings
 from gateway.telemetry import MULTIPROC_ENV
 
 POLL_SECS = 0.3
@@ -52,7 +52,11 @@ class Patience:
 
 
 def watch(
-    state: MutableMapping[str, Any], publisher: "Connection[Any, Any]", main: int, helpers: Sequence[int], log: Log
+    state: MutableMapping[str, Any],
+    publisher: "Connection[Any, Any]",
+    main: int,
+    helpers: Sequence[int],
+    log: LogSettings,
 ) -> None:
     """Watch until told to stop. `state` and `publisher` are Sanic's; `main` and `helpers` are process ids."""
     from gateway.telemetry import logs  # noqa: PLC0415

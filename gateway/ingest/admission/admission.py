@@ -31,9 +31,9 @@ class Gate:
         directory: Directory,
         layouts: Layouts,
         *,
-        devices: settings.Devices,
-        clock: settings.Clock,
-        retention: settings.Retention,
+        devices: settings.DeviceSettings,
+        clock: settings.ClockSettings,
+        retention: settings.RetentionSettings,
     ) -> None:
         self._directory = directory
         self._layouts = layouts

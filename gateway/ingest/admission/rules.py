@@ -38,9 +38,9 @@ class Sieve:
         directory: Directory,
         layouts: Layouts,
         *,
-        devices: settings.Devices,
-        clock: settings.Clock,
-        retention: settings.Retention,
+        devices: settings.DeviceSettings,
+        clock: settings.ClockSettings,
+        retention: settings.RetentionSettings,
     ) -> None:
         self._principal = principal
         self._directory = directory

@@ -20,7 +20,7 @@ BACKFILL_PATIENCE_SECS = 2.0
 """How long backfill lets live traffic go first, until it gets one commit."""
 
 
-class Waiting(NamedTuple):
+class QueuedBatch(NamedTuple):
     """A batch and the ticket its sender holds."""
 
     batch: Batch
@@ -35,10 +35,10 @@ class Waiting(NamedTuple):
 class Batcher:
     """The queue. `rows` are messages, `size` is bytes."""
 
-    def __init__(self, limits: settings.Queue) -> None:
+    def __init__(self, limits: settings.QueueSettings) -> None:
         self._limits = limits
-        self._live: deque[Waiting] = deque()
-        self._backfill: deque[Waiting] = deque()
+        self._live: deque[QueuedBatch] = deque()
+        self._backfill: deque[QueuedBatch] = deque()
         self._backfilled = float("-inf")
         """When backfill was taken last."""
         self.rows = 0
@@ -56,7 +56,7 @@ class Batcher:
             return "queue.max_rows"
         return "queue.max_bytes" if self.size + size > self._limits.max_bytes // part else None
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: QueuedBatch) -> None:
         """Append."""
         (self._backfill if waiting.backfill else self._live).append(waiting)
         self.rows += len(waiting.batch)
@@ -66,7 +66,7 @@ class Batcher:
         """Whether there is anything to take, with or without backfill."""
         return bool(self._live) or (backfill and bool(self._backfill))
 
-    def take(self, now: float, *, backfill: bool = True) -> list[Waiting]:
+    def take(self, now: float, *, backfill: bool = True) -> list[QueuedBatch]:
         """Remove and return what one commit takes, bounded in rows and bytes; with `backfill`, of either kind.
 
         At least one batch, unless nothing waits; an atomic one goes alone.
@@ -79,9 +79,9 @@ class Batcher:
     def _is_due(self, now: float) -> bool:
         return now - max(self._backfill[0].since, self._backfilled) > BACKFILL_PATIENCE_SECS
 
-    def _group(self, lane: deque[Waiting], *, part: int = 1) -> list[Waiting]:
+    def _group(self, lane: deque[QueuedBatch], *, part: int = 1) -> list[QueuedBatch]:
         most_rows, most_bytes = self._limits.commit_rows // part, COMMIT_BYTES // part
-        group: list[Waiting] = []
+        group: list[QueuedBatch] = []
         rows = size = 0
         while lane:
             head = lane[0]

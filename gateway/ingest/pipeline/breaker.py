@@ -12,7 +12,7 @@ from typing import Self
 
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.tasks import end
-from gateway.ingest.pipeline.breaker_state import Kind, Trouble, Trust
+from gateway.ingest.pipeline.breaker_state import BreakerReason, Kind, Trust
 from gateway.telemetry import events
 
 FIRST_RETRY_SECS = 0.1
@@ -48,7 +48,7 @@ class Breaker:
         return self._trust.is_open
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> BreakerReason | None:
         """What is wrong with the database, and since when; None while it is trusted."""
         return self._trust.trouble
 
@@ -131,7 +131,7 @@ class Breaker:
         if self.is_open:
             self._tripped.set()
 
-    def _back(self, over: Trouble | None) -> None:
+    def _back(self, over: BreakerReason | None) -> None:
         if over:
             events.database_back((self._now_us() - over.since_us) / 1e6)
 

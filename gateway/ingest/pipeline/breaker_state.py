@@ -11,7 +11,7 @@ Kind = Literal["transient", "fault"]
 """Whether the same write may succeed later, or an operator must act first."""
 
 
-class Trouble(NamedTuple):
+class BreakerReason(NamedTuple):
     """Why the database is not trusted."""
 
     error: str
@@ -25,7 +25,7 @@ class Trust:
     def __init__(self) -> None:
         self.is_open = False
         """Whether writes are not even tried."""
-        self.trouble: Trouble | None = None
+        self.trouble: BreakerReason | None = None
         """What is wrong; may stand while writes are let through, until one has succeeded."""
         self.term = 0
         """Grows each time the way is closed: how a write that began earlier ends says nothing of now."""
@@ -55,20 +55,20 @@ class Trust:
         self.attempts += 1
         return self._note(error, kind, now_us)
 
-    def reach(self) -> Trouble | None:
+    def reach(self) -> BreakerReason | None:
         """Note that a probe has succeeded; return the trouble that is over, as far as is known."""
         self.is_open = self._proven = self._held = False
         self.term += 1
         return None if self._blind else self._settle()
 
-    def prove(self, term: int) -> Trouble | None:
+    def prove(self, term: int) -> BreakerReason | None:
         """Note that a real write, begun in this term, has succeeded; return the trouble that this ends."""
         if self._proven or self.is_open or term != self.term:
             return None
         self._proven, self._blind, self.attempts = True, False, 0
         return self._settle()
 
-    def hold(self, term: int) -> Trouble | None:
+    def hold(self, term: int) -> BreakerReason | None:
         """Note that nothing has failed for long since this term began; return the trouble that this ends."""
         if self.is_open or term != self.term:
             return None
@@ -76,12 +76,12 @@ class Trust:
         return self._settle()
 
     def _note(self, error: str, kind: Kind, now_us: int) -> bool:
-        self.trouble = Trouble(error, kind, self.trouble.since_us if self.trouble else now_us)
+        self.trouble = BreakerReason(error, kind, self.trouble.since_us if self.trouble else now_us)
         is_news = kind not in self._told
         self._told.add(kind)
         return is_news
 
-    def _settle(self) -> Trouble | None:
+    def _settle(self) -> BreakerReason | None:
         was, self.trouble = self.trouble, None
         self._told.clear()
         return was

@@ -17,7 +17,7 @@ from gateway.core import settings
 from gateway.core.errors import Draining, GatewayError, Overloaded, SinkFault
 from gateway.domain.contracts import Sink, Written
 from gateway.domain.model import Batch, Block, Outcome
-from gateway.ingest.pipeline.batcher import Batcher, Waiting
+from gateway.ingest.pipeline.batcher import Batcher, QueuedBatch
 from gateway.telemetry import events
 
 RETRY_AFTER = 1.0
@@ -42,7 +42,7 @@ class Committer:
         sink: Sink,
         publish: Publish,
         *,
-        limits: settings.Queue,
+        limits: settings.QueueSettings,
         slots: int,
         show_spooled: ShowSpooled = _show_nothing,
     ) -> None:
@@ -117,7 +117,7 @@ class Committer:
             self._turn_away(limit, backfill=backfill)
         loop = self._loop = self._loop or asyncio.get_running_loop()
         ticket: asyncio.Future[Outcome] = loop.create_future()
-        self.batcher.add(Waiting(batch, ticket, size, atomic, loop.time(), backfill))
+        self.batcher.add(QueuedBatch(batch, ticket, size, atomic, loop.time(), backfill))
         if self._is_worth_a_commit():
             self._wake.set()
         return ticket
@@ -169,18 +169,18 @@ class Committer:
         self._ahead.pop(mark, None)
         self._wake.set()
 
-    async def _commit_live(self, group: list[Waiting]) -> None:
+    async def _commit_live(self, group: list[QueuedBatch]) -> None:
         with self._gathering(sum([len(waiting.batch) for waiting in group])):
             await self._commit(group)
 
-    async def _commit_backfill(self, group: list[Waiting]) -> None:
+    async def _commit_backfill(self, group: list[QueuedBatch]) -> None:
         self._backfilling = True
         try:
             await self._commit(group)
         finally:
             self._backfilling = False  # no need to wake another slot: this one takes what is left
 
-    async def _commit(self, group: list[Waiting]) -> None:
+    async def _commit(self, group: list[QueuedBatch]) -> None:
         rows = sum([len(waiting.batch) for waiting in group])
         self._hold(rows)
         started = asyncio.get_running_loop().time()
@@ -200,12 +200,12 @@ class Committer:
             self._finishing.add(task)
             task.add_done_callback(self._finishing.discard)
 
-    async def _commit_apart(self, group: list[Waiting]) -> None:
+    async def _commit_apart(self, group: list[QueuedBatch]) -> None:
         """Write each batch by itself after a mistake of ours: it is one batch's, and the others are not to suffer."""
         for waiting in group:
             await self._commit([waiting])
 
-    async def _conclude(self, group: list[Waiting], rows: int, written: Written) -> None:
+    async def _conclude(self, group: list[QueuedBatch], rows: int, written: Written) -> None:
         """Show the newest state, then tell the senders. The state never makes an answer fail."""
         try:
             if written.outcomes[0].durability == "spool":
@@ -226,7 +226,7 @@ class Committer:
         self.in_hand += rows
         events.queue_changed(self.batcher.rows + self.in_hand, self.batcher.size)
 
-    def _fail(self, group: list[Waiting], exc: GatewayError) -> None:
+    def _fail(self, group: list[QueuedBatch], exc: GatewayError) -> None:
         """Give each sender its own copy: a traceback grows with every raise of one exception object."""
         for waiting in group:
             if not waiting.ticket.done():

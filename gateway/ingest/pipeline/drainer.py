@@ -55,7 +55,7 @@ class Backlog(Spool, Protocol):
         ...
 
 
-class Waiting(NamedTuple):
+class SpoolBacklog(NamedTuple):
     """What waits on disk, for /readyz."""
 
     rows: int
@@ -124,11 +124,11 @@ class Drainer:
         self._failures = 0
         self._wake.set()
 
-    def waiting(self) -> Waiting:
+    def waiting(self) -> SpoolBacklog:
         """Return what waits."""
         ages = [each.oldest_us for each in self._spools if each.oldest_us is not None]
         rows, size = sum(each.rows for each in self._spools), sum(each.size for each in self._spools)
-        return Waiting(rows, size, min(ages, default=None), self._error or self._suspects.error)
+        return SpoolBacklog(rows, size, min(ages, default=None), self._error or self._suspects.error)
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()

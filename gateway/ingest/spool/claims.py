@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.core.errors import StartError
 
 
-class Claim:
+class SpoolClaim:
     """The right to a spool file, until it is released or the process ends."""
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -27,7 +27,7 @@ class Claim:
         os.close(self._lock)
 
 
-def claim_own(folder: Path, worker: str) -> Claim:
+def claim_own(folder: Path, worker: str) -> SpoolClaim:
     """Claim the file of a worker, making the folder if need be. Raises StartError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def claim_own(folder: Path, worker: str) -> Claim:
         ) from exc
 
 
-def claim_left(folder: Path) -> list[Claim]:
+def claim_left(folder: Path) -> list[SpoolClaim]:
     """Claim the files whose owners are gone. Raises StartError."""
     try:
         left = {path.name.removesuffix(".new") for path in folder.iterdir() if path.name.endswith((".db", ".db.new"))}
@@ -49,7 +49,7 @@ def claim_left(folder: Path) -> list[Claim]:
     return [claim for claim in claims if claim]
 
 
-def _claim(path: Path) -> Claim | None:
+def _claim(path: Path) -> SpoolClaim | None:
     while True:
         lock = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -58,7 +58,7 @@ def _claim(path: Path) -> Claim | None:
             os.close(lock)
             return None
         if _is_current(path, lock):
-            return Claim(path, lock)
+            return SpoolClaim(path, lock)
         os.close(lock)  # its owner deleted it between our open and our lock: nobody else sees this one
 
 

@@ -39,7 +39,7 @@ class Record(NamedTuple):
     readings: int
 
 
-class Replayed:
+class ReplayedOrigins:
     """`model.Origins` of a batch that was acknowledged long ago."""
 
     def locate(self, message: int, metric: str | None) -> tuple[int, str]:  # noqa: ARG002 - nobody is told of values
@@ -123,7 +123,7 @@ def _parse(record: bytes) -> _Body:
 def _begin(posted: Sequence[tuple[Metric, ...]], layouts: Layouts) -> tuple[Batch, list[int]] | None:
     """Return an empty batch and the numbers of its layouts, if all of them can be defined."""
     numbers = [number for metrics in posted if (number := layouts.define(metrics)) is not None]
-    return (Batch(Replayed(), layouts.table), numbers) if len(numbers) == len(posted) else None
+    return (Batch(ReplayedOrigins(), layouts.table), numbers) if len(numbers) == len(posted) else None
 
 
 def _count_readings(batch: Batch) -> int:

@@ -49,7 +49,7 @@ class Totals(NamedTuple):
     """Bytes of the pages in use."""
 
 
-class Stored(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record as it lies in the file."""
 
     id: int
@@ -86,12 +86,12 @@ class SpoolFile:
         with self._transaction() as connection:
             return [self._append(connection, records, now_us) for records in calls]
 
-    def read(self, max_messages: int, skip: Collection[int] = ()) -> list[Stored]:
+    def read(self, max_messages: int, skip: Collection[int] = ()) -> list[StoredRecord]:
         """Return the oldest records: at least one if there is any, else up to `max_messages` and READ_BYTES.
 
         Those with the ids `skip` are passed over.
         """
-        found: list[Stored] = []
+        found: list[StoredRecord] = []
         size = 0
         with (
             self._transaction() as connection,
@@ -104,7 +104,7 @@ class SpoolFile:
                 size += len(content)
                 if found and (max_messages < 0 or size > READ_BYTES):
                     break
-                found.append(Stored(number, content))
+                found.append(StoredRecord(number, content))
         return found
 
     def remove(self, ids: Sequence[int]) -> None:

@@ -11,20 +11,20 @@ from pathlib import Path
 from gateway.core import settings
 from gateway.domain.contracts import Clock
 from gateway.domain.layouts import Layouts
-from gateway.ingest.spool.claims import Claim, claim_left, claim_own
+from gateway.ingest.spool.claims import SpoolClaim, claim_left, claim_own
 from gateway.ingest.spool.spool import SqliteSpool
 
 
 class Spools:
     """The spool files of one worker."""
 
-    def __init__(self, limits: settings.Spool, worker: str, *, layouts: Layouts, clock: Clock) -> None:
+    def __init__(self, limits: settings.SpoolSettings, worker: str, *, layouts: Layouts, clock: Clock) -> None:
         """Claim the file of this worker. Raises StartError if the folder cannot be used."""
         self._folder = Path(limits.dir)
         self._max_bytes = limits.max_bytes
         self._layouts = layouts
         self._clock = clock
-        self._claimed: list[Claim] = []
+        self._claimed: list[SpoolClaim] = []
         """What was taken over and is not opened yet."""
         self.own = self._make(claim_own(self._folder, worker), adopted=False)
         """Where it appends."""
@@ -64,12 +64,14 @@ class Spools:
         """In a thread, whose caller may be gone when it ends: what it has claimed must not be lost."""
         self._claimed += claim_left(self._folder)
 
-    def _make(self, claim: Claim, *, adopted: bool) -> SqliteSpool:
+    def _make(self, claim: SpoolClaim, *, adopted: bool) -> SqliteSpool:
         return SqliteSpool(claim, self._layouts, clock=self._clock, max_bytes=self._max_bytes, adopted=adopted)
 
 
 @asynccontextmanager
-async def open_spools(limits: settings.Spool, worker: str, *, layouts: Layouts, clock: Clock) -> AsyncIterator[Spools]:
+async def open_spools(
+    limits: settings.SpoolSettings, worker: str, *, layouts: Layouts, clock: Clock
+) -> AsyncIterator[Spools]:
     """Open the spool of this worker and take over what others left. Raises StartError, SpoolFault."""
     spools = Spools(limits, worker, layouts=layouts, clock=clock)
     try:

@@ -17,9 +17,9 @@ from gateway.core.errors import SpoolFault, SpoolFull
 from gateway.domain.contracts import Clock, Spooled
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
-from gateway.ingest.spool.claims import Claim
+from gateway.ingest.spool.claims import SpoolClaim
 from gateway.ingest.spool.codec import DamagedRecord, Record, decode, encode
-from gateway.ingest.spool.file import SpoolFile, Stored
+from gateway.ingest.spool.file import SpoolFile, StoredRecord
 from gateway.telemetry import spool_events
 
 DISK_SECS = 30.0
@@ -50,7 +50,9 @@ class SqliteSpool:
     file is deleted at the end if nothing is left in it.
     """
 
-    def __init__(self, claim: Claim, layouts: Layouts, *, clock: Clock, max_bytes: int, adopted: bool = False) -> None:
+    def __init__(
+        self, claim: SpoolClaim, layouts: Layouts, *, clock: Clock, max_bytes: int, adopted: bool = False
+    ) -> None:
         self._claim = claim
         self._adopted = adopted
         self._layouts = layouts
@@ -210,7 +212,7 @@ class SqliteSpool:
         except TimeoutError as exc:
             raise SpoolFault(f"the spool's disk does not answer within {DISK_SECS:.0f} s") from exc
 
-    async def _decode(self, stored: Sequence[Stored]) -> list[Spooled]:
+    async def _decode(self, stored: Sequence[StoredRecord]) -> list[Spooled]:
         batches = []
         for i, (number, content) in enumerate(stored, 1):
             try:

@@ -18,7 +18,7 @@ class DirectConnections:
     """The connections of one writer. They are no pool's: what is left of a use stays on them."""
 
     def __init__(
-        self, database: settings.Database, lineage: Lineage, *, prepare: Callable[[Direct], Awaitable[None]]
+        self, database: settings.DatabaseSettings, lineage: Lineage, *, prepare: Callable[[Direct], Awaitable[None]]
     ) -> None:
         """`prepare` makes on a new connection what its users need."""
         self._database = database

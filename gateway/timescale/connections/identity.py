@@ -14,7 +14,7 @@ LINE_LENGTH = 6
 _NOT_TOLD = (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError, asyncpg.FeatureNotSupportedError)
 
 
-class Asked(Protocol):
+class Queryable(Protocol):
     """A connection, as far as it is asked."""
 
     async def fetchrow(self, query: str, /) -> Any:
@@ -26,7 +26,7 @@ class Asked(Protocol):
         ...
 
 
-class Server(NamedTuple):
+class ServerIdentity(NamedTuple):
     """Where a connection leads. What the server does not tell is None, or 0."""
 
     standby: bool
@@ -52,7 +52,7 @@ class Server(NamedTuple):
         """Whose timelines are compared: those of one cluster."""
         return self.system or self.installation or ""
 
-    def after(self, known: "Server | None") -> Self:
+    def after(self, known: "ServerIdentity | None") -> Self:
         """Return the same, with what only the earlier look could tell."""
         if known is None:
             return self
@@ -63,12 +63,12 @@ class Server(NamedTuple):
             timeline=self.timeline or known.timeline,
         )
 
-    def is_line_of(self, known: "Server") -> bool:
+    def is_line_of(self, known: "ServerIdentity") -> bool:
         """Whether both are one line of history: then what was stored there is stored here."""
         mine, theirs = self.after(known), known.after(self)
         return mine.line == theirs.line
 
-    def is_same(self, known: "Server") -> bool:
+    def is_same(self, known: "ServerIdentity") -> bool:
         """Whether what was learnt there still holds: nothing can have been put back meanwhile."""
         mine, theirs = self.after(known), known.after(self)
         return (mine.started, mine.database, mine.tables) == (theirs.started, theirs.database, theirs.tables) and (
@@ -81,13 +81,13 @@ class Server(NamedTuple):
         return self.installation, self.system, self.timeline
 
 
-async def ask(connection: Asked) -> Server:
+async def ask(connection: Queryable) -> ServerIdentity:
     """Ask where a connection leads. Raises DATABASE_ERRORS."""
     try:
         whole: Any = await connection.fetchrow(query("server_whole"))
     except (*_NOT_TOLD, asyncpg.UndefinedTableError):
         return await _ask_in_steps(connection)
-    server = Server(
+    server = ServerIdentity(
         whole["standby"],
         whole["started"],
         whole["database"],
@@ -98,10 +98,10 @@ async def ask(connection: Asked) -> Server:
     return server if server.standby else _placed(server, whole)
 
 
-async def _ask_in_steps(connection: Asked) -> Server:
+async def _ask_in_steps(connection: Queryable) -> ServerIdentity:
     """Ask a server that has no tables yet, or keeps something to itself."""
     row: Any = await connection.fetchrow(query("server"))
-    server = Server(row["standby"], row["started"], row["database"], row["tables"])
+    server = ServerIdentity(row["standby"], row["started"], row["database"], row["tables"])
     if row["has_installation"]:
         server = server._replace(installation=await connection.fetchval(query("installation")))
     with suppress(*_NOT_TOLD):  # a hosted server may keep it to itself
@@ -115,12 +115,12 @@ async def _ask_in_steps(connection: Asked) -> Server:
     return _placed(server, position)
 
 
-def _placed(server: Server, position: Any) -> Server:
+def _placed(server: ServerIdentity, position: Any) -> ServerIdentity:
     timeline = int(position["segment"][:8], 16)
     return server._replace(timeline=timeline, flushed=position["flushed"], inserted=position["inserted"])
 
 
-def site(server: Server, turn: int) -> str:
+def site(server: ServerIdentity, turn: int) -> str:
     """Return the short name of this line of this database's history, which keeps apart what is derived from it.
 
     `turn` grows when a line was put back to an earlier time. Empty as long as there is no table `installation`.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
 from gateway.domain.timelines import Mark, Marks
 from gateway.telemetry import lineage_events
-from gateway.timescale.connections.identity import Asked, Server, ask, site
+from gateway.timescale.connections.identity import Queryable, ServerIdentity, ask, site
 
 
 class OldPrimary(Exception):
@@ -28,7 +28,7 @@ class Lineage:
     def __init__(self, *stores: Marks) -> None:
         self.epoch = 0
         """Grows when ids learnt so far may mean something else; connections of an older one are not used again."""
-        self.server: Server | None = None
+        self.server: ServerIdentity | None = None
         """The primary that was seen last; None before the first, and while there is only an old one."""
         self.site = ""
         """The short name of this line of this database's history; empty while it is not known."""
@@ -41,7 +41,7 @@ class Lineage:
         self._blind = False
         """Whether only a standby was there to learn from, of which nobody knows what it follows."""
 
-    async def greet(self, connection: Asked) -> None:
+    async def greet(self, connection: Queryable) -> None:
         """Look where a connection leads, before it is used.
 
         Raises SinkUnavailable because of an OldPrimary, and DATABASE_ERRORS.
@@ -74,7 +74,7 @@ class Lineage:
             self._forget()
         self._settle()
 
-    async def accept(self, connection: Asked) -> Server:
+    async def accept(self, connection: Queryable) -> ServerIdentity:
         """Take a server for the right one, whatever was seen before, and return it. Raises SinkFault: a standby."""
         server = await ask(connection)
         if server.standby:
@@ -84,7 +84,7 @@ class Lineage:
         await self._share(server.key)
         return server
 
-    def _judge(self, server: Server, seen: Mark) -> None:
+    def _judge(self, server: ServerIdentity, seen: Mark) -> None:
         """Take a primary for the one to use, or raise SinkUnavailable because of an OldPrimary."""
         mark = self._marks.get(server.key, Mark())
         if 0 < server.timeline < mark.timeline:
@@ -130,7 +130,7 @@ class Lineage:
         self._marks.setdefault(key, Mark())
 
 
-def _to_sentence(server: Server, mark: Mark) -> str:
+def _to_sentence(server: ServerIdentity, mark: Mark) -> str:
     return (
         f"this database server is at timeline {server.timeline}, but timeline {mark.timeline} of the same cluster was"
         " seen: it is an old primary that another one has replaced, and what it stores is lost. Readings wait in the"

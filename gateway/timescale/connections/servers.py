@@ -9,21 +9,21 @@ import asyncpg
 
 from gateway.core.errors import GatewayError
 from gateway.timescale.connections import pooler
-from gateway.timescale.connections.hosts import SERVER_ERRORS, Place, named, resolved, told
+from gateway.timescale.connections.hosts import SERVER_ERRORS, Address, named, resolved, told
 from gateway.timescale.connections.pool import Pool
 
 _ANY: Any = "any"
 
 
-class Server(NamedTuple):
+class ServerReport(NamedTuple):
     """One of several servers."""
 
-    place: Place
+    place: Address
     reachable: bool
     sentence: str
 
 
-async def look(url: str, *, timeout: float) -> Sequence[Server]:
+async def look(url: str, *, timeout: float) -> Sequence[ServerReport]:
     """Say what each of several servers is, or why it cannot be used; nothing if there is one. `timeout` in seconds.
 
     Raises SettingsError for a URL that cannot be meant.
@@ -54,7 +54,7 @@ async def count_connections(pool: Pool, wanted: int, *, timeout: float) -> int |
         return given
 
 
-async def _look_at(url: str, place: Place, *, timeout: float) -> Server:
+async def _look_at(url: str, place: Address, *, timeout: float) -> ServerReport:
     try:
         async with asyncio.timeout(timeout):
             connection = await asyncpg.connect(
@@ -70,5 +70,7 @@ async def _look_at(url: str, place: Place, *, timeout: float) -> Server:
             finally:
                 connection.terminate()
     except SERVER_ERRORS as exc:
-        return Server(place, reachable=False, sentence=told(exc))
-    return Server(place, reachable=True, sentence=f"{'a standby' if standby else 'a primary'}, PostgreSQL {version}")
+        return ServerReport(place, reachable=False, sentence=told(exc))
+    return ServerReport(
+        place, reachable=True, sentence=f"{'a standby' if standby else 'a primary'}, PostgreSQL {version}"
+    )

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from gateway.core.periodic import repeating
-from gateway.core.settings import DeadLetters
+from gateway.core.settings import DeadLetterSettings
 from gateway.telemetry import events, periodic_events
 from gateway.timescale.advisory_lock import alone
 from gateway.timescale.connections.pool import Connection, Pool
@@ -17,7 +17,9 @@ AT_ONCE = 1000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-def purging(pool: Pool, limits: DeadLetters, *, every_secs: float = EVERY_SECS) -> AbstractAsyncContextManager[None]:
+def purging(
+    pool: Pool, limits: DeadLetterSettings, *, every_secs: float = EVERY_SECS
+) -> AbstractAsyncContextManager[None]:
     """Purge now and then every so many seconds, until the end of the block."""
     return repeating(
         lambda: purge(pool, limits),
@@ -28,7 +30,7 @@ def purging(pool: Pool, limits: DeadLetters, *, every_secs: float = EVERY_SECS) 
     )
 
 
-async def purge(pool: Pool, limits: DeadLetters) -> None:
+async def purge(pool: Pool, limits: DeadLetterSettings) -> None:
     """Remove what is too old and then what is too much, oldest first, unless another gateway is at it.
 
     Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.

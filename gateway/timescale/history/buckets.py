@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from gateway.core.timestamps import to_datetime
 from gateway.domain.buckets import Cut
-from gateway.domain.history import Column, Fill, Series, SeriesName, Span, Wish
+from gateway.domain.history import Column, Fill, Series, SeriesName, SeriesQuery, Span
 from gateway.domain.model import Kind, Value
 from gateway.timescale.connections.pool import Connection
-from gateway.timescale.history.sources import Place
+from gateway.timescale.history.sources import HistorySource
 from gateway.timescale.history.windows import Row, check_packed, fetch_over, join_buckets, join_percentiles
 from gateway.timescale.queries import query
 
-Places = Mapping[SeriesName, Sequence[Place]]
+Places = Mapping[SeriesName, Sequence[HistorySource]]
 PERCENTILES = {"p50": 0, "p95": 1}
 FRACTIONS = (0.5, 0.95)
 Percentiles = dict[tuple[int, int], Sequence[float]]
@@ -36,7 +36,7 @@ class _Asked(NamedTuple):
     names: Sequence[SeriesName]
     """Series of one column."""
     cut: Cut
-    wish: Wish
+    wish: SeriesQuery
     timescale: bool
     windows: Sequence[Span]
 
@@ -46,7 +46,7 @@ async def read_buckets(
     places: Places,
     cut: Cut,
     *,
-    wish: Wish,
+    wish: SeriesQuery,
     timescale: bool,
     windows: Sequence[Span],
 ) -> list[Series]:
@@ -140,7 +140,9 @@ def by_series(rows: Sequence[Any]) -> list[tuple[int, list[Any]]]:
     return list(found.items())
 
 
-def _to_series(name: SeriesName, rows: Sequence[Any], percentiles: Percentiles, *, cut: Cut, wish: Wish) -> Series:
+def _to_series(
+    name: SeriesName, rows: Sequence[Any], percentiles: Percentiles, *, cut: Cut, wish: SeriesQuery
+) -> Series:
     starts = [row["start_us"] for row in rows]
     columns: dict[str, Column] = {}
     for function in wish.functions:

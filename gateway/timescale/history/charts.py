@@ -17,9 +17,9 @@ from gateway.domain.history import MAX_CHANGES, Series, SeriesName, Span
 from gateway.domain.model import Kind, Metric
 from gateway.timescale.connections.pool import Connection
 from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, with_bucket, with_untold
-from gateway.timescale.history.decode import Block, read_blocks
+from gateway.timescale.history.decode import HistoryBlock, read_blocks
 from gateway.timescale.history.lttb import thin
-from gateway.timescale.history.sources import Pair, Place, Sources
+from gateway.timescale.history.sources import HistorySource, Pair, Sources
 from gateway.timescale.history.windows import Row, fetch_over
 from gateway.timescale.queries import query
 
@@ -32,14 +32,14 @@ MAX_CUTS = 4_000
 NUMBERS = (Kind.DOUBLE, Kind.INT)
 
 
-class Points(NamedTuple):
+class ChartPoints(NamedTuple):
     """A series of numbers before it is thinned; times ascend."""
 
     times: NDArray[np.int64]
     values: NDArray[Any]
 
 
-class Asked(NamedTuple):
+class ChartQuery(NamedTuple):
     """What a chart is to show."""
 
     span: Span
@@ -49,7 +49,7 @@ class Asked(NamedTuple):
     """The span in parts that may be read by one statement, in order of time."""
 
 
-async def read_chart(connection: Connection, sources: Sources, asked: Asked) -> list[Series]:
+async def read_chart(connection: Connection, sources: Sources, asked: ChartQuery) -> list[Series]:
     """Return the series that have readings in the span, ordered by name. Raises DATABASE_ERRORS."""
     places = sources.series()
     numbers = [name for name in places if name.kind in NUMBERS]
@@ -63,7 +63,7 @@ async def read_chart(connection: Connection, sources: Sources, asked: Asked) -> 
     return sorted(found, key=lambda series: series.name)
 
 
-def _thin_all(points: Mapping[SeriesName, Points], most: int) -> list[Series]:
+def _thin_all(points: Mapping[SeriesName, ChartPoints], most: int) -> list[Series]:
     """Thin each series; up to a tenth of a second of work, so it runs beside the event loop."""
     found = []
     for name, (times, values) in points.items():
@@ -72,10 +72,12 @@ def _thin_all(points: Mapping[SeriesName, Points], most: int) -> list[Series]:
     return found
 
 
-async def _read_all(connection: Connection, sources: Sources, asked: Asked) -> dict[SeriesName, Points] | None:
+async def _read_all(
+    connection: Connection, sources: Sources, asked: ChartQuery
+) -> dict[SeriesName, ChartPoints] | None:
     """Read every message, or return None as soon as there are clearly too many."""
     pairs = [numeric for pair in sources.pairs if (numeric := _numbers_of(pair)).wanted]
-    read: list[Block] = []
+    read: list[HistoryBlock] = []
     seen = 0
     for window in asked.windows:
         spans = [(pair, window) for pair in pairs]
@@ -97,15 +99,15 @@ def _numbers_of(pair: Pair) -> Pair:
     return pair._replace(doubles=doubles, texts=[])
 
 
-def _to_come(block: Block, span: Span) -> float:
+def _to_come(block: HistoryBlock, span: Span) -> float:
     """Guess how many values follow, from how far the block came."""
     covered = int(block.times[-1] - block.times[0])
     return (block.doubles.size + block.ints.size) * (span.end_us - int(block.times[-1])) / max(1, covered)
 
 
-def _by_name(blocks: Sequence[Block]) -> dict[SeriesName, Points]:
+def _by_name(blocks: Sequence[HistoryBlock]) -> dict[SeriesName, ChartPoints]:
     """Take the series out of the blocks, those of the oldest shape first."""
-    parts: dict[SeriesName, list[Points]] = {}
+    parts: dict[SeriesName, list[ChartPoints]] = {}
     for block in sorted((block for block in blocks if len(block.times)), key=lambda block: block.pair.shape_id):
         shape, device = block.pair.shape, block.pair.device
         columns: list[tuple[Metric, NDArray[Any]]] = []
@@ -113,27 +115,27 @@ def _by_name(blocks: Sequence[Block]) -> dict[SeriesName, Points]:
         columns += [(shape.ints[at], block.ints[:, n]) for n, at in enumerate(block.pair.ints)]
         for metric, values in columns:
             name = SeriesName(device, metric.name, metric.kind)
-            parts.setdefault(name, []).append(Points(block.times, values))
+            parts.setdefault(name, []).append(ChartPoints(block.times, values))
     return {name: _joined(found) for name, found in parts.items()}
 
 
-def _joined(parts: Sequence[Points]) -> Points:
+def _joined(parts: Sequence[ChartPoints]) -> ChartPoints:
     """Join parts of one series; of the same time the first part wins."""
     times = np.concatenate([part.times for part in parts])
     values = np.concatenate([part.values for part in parts])
     if bool((np.diff(times) > 0).all()):
-        return Points(times, values)
+        return ChartPoints(times, values)
     times, kept = np.unique(times, return_index=True)
-    return Points(times, values[kept])
+    return ChartPoints(times, values[kept])
 
 
 async def _read_extremes(
-    connection: Connection, places: Mapping[SeriesName, Sequence[Place]], asked: Asked
-) -> dict[SeriesName, Points]:
+    connection: Connection, places: Mapping[SeriesName, Sequence[HistorySource]], asked: ChartQuery
+) -> dict[SeriesName, ChartPoints]:
     span = asked.span
     every_us = -(-(span.end_us - span.start_us) // MAX_CUTS)
     cut = Cut(span, every_us, span.start_us, None)
-    found: dict[SeriesName, Points] = {}
+    found: dict[SeriesName, ChartPoints] = {}
     for kind in NUMBERS:
         names = [name for name in places if name.kind is kind]
         if names:
@@ -147,16 +149,18 @@ async def _read_extremes(
     return found
 
 
-def _extremes(rows: Sequence[Any], kind: Kind) -> Points:
+def _extremes(rows: Sequence[Any], kind: Kind) -> ChartPoints:
     """Turn first, last, lowest and highest of each slice into points, each time once."""
     pairs = [tuple(row[end]) for row in rows for end in ("first", "last")]
     pairs += [tuple(reversed(row[end])) for row in rows for end in ("lowest", "highest")]
     times, kept = np.unique(np.array([int(time_us) for time_us, _ in pairs], np.int64), return_index=True)
     values = np.array([value for _, value in pairs], np.float64 if kind is Kind.DOUBLE else np.int64)
-    return Points(times, values[kept])
+    return ChartPoints(times, values[kept])
 
 
-async def _changes(connection: Connection, name: SeriesName, places: Sequence[Place], asked: Asked) -> list[Series]:
+async def _changes(
+    connection: Connection, name: SeriesName, places: Sequence[HistorySource], asked: ChartQuery
+) -> list[Series]:
     """Return one series, or none if there is nothing in the span."""
     statement = query("history_changes_texts") if name.kind is Kind.TEXT else query("history_changes_bools")
     arguments = [

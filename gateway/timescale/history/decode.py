@@ -22,7 +22,7 @@ POSTGRES_EPOCH_US = 946_684_800_000_000
 _ARRAY_HEADER = 20
 
 
-class Block(NamedTuple):
+class HistoryBlock(NamedTuple):
     """Messages of one pair, in the order asked for. Only wanted columns are in it."""
 
     pair: Pair
@@ -59,7 +59,7 @@ async def read_blocks(
     *,
     rows: int,
     descending: bool = False,
-) -> list[Block]:
+) -> list[HistoryBlock]:
     """Return for each pair its first `rows` messages in the span, by time or its reverse. Raises DATABASE_ERRORS."""
     statement = query("history_rows_descending" if descending else "history_rows_ascending")
     parts = [(*pair.slices, pair, span) for pair, span in spans]
@@ -81,10 +81,10 @@ async def read_blocks(
     return [_to_block(spans[row["n"] - 1][0], row) for row in sorted(found, key=lambda row: int(row["n"]))]
 
 
-def _to_block(pair: Pair, row: Any) -> Block:
+def _to_block(pair: Pair, row: Any) -> HistoryBlock:
     times = np.frombuffer(row["times"] or b"", ">i8").astype(np.int64) + POSTGRES_EPOCH_US
     doubles, ints = pair.slices
-    return Block(
+    return HistoryBlock(
         pair,
         times,
         _matrix(row["doubles"], ">f8", len(times), pair.doubles, doubles),

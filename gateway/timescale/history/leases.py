@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from gateway.core.errors import BadRequest, Overloaded, QueryTimeout
-from gateway.core.settings import History
+from gateway.core.settings import HistorySettings
 from gateway.telemetry import events
 from gateway.timescale.connections.pool import Connection, Pool
 
@@ -23,7 +23,7 @@ RETRY_SECS = 5.0
 class Lending:
     """The connections of `history.pool`."""
 
-    def __init__(self, pool: Pool, settings: History) -> None:
+    def __init__(self, pool: Pool, settings: HistorySettings) -> None:
         self._pool = pool
         self._settings = settings
         self._free = asyncio.Semaphore(settings.pool)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.domain.history import Order, Position, Row, Span
+from gateway.domain.history import HistoryRow, Order, RowPosition, Span
 from gateway.domain.model import Metric, Value
 from gateway.timescale.chunks import Windows
-from gateway.timescale.history.decode import Block
+from gateway.timescale.history.decode import HistoryBlock
 from gateway.timescale.history.sources import Pair
 
 CHUNK_ROWS = 200
@@ -31,10 +31,10 @@ LONGEST_WINDOW_US = 10_000 * 366 * 86_400_000_000
 class Chunk(NamedTuple):
     """Rows that follow each other, and the pair of each."""
 
-    rows: list[Row]
+    rows: list[HistoryRow]
     pairs: list[Pair]
 
-    def position(self, after: Position | None) -> Position:
+    def position(self, after: RowPosition | None) -> RowPosition:
         """Return where to go on behind the last row, if the first one came after `after`."""
         time_us, device_id = self.rows[-1].time_us, self.pairs[-1].device_id
         shapes = [
@@ -44,7 +44,7 @@ class Chunk(NamedTuple):
         ]
         if after is not None and (after.time_us, after.device_id) == (time_us, device_id):
             shapes = after.shape_ids + shapes
-        return Position(time_us, device_id, shapes)
+        return RowPosition(time_us, device_id, shapes)
 
 
 class _Lane:
@@ -57,7 +57,7 @@ class _Lane:
         self.window_us = WINDOW_US
         self.keys: NDArray[np.int64] = np.empty(0, np.int64)
         """Times that are left, negated when descending: always ascending."""
-        self.block: Block | None = None
+        self.block: HistoryBlock | None = None
         self.taken = 0
 
     @property
@@ -75,7 +75,7 @@ class _Lane:
         """Return what of that window may be read at once."""
         return windows.first(self.window(sign)) if sign > 0 else windows.last(self.window(sign))
 
-    def feed(self, block: Block, *, rows: int, sign: int, window: Span) -> None:
+    def feed(self, block: HistoryBlock, *, rows: int, sign: int, window: Span) -> None:
         self.block, self.taken, self.keys = block, 0, sign * block.times
         if len(block.times) == rows:
             last = int(block.times[-1])
@@ -123,7 +123,7 @@ class Merger:
         """Whether there is nothing left to tell, or to read."""
         return not any(len(lane.keys) or not lane.done for lane in self._lanes)
 
-    def feed(self, blocks: Sequence[Block], spans: Sequence[Span], *, rows: int) -> None:
+    def feed(self, blocks: Sequence[HistoryBlock], spans: Sequence[Span], *, rows: int) -> None:
         """Take a block for each hungry pair, in their order; one of fewer than `rows` messages is all of its span."""
         for lane, block, span in zip([lane for lane in self._lanes if lane.is_hungry], blocks, spans, strict=True):
             lane.feed(block, rows=rows, sign=self._sign, window=span)
@@ -155,7 +155,7 @@ class Merger:
         chunk = Chunk([], [])
         for at in which.tolist():
             pair, (times, names, values) = lanes[at].pair, parts[at]
-            row = Row(pair.device, next(times), dict(zip(names, next(values), strict=True)))
+            row = HistoryRow(pair.device, next(times), dict(zip(names, next(values), strict=True)))
             if pair.device_id in self._rivalled:
                 self._leave_out(row, pair)
             if row.values:
@@ -163,7 +163,7 @@ class Merger:
                 chunk.pairs.append(pair)
         return chunk
 
-    def _leave_out(self, row: Row, pair: Pair) -> None:
+    def _leave_out(self, row: HistoryRow, pair: Pair) -> None:
         """Take from the row what an older shape has told."""
         instant = (row.time_us, pair.device_id)
         if instant != self._instant:
@@ -173,7 +173,7 @@ class Merger:
                 del row.values[metric.name]
         self._told.update(pair.wanted)
 
-    def _remember(self, after: Position, pairs: Sequence[Pair]) -> None:
+    def _remember(self, after: RowPosition, pairs: Sequence[Pair]) -> None:
         self._instant = (after.time_us, after.device_id)
         for pair in pairs:
             if pair.device_id == after.device_id and pair.shape_id in after.shape_ids:

@@ -10,19 +10,28 @@ from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 
 from gateway.core.errors import BadRequest, TooManyBuckets, UnknownDevice
-from gateway.core.settings import History
+from gateway.core.settings import HistorySettings
 from gateway.domain.buckets import Cut, suggest_every
 from gateway.domain.contracts import ShapeBook
-from gateway.domain.history import TEXT_FUNCTIONS, Answer, Order, Row, RowPage, SeriesName, Span, Wish
+from gateway.domain.history import (
+    TEXT_FUNCTIONS,
+    HistoryRow,
+    Order,
+    RowPage,
+    SeriesAnswer,
+    SeriesName,
+    SeriesQuery,
+    Span,
+)
 from gateway.domain.model import Kind
 from gateway.timescale.chunks import Calendar
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.history.buckets import read_buckets
-from gateway.timescale.history.charts import Asked, read_chart
-from gateway.timescale.history.decode import Block, read_blocks
+from gateway.timescale.history.charts import ChartQuery, read_chart
+from gateway.timescale.history.decode import HistoryBlock, read_blocks
 from gateway.timescale.history.leases import Lending
 from gateway.timescale.history.merge import Chunk, Merger
-from gateway.timescale.history.sources import Place, Sources, find_sources
+from gateway.timescale.history.sources import HistorySource, Sources, find_sources
 from gateway.timescale.migrations import ground
 
 BLOCK_VALUES = 100_000
@@ -36,14 +45,14 @@ MAX_CELLS = 500_000
 class _Series(NamedTuple):
     """The series that can be answered, and those that cannot."""
 
-    places: Mapping[SeriesName, Sequence[Place]]
+    places: Mapping[SeriesName, Sequence[HistorySource]]
     left_out: list[SeriesName]
 
 
 class TimescaleHistory:
     """Reads what is stored. All methods raise what `Lending.connection` raises."""
 
-    def __init__(self, pool: Pool, shapes: ShapeBook, settings: History) -> None:
+    def __init__(self, pool: Pool, shapes: ShapeBook, settings: HistorySettings) -> None:
         self._lending = Lending(pool, settings)
         self._shapes = shapes
         self._timescale: bool | None = None
@@ -68,13 +77,15 @@ class TimescaleHistory:
 
     async def stream(
         self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order
-    ) -> AsyncGenerator[list[Row], None]:
+    ) -> AsyncGenerator[list[HistoryRow], None]:
         """Yield all rows, a few at a time: a list may be empty. Raises UnknownDevice before the first."""
         async with aclosing(self._chunks(devices, metrics, order, rows=BLOCK_ROWS)) as chunks:
             async for chunk in chunks:
                 yield chunk.rows
 
-    async def buckets(self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: Wish) -> Answer:
+    async def buckets(
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: SeriesQuery
+    ) -> SeriesAnswer:
         """Return series cut into buckets.
 
         Raises UnknownDevice, TooManyBuckets, and BadRequest for functions that a named metric does not have.
@@ -86,11 +97,11 @@ class TimescaleHistory:
             windows = (await self._calendar.windows(connection)).over(cut.span, cut.start_of)
             timescale = await self._is_timescale(connection)
             found = await read_buckets(connection, series.places, cut, wish=wish, timescale=timescale, windows=windows)
-        return Answer(found, series.left_out)
+        return SeriesAnswer(found, series.left_out)
 
     async def chart(
         self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
-    ) -> Answer:
+    ) -> SeriesAnswer:
         """Return series thinned to at most so many points each. Raises UnknownDevice, BadRequest: too many series."""
         async with self._connection() as connection:
             sources = await self._sources(connection, devices, metrics)
@@ -102,8 +113,8 @@ class TimescaleHistory:
                     parameter="points",
                 )
             windows = (await self._calendar.windows(connection)).over(span)
-            asked = Asked(span, points, await self._is_timescale(connection), windows)
-            return Answer(await read_chart(connection, sources, asked), [])
+            asked = ChartQuery(span, points, await self._is_timescale(connection), windows)
+            return SeriesAnswer(await read_chart(connection, sources, asked), [])
 
     async def _chunks(
         self, devices: Sequence[str], metrics: Collection[str] | None, order: Order, *, rows: int
@@ -135,7 +146,7 @@ class TimescaleHistory:
             return
         spans = [span for _, span in hungry]
         rows = max(2, min(rows, BLOCK_ROWS, BLOCK_VALUES // sum(pair.width for pair, _ in hungry)))
-        found: dict[int, Block] = {}
+        found: dict[int, HistoryBlock] = {}
         for group in windows.together(spans):
             asked = [hungry[at] for at in group]
             blocks = await read_blocks(connection, asked, rows=rows, descending=order.descending)
@@ -160,7 +171,7 @@ class TimescaleHistory:
         return self._timescale
 
 
-def _answerable(sources: Sources, metrics: Collection[str] | None, wish: Wish) -> _Series:
+def _answerable(sources: Sources, metrics: Collection[str] | None, wish: SeriesQuery) -> _Series:
     """Leave out texts if asked for what texts cannot say. Raises BadRequest for a named metric of no other kind."""
     places = sources.series()
     wrong = [function for function in wish.functions if function not in TEXT_FUNCTIONS]

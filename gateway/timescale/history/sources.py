@@ -48,7 +48,7 @@ class Pair(NamedTuple):
         return [column[position] for column, positions in _columns(self) for position in positions]
 
 
-class Place(NamedTuple):
+class HistorySource(NamedTuple):
     """Where a part of a series lies."""
 
     device_id: int
@@ -66,7 +66,7 @@ class Sources(NamedTuple):
     unknown: list[str]
     """Devices that do not exist."""
 
-    def series(self) -> dict[SeriesName, list[Place]]:
+    def series(self) -> dict[SeriesName, list[HistorySource]]:
         """Return the places of each series, ordered by device, metric and kind."""
         found: dict[SeriesName, list[tuple[Pair, int]]] = {}
         for pair in self.pairs:
@@ -122,10 +122,10 @@ def _columns(pair: Pair) -> list[tuple[Sequence[Metric], list[int]]]:
     ]
 
 
-def _places(parts: list[tuple[Pair, int]]) -> list[Place]:
+def _places(parts: list[tuple[Pair, int]]) -> list[HistorySource]:
     shape_ids = [pair.shape_id for pair, _ in parts]  # ascending: the older first
     return [
-        Place(pair.device_id, pair.shape_id, position + 1, _array(shape_ids[:number]))
+        HistorySource(pair.device_id, pair.shape_id, position + 1, _array(shape_ids[:number]))
         for number, (pair, position) in enumerate(parts)
     ]
 

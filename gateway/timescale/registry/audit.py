@@ -20,7 +20,7 @@ PURGED_AT_ONCE = 1000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class AuditEntry(msgspec.Struct, frozen=True):
     """One act."""
 
     id: int
@@ -33,7 +33,7 @@ class Entry(msgspec.Struct, frozen=True):
     detail: dict[str, object]
 
 
-class Audit:
+class AuditLog:
     """Who did what. All methods raise SinkUnavailable and SinkFault."""
 
     def __init__(self, pool: Pool) -> None:
@@ -46,7 +46,7 @@ class Audit:
         actor: str | None = None,
         before: int | None = None,
         limit: int = 100,
-    ) -> list[Entry]:
+    ) -> list[AuditEntry]:
         """Return acts, newest first; the next page lies before the last one's id. Raises BadRequest."""
         if not 1 <= limit <= MAX_PAGE + 1:
             raise BadRequest(f"limit is {limit}; it must lie between 1 and {MAX_PAGE}", parameter="limit")
@@ -55,7 +55,9 @@ class Audit:
         async with self._pool.connection() as connection:
             rows = await connection.fetch(query("list_audit"), since, actor, before, limit)
         return [
-            Entry(row["id"], row["at"], row["actor"], row["action"], row["target"], msgspec.json.decode(row["detail"]))
+            AuditEntry(
+                row["id"], row["at"], row["actor"], row["action"], row["target"], msgspec.json.decode(row["detail"])
+            )
             for row in rows
         ]
 
@@ -80,7 +82,7 @@ async def note(connection: Connection, actor: str, action: str, *, target: str, 
     return line
 
 
-class Act(NamedTuple):
+class AuditedAct(NamedTuple):
     """An act of many transactions with one line of audit, which says in each of them how far it has come."""
 
     actor: str
@@ -92,7 +94,7 @@ class Act(NamedTuple):
     """How much of what was done, in the transactions until now."""
     line: int | None = None
 
-    async def record(self, connection: Connection, **more: int) -> "Act":
+    async def record(self, connection: Connection, **more: int) -> "AuditedAct":
         """Add to the counts in the transaction that is open on this connection; return the act as it is then."""
         counts = {name: count + more.get(name, 0) for name, count in self.counts.items()}
         detail = {**self.detail, **counts}
@@ -103,14 +105,14 @@ class Act(NamedTuple):
         return self._replace(counts=counts)
 
 
-def replaying(actor: str, target: str = "") -> Act:
+def replaying(actor: str, target: str = "") -> AuditedAct:
     """Return the act of replaying one dead letter, or many."""
-    return Act(actor, "dead_letter.replay", target, {}, {"replayed": 0, "refused": 0})
+    return AuditedAct(actor, "dead_letter.replay", target, {}, {"replayed": 0, "refused": 0})
 
 
-def purging(actor: str, target: str = "", **filters: object) -> Act:
+def purging(actor: str, target: str = "", **filters: object) -> AuditedAct:
     """Return the act of removing dead letters."""
-    return Act(actor, "dead_letter.purge", target, filters, {"removed": 0})
+    return AuditedAct(actor, "dead_letter.purge", target, filters, {"removed": 0})
 
 
 def _encoded(detail: Mapping[str, object]) -> str:

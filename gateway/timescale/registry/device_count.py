@@ -19,7 +19,7 @@ SHARE = 50
 """A count is kept for at least so many times as long as it took: counting takes 2 % of one connection at most."""
 
 
-class Count(msgspec.Struct, frozen=True):
+class DeviceCount(msgspec.Struct, frozen=True):
     """Devices that are registered."""
 
     total: int
@@ -28,7 +28,7 @@ class Count(msgspec.Struct, frozen=True):
     """Enabled ones without a reading of the last `devices.offline_after_secs`; None if it takes too long to count."""
 
 
-class Census:
+class DeviceCounter:
     """The newest count of one worker."""
 
     def __init__(
@@ -38,11 +38,11 @@ class Census:
         self._clock = clock
         self._silent_us = offline_after_secs * 1_000_000
         self._monotonic = monotonic
-        self._known: Count | None = None
+        self._known: DeviceCount | None = None
         self._until = 0.0
         self._counting = asyncio.Lock()
 
-    async def count(self) -> Count | None:
+    async def count(self) -> DeviceCount | None:
         """Return the newest count that can be had now, None if there never was one."""
         async with self._counting:  # nobody waits longer than one count: the others find it done
             began = self._monotonic()
@@ -55,10 +55,10 @@ class Census:
                 self._until = now + max(KEEP_SECS, SHARE * (now - began))
         return self._known
 
-    async def _count(self) -> Count:
+    async def _count(self) -> DeviceCount:
         async with self._pool.connection() as connection:
             row = await connection.fetchrow(query("census"))
-        return Count(total=row["total"], enabled=row["enabled"]) if row else Count(0, 0)
+        return DeviceCount(total=row["total"], enabled=row["enabled"]) if row else DeviceCount(0, 0)
 
     async def _count_silent(self) -> int:
         after = to_datetime(self._clock.now_us() - self._silent_us)

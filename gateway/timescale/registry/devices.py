@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.core.errors import BadRequest, DeviceExists, DeviceHasReadings, UnknownDevice
 from gateway.domain.credentials import check_device_name, check_new_device_name
-from gateway.domain.devices import MAX_PAGE, Change, Device, Wanted, check_match, check_tags
+from gateway.domain.devices import MAX_PAGE, Device, DeviceFilter, DevicePatch, check_match, check_tags
 from gateway.domain.model import MAX_NAME, Kind
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
@@ -24,7 +24,7 @@ class Reported(NamedTuple):
     unit: str | None
 
 
-class Devices:
+class DeviceRegistry:
     """The registry of devices. All methods raise SinkUnavailable and SinkFault."""
 
     def __init__(self, pool: Pool) -> None:
@@ -50,7 +50,7 @@ class Devices:
             await note(connection, actor, "device.create", target=name, tags=tags or {}, enabled=enabled)
         return _to_device(row)
 
-    async def page(self, wanted: Wanted | None = None, *, after: str = "", limit: int = 100) -> list[Device]:
+    async def page(self, wanted: DeviceFilter | None = None, *, after: str = "", limit: int = 100) -> list[Device]:
         """Return devices by name; the next page is after the last one's name.
 
         Raises BadRequest for what cannot be a name, and for a limit outside 1 … 1001: one more than a page holds, which
@@ -60,7 +60,7 @@ class Devices:
             raise BadRequest(f"limit is {limit}; it must lie between 1 and {MAX_PAGE}", parameter="limit")
         if after:
             check_device_name(after)
-        asked = wanted or Wanted()
+        asked = wanted or DeviceFilter()
         values: list[object] = [asked.prefix, asked.enabled, after, limit]
         async with self._pool.connection() as connection:
             if asked.tags or asked.keys:
@@ -81,7 +81,7 @@ class Devices:
     async def change(
         self,
         name: str,
-        change: Change,
+        change: DevicePatch,
         *,
         if_match: Collection[str] | None = None,
         actor: str = UNNAMED,
@@ -106,11 +106,11 @@ class Devices:
 
     async def enable(self, name: str, *, actor: str = UNNAMED) -> Device:
         """Let a device write and its tokens count again. Raises BadRequest and UnknownDevice."""
-        return await self.change(name, Change(enabled=True), actor=actor)
+        return await self.change(name, DevicePatch(enabled=True), actor=actor)
 
     async def disable(self, name: str, *, actor: str = UNNAMED) -> Device:
         """Refuse a device's readings and tokens, in every worker within a second. Raises BadRequest, UnknownDevice."""
-        return await self.change(name, Change(enabled=False), actor=actor)
+        return await self.change(name, DevicePatch(enabled=False), actor=actor)
 
     async def unregister(
         self,

@@ -26,7 +26,7 @@ class Registered(NamedTuple):
     """Whether JSON integers of this name are stored exactly, as int8."""
 
 
-class Metrics:
+class MetricRegistry:
     """The registry of metrics. All methods raise SinkUnavailable and SinkFault."""
 
     def __init__(self, pool: Pool) -> None:

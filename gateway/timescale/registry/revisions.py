@@ -17,7 +17,7 @@ MAX_CHANGES = 10_000
 _POLL_TIMEOUT_SECS = 5.0
 
 
-class Seen(NamedTuple):
+class RevisionCursor(NamedTuple):
     """Up to where a follower has read, and in which database."""
 
     installation: str
@@ -52,7 +52,7 @@ async def follow(
 
     Give it a pool of its own with one connection: behind slow reads a revocation would come late.
     """
-    seen: Seen | None = None
+    seen: RevisionCursor | None = None
     failing = False
     while True:
         try:
@@ -72,19 +72,19 @@ async def follow(
         await asyncio.sleep(every_ms / 1000)
 
 
-async def _poll(pool: Pool, seen: Seen | None) -> tuple[Seen, Changes | None]:
+async def _poll(pool: Pool, seen: RevisionCursor | None) -> tuple[RevisionCursor, Changes | None]:
     try:
         async with asyncio.timeout(_POLL_TIMEOUT_SECS), pool.connection() as connection:
             row = await connection.fetchrow(query("registry_revision"))
             if row is None:
                 raise SinkFault("the table registry_revision or installation is empty; each holds one row")
-            now = Seen(row["installation"], row["n"], pool.lineage.epoch)
+            now = RevisionCursor(row["installation"], row["n"], pool.lineage.epoch)
             return now, None if now == seen else await _changes(connection, seen, now)
     except TimeoutError as exc:
         raise SinkUnavailable from exc
 
 
-async def _changes(connection: Connection, seen: Seen | None, now: Seen) -> Changes:
+async def _changes(connection: Connection, seen: RevisionCursor | None, now: RevisionCursor) -> Changes:
     ints = [row["name"] for row in await connection.fetch(query("declared_ints"))]
     if seen is None or (seen.installation, seen.epoch) != (now.installation, now.epoch) or seen.n > now.n:
         return Changes(None, None, ints)

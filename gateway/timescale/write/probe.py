@@ -44,7 +44,7 @@ class _Pair(NamedTuple):
 NOBODYS = _Pair(0, 0, 1, 0, 0)
 
 
-async def rehearse(database: settings.Database, *, overwrite: bool, make_devices: bool) -> None:
+async def rehearse(database: settings.DatabaseSettings, *, overwrite: bool, make_devices: bool) -> None:
     """Return if a write would succeed now. Raises SinkUnavailable, SinkFault."""
     async with translated(), _connected(database) as connection:
         try:
@@ -62,7 +62,7 @@ async def rehearse(database: settings.Database, *, overwrite: bool, make_devices
 
 
 @asynccontextmanager
-async def _connected(database: settings.Database) -> AsyncIterator[Direct]:
+async def _connected(database: settings.DatabaseSettings) -> AsyncIterator[Direct]:
     connection = await connect(
         database.url,
         name="gateway-rehearsal",

@@ -58,7 +58,7 @@ class Writer:
 
     def __init__(
         self,
-        database: settings.Database,
+        database: settings.DatabaseSettings,
         dictionary: Dictionary,
         dead_letters: DeadLetters,
         *,

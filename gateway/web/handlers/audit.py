@@ -6,7 +6,7 @@ from sanic import HTTPResponse, Request
 
 from gateway.core.timestamps import to_datetime
 from gateway.domain.devices import to_text
-from gateway.timescale.registry.audit import MAX_ID, MAX_PAGE, Entry
+from gateway.timescale.registry.audit import MAX_ID, MAX_PAGE, AuditEntry
 from gateway.web.context import context_of
 from gateway.web.http.admins import admitted
 from gateway.web.http.query import Question
@@ -35,6 +35,6 @@ async def list_audit(request: Request) -> HTTPResponse:
     return reply(request, context, orjson.dumps(body), headers={"cache-control": "no-store"})
 
 
-def to_fields(entry: Entry) -> dict[str, object]:
+def to_fields(entry: AuditEntry) -> dict[str, object]:
     """Return an act for JSON."""
     return msgspec.structs.asdict(entry) | {"at": to_text(entry.at)}

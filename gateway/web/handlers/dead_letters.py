@@ -4,7 +4,7 @@ import msgspec
 from sanic import HTTPResponse, Request
 
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import MAX_PAGE, Wanted, to_fields, to_number, to_wanted
+from gateway.domain.dead_letters import MAX_PAGE, DeadLetterFilter, to_fields, to_number, to_wanted
 from gateway.web.context import Context, context_of
 from gateway.web.http.admins import acting
 from gateway.web.http.path import refuse_unknown, shown
@@ -91,7 +91,7 @@ def _cursor_and_limit(given: dict[str, str]) -> tuple[int | None, int]:
     )
 
 
-def _wanted(given: dict[str, str], replayed: str | None, *, known: str) -> Wanted:
+def _wanted(given: dict[str, str], replayed: str | None, *, known: str) -> DeadLetterFilter:
     filters = {name: given.pop(name, None) for name in ("code", "device", "source", "since")}
     refuse_unknown(given, known=known)
     return to_wanted(**filters, replayed=replayed)

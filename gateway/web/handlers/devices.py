@@ -11,7 +11,7 @@ from sanic import HTTPResponse, Request
 
 from gateway.domain.credentials import check_new_device_name
 from gateway.domain.device_import import Patch, to_change
-from gateway.domain.devices import MAX_PAGE, Age, Device, Seen, check_tags, to_wanted
+from gateway.domain.devices import MAX_PAGE, Age, Device, LastSeen, check_tags, to_wanted
 from gateway.web.context import Context, context_of
 from gateway.web.handlers.newest import NOT_MODIFIED, matches
 from gateway.web.http.admins import acting, admitted
@@ -82,7 +82,7 @@ async def post_device(request: Request) -> HTTPResponse:
     actor = await acting(request, context)
     device = await context.registrar.devices.add(new.device, tags=new.tags, enabled=new.enabled, actor=actor)
     headers = {**_headers(device), "location": f"/v1/devices/{device.name}"}
-    body = _fields(Seen(device, None), context)
+    body = _fields(LastSeen(device, None), context)
     return reply(request, context, orjson.dumps(body), status=CREATED, headers=headers)
 
 
@@ -120,7 +120,7 @@ def if_match(request: Request) -> list[str] | None:
     return [tag.strip() for header in headers for tag in header.split(",")] if headers else None
 
 
-def _fields(seen: Seen, context: Context) -> dict[str, object]:
+def _fields(seen: LastSeen, context: Context) -> dict[str, object]:
     return seen.fields(now_us=context.clock.now_us(), offline_after_secs=context.listing.offline_after_secs)
 
 

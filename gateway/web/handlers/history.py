@@ -7,7 +7,7 @@ import orjson
 from sanic import HTTPResponse, Request
 
 from gateway.core.timestamps import to_rfc3339
-from gateway.domain.history import Answer, Order, Row
+from gateway.domain.history import HistoryRow, Order, SeriesAnswer
 from gateway.web.context import Context, context_of
 from gateway.web.handlers.history_formats import (
     CSV,
@@ -24,10 +24,10 @@ from gateway.web.handlers.history_formats import (
     series_ndjson,
 )
 from gateway.web.handlers.history_query import (
-    Asked,
-    BucketsWanted,
-    PointsWanted,
-    RowsWanted,
+    BucketsQuery,
+    HistoryQuery,
+    PointsQuery,
+    RowsQuery,
     device_names,
     to_asked,
 )
@@ -67,17 +67,17 @@ async def _answer(
     head: dict[str, object] = {"device": devices[0]} if one else {"devices": devices}
     head |= {"from": to_rfc3339(asked.span.start_us), "to": to_rfc3339(asked.span.end_us)}
     match asked.wanted:
-        case RowsWanted(limit=None) as wanted:
+        case RowsQuery(limit=None) as wanted:
             await stream(request, context, _all_rows(context, asked, wanted.order), content_type=_content_type(asked))
             return None
-        case RowsWanted() as wanted:
+        case RowsQuery() as wanted:
             return await _page(request, context, asked, wanted, head=head)
-        case BucketsWanted() as wanted:
+        case BucketsQuery() as wanted:
             answer = await context.stored.buckets(devices, asked.metrics, cut=wanted.cut, wish=wanted.wish)
             functions = list(wanted.wish.functions)
             head |= {"every": wanted.every, "tz": wanted.zone, "fn": functions}
             return await _series(request, context, asked, answer, head=head, columns=functions)
-        case PointsWanted() as wanted:
+        case PointsQuery() as wanted:
             answer = await context.stored.chart(devices, asked.metrics, span=wanted.span, points=wanted.points)
             return await _series(
                 request, context, asked, answer, head=head | {"points": wanted.points}, columns=["value"]
@@ -85,7 +85,7 @@ async def _answer(
 
 
 async def _page(
-    request: Request, context: Context, asked: Asked, wanted: RowsWanted, *, head: dict[str, object]
+    request: Request, context: Context, asked: HistoryQuery, wanted: RowsQuery, *, head: dict[str, object]
 ) -> HTTPResponse:
     page = await context.stored.page(asked.devices, asked.metrics, order=wanted.order, limit=wanted.page.limit)
     cursor = wanted.cursor(page.last)
@@ -100,8 +100,8 @@ async def _page(
 async def _series(
     request: Request,
     context: Context,
-    asked: Asked,
-    answer: Answer,
+    asked: HistoryQuery,
+    answer: SeriesAnswer,
     *,
     head: dict[str, object],
     columns: list[str],
@@ -116,7 +116,7 @@ async def _series(
     return reply(request, context, orjson.dumps({**body, "next_cursor": None}))
 
 
-async def _all_rows(context: Context, asked: Asked, order: Order) -> AsyncGenerator[bytes, None]:
+async def _all_rows(context: Context, asked: HistoryQuery, order: Order) -> AsyncGenerator[bytes, None]:
     async with aclosing(context.stored.stream(asked.devices, asked.metrics, order=order)) as lists:
         first = True
         async for rows in lists:
@@ -126,7 +126,7 @@ async def _all_rows(context: Context, asked: Asked, order: Order) -> AsyncGenera
             yield _encoded(asked, [])
 
 
-async def _series_parts(asked: Asked, answer: Answer, columns: list[str]) -> AsyncGenerator[bytes, None]:
+async def _series_parts(asked: HistoryQuery, answer: SeriesAnswer, columns: list[str]) -> AsyncGenerator[bytes, None]:
     encode = series_csv if asked.media == CSV else series_ndjson
     yield series_header(columns) if asked.media == CSV else b""
     for series in answer.series:
@@ -134,11 +134,11 @@ async def _series_parts(asked: Asked, answer: Answer, columns: list[str]) -> Asy
             yield part
 
 
-def _encoded(asked: Asked, rows: list[Row], *, header: bool = True) -> bytes:
+def _encoded(asked: HistoryQuery, rows: list[HistoryRow], *, header: bool = True) -> bytes:
     if asked.media == NDJSON:
         return rows_ndjson(rows, bigint=asked.bigint)
     return (ROWS_HEADER if header else b"") + rows_csv(rows, bigint=asked.bigint)
 
 
-def _content_type(asked: Asked) -> str:
+def _content_type(asked: HistoryQuery) -> str:
     return CSV_TYPE if asked.media == CSV else asked.media

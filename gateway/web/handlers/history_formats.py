@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import orjson
 
-from gateway.domain.history import Row, Series, SeriesName
+from gateway.domain.history import HistoryRow, Series, SeriesName
 from gateway.domain.model import Kind, Value
 
 Media = Literal["application/json", "application/x-ndjson", "text/csv"]
@@ -29,7 +29,7 @@ def to_stamps(times: Sequence[int]) -> list[str]:
     return [f"{stamp}Z" for stamp in np.datetime_as_string(np.array(times, "M8[us]"), unit="us").tolist()]
 
 
-def rows_json(rows: Sequence[Row], *, bigint: bool) -> list[dict[str, object]]:
+def rows_json(rows: Sequence[HistoryRow], *, bigint: bool) -> list[dict[str, object]]:
     """Return rows as an answer holds them; what comes out can be posted in again."""
     stamps = to_stamps([row.time_us for row in rows])
     return [
@@ -38,12 +38,12 @@ def rows_json(rows: Sequence[Row], *, bigint: bool) -> list[dict[str, object]]:
     ]
 
 
-def rows_ndjson(rows: Sequence[Row], *, bigint: bool) -> bytes:
+def rows_ndjson(rows: Sequence[HistoryRow], *, bigint: bool) -> bytes:
     """Return one line for each row."""
     return b"".join([orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows_json(rows, bigint=bigint)])
 
 
-def rows_csv(rows: Sequence[Row], *, bigint: bool) -> bytes:
+def rows_csv(rows: Sequence[HistoryRow], *, bigint: bool) -> bytes:
     """Return one line for each reading, without the header."""
     stamps = to_stamps([row.time_us for row in rows])
     return "".join(

@@ -12,7 +12,7 @@ from sanic import Request
 
 from gateway.core.errors import BadRequest
 from gateway.domain.buckets import UNITS, Cut, to_cut
-from gateway.domain.history import FUNCTIONS, Fill, Order, Position, Span, Wish
+from gateway.domain.history import FUNCTIONS, Fill, Order, RowPosition, SeriesQuery, Span
 from gateway.domain.layouts import DEVICE_NAME
 from gateway.domain.model import MAX_NAME
 from gateway.web.handlers.history_formats import CSV, JSON, NDJSON, Media
@@ -30,7 +30,7 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
 _ROWS, _BUCKETS, _POINTS = "rows", "every=", "points="
 
 
-class RowsWanted(NamedTuple):
+class RowsQuery(NamedTuple):
     """A listing."""
 
     order: Order
@@ -38,28 +38,28 @@ class RowsWanted(NamedTuple):
     """None where all of it is to be streamed."""
     page: Page
 
-    def cursor(self, last: Position | None) -> str | None:
+    def cursor(self, last: RowPosition | None) -> str | None:
         """Return the cursor of the next page. It holds the span, so that `to=now` means the first page's now."""
         return None if last is None else self.page.cursor((*self.order.span, *last))
 
 
-class BucketsWanted(NamedTuple):
+class BucketsQuery(NamedTuple):
     """Series cut into buckets."""
 
     cut: Cut
     every: str
     zone: str
-    wish: Wish
+    wish: SeriesQuery
 
 
-class PointsWanted(NamedTuple):
+class PointsQuery(NamedTuple):
     """Charts."""
 
     span: Span
     points: int
 
 
-class Asked(NamedTuple):
+class HistoryQuery(NamedTuple):
     """A call for history."""
 
     devices: list[str]
@@ -68,7 +68,7 @@ class Asked(NamedTuple):
     media: Media
     bigint: bool
     """Integers of kind int as strings."""
-    wanted: RowsWanted | BucketsWanted | PointsWanted
+    wanted: RowsQuery | BucketsQuery | PointsQuery
 
 
 class _Given(NamedTuple):
@@ -98,7 +98,7 @@ def device_names(question: Question) -> list[str]:
     return names
 
 
-def to_asked(request: Request, question: Question, devices: list[str], *, now_us: int) -> Asked:
+def to_asked(request: Request, question: Question, devices: list[str], *, now_us: int) -> HistoryQuery:
     """Return what is asked of these devices. Raises BadRequest, TooManyBuckets."""
     metrics = question.names("metric", most=MAX_METRICS) or None
     texts = tuple(
@@ -114,7 +114,7 @@ def to_asked(request: Request, question: Question, devices: list[str], *, now_us
     if start > end:
         raise BadRequest("from= lies after to=; exchange them", parameter="from")
     span = Span(min(start, LAST_US), min(end, LAST_US))
-    asked = Asked(devices, metrics, span, to_media(request), bigint, PointsWanted(span, 0))
+    asked = HistoryQuery(devices, metrics, span, to_media(request), bigint, PointsQuery(span, 0))
     if given.every is not None:
         return asked._replace(wanted=_buckets(given, given.every, span))
     if given.points is not None:
@@ -175,17 +175,17 @@ def _refuse(given: _Given, *names: str, here: str) -> None:
             raise BadRequest(f"{name}= does not go with {here}; leave it out", parameter=name)
 
 
-def _rows(given: _Given, asked: Asked, *, about: object) -> RowsWanted:
+def _rows(given: _Given, asked: HistoryQuery, *, about: object) -> RowsQuery:
     _refuse(given, "fn", "tz", "fill", here="rows: it needs every=")
     descending = _word(given.order, "order", ("asc", "desc")) == "desc"
     streamed = given.limit is None and asked.media != JSON
     limit = DEFAULT_ROWS if given.limit is None else _number(given.limit, "limit", 1, MAX_ROWS)
     page = to_page(limit, given.cursor, about=(about, descending))
     span, after = (asked.span, None) if page.after is None else _resumed(page.after)
-    return RowsWanted(Order(span, descending, after), None if streamed else limit, page)
+    return RowsQuery(Order(span, descending, after), None if streamed else limit, page)
 
 
-def _resumed(held: object) -> tuple[Span, Position]:
+def _resumed(held: object) -> tuple[Span, RowPosition]:
     """Return what a cursor holds. Raises BadRequest for what we never made."""
     try:
         start, end, time_us, device_id, shape_ids = msgspec.convert(held, tuple[int, int, int, int, list[int]])
@@ -193,10 +193,10 @@ def _resumed(held: object) -> tuple[Span, Position]:
         raise made_up() from None
     if not (0 <= start <= time_us < end <= LAST_US and shape_ids):
         raise made_up()
-    return Span(start, end), Position(time_us, device_id, shape_ids)
+    return Span(start, end), RowPosition(time_us, device_id, shape_ids)
 
 
-def _buckets(given: _Given, every: str, span: Span) -> BucketsWanted:
+def _buckets(given: _Given, every: str, span: Span) -> BucketsQuery:
     _refuse(given, "points", "order", "limit", "cursor", here=_BUCKETS)
     found = _EVERY.fullmatch(every)
     if not found or not 0 < int(found[1]) * UNITS[found[2]] <= MAX_SECONDS:
@@ -209,12 +209,12 @@ def _buckets(given: _Given, every: str, span: Span) -> BucketsWanted:
     fill: Fill = _word(given.fill, "fill", ("none", "null", "prev"))  # type: ignore[assignment]
     zone = (given.tz or "UTC").replace(" ", "+")  # of Etc/GMT+1, where the query did not escape it
     cut = to_cut(span, count=int(found[1]), unit=found[2], zone=_zone(zone))
-    return BucketsWanted(cut, every, zone, Wish(functions, fill))
+    return BucketsQuery(cut, every, zone, SeriesQuery(functions, fill))
 
 
-def _points(given: _Given, points: str, span: Span) -> PointsWanted:
+def _points(given: _Given, points: str, span: Span) -> PointsQuery:
     _refuse(given, "fn", "tz", "fill", "order", "limit", "cursor", here=_POINTS)
-    return PointsWanted(span, _number(points, "points", LEAST_POINTS, MOST_POINTS))
+    return PointsQuery(span, _number(points, "points", LEAST_POINTS, MOST_POINTS))
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -14,7 +14,7 @@ from gateway.web.http.path import device_name, require_json
 from gateway.web.http.permissions import identify, require_writer
 from gateway.web.http.query import Question
 from gateway.web.http.responses import reply
-from gateway.web.limits.rate_limits import Limits
+from gateway.web.limits.rate_limits import RateLimits
 
 FEW_ERRORS, ALL_ERRORS = 100, 10_000
 """Refusals listed in a receipt: without and with ?errors=all."""
@@ -81,7 +81,7 @@ def _options(request: Request) -> Options:
     return options
 
 
-def _toll(request: Request, limits: Limits | None, body: bytes, *, backfill: bool) -> Toll | None:
+def _toll(request: Request, limits: RateLimits | None, body: bytes, *, backfill: bool) -> Toll | None:
     if limits is not None:
         return limits.toll(request, body, backfill=backfill)
     return _yields if backfill else None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sanic import Request
 
 from gateway.core.errors import BadRequest, Forbidden
-from gateway.domain.changes import Position, Tag, to_position
+from gateway.domain.changes import LogPosition, Tag, to_position
 from gateway.domain.layouts import DEVICE_NAME, METRIC_NAME
 from gateway.domain.model import MAX_NAME, Principal, Role
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS, Filter
@@ -15,20 +15,20 @@ from gateway.web.http.query import Question
 
 MAX_TAG = 400
 """Characters of a tag, its value included."""
-UNKNOWN = Position("unknown0", 0, 0)
+UNKNOWN = LogPosition("unknown0", 0, 0)
 """An id that is not one of ours, sent by a client that cannot help it: older than everything."""
 
 
-class Asked(NamedTuple):
+class LiveQuery(NamedTuple):
     """What one stream shall show."""
 
     wanted: Filter
-    last: Position | None
+    last: LogPosition | None
     """The id of the last event that the caller has."""
     snapshot: bool
 
 
-def to_asked(request: Request, principal: Principal) -> Asked:
+def to_asked(request: Request, principal: Principal) -> LiveQuery:
     """Read the question of GET /v1/stream."""
     question = Question(request)
     devices = question.names("device", most=MAX_DEVICES)
@@ -41,10 +41,10 @@ def to_asked(request: Request, principal: Principal) -> Asked:
     if offered:  # a browser that comes back repeats the address, and knows better by now
         last = to_position(offered) or UNKNOWN
     wanted = to_filter(principal, devices=devices, metrics=metrics, tags=tags)
-    return Asked(wanted, last, snapshot is not False)
+    return LiveQuery(wanted, last, snapshot is not False)
 
 
-def to_last(text: str | None) -> Position | None:
+def to_last(text: str | None) -> LogPosition | None:
     """Read the id of an event that somebody sent on purpose. Raises BadRequest."""
     if not text:
         return None

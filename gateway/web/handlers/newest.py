@@ -45,7 +45,7 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-class Answer(NamedTuple):
+class StateAnswer(NamedTuple):
     """What is said of one device."""
 
     status: int
@@ -118,15 +118,15 @@ async def _chosen(context: Context, query: Query) -> tuple[list[str], str | None
 
 def to_answer(
     device: str, state: DeviceState | None, wanted: Collection[str] | None, tags: Iterable[str], *, now_us: int
-) -> Answer:
+) -> StateAnswer:
     """Return the answer; `tags` are the values of If-None-Match. Raises UnknownDevice if there is no state."""
     if state is None:
         raise UnknownDevice(f"device {device!r} is not known here; register it, or let it send readings", device=device)
     etag = to_etag(state, wanted)
     if matches(tags, etag):
-        return Answer(NOT_MODIFIED, b"", {"etag": etag})
+        return StateAnswer(NOT_MODIFIED, b"", {"etag": etag})
     body = {"device": state.device, **_body(state, wanted, now_us=now_us)}
-    return Answer(200, orjson.dumps(body), {"etag": etag, "cache-control": "private, no-cache"})
+    return StateAnswer(200, orjson.dumps(body), {"etag": etag, "cache-control": "private, no-cache"})
 
 
 def to_etag(state: DeviceState, wanted: Collection[str] | None) -> str:

@@ -15,7 +15,7 @@ from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import find
 from gateway.domain.model import Principal, Role
 from gateway.telemetry import ledger_events
-from gateway.telemetry.rates import Waiting
+from gateway.telemetry.rates import Backlog
 from gateway.web.context import Context, context_of
 from gateway.web.handlers.health import account, status_of
 from gateway.web.http.permissions import identify
@@ -55,7 +55,7 @@ async def _look(context: Context) -> dict[str, Any]:
         "parts": health.parts,
         "rates": context.history.now(),
         "history": context.history.series(),
-        "waiting": newest.waiting if newest else Waiting(),
+        "waiting": newest.waiting if newest else Backlog(),
         "ledger": ledger_events.read(),
         "devices": devices,
     }

@@ -15,7 +15,7 @@ from sanic.http import Http as Stream
 
 from gateway.core.errors import GatewayError
 from gateway.live.events import Event, Lagged, Output
-from gateway.live.reader import Reader, Round
+from gateway.live.reader import LiveClient, Round
 from gateway.telemetry import live_events
 from gateway.web.context import Context, context_of
 from gateway.web.handlers.live_query import to_asked
@@ -66,7 +66,7 @@ async def _begin(request: Request, context: Context) -> HTTPResponse:
     return response
 
 
-async def _serve(response: HTTPResponse, reader: Reader) -> None:
+async def _serve(response: HTTPResponse, reader: LiveClient) -> None:
     await reader.send(response.send(PING))  # the headers leave now, not with the first event
     hint = to_hint(SystemRandom())
     async for each in reader.rounds():

@@ -19,7 +19,7 @@ from gateway.domain.json_text import decode, without_mark
 from gateway.domain.model import MAX_NAME, Role
 from gateway.live.events import Event, Lagged, Output
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS
-from gateway.live.reader import Reader, Round
+from gateway.live.reader import LiveClient, Round
 from gateway.telemetry import events, live_events
 from gateway.web.context import Context, context_of
 from gateway.web.handlers.live_query import to_filter, to_last
@@ -72,7 +72,7 @@ _decoder: msgspec.json.Decoder[Subscribe | Unsubscribe | Ping] = msgspec.json.De
 class Conversation:
     """What is said on one socket; one message at a time, whoever says it."""
 
-    def __init__(self, wire: SocketWire, reader: Reader) -> None:
+    def __init__(self, wire: SocketWire, reader: LiveClient) -> None:
         self._wire = wire
         self._reader = reader
         self._turn = asyncio.Lock()
@@ -144,7 +144,7 @@ async def serve_socket(request: Request) -> None:
 serve_socket.is_websocket = True  # type: ignore[attr-defined]
 
 
-async def _converse(wire: SocketWire, reader: Reader) -> None:
+async def _converse(wire: SocketWire, reader: LiveClient) -> None:
     conversation = Conversation(wire, reader)
     listening = asyncio.create_task(conversation.listen(), name="live.listen")
     try:
@@ -162,7 +162,7 @@ async def _converse(wire: SocketWire, reader: Reader) -> None:
         await end(listening)
 
 
-async def _take_leave(conversation: Conversation, wire: SocketWire, reader: Reader) -> None:
+async def _take_leave(conversation: Conversation, wire: SocketWire, reader: LiveClient) -> None:
     code = {"unauthorized": POLICY, "draining": AWAY}.get(reader.ended or "", NORMAL)
     if reader.ended == "silent":
         live_events.ended("silent")

@@ -11,7 +11,7 @@ from sanic import Request
 from sanic.http import Http as Stream
 
 from gateway.core.errors import BodyTimeout, Overloaded, TooLarge
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.telemetry import events
 from gateway.web.limits.decompress import inflate
 
@@ -23,7 +23,7 @@ CHUNKED: object = "chunked"
 class Bodies:
     """The bodies one worker has in hand: from their first byte until their request is answered."""
 
-    def __init__(self, limits: Http) -> None:
+    def __init__(self, limits: HttpSettings) -> None:
         self.limits = limits
         self.in_hand = 0
         """Bytes."""
@@ -125,7 +125,7 @@ def is_here(stream: Stream) -> bool:
     return stream.request_body != CHUNKED and left is not None and len(stream.recv_buffer) >= left
 
 
-def too_large(limits: Http) -> TooLarge:
+def too_large(limits: HttpSettings) -> TooLarge:
     """Return the error for a body over the cap."""
     return TooLarge(
         f"the body is larger than {limits.max_body_bytes} bytes (http.max_body_bytes); send it in parts",

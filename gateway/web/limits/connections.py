@@ -10,7 +10,7 @@ import resource
 from typing import Protocol
 
 from gateway.core.errors import TooManyConnections
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.telemetry import events, limit_events
 
 STANDING = 64
@@ -35,7 +35,7 @@ class Guest(Protocol):
 class Crowd:
     """The connections of one worker, counted."""
 
-    def __init__(self, limits: Http) -> None:
+    def __init__(self, limits: HttpSettings) -> None:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.seats = seats(limits.max_connections, files)
         """Connections that may be open, without those who stand."""

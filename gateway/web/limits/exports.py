@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.core.errors import Overloaded
-from gateway.core.settings import History
+from gateway.core.settings import HistorySettings
 from gateway.telemetry import events
 
 
 class Exports:
     """The streams of one worker, so many at once."""
 
-    def __init__(self, settings: History) -> None:
+    def __init__(self, settings: HistorySettings) -> None:
         self._most = settings.max_exports
         self.running = 0
         """Streams that are being sent."""

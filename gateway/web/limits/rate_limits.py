@@ -32,7 +32,7 @@ Payer = tuple[Meters, Hashable, str]
 """Meters, under which name they count, and whether that is an address or a credential."""
 
 
-class Count(NamedTuple):
+class LimitCount(NamedTuple):
     """A meter that counts a request, and under which name."""
 
     meter: Meter
@@ -48,16 +48,16 @@ class Visit:
     def __init__(self) -> None:
         self.callers: list[Payer] = []
         """The address and the credential, as far as they have limits."""
-        self.counts: dict[Meter, Count] = {}
+        self.counts: dict[Meter, LimitCount] = {}
         """Every meter that was asked."""
-        self.refused: Count | None = None
+        self.refused: LimitCount | None = None
         self.declared: int | None = 0
         """Bytes of the body of readings; None if they are not declared."""
         self.wait = 0.0
         """Seconds until the one that refused lets the request pass."""
 
 
-class Limits:
+class RateLimits:
     """The limits of one worker."""
 
     def __init__(self, tree: settings.Settings, *, monotonic: Callable[[], float]) -> None:
@@ -102,10 +102,10 @@ class Limits:
         payers = self._paying(visit, backfill=backfill)
         for meters, caller, scope in payers:
             if meters.readings is not None:
-                self._look(visit, Count(meters.readings, caller, scope))
+                self._look(visit, LimitCount(meters.readings, caller, scope))
         for meters, caller, scope in payers:
             if meters.bytes is not None:
-                self._pass(visit, Count(meters.bytes, caller, scope), size)
+                self._pass(visit, LimitCount(meters.bytes, caller, scope), size)
 
     def toll(self, request: Request, body: bytes, *, backfill: bool) -> Toll:
         """Return what counts the readings of the body, before they are stored. It raises RateLimited.
@@ -126,7 +126,7 @@ class Limits:
         payers = self._paying(visit, backfill=backfill)
         for meters, caller, scope in payers:
             if meters.readings is not None:  # others of the same caller may have been counted meanwhile
-                self._look(visit, Count(meters.readings, caller, scope))
+                self._look(visit, LimitCount(meters.readings, caller, scope))
         for meters, caller, _ in payers:
             if meters.readings is not None:
                 meters.readings.charge(caller, readings, now)
@@ -156,7 +156,7 @@ class Limits:
         """Count what `look` let through, in the same callback; `readings` are those of its body."""
         for meters, caller, scope in visit.callers:
             if meters.requests is not None:
-                self._pass(visit, Count(meters.requests, caller, scope), 1)
+                self._pass(visit, LimitCount(meters.requests, caller, scope), 1)
         if readings is not None:
             self._send(visit, visit.declared or 0, backfill=False)
             self._charge(visit, readings, 0, backfill=False)
@@ -205,15 +205,15 @@ class Limits:
         visit.callers.append(payer)
         meters, caller, scope = payer
         if meters.requests is not None:
-            self._pass(visit, Count(meters.requests, caller, scope), 1)
+            self._pass(visit, LimitCount(meters.requests, caller, scope), 1)
 
-    def _pass(self, visit: Visit, count: Count, units: float) -> None:
+    def _pass(self, visit: Visit, count: LimitCount, units: float) -> None:
         visit.counts[count.meter] = count
         wait = count.meter.take(count.caller, units, self._monotonic())
         if wait:
             raise _refusal(visit, count, wait)
 
-    def _look(self, visit: Visit, count: Count) -> None:
+    def _look(self, visit: Visit, count: LimitCount) -> None:
         visit.counts[count.meter] = count
         wait = count.meter.wait(count.caller, 1, self._monotonic())
         if wait:
@@ -227,7 +227,7 @@ def _declared(stream: object) -> int | None:
     return None if stream.request_body == CHUNKED else stream.request_bytes_left
 
 
-def _refusal(visit: Visit, count: Count, wait: float) -> RateLimited:
+def _refusal(visit: Visit, count: LimitCount, wait: float) -> RateLimited:
     visit.refused, visit.wait = count, wait
     rate = count.meter.rate
     limit_events.refused(rate.name, count.scope)
@@ -242,7 +242,7 @@ def _refusal(visit: Visit, count: Count, wait: float) -> RateLimited:
     )
 
 
-def _share_left(count: Count, now: float) -> float:
+def _share_left(count: LimitCount, now: float) -> float:
     return count.meter.left(count.caller, now).units / count.meter.rate.burst
 
 

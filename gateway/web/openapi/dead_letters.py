@@ -11,7 +11,7 @@ from gateway.domain.model import Role
 from gateway.services.dead_letter_replay import Replayed, Run
 from gateway.web.openapi.refusals import BODIES, GUARDED, INTAKE, PARAMETERS, STORED
 from gateway.web.openapi.values import NO_STORE, Count, Flag, Id, Moment
-from gateway.web.openapi.words import JSON, Answer, Operation, Parameter, refusals
+from gateway.web.openapi.words import JSON, Operation, Parameter, ResponseDoc, refusals
 
 Word = Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}$")]
 
@@ -56,7 +56,7 @@ OPERATIONS = {
     "dead_letters": Operation(
         "List dead letters, newest first",
         "Dead letters",
-        answers=(Answer(200, "A page of letters.", {JSON: DeadLetters}, NO_STORE),),
+        answers=(ResponseDoc(200, "A page of letters.", {JSON: DeadLetters}, NO_STORE),),
         who=ADMIN,
         parameters=(CODE, DEVICE, SOURCE, SINCE, REPLAYED, LIMIT, CURSOR),
         refusals=GUARDED + PARAMETERS + STORED,
@@ -64,7 +64,7 @@ OPERATIONS = {
     "dead_letter": Operation(
         "One dead letter with its whole payload",
         "Dead letters",
-        answers=(Answer(200, "The letter.", {JSON: DeadLetter}, NO_STORE),),
+        answers=(ResponseDoc(200, "The letter.", {JSON: DeadLetter}, NO_STORE),),
         who=ADMIN,
         refusals=GUARDED + PARAMETERS + STORED + refusals(NotFound),
     ),
@@ -72,8 +72,8 @@ OPERATIONS = {
         "Take a dead letter in once more",
         "Dead letters",
         answers=(
-            Answer(200, "All of it is safe now, and the letter is marked.", {JSON: Replayed}),
-            Answer(422, "Something was refused again; the letter stays open.", {JSON: Replayed}),
+            ResponseDoc(200, "All of it is safe now, and the letter is marked.", {JSON: Replayed}),
+            ResponseDoc(422, "Something was refused again; the letter stays open.", {JSON: Replayed}),
         ),
         about="A replay can be repeated: what is stored already is a duplicate. There is no body.",
         who=ADMIN,
@@ -82,7 +82,7 @@ OPERATIONS = {
     "dead_letters_replay": Operation(
         "Take a page of dead letters in once more, lowest id first",
         "Dead letters",
-        answers=(Answer(200, "What became of them; `errors` are those refused again.", {JSON: Run}),),
+        answers=(ResponseDoc(200, "What became of them; `errors` are those refused again.", {JSON: Run}),),
         about="Go on with `next_cursor` as `cursor` until it is null; a call takes at most `limit` letters and 15 s.",
         who=ADMIN,
         parameters=(CODE, DEVICE, SOURCE, SINCE, LIMIT, CURSOR),

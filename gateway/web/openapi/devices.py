@@ -38,11 +38,11 @@ from gateway.web.openapi.words import (
     CSV,
     JSON,
     NDJSON,
-    Answer,
     Body,
     Header,
     Operation,
     Parameter,
+    ResponseDoc,
     refusals,
 )
 
@@ -140,7 +140,7 @@ OPERATIONS = {
     "devices": Operation(
         "List devices by name",
         "Devices",
-        answers=(Answer(200, "A page of devices.", {JSON: Devices}, NO_STORE),),
+        answers=(ResponseDoc(200, "A page of devices.", {JSON: Devices}, NO_STORE),),
         who=(Role.READER, Role.ADMIN),
         parameters=(*FILTERS, limit(MAX_PAGE, default=LIMIT), CURSOR),
         refusals=ANNOUNCED + refusals(StateUnavailable),
@@ -149,7 +149,7 @@ OPERATIONS = {
         "Register a device",
         "Devices",
         answers=(
-            Answer(
+            ResponseDoc(
                 201, "It is there.", {JSON: Device}, {**SHOWN, "Location": Header("Where it is now.", required=True)}
             ),
         ),
@@ -161,8 +161,8 @@ OPERATIONS = {
         "Create and update many devices",
         "Devices",
         answers=(
-            Answer(200, "Every row was taken.", {JSON: Imported}),
-            Answer(207, "Some rows were refused; the others are taken.", {JSON: Imported}),
+            ResponseDoc(200, "Every row was taken.", {JSON: Imported}),
+            ResponseDoc(207, "Some rows were refused; the others are taken.", {JSON: Imported}),
         ),
         about="Up to 10,000 rows in one COMMIT. A row is a merge patch: what it leaves out stays as it is.",
         who=ADMIN,
@@ -173,8 +173,8 @@ OPERATIONS = {
         "One device and what it has reported",
         "Devices",
         answers=(
-            Answer(200, "The device.", {JSON: DeviceAndMetrics}, SHOWN),
-            Answer(304, "The registry says what it said at the ETag in `If-None-Match`.", headers={"ETag": ETAG}),
+            ResponseDoc(200, "The device.", {JSON: DeviceAndMetrics}, SHOWN),
+            ResponseDoc(304, "The registry says what it said at the ETag in `If-None-Match`.", headers={"ETag": ETAG}),
         ),
         who=READERS,
         parameters=(IF_NONE_MATCH,),
@@ -183,7 +183,7 @@ OPERATIONS = {
     "device_update": Operation(
         "Change a device",
         "Devices",
-        answers=(Answer(200, "The device as it is now.", {JSON: Device}, SHOWN),),
+        answers=(ResponseDoc(200, "The device as it is now.", {JSON: Device}, SHOWN),),
         about="A merge patch (RFC 7396) of `enabled` and `tags`: null removes a tag, or all of them.",
         who=ADMIN,
         parameters=(IF_MATCH,),
@@ -197,7 +197,7 @@ OPERATIONS = {
     "device_delete": Operation(
         "Remove a device with its tokens and its state",
         "Devices",
-        answers=(Answer(204, "It is gone."),),
+        answers=(ResponseDoc(204, "It is gone."),),
         who=ADMIN,
         parameters=(
             IF_MATCH,

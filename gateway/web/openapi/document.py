@@ -13,9 +13,9 @@ import msgspec
 
 from gateway.web.openapi import refusals
 from gateway.web.openapi.operations import OPERATIONS
-from gateway.web.openapi.refusals import Problem
+from gateway.web.openapi.refusals import ProblemDoc
 from gateway.web.openapi.values import PATH
-from gateway.web.openapi.words import Answer, AnyOf, Body, Header, Operation, Parameter, Type
+from gateway.web.openapi.words import AnyOf, Body, Header, Operation, Parameter, ResponseDoc, Type
 
 DISTRIBUTION = "device-ingestion-gateway"
 ABOUT = """Takes in device readings over HTTP and MQTT, and answers only when they are safe.
@@ -68,7 +68,7 @@ class Schemas:
     """JSON Schemas of all types that operations speak of."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        kinds = [Problem, *_flat(_kinds(operations))]
+        kinds = [ProblemDoc, *_flat(_kinds(operations))]
         schemas, self.components = msgspec.json.schema_components(kinds, ref_template=REF)
         self._found = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
 
@@ -80,7 +80,7 @@ class Schemas:
         return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]} if kind.many else one
 
 
-class Writer:
+class DocumentWriter:
     """Writes operations down, and collects the responses that several of them share."""
 
     def __init__(self, schemas: Schemas) -> None:
@@ -146,7 +146,7 @@ class Writer:
         self.responses[name] = response
         return {"$ref": f"#/components/responses/{name}"}
 
-    def _answer(self, answer: Answer, common: Iterable[str], *, bodiless: bool) -> dict[str, Any]:
+    def _answer(self, answer: ResponseDoc, common: Iterable[str], *, bodiless: bool) -> dict[str, Any]:
         headers = {name: {"$ref": f"#/components/headers/{name}"} for name in common}
         headers |= {name: self.header(one) for name, one in answer.headers.items()}
         written = {"description": answer.about, "headers": headers}
@@ -168,7 +168,7 @@ def to_document(routes: Iterable[Described]) -> bytes:
     routes = [route for route in routes if route.label in OPERATIONS]
     described = [OPERATIONS[route.label] for route in routes]
     schemas = Schemas(described)
-    writer = Writer(schemas)
+    writer = DocumentWriter(schemas)
     paths: dict[str, dict[str, Any]] = {}
     for route, operation in zip(routes, described, strict=True):
         path = to_template(route.path)
@@ -184,7 +184,9 @@ def to_template(path: str) -> str:
     return _PATTERN.sub(r"{\1}", path)
 
 
-def _document(paths: Mapping[str, Any], described: list[Operation], writer: Writer, schemas: Schemas) -> dict[str, Any]:
+def _document(
+    paths: Mapping[str, Any], described: list[Operation], writer: DocumentWriter, schemas: Schemas
+) -> dict[str, Any]:
     return {
         "openapi": "3.1.1",
         "info": {

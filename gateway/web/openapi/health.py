@@ -10,7 +10,7 @@ from gateway.domain.ledger import Ledger
 from gateway.domain.model import Role
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS
 from gateway.web.openapi.values import ETAG, IF_NONE_MATCH, NO_STORE, UNCHANGED
-from gateway.web.openapi.words import HTML, JSON, TEXT, Answer, Header, Operation, Parameter, refusals
+from gateway.web.openapi.words import HTML, JSON, TEXT, Header, Operation, Parameter, ResponseDoc, refusals
 from gateway.web.ports import Trouble
 
 
@@ -56,44 +56,44 @@ OPERATIONS = {
     "ledger": Operation(
         "What became of every reading since the gateway started",
         "Operations",
-        answers=(Answer(200, "The books of all workers together.", {JSON: Ledger}, NO_STORE),),
+        answers=(ResponseDoc(200, "The books of all workers together.", {JSON: Ledger}, NO_STORE),),
         who=(Role.ADMIN,),
         refusals=GUARDED + PARAMETERS,
     ),
     "livez": Operation(
-        "Whether the process is alive", "Operations", answers=(Answer(200, "It answers.", {JSON: Alive}),)
+        "Whether the process is alive", "Operations", answers=(ResponseDoc(200, "It answers.", {JSON: Alive}),)
     ),
     "readyz": Operation(
         "Whether traffic may come, with the facts of each part",
         "Operations",
         answers=(
-            Answer(200, "It may: `ready` or `degraded`.", {JSON: Ready}, NO_STORE),
-            Answer(503, "It may not: `unready` or `draining`.", {JSON: Ready}, NO_STORE),
+            ResponseDoc(200, "It may: `ready` or `degraded`.", {JSON: Ready}, NO_STORE),
+            ResponseDoc(503, "It may not: `unready` or `draining`.", {JSON: Ready}, NO_STORE),
         ),
     ),
     "metrics": Operation(
         "Metrics of all workers, for Prometheus",
         "Operations",
-        answers=(Answer(200, "The Prometheus text format.", {TEXT: str}),),
+        answers=(ResponseDoc(200, "The Prometheus text format.", {TEXT: str}),),
         parameters=(Parameter("name[]", list[str], "Only metrics of these names; repeated: all of them."),),
     ),
     "openapi": Operation(
         "This document",
         "Operations",
-        answers=(Answer(200, "OpenAPI 3.1.", {JSON: AnyDocument}, {"ETag": ETAG}), UNCHANGED),
+        answers=(ResponseDoc(200, "OpenAPI 3.1.", {JSON: AnyDocument}, {"ETag": ETAG}), UNCHANGED),
         parameters=(IF_NONE_MATCH,),
     ),
     "docs": Operation(
         "This document as a page",
         "Operations",
-        answers=(Answer(200, "The page.", {HTML: str}, {**SECURE, "ETag": ETAG}), UNCHANGED),
+        answers=(ResponseDoc(200, "The page.", {HTML: str}, {**SECURE, "ETag": ETAG}), UNCHANGED),
         parameters=(IF_NONE_MATCH,),
     ),
     "docs_asset": Operation(
         "What the page at /docs is made of",
         "Operations",
         answers=(
-            Answer(200, "A script or a style sheet.", {"text/javascript": str, "text/css": str}, {"ETag": ETAG}),
+            ResponseDoc(200, "A script or a style sheet.", {"text/javascript": str, "text/css": str}, {"ETag": ETAG}),
             UNCHANGED,
         ),
         parameters=(IF_NONE_MATCH,),

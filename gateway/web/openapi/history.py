@@ -32,11 +32,11 @@ from gateway.web.openapi.words import (
     CSV,
     JSON,
     NDJSON,
-    Answer,
     AnyOf,
     Header,
     Operation,
     Parameter,
+    ResponseDoc,
     refusals,
 )
 
@@ -164,7 +164,7 @@ def _history(summary: str, *parameters: Parameter) -> Operation:
     return Operation(
         summary,
         "History",
-        answers=(Answer(200, "What is stored.", content, {"X-Next-Cursor": cursor}),),
+        answers=(ResponseDoc(200, "What is stored.", content, {"X-Next-Cursor": cursor}),),
         about=ABOUT,
         who=READERS,
         parameters=(*parameters, *QUESTION),

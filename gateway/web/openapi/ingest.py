@@ -10,7 +10,7 @@ from gateway.core.errors import AtomicTooWide, IdempotencyInProgress, Idempotenc
 from gateway.domain.model import Receipt, Role
 from gateway.web.openapi.refusals import BODIES, GUARDED, INTAKE, PARAMETERS
 from gateway.web.openapi.values import DeviceName, Flag, MetricName
-from gateway.web.openapi.words import JSON, Answer, AnyOf, Body, Header, Operation, Parameter, refusals
+from gateway.web.openapi.words import JSON, AnyOf, Body, Header, Operation, Parameter, ResponseDoc, refusals
 
 Device = Annotated[
     DeviceName | None, Meta(description="The device that reports; may be left out where the path names it.")
@@ -93,9 +93,9 @@ OPTIONS = (
 )
 
 
-def _receipt(status: int, about: str) -> Answer:
+def _receipt(status: int, about: str) -> ResponseDoc:
     replayed = Header("`true` where this is the answer to an earlier request with the same key.")
-    return Answer(status, about, {JSON: Receipt}, {"Idempotency-Replayed": replayed})
+    return ResponseDoc(status, about, {JSON: Receipt}, {"Idempotency-Replayed": replayed})
 
 
 def _taking(summary: str) -> Operation:

@@ -6,7 +6,7 @@ from gateway.core.errors import Draining, SinkFault, TooManyStreams, UpgradeRequ
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS, STATE
 from gateway.web.openapi.state import READERS
 from gateway.web.openapi.values import DeviceName, Flag, MetricName, Tag
-from gateway.web.openapi.words import EVENTS, Answer, Header, Operation, Parameter, refusals
+from gateway.web.openapi.words import EVENTS, Header, Operation, Parameter, ResponseDoc, refusals
 
 ABOUT = """The answer does not end. Events (WHATWG HTML 9.2):
 
@@ -28,7 +28,7 @@ OPERATIONS = {
     "stream": Operation(
         "Changes as they are committed, as server-sent events",
         "Live",
-        answers=(Answer(200, "The stream.", {EVENTS: str}, {"Cache-Control": Header("`no-store`.")}),),
+        answers=(ResponseDoc(200, "The stream.", {EVENTS: str}, {"Cache-Control": Header("`no-store`.")}),),
         about=ABOUT,
         who=READERS,
         parameters=(
@@ -44,7 +44,7 @@ OPERATIONS = {
     "socket": Operation(
         "Changes as they are committed, over WebSocket",
         "Live",
-        answers=(Answer(101, "The connection is a WebSocket now.", headers=UPGRADED),),
+        answers=(ResponseDoc(101, "The connection is a WebSocket now.", headers=UPGRADED),),
         about=SOCKET,
         who=READERS,
         parameters=(

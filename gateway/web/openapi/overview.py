@@ -8,12 +8,12 @@ from msgspec import Meta
 from gateway.core.errors import NotFound
 from gateway.domain.ledger import Ledger
 from gateway.domain.model import Role
-from gateway.telemetry.rates import Rates, Series, Waiting
-from gateway.timescale.registry.device_count import Count
+from gateway.telemetry.rates import Backlog, Rates, RateSeries
+from gateway.timescale.registry.device_count import DeviceCount
 from gateway.web.openapi.health import SECURE, Part, Status
 from gateway.web.openapi.refusals import GUARDED, PARAMETERS
 from gateway.web.openapi.values import ETAG, IF_NONE_MATCH, NO_STORE, UNCHANGED, Moment
-from gateway.web.openapi.words import HTML, JSON, Answer, Operation, Parameter, refusals
+from gateway.web.openapi.words import HTML, JSON, Operation, Parameter, ResponseDoc, refusals
 from gateway.web.ports import Trouble
 
 
@@ -26,10 +26,10 @@ class Fleet(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     degraded: Annotated[list[Trouble], Meta(description="As on `/readyz` of the worker that answers.")]
     parts: dict[str, Part]
     rates: Annotated[Rates, Meta(description="Now, of all workers.")]
-    history: Annotated[Series, Meta(description="Of the last 15 minutes, every 5 s.")]
-    waiting: Waiting
+    history: Annotated[RateSeries, Meta(description="Of the last 15 minutes, every 5 s.")]
+    waiting: Backlog
     ledger: Ledger
-    devices: Count | None
+    devices: DeviceCount | None
     role: Annotated[Role, Meta(description="Of the key that asks.")]
 
 
@@ -37,21 +37,21 @@ OPERATIONS = {
     "fleet": Operation(
         "Rates, health, books and counts at a glance",
         "Operations",
-        answers=(Answer(200, "The whole gateway.", {JSON: Fleet}, NO_STORE),),
+        answers=(ResponseDoc(200, "The whole gateway.", {JSON: Fleet}, NO_STORE),),
         who=(Role.READER, Role.ADMIN),
         refusals=GUARDED + PARAMETERS,
     ),
     "page": Operation(
         "The fleet page",
         "Operations",
-        answers=(Answer(200, "The page.", {HTML: str}, {**SECURE, "ETag": ETAG}), UNCHANGED),
+        answers=(ResponseDoc(200, "The page.", {HTML: str}, {**SECURE, "ETag": ETAG}), UNCHANGED),
         parameters=(IF_NONE_MATCH,),
     ),
     "static": Operation(
         "What the fleet page is made of",
         "Operations",
         answers=(
-            Answer(
+            ResponseDoc(
                 200,
                 "A script, a style sheet or an image.",
                 {"text/javascript": str, "text/css": str, "image/svg+xml": str},

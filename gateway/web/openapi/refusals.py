@@ -31,7 +31,7 @@ from gateway.core.errors import (
     UnsupportedMedia,
 )
 from gateway.web.http.problems import RETRYABLE, SANIC_CODES, UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED
-from gateway.web.openapi.words import PROBLEM, Refusal, refusals
+from gateway.web.openapi.words import PROBLEM, RefusalDoc, refusals
 
 TOO_MANY = 429
 UNROUTED = ("not_found", "method_not_allowed")
@@ -49,7 +49,7 @@ STATE = refusals(SinkUnavailable, StateUnavailable)
 """What a call that reads the newest state may be told."""
 
 
-class Problem(msgspec.Struct):
+class ProblemDoc(msgspec.Struct):
     """Why a request was refused as a whole (RFC 9457). Match on `code`; the sentences may change."""
 
     type: Annotated[str, Meta(description="A URN that ends with the code.", pattern="^urn:device-gateway:problem:")]
@@ -69,16 +69,16 @@ class Problem(msgspec.Struct):
     ] = msgspec.UNSET
 
 
-def everywhere() -> tuple[Refusal, ...]:
+def everywhere() -> tuple[RefusalDoc, ...]:
     """Return what any request may be told, whatever it asks for: by the server, before a handler sees it."""
     of_server = [
-        Refusal(status, code, HTTPStatus(status).description or HTTPStatus(status).phrase)
+        RefusalDoc(status, code, HTTPStatus(status).description or HTTPStatus(status).phrase)
         for status, code in SANIC_CODES.items()
         if code not in UNROUTED
     ]
     return (
         *of_server,
-        Refusal(431, "headers_too_large", "The request's headers are too large."),
+        RefusalDoc(431, "headers_too_large", "The request's headers are too large."),
         *refusals(GatewayError, TooManyConnections),
     )
 
@@ -86,21 +86,21 @@ def everywhere() -> tuple[Refusal, ...]:
 def unrouted() -> dict[str, Any]:
     """Return the responses of addresses and methods that are not here, for the components of the document."""
     said = {code: status for status, code in SANIC_CODES.items()}
-    return {code: _response([Refusal(said[code], code, HTTPStatus(said[code]).phrase)]) for code in UNROUTED}
+    return {code: _response([RefusalDoc(said[code], code, HTTPStatus(said[code]).phrase)]) for code in UNROUTED}
 
 
-def responses(given: Iterable[Refusal]) -> Mapping[int, tuple[str, dict[str, Any]]]:
+def responses(given: Iterable[RefusalDoc]) -> Mapping[int, tuple[str, dict[str, Any]]]:
     """Return status → (the name of the component, the response) for these refusals; each code counts once."""
     ordered = sorted({(one.status, one.code): one for one in given}.values(), key=lambda one: one[:2])
     by_status = {status: list(some) for status, some in groupby(ordered, key=lambda one: one.status)}
     return {status: (_name(status, some), _response(some)) for status, some in by_status.items()}
 
 
-def _name(status: int, some: list[Refusal]) -> str:
+def _name(status: int, some: list[RefusalDoc]) -> str:
     return ".".join([str(status), *[one.code for one in some]])
 
 
-def _response(some: list[Refusal]) -> dict[str, Any]:
+def _response(some: list[RefusalDoc]) -> dict[str, Any]:
     status = some[0].status
     said = "\n".join([f"- `{one.code}`: {one.about}" for one in some])
     named = {"properties": {"status": {"const": status}, "code": {"enum": [one.code for one in some]}}}

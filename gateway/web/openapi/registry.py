@@ -24,7 +24,7 @@ from gateway.web.openapi.values import (
     limit,
     moment,
 )
-from gateway.web.openapi.words import JSON, Answer, Body, Operation, Parameter, refusals
+from gateway.web.openapi.words import JSON, Body, Operation, Parameter, ResponseDoc, refusals
 
 Token = Annotated[str, Meta(description="The secret. It is shown here and never again.")]
 Expires = Annotated[Moment | None, Meta(description="Null: never.")]
@@ -116,7 +116,9 @@ OPERATIONS = {
         "Make a device's next token",
         "Keys",
         answers=(
-            Answer(201, "The new token; the one in use stays valid for the overlap.", {JSON: IssuedToken}, NO_STORE),
+            ResponseDoc(
+                201, "The new token; the one in use stays valid for the overlap.", {JSON: IssuedToken}, NO_STORE
+            ),
         ),
         who=ADMIN,
         body=Body({JSON: Rotation}, {"hour": {"overlap_secs": 3600, "expires_days": None}}, required=False),
@@ -125,7 +127,7 @@ OPERATIONS = {
     "keys": Operation(
         "List keys and device tokens",
         "Keys",
-        answers=(Answer(200, "A page of keys, by id.", {JSON: Keys}, NO_STORE),),
+        answers=(ResponseDoc(200, "A page of keys, by id.", {JSON: Keys}, NO_STORE),),
         who=ADMIN,
         parameters=(
             Parameter("device", DeviceName, "Only the tokens of this device.", example="d1"),
@@ -139,7 +141,7 @@ OPERATIONS = {
     "key_create": Operation(
         "Make a key or a device's token",
         "Keys",
-        answers=(Answer(201, "The key, with its secret.", {JSON: IssuedKey}, NO_STORE),),
+        answers=(ResponseDoc(201, "The key, with its secret.", {JSON: IssuedKey}, NO_STORE),),
         who=ADMIN,
         body=Body({JSON: NewKey}, {"reader": {"role": "reader", "label": "dashboards"}}),
         refusals=ANNOUNCED + BODIES + refusals(UnknownDevice),
@@ -147,14 +149,14 @@ OPERATIONS = {
     "key_revoke": Operation(
         "Revoke a key or a token, for good",
         "Keys",
-        answers=(Answer(204, "It is refused from now on."),),
+        answers=(ResponseDoc(204, "It is refused from now on."),),
         who=ADMIN,
         refusals=ANNOUNCED + refusals(NotFound),
     ),
     "metric_list": Operation(
         "List metrics by name and kind",
         "Metrics",
-        answers=(Answer(200, "A page of metrics.", {JSON: MetricPage}, NO_STORE),),
+        answers=(ResponseDoc(200, "A page of metrics.", {JSON: MetricPage}, NO_STORE),),
         who=(Role.READER, Role.ADMIN),
         parameters=(Parameter("prefix", str, "How the names begin."), limit(metrics.MAX_PAGE, default=100), CURSOR),
         refusals=ANNOUNCED,
@@ -162,7 +164,7 @@ OPERATIONS = {
     "metric_put": Operation(
         "Set the unit of a metric, and whether its integers are exact",
         "Metrics",
-        answers=(Answer(200, "The metric in all its kinds.", {JSON: Metrics}),),
+        answers=(ResponseDoc(200, "The metric in all its kinds.", {JSON: Metrics}),),
         about="What the body leaves out stays as it is; `unit` null removes the unit.",
         who=ADMIN,
         body=Body({JSON: Facts}, {"unit": {"unit": "°C"}, "int": {"declared_int": True}}, required=False),
@@ -171,7 +173,7 @@ OPERATIONS = {
     "audit": Operation(
         "What admins did, newest first",
         "Operations",
-        answers=(Answer(200, "A page of acts.", {JSON: Acts}, NO_STORE),),
+        answers=(ResponseDoc(200, "A page of acts.", {JSON: Acts}, NO_STORE),),
         who=ADMIN,
         parameters=(
             moment("since", "Only acts of then or later."),

@@ -20,7 +20,7 @@ from gateway.web.openapi.values import (
     Tag,
     Value,
 )
-from gateway.web.openapi.words import JSON, Answer, AnyOf, Body, Header, Operation, Parameter, refusals
+from gateway.web.openapi.words import JSON, AnyOf, Body, Header, Operation, Parameter, ResponseDoc, refusals
 
 READERS = (Role.READER, Role.ADMIN, Role.DEVICE)
 Source = Annotated[
@@ -95,13 +95,13 @@ OPERATIONS = {
         "Newest values of a device",
         "State",
         answers=(
-            Answer(
+            ResponseDoc(
                 200,
                 "The newest value of each metric.",
                 {JSON: State},
                 {"ETag": ETAG, "Cache-Control": Header("`private, no-cache`: may be kept, and must be asked about.")},
             ),
-            Answer(304, "Nothing changed since the ETag in `If-None-Match`.", headers={"ETag": ETAG}),
+            ResponseDoc(304, "Nothing changed since the ETag in `If-None-Match`.", headers={"ETag": ETAG}),
         ),
         who=READERS,
         parameters=(
@@ -113,7 +113,7 @@ OPERATIONS = {
     "states_query": Operation(
         "Newest values of many devices, in one round trip",
         "State",
-        answers=(Answer(200, "What is known, and which devices are not.", {JSON: States}),),
+        answers=(ResponseDoc(200, "What is known, and which devices are not.", {JSON: States}),),
         who=READERS,
         body=Body(
             {JSON: AnyOf((NamedDevices, PrefixedDevices, TaggedDevices))},

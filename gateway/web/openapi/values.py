@@ -9,7 +9,7 @@ from gateway.domain.dead_letters import MAX_ID
 from gateway.domain.devices import MAX_TAG_KEY, MAX_TAG_VALUE
 from gateway.domain.layouts import DEVICE_NAME, METRIC_NAME
 from gateway.domain.model import MAX_NAME
-from gateway.web.openapi.words import Answer, Header, Parameter
+from gateway.web.openapi.words import Header, Parameter, ResponseDoc
 
 DeviceName = Annotated[str, Meta(pattern=f"^{DEVICE_NAME.pattern}$", examples=["d1"])]
 MetricName = Annotated[str, Meta(pattern=f"^{METRIC_NAME.pattern}$", examples=["temperature"])]
@@ -46,7 +46,7 @@ NO_STORE = {"Cache-Control": Header("`no-store`: every answer is another one.")}
 """Headers of what must not be kept by anybody."""
 IF_NONE_MATCH = Parameter("If-None-Match", str, "The ETag of the answer before.", "header")
 ETAG = Header("Of the content; for `If-None-Match`.", required=True)
-UNCHANGED = Answer(304, "Nothing changed since the ETag in `If-None-Match`.", headers={"ETag": ETAG})
+UNCHANGED = ResponseDoc(304, "Nothing changed since the ETag in `If-None-Match`.", headers={"ETag": ETAG})
 
 
 def moment(name: str, about: str) -> Parameter:

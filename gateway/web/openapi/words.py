@@ -53,7 +53,7 @@ class Body(NamedTuple):
     required: bool = True
 
 
-class Answer(NamedTuple):
+class ResponseDoc(NamedTuple):
     """One status that is no problem."""
 
     status: int
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, Header] = MappingProxyType({})
 
 
-class Refusal(NamedTuple):
+class RefusalDoc(NamedTuple):
     """One problem code with its status and what it says."""
 
     status: int
@@ -76,17 +76,17 @@ class Operation(NamedTuple):
 
     summary: str
     tag: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ResponseDoc, ...]
     about: str = ""
     who: tuple[Role, ...] = ()
     """Roles that may call it; empty: everybody, without a credential."""
     parameters: tuple[Parameter, ...] = ()
     """Those of the path are known by their names, and stand here only if there is something else to say of them."""
     body: Body | None = None
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[RefusalDoc, ...] = ()
     """Beyond those that any request may meet."""
 
 
-def refusals(*kinds: type[GatewayError]) -> tuple[Refusal, ...]:
+def refusals(*kinds: type[GatewayError]) -> tuple[RefusalDoc, ...]:
     """Return what these exceptions say when they are raised without words of their own."""
-    return tuple([Refusal(kind.status, kind.code, kind().message) for kind in kinds])
+    return tuple([RefusalDoc(kind.status, kind.code, kind().message) for kind in kinds])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.core import settings
 from gateway.core.errors import GatewayError
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.domain.contracts import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Principal
@@ -20,8 +20,8 @@ from gateway.ingest.pipeline.stall import Stall
 from gateway.ingest.receipts import to_json
 from gateway.mqtt.consumer import Consumer
 from gateway.mqtt.handler import Judge
-from gateway.mqtt.message import Message
-from gateway.mqtt.session import Session
+from gateway.mqtt.message import MqttMessage
+from gateway.mqtt.session import BrokerSession
 from gateway.mqtt.topics import parse_topic
 from tests.builders.gates import usual_gate
 from tests.builders.mqtt.parts import Letters
@@ -110,7 +110,7 @@ class Direct:
         self.sink.moods = [mood for one in burst for mood in one.refusals]
         for one in burst:
             wire.sent += one.qos
-            message = Message(wire, one.topic, one.body, qos=one.qos, mid=wire.sent)
+            message = MqttMessage(wire, one.topic, one.body, qos=one.qos, mid=wire.sent)
             message.response_topic, message.correlation_data = one.answers, b"c"
             self.consumer._arrived(message)
 
@@ -133,7 +133,7 @@ async def direct(*, hurries: bool) -> AsyncIterator[Direct]:
     sink = MoodySink(dead_letters=letters)
     sink.rejects[REJECTED] = "23514: no"
     gate = usual_gate(directory, layouts)
-    async with Committer(sink, _shown, limits=settings.Queue(), slots=1) as committer:
+    async with Committer(sink, _shown, limits=settings.QueueSettings(), slots=1) as committer:
         intake = Counting(gate, committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=100)
         intake.hurries = hurries
         yield Direct(consumer_of(intake, letters), intake, sink, letters)
@@ -142,7 +142,9 @@ async def direct(*, hurries: bool) -> AsyncIterator[Direct]:
 def consumer_of(intake: Intake, letters: Letters) -> Consumer:
     """A consumer whose session is never begun."""
     topics = parse_topic("devices/{device}/readings", share="")
-    session = Session(Mqtt(url="mqtt://127.0.0.1:1"), topics.subscription, client_id="direct", rng=NoRest())
+    session = BrokerSession(
+        MqttSettings(url="mqtt://127.0.0.1:1"), topics.subscription, client_id="direct", rng=NoRest()
+    )
     judge = Judge(topics, intake, encode=to_json, max_payload_bytes=MAX_PAYLOAD_BYTES)
     return Consumer(session, judge, letters, max_messages=1000, rng=NoRest())
 

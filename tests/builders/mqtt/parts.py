@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.core.errors import GatewayError
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.domain.contracts import DeadLetter, Toll
 from gateway.domain.model import Principal, Receipt, Refusal
 from gateway.domain.rate_limit import Meters
@@ -30,10 +30,10 @@ DEADLINE_SECS = 12.0
 """Below the keepalive: a ping would wake a reader that has forgotten what it holds."""
 
 
-def settings(broker: ScriptedBroker, *, receive_max: int = 100, share: str = "") -> Mqtt:
+def settings(broker: ScriptedBroker, *, receive_max: int = 100, share: str = "") -> MqttSettings:
     """Settings that lead to a scripted broker."""
     url = f"mqtt://u:p%40ss@127.0.0.1:{broker.port}"
-    return Mqtt(url=url, receive_max=receive_max, share=share, client_id="gateway-1")
+    return MqttSettings(url=url, receive_max=receive_max, share=share, client_id="gateway-1")
 
 
 def receipt(*codes: str, accepted: int = 1) -> Receipt:
@@ -162,7 +162,7 @@ class FastRandom(Random):
 
 
 def consumer_of(
-    settings: Mqtt, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
+    settings: MqttSettings, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
 ) -> Consumer:
     """A consumer that is not started; `settings.client_id` names its session."""
     return build(
@@ -178,7 +178,7 @@ def consumer_of(
 
 @asynccontextmanager
 async def running(
-    settings: Mqtt, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
+    settings: MqttSettings, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
 ) -> AsyncIterator[Consumer]:
     """A consumer whose subscription stands; stopped without waiting for what is in hand."""
     consumer = consumer_of(settings, intake, letters, meters=meters)

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import aiomqtt
 
-from gateway.core.settings import Mqtt
+from gateway.core.settings import MqttSettings
 from gateway.domain.model import Receipt
 from tests.builders.mqtt.parts import (
     CLEAN,
@@ -34,8 +34,8 @@ class Site(NamedTuple):
     def topic(self) -> str:
         return f"{self.name}/d1/readings"
 
-    def settings(self, *, receive_max: int = 1000) -> Mqtt:
-        return Mqtt(
+    def settings(self, *, receive_max: int = 1000) -> MqttSettings:
+        return MqttSettings(
             url=self.url,
             topic=f"{self.name}/{{device}}/readings",
             share=self.share,

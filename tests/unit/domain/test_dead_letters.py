@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from gateway.core.errors import BadRequest
 from gateway.domain.dead_letters import (
     MAX_ID,
+    DeadLetterFilter,
     Letter,
-    Wanted,
     to_fields,
     to_number,
     to_readable,
@@ -56,7 +56,7 @@ def test_what_was_left_out_is_neither_text_nor_bytes() -> None:
 
 def test_a_question_is_read() -> None:
     asked = to_wanted(code="too_old", device="ä b", source="mqtt", since="2024-11-22T13:00:00+01:00", replayed="false")
-    assert asked == Wanted(code="too_old", device="ä b", source="mqtt", since=NOON, replayed=False)
+    assert asked == DeadLetterFilter(code="too_old", device="ä b", source="mqtt", since=NOON, replayed=False)
     assert asked.since is not None
     assert asked.since.astimezone(timezone(timedelta(hours=1))).hour == 13
     assert not asked.everything

@@ -57,8 +57,8 @@ async def test_batches_of_two_tables_are_written_together(small: Layouts) -> Non
 async def test_the_gate_never_takes_a_number_of_an_old_table_for_a_known_pair(small: Layouts) -> None:
     directory = MemoryDirectory(monotonic=asyncio.get_running_loop().time)
     directory.add("d")
-    rules = settings.Devices(max_metrics=6)
-    gate = Gate(directory, small, devices=rules, clock=settings.Clock(), retention=settings.Retention())
+    rules = settings.DeviceSettings(max_metrics=6)
+    gate = Gate(directory, small, devices=rules, clock=settings.ClockSettings(), retention=settings.RetentionSettings())
     refused = []
     for i in range(20):
         decoded = posted(small, f"m{i}")

@@ -11,13 +11,13 @@ def meter(*, per_sec: float = 1.0, burst: float = 10.0, max_callers: int = 100) 
 
 
 def test_no_limits_are_no_meters() -> None:
-    limits = settings.Limits()
+    limits = settings.LimitSettings()
     assert [to_meters(limits, kind) for kind in ("device", "key", "address")] == [None, None, None]
     assert to_meter(limits, "backfill_readings_per_sec", "readings") is None
 
 
 def test_each_setting_is_a_meter_of_its_own() -> None:
-    limits = settings.Limits(device_readings_per_sec=100, burst_secs=5)
+    limits = settings.LimitSettings(device_readings_per_sec=100, burst_secs=5)
     meters = to_meters(limits, "device")
     assert meters is not None
     assert (meters.requests, meters.bytes) == (None, None)
@@ -27,7 +27,7 @@ def test_each_setting_is_a_meter_of_its_own() -> None:
 
 @pytest.mark.parametrize(("value", "share", "per_sec", "burst"), [(100, 4, 25.0, 250.0), (0.1, 2, 0.05, 1.0)])
 def test_workers_share_a_limit(value: float, share: int, per_sec: float, burst: float) -> None:
-    one = to_meter(settings.Limits(key_requests_per_sec=value), "key_requests_per_sec", "requests", share=share)
+    one = to_meter(settings.LimitSettings(key_requests_per_sec=value), "key_requests_per_sec", "requests", share=share)
     assert one is not None
     assert (one.rate.value, one.rate.per_sec, one.rate.burst) == (value, per_sec, burst)
 

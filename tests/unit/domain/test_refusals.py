@@ -213,7 +213,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason.value)
 async def test_a_refusal_at_the_door(case: Case) -> None:
-    door = Door(devices=settings.Devices(max_metrics=2, kind_change="refuse"))
+    door = Door(devices=settings.DeviceSettings(max_metrics=2, kind_change="refuse"))
     door.directory.add("d1", "d2", "off")
     door.directory.set_enabled("off", enabled=False)
     answer = await door.post([GOOD, case.item], principal=case.principal)

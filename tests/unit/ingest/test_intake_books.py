@@ -54,7 +54,7 @@ async def site() -> AsyncIterator[Site]:
     async def publish(_: object) -> None:
         return
 
-    async with Committer(sink, publish, limits=settings.Queue(), slots=1) as committer:
+    async with Committer(sink, publish, limits=settings.QueueSettings(), slots=1) as committer:
         yield Site(Intake(gate, committer, layouts, clock, stall=stall, max_readings=100), sink, stall, clock)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 
 from gateway.core.errors import Unauthorized
-from gateway.domain.changes import Position
+from gateway.domain.changes import LogPosition
 from gateway.domain.model import Principal, Role
 from gateway.live.events import Event, Lagged, Output, Snapshot
 from gateway.live.filters import Filter
-from gateway.live.reader import Reader
+from gateway.live.reader import LiveClient
 from tests.builders.live_parts import Stage
 
 SOON = 10.0
@@ -43,7 +43,7 @@ class Tokens:
 class Seen:
     """What one reader is sent."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: LiveClient) -> None:
         self.reader = reader
         self._rounds = reader.rounds()
         self._outputs: list[Output] = []
@@ -55,7 +55,7 @@ class Seen:
                 self._outputs += (await anext(self._rounds)).outputs
         return self._outputs.pop(0)
 
-    async def changes(self) -> tuple[list[tuple[str, int, dict[str, Any]]], Position]:
+    async def changes(self) -> tuple[list[tuple[str, int, dict[str, Any]]], LogPosition]:
         event = await self.next()
         assert isinstance(event, Event), event
         return [(change.device, change.time_us, dict(change.values)) for change in event.changes], event.position
@@ -63,7 +63,7 @@ class Seen:
     async def values(self, metric: str = "t") -> list[object]:
         return [values[metric] for _, _, values in (await self.changes())[0]]
 
-    async def snapshot(self) -> tuple[str, dict[str, Any], Position]:
+    async def snapshot(self) -> tuple[str, dict[str, Any], LogPosition]:
         output = await self.next()
         assert isinstance(output, Snapshot), output
         return output.reason, orjson.loads(output.states), output.position
@@ -85,7 +85,7 @@ async def reading(
     stage: Stage,
     wanted: Filter | None = None,
     *,
-    last: Position | None = None,
+    last: LogPosition | None = None,
     snapshot: bool = True,
     header: str = "Bearer admin",
     cut: Callable[[], None] = lambda: None,

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.changes import Position, to_position
+from gateway.domain.changes import LogPosition, to_position
 
 EPOCHS = st.text("0123456789abcdefz", min_size=8, max_size=40)
 NUMBERS = st.integers(0, 10**16 - 1)
 
 
-@given(st.builds(Position, EPOCHS, NUMBERS, NUMBERS))
-def test_an_id_comes_back(position: Position) -> None:
+@given(st.builds(LogPosition, EPOCHS, NUMBERS, NUMBERS))
+def test_an_id_comes_back(position: LogPosition) -> None:
     assert to_position(position.text) == position
 
 
@@ -29,7 +29,7 @@ def test_what_is_no_id(text: str) -> None:
 
 
 def test_a_turn_continues_the_log_and_another_log_does_not() -> None:
-    before = Position("epoch0001z0", 10, 0)
-    assert Position("epoch0001z3", 10, 0).continues(before)
-    assert not Position("epoch0001z0", 9, 0).continues(before)
-    assert not Position("epoch0002z0", 99, 0).continues(before)
+    before = LogPosition("epoch0001z0", 10, 0)
+    assert LogPosition("epoch0001z3", 10, 0).continues(before)
+    assert not LogPosition("epoch0001z0", 9, 0).continues(before)
+    assert not LogPosition("epoch0002z0", 99, 0).continues(before)

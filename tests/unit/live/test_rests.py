@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from gateway.domain.changes import Logged, Position
+from gateway.domain.changes import Logged, LogPosition
 from gateway.domain.model import Shape
-from gateway.live.filters import Batch
+from gateway.live.filters import LoggedBatch
 from gateway.live.hub import Hub
 from gateway.live.tail import BRIEF_SECS, REST_SECS, Tail
 from tests.builders.live_parts import KnownShapes, reading
@@ -40,9 +40,9 @@ class SlowLog(MemoryChangeLog):
     def __init__(self, time: Time, secs: float) -> None:
         super().__init__()
         self._time, self._secs = time, secs
-        self.read_upto: Position | None = None
+        self.read_upto: LogPosition | None = None
 
-    async def after(self, position: Position) -> list[Logged]:
+    async def after(self, position: LogPosition) -> list[Logged]:
         self.read_upto = position
         self._time.now += self._secs
         return (await super().after(position))[:1]
@@ -66,7 +66,7 @@ class SlowHub(Hub):
         super().__init__()
         self._time, self._secs = time, secs
 
-    def publish(self, batch: Batch) -> int:
+    def publish(self, batch: LoggedBatch) -> int:
         self._time.now += self._secs
         return super().publish(batch)
 

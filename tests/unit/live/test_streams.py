@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.changes import Position
+from gateway.domain.changes import LogPosition
 from gateway.domain.contracts import Newest
 from gateway.domain.model import Kind
 from gateway.live import subscription, tail
@@ -138,7 +138,7 @@ async def test_a_log_that_redis_drops_in_a_quiet_moment_is_missed_without_waitin
 @pytest.mark.parametrize(("ago_ms", "reason"), [(1000, "lost"), (400_000, "too_old")])
 async def test_an_id_of_another_epoch(stage: Stage, ago_ms: int, reason: str) -> None:
     stage.log.end = stage.log.end._replace(ms=10_000_000)
-    last = Position("epoch0000", 5, stage.log.end.ms - ago_ms)
+    last = LogPosition("epoch0000", 5, stage.log.end.ms - ago_ms)
     async with reading(stage, last=last) as seen:
         assert (await seen.snapshot())[0] == reason
 

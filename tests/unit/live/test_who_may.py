@@ -15,7 +15,7 @@ from tests.builders.live_parts import Stage, staged
 from tests.unit.live.reading import ADMIN, Tokens, reading, until
 
 LOOKS = 3
-FEW = settings.Live(max_streams=3, stall_secs=0.2)
+FEW = settings.LiveSettings(max_streams=3, stall_secs=0.2)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_an_end_does_not_wait_for_a_reader_that_takes_nothing(
 ) -> None:
     monkeypatch.setattr(reader, "LAST_WORDS_SECS", 0.05)
     cut = asyncio.Event()
-    async with staged(tokens, settings.Live(stall_secs=3600)) as stage, reading(stage, cut=cut.set) as seen:
+    async with staged(tokens, settings.LiveSettings(stall_secs=3600)) as stage, reading(stage, cut=cut.set) as seen:
         sending = asyncio.ensure_future(seen.reader.send(cut.wait()))  # type: ignore[arg-type]
         await until(lambda: seen.reader._sending is not None)
         stage.streams.drain()

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from gateway.mqtt.address import Address
 from gateway.mqtt.connection import Link
-from gateway.mqtt.message import Message
+from gateway.mqtt.message import MqttMessage
 from tests.fakes.scripted_broker import publish_packet
 
 TOPIC = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
-def link(deliver: Callable[[Message], None]) -> Link:
+def link(deliver: Callable[[MqttMessage], None]) -> Link:
     return Link(Address("127.0.0.1", 1), deliver, client_id="g", receive_max=10, session_expiry_secs=10)
 
 
@@ -49,7 +49,7 @@ async def test_payloads_are_bytes_that_stay_the_same() -> None:
 
 
 async def test_a_dropped_link_neither_delivers_nor_acknowledges() -> None:
-    seen: list[Message] = []
+    seen: list[MqttMessage] = []
     one = link(seen.append)
     one.drop()
     one._hand_over(b"t", b"", qos=1, mid=1, properties=None)

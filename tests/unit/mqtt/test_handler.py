@@ -7,8 +7,8 @@ from prometheus_client import REGISTRY
 
 from gateway.core.errors import BadPayload, GatewayError, Overloaded, SinkFault, SinkUnavailable, TooLarge
 from gateway.domain.model import Receipt
-from gateway.mqtt.handler import MAX_DETAIL, Judge, Problem
-from gateway.mqtt.message import Message
+from gateway.mqtt.handler import MAX_DETAIL, Judge, ProblemAnswer
+from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.topics import parse_topic
 from tests.builders.mqtt.parts import CLEAN, ScriptedIntake, failing, receipt
 
@@ -30,8 +30,8 @@ class Wire:
 
 def message(
     body: bytes = b"{}", topic: str = "devices/d1/readings", *, answers: str | None = None, wire: Wire | None = None
-) -> Message:
-    return Message(wire or Wire(), topic, body, qos=1, mid=1, response_topic=answers, correlation_data=b"c1")
+) -> MqttMessage:
+    return MqttMessage(wire or Wire(), topic, body, qos=1, mid=1, response_topic=answers, correlation_data=b"c1")
 
 
 def judge(intake: ScriptedIntake, *, max_payload_bytes: int = 1000) -> Judge:
@@ -51,7 +51,7 @@ async def test_a_clean_receipt_needs_no_letter() -> None:
 async def test_what_cannot_be_read_becomes_a_letter_with_its_bytes(error: GatewayError) -> None:
     verdict = await judge(ScriptedIntake(failing([error]))).judge(message(b"\xff\x00junk"))
     assert verdict.letter == ("mqtt", error.code, error.message, "d1", b"\xff\x00junk", "devices/d1/readings")
-    assert verdict.answer == Problem(error.code, error.message)
+    assert verdict.answer == ProblemAnswer(error.code, error.message)
 
 
 @pytest.mark.parametrize("topic", ["devices/d1/readings", "elsewhere"])
@@ -59,7 +59,7 @@ async def test_an_empty_message_clears_a_retained_one_and_is_no_letter(topic: st
     intake = ScriptedIntake()
     before = REGISTRY.get_sample_value("gateway_mqtt_empty_messages_total")
     verdict = await judge(intake).judge(message(b"", topic))
-    assert verdict == (None, Problem("empty", "the message has no payload: it holds no readings"))
+    assert verdict == (None, ProblemAnswer("empty", "the message has no payload: it holds no readings"))
     assert intake.begun == []
     assert before is not None
     assert REGISTRY.get_sample_value("gateway_mqtt_empty_messages_total") == before + 1
@@ -134,7 +134,7 @@ def test_answers_go_where_they_were_asked_for() -> None:
     wire = Wire()
     door = judge(ScriptedIntake())
     door.reply(message(answers="answers/d1", wire=wire), CLEAN)
-    door.reply(message(answers="answers/d1", wire=wire), Problem("bad_payload", "at byte 3"))
+    door.reply(message(answers="answers/d1", wire=wire), ProblemAnswer("bad_payload", "at byte 3"))
     door.reply(message(answers=None, wire=wire), CLEAN)
     assert wire.replies == [
         ("answers/d1", b"receipt 1", b"c1"),

@@ -16,7 +16,7 @@ class Scene:
     """A brake whose clock stands still unless it is moved, and a crowd that comes when told."""
 
     def __init__(self, **limits: float) -> None:
-        meters = to_meters(settings.Limits(**limits), "device")  # type: ignore[arg-type]
+        meters = to_meters(settings.LimitSettings(**limits), "device")  # type: ignore[arg-type]
         assert meters is not None
         self.now = 1000.0
         self.crowded = False

@@ -55,7 +55,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def publishing(state: MemoryState, *, wait_ms: int = LONG_MS, max_rows: int = 100) -> AsyncIterator[Publisher]:
-    async with Publisher(state, settings.Redis(ack_wait_ms=wait_ms, max_pending_rows=max_rows)) as one:
+    async with Publisher(state, settings.RedisSettings(ack_wait_ms=wait_ms, max_pending_rows=max_rows)) as one:
         yield one
 
 
@@ -271,7 +271,7 @@ async def test_of_equal_times_a_spooled_message_gives_way() -> None:
 async def test_what_is_dropped_is_dropped_after_what_was_published_before_and_told_as_not_whole() -> None:
     state, part = SlowState(), list[str]()
     state.open.clear()
-    async with Publisher(state, settings.Redis(ack_wait_ms=LONG_MS), on_part=part.extend) as one:
+    async with Publisher(state, settings.RedisSettings(ack_wait_ms=LONG_MS), on_part=part.extend) as one:
         before = asyncio.create_task(one.publish([block("d", 5, doubles=(0.5,)), block("e", 5, doubles=(0.5,))]))
         await _until(lambda: one.behind == 2)
         one.drop(["d"])
@@ -287,7 +287,7 @@ async def test_what_is_dropped_is_dropped_after_what_was_published_before_and_to
 async def test_what_could_not_be_dropped_is_a_gap() -> None:
     state, gaps = MemoryState(), list[str]()
     state.away = True
-    async with Publisher(state, settings.Redis(ack_wait_ms=1), on_skip=lambda: gaps.append("")) as one:
+    async with Publisher(state, settings.RedisSettings(ack_wait_ms=1), on_skip=lambda: gaps.append("")) as one:
         one.drop(["d"])
         await _until(lambda: not one.healthy)
     assert gaps == [""]

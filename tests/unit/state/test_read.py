@@ -6,14 +6,14 @@ import pytest
 
 from gateway.core.errors import SinkUnavailable
 from gateway.domain.layouts import Layouts
-from gateway.state.read import DeviceState, LiveReader, Times
+from gateway.state.read import DeviceState, NewestReader, Times
 from gateway.state.repair import mend
 from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
 
 class Place(NamedTuple):
-    reader: LiveReader
+    reader: NewestReader
     state: MemoryState
     directory: MemoryDirectory
     sink: MemorySink
@@ -37,7 +37,7 @@ def place() -> Place:
     layouts = Layouts()
     state, directory, sink = MemoryState(), MemoryDirectory(), MemorySink()
     stored = MemoryNewest(sink)
-    return Place(LiveReader(state, sink, directory, stored=stored), state, directory, sink, stored, layouts)
+    return Place(NewestReader(state, sink, directory, stored=stored), state, directory, sink, stored, layouts)
 
 
 async def test_each_metric_is_shown_with_its_newest_value_and_time(place: Place) -> None:

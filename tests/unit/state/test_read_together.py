@@ -9,7 +9,7 @@ from gateway.core.errors import SinkUnavailable, StateUnavailable
 from gateway.domain.contracts import Newest
 from gateway.domain.layouts import Layouts
 from gateway.state.coalesce import READINGS
-from gateway.state.read import LiveReader
+from gateway.state.read import NewestReader
 from gateway.state.repair import mend
 from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
@@ -49,8 +49,8 @@ def memory() -> MemorySink:
 
 
 @pytest.fixture(name="reader")
-def reading(state: SlowState, sink: MemorySink) -> LiveReader:
-    return LiveReader(state, sink, MemoryDirectory(), stored=NoDatabase(sink))
+def reading(state: SlowState, sink: MemorySink) -> NewestReader:
+    return NewestReader(state, sink, MemoryDirectory(), stored=NoDatabase(sink))
 
 
 async def report(state: SlowState, sink: MemorySink, time_us: int) -> None:
@@ -66,7 +66,7 @@ async def begun(state: SlowState, readings: int) -> None:
 
 
 async def test_those_who_ask_meanwhile_are_read_together(
-    reader: LiveReader, state: SlowState, sink: MemorySink
+    reader: NewestReader, state: SlowState, sink: MemorySink
 ) -> None:
     await report(state, sink, 1)
     first = reader.soon("d0")
@@ -79,7 +79,7 @@ async def test_those_who_ask_meanwhile_are_read_together(
 
 
 async def test_a_slow_reading_holds_nobody_up_and_there_are_few_at_once(
-    reader: LiveReader, state: SlowState, sink: MemorySink
+    reader: NewestReader, state: SlowState, sink: MemorySink
 ) -> None:
     await report(state, sink, 1)
     futures = []
@@ -93,7 +93,7 @@ async def test_a_slow_reading_holds_nobody_up_and_there_are_few_at_once(
 
 
 async def test_nobody_is_given_what_was_read_before_they_asked(
-    reader: LiveReader, state: SlowState, sink: MemorySink
+    reader: NewestReader, state: SlowState, sink: MemorySink
 ) -> None:
     await report(state, sink, 1)
     early = [reader.soon("d1")]
@@ -110,7 +110,7 @@ async def test_nobody_is_given_what_was_read_before_they_asked(
 
 
 async def test_one_that_cannot_be_told_does_not_fail_the_others(
-    reader: LiveReader, state: SlowState, sink: MemorySink
+    reader: NewestReader, state: SlowState, sink: MemorySink
 ) -> None:
     await report(state, sink, 1)
     state.poison = "d2"
@@ -122,7 +122,7 @@ async def test_one_that_cannot_be_told_does_not_fail_the_others(
     assert found[3] is not None
 
 
-async def test_whoever_gives_up_is_not_read_for(reader: LiveReader, state: SlowState, sink: MemorySink) -> None:
+async def test_whoever_gives_up_is_not_read_for(reader: NewestReader, state: SlowState, sink: MemorySink) -> None:
     await report(state, sink, 1)
     first = reader.soon("d0")
     await begun(state, 1)
@@ -134,7 +134,7 @@ async def test_whoever_gives_up_is_not_read_for(reader: LiveReader, state: SlowS
 
 
 async def test_closing_leaves_neither_a_reading_nor_one_who_waits(
-    reader: LiveReader, state: SlowState, sink: MemorySink
+    reader: NewestReader, state: SlowState, sink: MemorySink
 ) -> None:
     await report(state, sink, 1)
     before = asyncio.all_tasks()

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import structlog
 
-from gateway.core.settings import Log
+from gateway.core.settings import LogSettings
 from gateway.telemetry import events, logs
 from gateway.telemetry.dedupe import Fold
 
@@ -22,7 +22,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     handlers, level = root.handlers[:], root.level
     out = io.BytesIO()
     monkeypatch.setattr(events, "_fold", Fold(1.0, clock=lambda: 0.0))
-    logs.configure(Log(), out=out)
+    logs.configure(LogSettings(), out=out)
     yield lambda: [orjson.loads(line) for line in out.getvalue().splitlines()]
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -98,7 +98,7 @@ def test_nobody_listening_is_no_reason_to_fail(lines: Lines) -> None:
         def write(self, _: object) -> int:
             raise BrokenPipeError
 
-    logs.configure(Log(), out=Gone())
+    logs.configure(LogSettings(), out=Gone())
     events.worker_stopped("w")
     logging.getLogger("asyncpg").warning("lost")
     assert lines() == []

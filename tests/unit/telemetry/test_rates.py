@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.prometheus import LATENCY_BUCKETS
-from gateway.telemetry.rates import NOW_SAMPLES, SAMPLES, History, Rates, Sums, between, quantile
+from gateway.telemetry.rates import NOW_SAMPLES, SAMPLES, RateHistory, Rates, Sums, between, quantile
 
 ZERO = (0,) * (len(LATENCY_BUCKETS) + 1)
 
@@ -28,7 +28,7 @@ def took(*secs: float) -> tuple[int, ...]:
 
 
 def test_nothing_is_said_before_there_are_two_samples() -> None:
-    history = History()
+    history = RateHistory()
     assert (history.now(), history.newest, history.series().ts) == (Rates(), None, [])
     history.add(sums(1))
     assert history.now() == Rates()
@@ -44,7 +44,7 @@ def test_a_rate_is_the_difference_by_the_time_between() -> None:
 
 
 def test_now_is_the_last_steps_and_the_series_all() -> None:
-    history = History()
+    history = RateHistory()
     for step in range(4):
         history.add(sums(step))
     fast = sums(3)._replace(at_ms=20_000, at_secs=20.0, readings=90 + 300)
@@ -58,7 +58,7 @@ def test_now_is_the_last_steps_and_the_series_all() -> None:
 
 
 def test_it_holds_15_minutes_and_no_more() -> None:
-    history = History()
+    history = RateHistory()
     for step in range(SAMPLES + 50):
         history.add(sums(step))
     series = history.series()
@@ -67,7 +67,7 @@ def test_it_holds_15_minutes_and_no_more() -> None:
 
 
 def test_after_a_restart_of_the_counts_the_past_is_forgotten() -> None:
-    history = History()
+    history = RateHistory()
     for step in (5, 6, 7):
         history.add(sums(step))
     begun_anew = sums(1)._replace(at_ms=40_000, at_secs=40.0)
@@ -78,7 +78,7 @@ def test_after_a_restart_of_the_counts_the_past_is_forgotten() -> None:
 
 
 def test_a_clock_that_stands_still_divides_by_nothing() -> None:
-    history = History()
+    history = RateHistory()
     history.add(sums(1))
     history.add(sums(1)._replace(requests=100))
     assert history.series().ts == []

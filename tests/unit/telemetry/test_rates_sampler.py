@@ -19,7 +19,7 @@ from gateway.telemetry import (
     ledger_events,
     prometheus,
 )
-from gateway.telemetry.rates import History, Sums
+from gateway.telemetry.rates import RateHistory, Sums
 from gateway.telemetry.rates_sampler import sampling, to_step, to_sums, totals
 
 SECS = 10.0
@@ -46,7 +46,7 @@ def now() -> Sums:
     return to_sums(totals(), at_ms=0, at_secs=0.0)
 
 
-async def until_samples(history: History, count: int) -> None:
+async def until_samples(history: RateHistory, count: int) -> None:
     async with asyncio.timeout(SECS):
         while len(history.series().ts) < count:  # noqa: ASYNC110 - nobody tells of a sample
             await asyncio.sleep(0.01)
@@ -88,7 +88,7 @@ def test_the_workers_are_summed(tmp_path: Path) -> None:
 
 
 async def test_samples_come_by_themselves_and_end_with_the_block() -> None:
-    history = History()
+    history = RateHistory()
     async with sampling(history, every_secs=0.02):
         await until_samples(history, 3)
     kept = len(history.series().ts)
@@ -107,7 +107,7 @@ async def test_a_sample_that_fails_is_said_and_the_next_one_is_taken(monkeypatch
 
     monkeypatch.setattr(exposition, "families", families)
     monkeypatch.setattr(events, "sample_failed", said.append)
-    history = History()
+    history = RateHistory()
     async with sampling(history, every_secs=0.02):
         await until_samples(history, 2)
     assert [str(one) for one in said] == ["gone"]

@@ -8,8 +8,8 @@ import pytest
 from gateway.app.health import readiness
 from gateway.app.health.conditions import Spells
 from gateway.app.health.readiness import Monitor
-from gateway.core.settings import Settings, Spool
-from gateway.ingest.pipeline.drainer import Waiting
+from gateway.core.settings import Settings, SpoolSettings
+from gateway.ingest.pipeline.drainer import SpoolBacklog
 from gateway.ingest.pipeline.stall import STALL_SECS, Stall
 from tests.fakes.clock import ManualClock
 
@@ -28,14 +28,14 @@ async def _nothing(*_: object) -> None:
 def monitor(stall: Stall) -> Monitor:
     parts: dict[str, Any] = {
         "breaker": SimpleNamespace(trouble=None),
-        "drainer": SimpleNamespace(waiting=lambda: Waiting(0, 0, None, "")),
+        "drainer": SimpleNamespace(waiting=lambda: SpoolBacklog(0, 0, None, "")),
         "committer": SimpleNamespace(batcher=SimpleNamespace(rows=7, size=70), in_hand=3),
         "publisher": SimpleNamespace(behind=0, healthy=True),
         "keeper": SimpleNamespace(facts=lambda: {"complete": True}, evicts=False),
         "consumer": None,
         "damaged": lambda: 0,
         "spool": SimpleNamespace(size=0, is_open=True),
-        "settings": Settings(spool=Spool(dir="/")),
+        "settings": Settings(spool=SpoolSettings(dir="/")),
         "spells": Spells("w1", ManualClock(), monotonic=stall._monotonic),
     }
     state: Any = SimpleNamespace(ping=_nothing)

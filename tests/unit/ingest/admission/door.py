@@ -42,9 +42,9 @@ class Door:
     def __init__(
         self,
         *,
-        devices: settings.Devices | None = None,
-        clock: settings.Clock | None = None,
-        retention: settings.Retention | None = None,
+        devices: settings.DeviceSettings | None = None,
+        clock: settings.ClockSettings | None = None,
+        retention: settings.RetentionSettings | None = None,
         directory: MemoryDirectory | None = None,
     ) -> None:
         self.layouts = Layouts()
@@ -52,9 +52,9 @@ class Door:
         self.gate = Gate(
             self.directory,
             self.layouts,
-            devices=devices or settings.Devices(),
-            clock=clock or settings.Clock(),
-            retention=retention or settings.Retention(),
+            devices=devices or settings.DeviceSettings(),
+            clock=clock or settings.ClockSettings(),
+            retention=retention or settings.RetentionSettings(),
         )
 
     async def post(

@@ -115,7 +115,7 @@ async def test_an_unknown_device_is_looked_up_once_and_refused(door: Door) -> No
 
 
 async def test_an_unknown_device_is_let_in_where_the_setting_says_so() -> None:
-    door = Door(devices=settings.Devices(unknown="auto"))
+    door = Door(devices=settings.DeviceSettings(unknown="auto"))
     assert (await door.post(said("d9", t=1))).codes == []
     assert not (await door.post(said("d9", t=1))).sifted
 
@@ -139,7 +139,7 @@ async def test_a_disabled_device_is_refused_and_the_others_are_not(door: Door) -
 
 
 async def test_a_disabled_device_is_refused_even_where_unknown_ones_are_let_in() -> None:
-    door = Door(devices=settings.Devices(unknown="auto"))
+    door = Door(devices=settings.DeviceSettings(unknown="auto"))
     door.directory.add("d1")
     door.directory.set_enabled("d1", enabled=False)
     assert (await door.post(said(t=1))).codes == ["device_disabled"]
@@ -216,7 +216,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "allowed"), NAMES, ids=repr)
 async def test_device_names(name: str, *, allowed: bool) -> None:
-    door = Door(devices=settings.Devices(unknown="auto"))
+    door = Door(devices=settings.DeviceSettings(unknown="auto"))
     answer = await door.post(said(name, t=1, h=2))
     assert answer.codes == ([] if allowed else ["bad_device_name"])
     assert answer.received == 2
@@ -245,7 +245,7 @@ async def test_a_timestamp_ahead(door: Door, ahead_us: int, codes: list[str], *,
 @pytest.mark.parametrize(("age_us", "codes"), [(10 * DAY - 1, []), (10 * DAY, []), (10 * DAY + 1, ["too_old"])])
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_timestamp_of_long_ago(age_us: int, codes: list[str], *, known: bool) -> None:
-    door = Door(retention=settings.Retention(days=10))
+    door = Door(retention=settings.RetentionSettings(days=10))
     door.directory.add("d1")
     if known:
         await door.post(said(t=0))
@@ -256,7 +256,7 @@ async def test_a_timestamp_of_long_ago(age_us: int, codes: list[str], *, known: 
 
 @pytest.mark.parametrize("known", [False, True])
 async def test_timestamps_ahead_are_clamped_where_the_setting_says_so(*, known: bool) -> None:
-    door = Door(clock=settings.Clock(max_ahead_secs=60, ahead="clamp"))
+    door = Door(clock=settings.ClockSettings(max_ahead_secs=60, ahead="clamp"))
     door.directory.add("d1")
     if known:
         await door.post(said(t=0))
@@ -269,10 +269,10 @@ async def test_timestamps_ahead_are_clamped_where_the_setting_says_so(*, known: 
 
 @pytest.mark.parametrize("name", [".", ".."])
 async def test_no_new_device_is_called_like_a_folder_and_a_known_one_goes_on(name: str) -> None:
-    door = Door(devices=settings.Devices(unknown="auto"))
+    door = Door(devices=settings.DeviceSettings(unknown="auto"))
     answer = await door.post([said(name, t=1), said("...", t=1)])
     assert answer.codes == ["bad_device_name"]
     assert "stand for folders" in answer.refusals[0].message
-    door = Door(devices=settings.Devices(unknown="auto"))
+    door = Door(devices=settings.DeviceSettings(unknown="auto"))
     door.directory.add(name)
     assert (await door.post(said(name, t=1))).codes == []

@@ -13,7 +13,7 @@ from tests.unit.ingest.admission.door import ADMIN, NOW, Answer, Door, said
 
 
 def open_door(**devices: Any) -> Door:
-    door = Door(devices=settings.Devices(**devices))
+    door = Door(devices=settings.DeviceSettings(**devices))
     door.directory.add("d1", "d2")
     return door
 

@@ -8,7 +8,7 @@ from gateway.core import settings
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Outcome
 from gateway.ingest.pipeline import batcher
-from gateway.ingest.pipeline.batcher import Batcher, Waiting
+from gateway.ingest.pipeline.batcher import Batcher, QueuedBatch
 from tests.builders.batches import Message, batch
 
 
@@ -16,7 +16,7 @@ class Queue:
     """A batcher with names for what waits."""
 
     def __init__(self, *, max_rows: int = 100, max_bytes: int = 10**6, commit_rows: int = 10) -> None:
-        self.batcher = Batcher(settings.Queue(max_rows=max_rows, max_bytes=max_bytes, commit_rows=commit_rows))
+        self.batcher = Batcher(settings.QueueSettings(max_rows=max_rows, max_bytes=max_bytes, commit_rows=commit_rows))
         self.tickets: dict[str, asyncio.Future[Outcome]] = {}
         self._layouts = Layouts()
 
@@ -25,7 +25,9 @@ class Queue:
     ) -> None:
         messages: list[Message] = [(name, i, {"a": 0.5}) for i in range(rows)]
         self.tickets[name] = asyncio.get_running_loop().create_future()
-        self.batcher.add(Waiting(batch(self._layouts, *messages), self.tickets[name], size, atomic, since, backfill))
+        self.batcher.add(
+            QueuedBatch(batch(self._layouts, *messages), self.tickets[name], size, atomic, since, backfill)
+        )
 
     def take(self, now: float = 0.0, *, backfill: bool = True) -> str:
         return " ".join(waiting.batch.devices[0] for waiting in self.batcher.take(now, backfill=backfill))

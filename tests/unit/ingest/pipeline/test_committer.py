@@ -34,7 +34,7 @@ async def test_a_slot_does_not_wait_for_the_state() -> None:
     async def publish(blocks: Sequence[Block]) -> None:
         await gate.wait()
 
-    async with Committer(sink, publish, limits=settings.Queue(), slots=1) as committer:
+    async with Committer(sink, publish, limits=settings.QueueSettings(), slots=1) as committer:
         tickets = []
         for i in range(3):
             tickets.append(committer.submit(batch(layouts, ("d", i, {"a": 0.5}))))
@@ -51,7 +51,7 @@ async def test_a_slot_does_not_wait_for_the_state() -> None:
 async def test_what_gathers_during_a_commit_is_committed_together() -> None:
     layouts = Layouts()
     sink = MemorySink()
-    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+    async with Committer(sink, _no_state, limits=settings.QueueSettings(), slots=1) as committer:
         sink.hold()
         tickets = [committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))]
         await _turns()
@@ -65,7 +65,7 @@ async def test_stopping_cancelled_answers_everyone() -> None:
     """The process is being killed: whoever waits must hear that nothing may be taken for stored."""
     layouts = Layouts()
     sink = MemorySink()
-    committer = Committer(sink, _no_state, limits=settings.Queue(commit_rows=1), slots=2)
+    committer = Committer(sink, _no_state, limits=settings.QueueSettings(commit_rows=1), slots=2)
     await committer.__aenter__()
     sink.hold()
     tickets = [committer.submit(batch(layouts, ("d", i, {"a": 0.5}))) for i in range(5)]
@@ -84,7 +84,7 @@ async def test_stopping_cancelled_answers_everyone() -> None:
 async def test_a_sender_that_gives_up_during_its_commit_harms_nobody() -> None:
     layouts = Layouts()
     sink = MemorySink()
-    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+    async with Committer(sink, _no_state, limits=settings.QueueSettings(), slots=1) as committer:
         sink.hold()
         given_up, patient = (committer.submit(batch(layouts, (name, 0, {"a": 0.5}))) for name in "ab")
         await _turns()
@@ -97,7 +97,7 @@ async def test_a_sender_that_gives_up_during_its_commit_harms_nobody() -> None:
 async def test_backfill_takes_one_slot_and_live_traffic_the_others() -> None:
     layouts, sink = Layouts(), MemorySink()
     sink.hold()
-    async with Committer(sink, _no_state, limits=settings.Queue(commit_rows=4), slots=3) as committer:
+    async with Committer(sink, _no_state, limits=settings.QueueSettings(commit_rows=4), slots=3) as committer:
         backfill = [committer.submit(batch(layouts, ("b", i, {"a": 0.5})), backfill=True) for i in range(5)]
         await _turns()
         assert len(committer.batcher) == 4, "one commit is under way"
@@ -111,7 +111,9 @@ async def test_backfill_takes_one_slot_and_live_traffic_the_others() -> None:
 async def test_backfill_that_is_turned_away_turns_away_nobody_else() -> None:
     layouts, sink = Layouts(), MemorySink()
     sink.hold()
-    async with Committer(sink, _no_state, limits=settings.Queue(max_rows=8, commit_rows=1), slots=1) as committer:
+    async with Committer(
+        sink, _no_state, limits=settings.QueueSettings(max_rows=8, commit_rows=1), slots=1
+    ) as committer:
         for i in range(4):
             committer.submit(batch(layouts, ("d", i, {"a": 0.5})))
         with pytest.raises(Overloaded, match="backfill"):
@@ -125,7 +127,7 @@ async def test_backfill_that_is_turned_away_turns_away_nobody_else() -> None:
 @pytest.mark.parametrize("slots", [1, 3])
 async def test_stopping_writes_backfill_too(slots: int) -> None:
     layouts, sink = Layouts(), MemorySink()
-    async with Committer(sink, _no_state, limits=settings.Queue(commit_rows=4), slots=slots) as committer:
+    async with Committer(sink, _no_state, limits=settings.QueueSettings(commit_rows=4), slots=slots) as committer:
         gone = committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))
         backfill = [committer.submit(batch(layouts, ("b", i, {"a": 0.5})), backfill=True) for i in range(5)]
         gone.cancel()
@@ -136,7 +138,9 @@ async def test_stopping_writes_backfill_too(slots: int) -> None:
 async def test_after_one_was_turned_away_others_are_without_a_look_until_something_leaves() -> None:
     layouts, sink = Layouts(), MemorySink()
     sink.hold()
-    async with Committer(sink, _no_state, limits=settings.Queue(max_rows=2, commit_rows=1), slots=1) as committer:
+    async with Committer(
+        sink, _no_state, limits=settings.QueueSettings(max_rows=2, commit_rows=1), slots=1
+    ) as committer:
         committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))
         await _turns()
         waiting = [committer.submit(batch(layouts, ("d", i, {"a": 0.5}))) for i in (1, 2)]
@@ -163,7 +167,7 @@ class Stumbling(MemorySink):
 
 async def test_a_mistake_over_one_batch_is_not_told_to_the_senders_of_the_others() -> None:
     layouts, sink = Layouts(), Stumbling()
-    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+    async with Committer(sink, _no_state, limits=settings.QueueSettings(), slots=1) as committer:
         tickets = [committer.submit(batch(layouts, (name, 0, {"a": 0.5}))) for name in ("d1", "odd", "d2")]
         results = await asyncio.wait_for(asyncio.gather(*tickets, return_exceptions=True), SOON)
     assert [getattr(result, "stored", type(result)) for result in results] == [1, SinkFault, 1]
@@ -174,7 +178,7 @@ async def test_what_only_the_sender_can_change_is_no_failure_to_commit() -> None
     layouts, sink = Layouts(), MemorySink()
     sink.failure = AtomicTooWide(chunks=7)
     before = [prometheus.commit_failures[(kind,)]._value.get() for kind in ("transient", "fault")]
-    async with Committer(sink, _no_state, limits=settings.Queue(), slots=1) as committer:
+    async with Committer(sink, _no_state, limits=settings.QueueSettings(), slots=1) as committer:
         ticket = committer.submit(batch(layouts, ("d", 0, {"a": 0.5})), atomic=True)
         with pytest.raises(AtomicTooWide) as refused:
             await asyncio.wait_for(ticket, SOON)

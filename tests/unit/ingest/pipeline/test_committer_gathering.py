@@ -29,7 +29,7 @@ def sink() -> MemorySink:
 
 @pytest.fixture
 async def two_slots(sink: MemorySink) -> AsyncIterator[Committer]:
-    async with Committer(sink, _no_state, limits=settings.Queue(), slots=2) as committer:
+    async with Committer(sink, _no_state, limits=settings.QueueSettings(), slots=2) as committer:
         yield committer
         sink.release()
 

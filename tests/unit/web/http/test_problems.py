@@ -23,7 +23,7 @@ from sanic.exceptions import (
 
 from gateway.core import errors
 from gateway.core.errors import UnknownDevice
-from gateway.core.settings import Http
+from gateway.core.settings import HttpSettings
 from gateway.web.http.problems import JITTER, Problems
 from gateway.web.request_ids import RequestIds
 
@@ -37,7 +37,7 @@ class Answered(NamedTuple):
 
 
 def answer(exc: BaseException, *, routed: bool = True, seed: int = 1) -> Answered:
-    context = SimpleNamespace(http=Http(), draining=False, request_ids=RequestIds("test"), limits=None)
+    context = SimpleNamespace(http=HttpSettings(), draining=False, request_ids=RequestIds("test"), limits=None)
     route = SimpleNamespace(ctx=SimpleNamespace(label="readings")) if routed else None
     headers = SimpleNamespace(getone=lambda _name, default: default)
     app = SimpleNamespace(ctx=SimpleNamespace(gateway=context))
@@ -127,4 +127,4 @@ def test_what_sanic_raises(exc: Exception, status: int, code: str) -> None:
 def test_headers_that_are_too_large_are_not_called_a_body() -> None:
     assert answer(PayloadTooLarge("x"), routed=False).problem["code"] == "headers_too_large"
     body = answer(PayloadTooLarge("x")).problem
-    assert (body["limit"], body["value"]) == ("http.max_body_bytes", Http().max_body_bytes)
+    assert (body["limit"], body["value"]) == ("http.max_body_bytes", HttpSettings().max_body_bytes)

@@ -9,16 +9,16 @@ from sanic import Request
 from gateway.core import settings
 from gateway.core.errors import RateLimited
 from gateway.domain.model import Principal, Role
-from gateway.web.limits.rate_limits import Limits
+from gateway.web.limits.rate_limits import RateLimits
 
-ONE = settings.Limits(device_requests_per_sec=1e-3, key_requests_per_sec=1e-3, burst_secs=1)
-
-
-def limits() -> Limits:
-    return Limits(settings.Settings(limits=ONE), monotonic=lambda: 1000.0)
+ONE = settings.LimitSettings(device_requests_per_sec=1e-3, key_requests_per_sec=1e-3, burst_secs=1)
 
 
-def ask(one: Limits, principal: Principal, header: str) -> None:
+def limits() -> RateLimits:
+    return RateLimits(settings.Settings(limits=ONE), monotonic=lambda: 1000.0)
+
+
+def ask(one: RateLimits, principal: Principal, header: str) -> None:
     request = cast(Request, SimpleNamespace(ctx=SimpleNamespace(), ip="192.0.2.1", headers={}))
     one.arrive(request)
     one.identified(request, principal, header)
