@@ -12,7 +12,7 @@ from gateway.core.errors import SpoolFull
 from gateway.domain.contracts import Spool
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
-from gateway.ingest.pipeline.drainer import Backlog
+from gateway.ingest.pipeline.drainer import SpoolWithAge
 from gateway.ingest.spool.folder import open_spools
 from tests.builders.batches import Message, Reading, batch, readings
 from tests.builders.spooled import readings_of
@@ -22,7 +22,7 @@ from tests.fakes.spool import MemorySpool
 AMPLE = 2**30
 
 
-class Waiting(Backlog, Protocol):
+class Waiting(SpoolWithAge, Protocol):
     """What both spools say beyond the contract."""
 
     @property

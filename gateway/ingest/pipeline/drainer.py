@@ -38,11 +38,11 @@ Store = Callable[[Sequence[Batch]], Awaitable[list[Outcome]]]
 """Returns after COMMIT, with an outcome for each batch. Raises Unavailable, SinkFault; returns or raises in time."""
 Bury = Callable[[Batch, Outcome], Awaitable[None]]
 """Keeps the conflicts and rejected messages of a batch for people: their device was told that they are accepted."""
-Refresh = Callable[[], Awaitable[Sequence["Backlog"]]]
+Refresh = Callable[[], Awaitable[Sequence["SpoolWithAge"]]]
 """Returns which spools there are now, oldest first; those it leaves out are not touched again. Raises GatewayError."""
 
 
-class Backlog(Spool, Protocol):
+class SpoolWithAge(Spool, Protocol):
     """A spool that knows its age."""
 
     @property
@@ -72,7 +72,7 @@ class Drainer:
 
     def __init__(
         self,
-        spools: Sequence[Backlog],
+        spools: Sequence[SpoolWithAge],
         store: Store,
         *,
         bury: Bury,
@@ -103,7 +103,7 @@ class Drainer:
         """Loop time from which the spools are to be asked for again."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stored: dict[Backlog, list[int]] = {}
+        self._stored: dict[SpoolWithAge, list[int]] = {}
         """Batches that are stored and could not be removed yet."""
         self._failures = 0
         self._error = ""
@@ -180,7 +180,7 @@ class Drainer:
             self._note(kind, error)
         return False
 
-    async def _round(self, spool: Backlog) -> bool:
+    async def _round(self, spool: SpoolWithAge) -> bool:
         if ids := self._stored.get(spool):
             await self._forget(spool, ids)
         now = asyncio.get_running_loop().time()
@@ -202,7 +202,7 @@ class Drainer:
                 await self._empty(spool, [each])
         return True
 
-    async def _empty(self, spool: Backlog, group: list[Spooled]) -> None:
+    async def _empty(self, spool: SpoolWithAge, group: list[Spooled]) -> None:
         """Move a group to where it belongs, or what of it can be moved while the database answers."""
         try:
             await self._store_group(spool, group)
@@ -218,7 +218,7 @@ class Drainer:
             for half in (group[:middle], group[middle:]):
                 await self._empty(spool, half)
 
-    async def _store_group(self, spool: Backlog, group: list[Spooled]) -> None:
+    async def _store_group(self, spool: SpoolWithAge, group: list[Spooled]) -> None:
         batches = [each.batch for each in group]
         stored = list(zip(batches, await self._store(batches), strict=True))
         for batch, outcome in stored:
@@ -228,7 +228,7 @@ class Drainer:
             _count(batch, outcome)
         await self._forget(spool, [each.id for each in group])
 
-    async def _suspect(self, doubt: Doubt, spool: Backlog, one: Spooled, exc: Exception) -> None:
+    async def _suspect(self, doubt: Doubt, spool: SpoolWithAge, one: Spooled, exc: Exception) -> None:
         """Try a record later that failed alone, or if it had all its tries take it out of the way of the others."""
         words = words_of(exc)
         spool_events.record_failed(one.id, one.batch.devices, exc, words)
@@ -253,7 +253,7 @@ class Drainer:
         _count(one.batch, outcome)
         await self._forget(spool, [one.id])
 
-    async def _forget(self, spool: Backlog, ids: list[int]) -> None:
+    async def _forget(self, spool: SpoolWithAge, ids: list[int]) -> None:
         self._suspects.clear(spool, ids)
         self._stored[spool] = ids
         await spool.remove(ids)

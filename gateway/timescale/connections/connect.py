@@ -7,7 +7,7 @@ import asyncpg
 
 from gateway.core.errors import SettingsError
 from gateway.timescale.connections import hosts, pooler
-from gateway.timescale.connections.hosts import Address
+from gateway.timescale.connections.hosts import ServerAddress
 from gateway.timescale.connections.lineage import Lineage
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -64,7 +64,7 @@ class _Way(NamedTuple):
     trusting: bool
     internals: Mapping[str, Any]
 
-    async def open(self, place: Address, wants: str | None) -> Direct:
+    async def open(self, place: ServerAddress, wants: str | None) -> Direct:
         """Open one to this server; it is closed again if it is not what is looked for."""
         connection = await self._reach(place, wants)
         try:
@@ -79,7 +79,7 @@ class _Way(NamedTuple):
             raise
         return connection
 
-    async def _reach(self, place: Address, wants: Any = None) -> Direct:
+    async def _reach(self, place: ServerAddress, wants: Any = None) -> Direct:
         return await asyncpg.connect(
             self.url,
             host=place.host,

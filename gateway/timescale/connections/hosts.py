@@ -55,7 +55,7 @@ _NOT_TAKEN = {
 """What libpq takes and the library does not: it would ask the server for it, which refuses every connection."""
 
 
-class Address(NamedTuple):
+class ServerAddress(NamedTuple):
     """Where a server is: a name, an address or a socket's folder; None is where the library looks by itself."""
 
     host: str | None
@@ -70,7 +70,7 @@ class Address(NamedTuple):
 class Named(NamedTuple):
     """What a URL says of its servers."""
 
-    places: tuple[Address, ...]
+    places: tuple[ServerAddress, ...]
     attribute: str
     """What a session must be, in libpq's words (target_session_attrs)."""
     by_name: bool
@@ -80,13 +80,13 @@ class Named(NamedTuple):
 class NoHost(ConnectionError):
     """None of several servers can be used; says what became of each."""
 
-    def __init__(self, failures: Sequence[tuple[Address, BaseException]]) -> None:
+    def __init__(self, failures: Sequence[tuple[ServerAddress, BaseException]]) -> None:
         self.failures = [failure for _, failure in failures]
         said = "; ".join(f"{place}: {told(failure)}" for place, failure in failures)
         super().__init__(f"none of the hosts of database.url can be used ({said})")
 
 
-_last: dict[tuple[Address, ...], Address] = {}
+_last: dict[tuple[ServerAddress, ...], ServerAddress] = {}
 """The server of each list that was good last, for the whole process."""
 _switches = 0
 
@@ -114,8 +114,8 @@ def named(url: str) -> Named:
 
 
 async def first(
-    url: str, attempt: Callable[[Address, str | None], Awaitable[Direct]], *, timeout: float
-) -> tuple[Address, Direct]:
+    url: str, attempt: Callable[[ServerAddress, str | None], Awaitable[Direct]], *, timeout: float
+) -> tuple[ServerAddress, Direct]:
     """Return a server that `attempt` succeeds at, and what it returns; `timeout` in seconds is for all together.
 
     `attempt` is given what a session must be: several servers are asked for the one that can be written to. Raises
@@ -134,14 +134,14 @@ async def first(
     return place, connection
 
 
-def _note(places: tuple[Address, ...], good: Address) -> None:
+def _note(places: tuple[ServerAddress, ...], good: ServerAddress) -> None:
     global _switches  # noqa: PLW0603 -- as the servers themselves, it is there once for all pools
     if _last.get(places, good) != good:
         _switches += 1
     _last[places] = good
 
 
-async def resolved(url_says: Named) -> list[Address]:
+async def resolved(url_says: Named) -> list[ServerAddress]:
     """Return a place for each address of each name: of several behind a name, each may be the one that is there.
 
     A name that cannot be resolved stays as it is, for the library to say so. Raises OSError if it is the only one.
@@ -161,13 +161,13 @@ def told(exc: BaseException) -> str:
 
 
 async def _race(
-    places: Sequence[Address], attempt: Callable[[Address], Awaitable[Direct]], *, timeout: float
-) -> tuple[Address, Direct]:
+    places: Sequence[ServerAddress], attempt: Callable[[ServerAddress], Awaitable[Direct]], *, timeout: float
+) -> tuple[ServerAddress, Direct]:
     """Try one after the other, each with a head start before the next; return the first that is good."""
     now = asyncio.get_running_loop().time
     ends, head_start = now() + timeout, timeout / len(places)
-    waiting, running = list(places), dict[asyncio.Task[Direct], Address]()
-    failures: list[tuple[Address, BaseException]] = []
+    waiting, running = list(places), dict[asyncio.Task[Direct], ServerAddress]()
+    failures: list[tuple[ServerAddress, BaseException]] = []
     try:
         while (waiting or running) and now() < ends:
             if waiting:
@@ -198,14 +198,14 @@ async def _awaited(call: Awaitable[Direct]) -> Direct:
     return await call
 
 
-async def _give_up(running: dict[asyncio.Task[Direct], Address]) -> None:
+async def _give_up(running: dict[asyncio.Task[Direct], ServerAddress]) -> None:
     await end(*running)
     for task in running:
         if not task.cancelled() and task.exception() is None:
             task.result().terminate()
 
 
-async def _addresses(place: Address, url_says: Named) -> list[Address]:
+async def _addresses(place: ServerAddress, url_says: Named) -> list[ServerAddress]:
     if place.host is None or place.host.startswith("/") or url_says.by_name or _is_address(place.host):
         return [place]
     loop = asyncio.get_running_loop()
@@ -213,7 +213,7 @@ async def _addresses(place: Address, url_says: Named) -> list[Address]:
         found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     except OSError:
         return [place]
-    return [Address(str(address[0]), place.port) for *_, address in found]
+    return [ServerAddress(str(address[0]), place.port) for *_, address in found]
 
 
 def _is_address(host: str) -> bool:
@@ -231,18 +231,18 @@ def _torn(parts: SplitResult) -> bool:
     return "@" in parts.path or (":" in parts.netloc and "@" in parts.query)
 
 
-def _places(spec: str, query: dict[str, str]) -> tuple[Address, ...]:
+def _places(spec: str, query: dict[str, str]) -> tuple[ServerAddress, ...]:
     """Return the servers as the library finds them: in the URL, in its query, in PGHOST."""
     ports = [int(port) for port in (query.get("port") or os.environ.get("PGPORT") or str(DEFAULT_PORT)).split(",")]
     if spec:
         return _split(unquote(spec), ports)
     if "service" in query and "host" not in query:
-        return (Address(None, None),)  # a file of services is the library's to read
+        return (ServerAddress(None, None),)  # a file of services is the library's to read
     listed = query.get("host") or os.environ.get("PGHOST")
-    return _split(listed, ports) if listed else (Address(None, None),)
+    return _split(listed, ports) if listed else (ServerAddress(None, None),)
 
 
-def _split(listed: str, ports: Sequence[int]) -> tuple[Address, ...]:
+def _split(listed: str, ports: Sequence[int]) -> tuple[ServerAddress, ...]:
     """Pair hosts and ports. Raises ValueError for what is no list of them."""
     hosts = listed.split(",")
     if len(ports) not in (1, len(hosts)):
@@ -250,12 +250,12 @@ def _split(listed: str, ports: Sequence[int]) -> tuple[Address, ...]:
     places = []
     for host, port in zip(hosts, ports if len(ports) > 1 else repeat(ports[0]), strict=False):
         if host.startswith("/"):
-            places.append(Address(host, port))
+            places.append(ServerAddress(host, port))
             continue
         match = _HOST.fullmatch(host)
         if match is None or not (match[1] or match[2]):
             raise ValueError
-        places.append(Address(match[1] or match[2], int(match[3] or port)))
+        places.append(ServerAddress(match[1] or match[2], int(match[3] or port)))
     return tuple(places)
 
 

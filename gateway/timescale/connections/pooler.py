@@ -14,7 +14,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from gateway.core.errors import SinkFault
-from gateway.timescale.connections.hosts import Address
+from gateway.timescale.connections.hosts import ServerAddress
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -32,7 +32,7 @@ TRUSTED_SECS = 1.0
 SHARE = 0.5
 """Part of the time to connect after which a second connection is given up."""
 
-_trusted: dict[Address, float] = {}
+_trusted: dict[ServerAddress, float] = {}
 
 
 class TooFewConnections(ConnectionError):
@@ -40,7 +40,12 @@ class TooFewConnections(ConnectionError):
 
 
 async def require_sessions(
-    connection: Direct, place: Address, another: Callable[[], Awaitable[Direct]], *, timeout: float, trusting: bool
+    connection: Direct,
+    place: ServerAddress,
+    another: Callable[[], Awaitable[Direct]],
+    *,
+    timeout: float,
+    trusting: bool,
 ) -> None:
     """Return if what is set on this connection stays there; `another` opens one more to the same place.
 

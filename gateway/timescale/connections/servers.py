@@ -9,7 +9,7 @@ import asyncpg
 
 from gateway.core.errors import GatewayError
 from gateway.timescale.connections import pooler
-from gateway.timescale.connections.hosts import SERVER_ERRORS, Address, named, resolved, told
+from gateway.timescale.connections.hosts import SERVER_ERRORS, ServerAddress, named, resolved, told
 from gateway.timescale.connections.pool import Pool
 
 _ANY: Any = "any"
@@ -18,7 +18,7 @@ _ANY: Any = "any"
 class ServerReport(NamedTuple):
     """One of several servers."""
 
-    place: Address
+    place: ServerAddress
     reachable: bool
     sentence: str
 
@@ -54,7 +54,7 @@ async def count_connections(pool: Pool, wanted: int, *, timeout: float) -> int |
         return given
 
 
-async def _look_at(url: str, place: Address, *, timeout: float) -> ServerReport:
+async def _look_at(url: str, place: ServerAddress, *, timeout: float) -> ServerReport:
     try:
         async with asyncio.timeout(timeout):
             connection = await asyncpg.connect(

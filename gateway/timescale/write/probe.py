@@ -21,14 +21,11 @@ from gateway.timescale.connections.pool import classify, translated
 from gateway.timescale.hints import cure
 from gateway.timescale.queries import query
 from gateway.timescale.write import copy_format
+from gateway.timescale.write.writer import RolledBack
 
 LOCK_MS = 2000
 """Longest wait for a lock that somebody holds on one of the tables."""
 _RAISED = "P0001"
-
-
-class RolledBack(Exception):
-    """Leaves the transaction without a trace."""
 
 
 class _Pair(NamedTuple):

@@ -50,7 +50,7 @@ SANIC_CODES = {
 OWN_CODES = ("headers_too_large", GatewayError.code)
 
 
-class Problem(NamedTuple):
+class ProblemParts(NamedTuple):
     """A problem before it is written down."""
 
     status: int
@@ -90,7 +90,7 @@ class Problems(ErrorHandler):
     def unasked(self, context: Context, exc: GatewayError) -> bytes:
         """Return the same for a connection that no request was read from, in whole; it is the last on it."""
         request_id = context.request_ids.choose(None)
-        problem = Problem(exc.status, exc.code, exc.message, exc.details, exc.retry_after)
+        problem = ProblemParts(exc.status, exc.code, exc.message, exc.details, exc.retry_after)
         retry_after = self._delay(problem)
         events.http_problem(problem.code)
         events.http_answered(UNROUTED, problem.status)
@@ -102,7 +102,7 @@ class Problems(ErrorHandler):
             keep_alive=False,
         )
 
-    def _delay(self, problem: Problem) -> float | None:
+    def _delay(self, problem: ProblemParts) -> float | None:
         if problem.retry_after is None or problem.status not in RETRYABLE:
             return None
         if "retry_after_ms" in problem.details:  # a rate limit knows when there is room, and for each caller apart
@@ -119,31 +119,31 @@ def _codes(kind: type[GatewayError]) -> set[str]:
     return {kind.code}.union(*[_codes(child) for child in kind.__subclasses__()])
 
 
-def to_problem(request: Request, exc: BaseException, context: Context) -> Problem:
+def to_problem(request: Request, exc: BaseException, context: Context) -> ProblemParts:
     """Say what went wrong in the words of the API."""
     if isinstance(exc, GatewayError):
-        return Problem(exc.status, exc.code, exc.message, exc.details, exc.retry_after)
+        return ProblemParts(exc.status, exc.code, exc.message, exc.details, exc.retry_after)
     if isinstance(exc, PayloadTooLarge):
         return _too_large(request, context)
     if isinstance(exc, asyncio.CancelledError) and context.draining:
         return to_problem(request, Draining(), context)
     if isinstance(exc, SanicException) and exc.status_code in SANIC_CODES:
         return _of_sanic(request, exc)
-    return Problem(INTERNAL, "internal", "The gateway failed; its log has the cause under this request id.", {})
+    return ProblemParts(INTERNAL, "internal", "The gateway failed; its log has the cause under this request id.", {})
 
 
-def _too_large(request: Request, context: Context) -> Problem:
+def _too_large(request: Request, context: Context) -> ProblemParts:
     if request.route is None:  # Sanic raises the same for headers, which it never finished reading
-        return Problem(HEADERS_TOO_LARGE, "headers_too_large", "The request's headers are too large.", {})
+        return ProblemParts(HEADERS_TOO_LARGE, "headers_too_large", "The request's headers are too large.", {})
     error = too_large(context.http)
-    return Problem(error.status, error.code, error.message, error.details)
+    return ProblemParts(error.status, error.code, error.message, error.details)
 
 
-def _of_sanic(request: Request, exc: SanicException) -> Problem:
+def _of_sanic(request: Request, exc: SanicException) -> ProblemParts:
     allow = _allowed(request) if isinstance(exc, MethodNotAllowed) else None
     status = exc.status_code
     retry_after = 1.0 if status in RETRYABLE else None
-    return Problem(status, SANIC_CODES[status], HTTPStatus(status).description or str(exc), {}, retry_after, allow)
+    return ProblemParts(status, SANIC_CODES[status], HTTPStatus(status).description or str(exc), {}, retry_after, allow)
 
 
 def _allowed(request: Request) -> str:
@@ -157,7 +157,7 @@ def _is_routed(request: Request, method: str) -> bool:
     return False
 
 
-def _document(problem: Problem, request_id: str, retry_after: float | None) -> bytes:
+def _document(problem: ProblemParts, request_id: str, retry_after: float | None) -> bytes:
     document: dict[str, object] = dict(problem.details)
     if retry_after is not None:
         document["retry_after"] = round(retry_after, 3)
@@ -175,7 +175,7 @@ def _document(problem: Problem, request_id: str, retry_after: float | None) -> b
         return json.dumps(document, default=str, ensure_ascii=False).encode(errors="replace")
 
 
-def _headers(problem: Problem, retry_after: float | None) -> dict[str, str]:
+def _headers(problem: ProblemParts, retry_after: float | None) -> dict[str, str]:
     headers: dict[str, str] = {}
     if retry_after is not None:
         headers["retry-after"] = str(math.ceil(retry_after))

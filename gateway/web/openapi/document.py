@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.web.openapi import refusals
 from gateway.web.openapi.operations import OPERATIONS
-from gateway.web.openapi.refusals import ProblemDoc
+from gateway.web.openapi.refusals import Problem
 from gateway.web.openapi.values import PATH
 from gateway.web.openapi.words import AnyOf, Body, Header, Operation, Parameter, ResponseDoc, Type
 
@@ -68,7 +68,7 @@ class Schemas:
     """JSON Schemas of all types that operations speak of."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        kinds = [ProblemDoc, *_flat(_kinds(operations))]
+        kinds = [Problem, *_flat(_kinds(operations))]
         schemas, self.components = msgspec.json.schema_components(kinds, ref_template=REF)
         self._found = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
 

@@ -49,7 +49,7 @@ STATE = refusals(SinkUnavailable, StateUnavailable)
 """What a call that reads the newest state may be told."""
 
 
-class ProblemDoc(msgspec.Struct):
+class Problem(msgspec.Struct):
     """Why a request was refused as a whole (RFC 9457). Match on `code`; the sentences may change."""
 
     type: Annotated[str, Meta(description="A URN that ends with the code.", pattern="^urn:device-gateway:problem:")]

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.core.errors import StartError
 from gateway.domain.model import Batch
-from gateway.ingest.pipeline.drainer import IDLE_SECS, REFRESH_SECS, Backlog
+from gateway.ingest.pipeline.drainer import IDLE_SECS, REFRESH_SECS, SpoolWithAge
 from gateway.ingest.spool.spool import SqliteSpool
 from tests.builders.spooled import devices_in, files, many, named, names, opened
 from tests.fakes.spool import MemorySpool
@@ -112,9 +112,9 @@ def test_the_drainer_empties_what_is_left_while_it_runs() -> None:
     async def main() -> None:
         own, left = MemorySpool(), MemorySpool()
         await left.append(many(3))
-        found: list[Backlog] = [own]
+        found: list[SpoolWithAge] = [own]
 
-        async def refresh() -> Sequence[Backlog]:
+        async def refresh() -> Sequence[SpoolWithAge]:
             return list(found)
 
         bench = Bench(own, refresh=refresh)
@@ -138,7 +138,7 @@ def test_a_look_around_that_fails_stops_nothing(error: Exception) -> None:
     async def main() -> None:
         failures = []
 
-        async def refresh() -> Sequence[Backlog]:
+        async def refresh() -> Sequence[SpoolWithAge]:
             failures.append(error)
             raise error
 

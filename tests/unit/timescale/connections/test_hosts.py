@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import SettingsError, SinkFault
 from gateway.timescale.connections import hosts
-from gateway.timescale.connections.hosts import Address, NoHost, named
+from gateway.timescale.connections.hosts import NoHost, ServerAddress, named
 from gateway.timescale.connections.pool import classify
 
 
@@ -129,7 +129,7 @@ class Servers:
         self.tried: list[str] = []
         self.opened: dict[str, Connection] = {}
 
-    async def attempt(self, place: Address, wants: str | None) -> Any:
+    async def attempt(self, place: ServerAddress, wants: str | None) -> Any:
         host = str(place.host)
         self.tried.append(host)
         self.wants = wants
@@ -151,7 +151,7 @@ class Servers:
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "_last", {})
 
-    async def nowhere(place: Address, _: Any) -> list[Address]:
+    async def nowhere(place: ServerAddress, _: Any) -> list[ServerAddress]:
         return [place]
 
     monkeypatch.setattr(hosts, "_addresses", nowhere)
