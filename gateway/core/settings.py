@@ -19,7 +19,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class HttpSettings(Section, frozen=True):
-    """The HTTP door."""
+    """HTTP: how it listens, and what it takes."""
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="Port to listen on.")] = 8080
@@ -41,7 +41,7 @@ class HttpSettings(Section, frozen=True):
     drain_secs: Annotated[
         float, Meta(ge=0, description="Time between answering 503 on /readyz and closing the port, on SIGTERM.")
     ] = 1.0
-    grace_secs: Annotated[Seconds, Meta(description="Longest wait for requests in hand on SIGTERM.")] = 25.0
+    grace_secs: Annotated[Seconds, Meta(description="Longest wait for requests under way on SIGTERM.")] = 25.0
     idempotency_hours: Annotated[
         Count, Meta(le=720, description="How long the answer to a request with an Idempotency-Key is kept, in Redis.")
     ] = 24
@@ -114,7 +114,7 @@ class LiveSettings(Section, frozen=True):
 
 
 class MqttSettings(Section, frozen=True):
-    """The MQTT door."""
+    """MQTT: the broker, and what is taken from it."""
 
     url: Annotated[str, Meta(description="Broker, mqtt:// or mqtts:// with user:password@; empty = off.")] = ""
     topic: Annotated[str, Meta(description="Where devices publish; {device} is the level that names the device.")] = (

@@ -85,7 +85,7 @@ def _redis(parts: Parts) -> Iterator[Found]:
     stored = "Readings are stored as ever; the newest state comes from the database, more slowly"
     if _is_away(parts):
         stored = "The database cannot tell the newest state either"
-    behind = _number(facts.get("behind_rows"))
+    behind = _number(facts.get("pending_rows"))
     if facts.get("error"):
         yield Found(
             "redis",

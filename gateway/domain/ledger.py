@@ -1,6 +1,6 @@
 """Receipts in, what became of their readings and the sums per source out. Pure; counts readings, never messages.
 
-received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + unanswered
+received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + interrupted
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,11 +44,11 @@ class Account(msgspec.Struct, frozen=True):
     failed: int
     queued: int
     """Taken in and not answered yet."""
-    unanswered: int
+    interrupted: int
     """What remains: readings that a worker had in hand when it was killed. Their senders send them again."""
 
 
-class Drained(msgspec.Struct, frozen=True):
+class FromSpool(msgspec.Struct, frozen=True):
     """What became of readings that left the spool, of this run and of earlier ones."""
 
     stored: int
@@ -58,11 +58,11 @@ class Drained(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """The books of one gateway, all its workers together."""
+    """What became of every reading of one gateway, all its workers together."""
 
     sources: dict[str, Account]
     total: Account
-    drained: Drained
+    from_spool: FromSpool
 
 
 def settle(receipt: Receipt, refusals: Sequence[Refusal], *, answers: bool, atomic: bool = False) -> Fate:
@@ -86,14 +86,14 @@ def settle(receipt: Receipt, refusals: Sequence[Refusal], *, answers: bool, atom
 
 def to_account(received: int, fate: Fate, *, queued: int) -> Account:
     """Return the account of a source from its sums."""
-    return Account(received, *fate, queued=queued, unanswered=received - sum(fate) - queued)
+    return Account(received, *fate, queued=queued, interrupted=received - sum(fate) - queued)
 
 
-def to_ledger(accounts: Mapping[str, Account], drained: Drained) -> Ledger:
+def to_ledger(accounts: Mapping[str, Account], from_spool: FromSpool) -> Ledger:
     """Return the books, with the total over all sources."""
     columns = zip(*map(msgspec.structs.astuple, accounts.values()), strict=True)
     sums = [sum(column) for column in columns] or [0] * len(Account.__struct_fields__)
-    return Ledger(dict(sorted(accounts.items())), Account(*sums), drained)
+    return Ledger(dict(sorted(accounts.items())), Account(*sums), from_spool)
 
 
 def _rejected(refusals: Sequence[Refusal]) -> int:

@@ -40,7 +40,7 @@ class Brake:
         meter, wait = over
         limit_events.slowed(meter.rate.name, device)
         if await self._is_let_go(wait):
-            limit_events.let_go(meter.rate.name)
+            limit_events.backfilled(meter.rate.name)
             return True
         return False
 

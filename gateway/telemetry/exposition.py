@@ -13,6 +13,12 @@ from gateway.telemetry import MULTIPROC_ENV, gauges
 
 PARTS_OF_HISTOGRAM = ("bucket", "count", "sum")
 """How the names of metrics end that are one histogram together."""
+RENAMED = {
+    "gateway_readings_from_spool": "gateway_readings_drained",
+    "gateway_mqtt_unacknowledged_messages": "gateway_mqtt_in_hand_messages",
+    "gateway_mqtt_unacknowledged_messages_limit": "gateway_mqtt_in_hand_messages_limit",
+}
+"""What a metric was called before 0.2: it is shown under both names for one release, so that a dashboard lives on."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -58,6 +64,12 @@ class _Shown(Collector):
     """All workers' metrics, and how their processes are."""
 
     def collect(self) -> Iterator[Metric]:
+        for family in self._families():
+            yield family
+            if family.name in RENAMED:
+                yield _renamed(family, RENAMED[family.name])
+
+    def _families(self) -> Iterator[Metric]:
         running: dict[str, str] = {}
         parted: dict[str, Metric] = {}
         for family in families():
@@ -93,6 +105,13 @@ def _read(*patterns: str) -> Iterable[Metric]:
     files = [str(file) for pattern in patterns for file in folder.glob(pattern)]
     merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
     return merged
+
+
+def _renamed(family: Metric, name: str) -> Metric:
+    """Return a metric once more, under another name."""
+    other = Metric(name, f"The old name of {family.name}.", family.type)
+    other.samples = [sample._replace(name=name + sample.name.removeprefix(family.name)) for sample in family.samples]
+    return other
 
 
 def _place(sample: Sample) -> tuple[str, float]:

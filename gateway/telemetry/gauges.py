@@ -40,15 +40,16 @@ queue_rows_limit = _Sum("gateway_queue_rows_limit", "Messages that may wait for 
 queue_bytes_limit = _Sum("gateway_queue_bytes_limit", "Bytes that may wait for a COMMIT.")
 spool_bytes_limit = _Sum("gateway_spool_bytes_limit", "Bytes that the spool may take.")
 connections_limit = _Sum("gateway_http_connections_limit", "HTTP connections that may be open.")
-inflight_bytes = _Sum("gateway_http_inflight_bytes", "Bytes of request bodies in hand.")
-inflight_bytes_limit = _Sum("gateway_http_inflight_bytes_limit", "Bytes of request bodies that may be in hand.")
+inflight_bytes = _Sum("gateway_http_inflight_bytes", "Bytes of request bodies held.")
+inflight_bytes_limit = _Sum("gateway_http_inflight_bytes_limit", "Bytes of request bodies that may be held.")
 live_streams_limit = _Sum("gateway_live_streams_limit", "Streams of changes that may be open.")
 exports = _Sum("gateway_history_exports", "NDJSON and CSV streams of history that are being sent.")
 exports_limit = _Sum("gateway_history_exports_limit", "NDJSON and CSV streams of history that may be sent at once.")
 state_pending_rows = _Sum("gateway_state_pending_rows", "Newest messages that Redis has not got yet.")
 state_pending_rows_limit = _Sum("gateway_state_pending_rows_limit", "Newest messages that are kept for Redis.")
-mqtt_in_hand_limit = _Sum(
-    "gateway_mqtt_in_hand_messages_limit", "MQTT messages of each QoS that may be in hand: twice mqtt.receive_max."
+mqtt_unacknowledged_limit = _Sum(
+    "gateway_mqtt_unacknowledged_messages_limit",
+    "MQTT messages of each QoS that may be unacknowledged: twice mqtt.receive_max.",
 )
 dead_letter_bytes = _Most("gateway_dead_letter_bytes", "Bytes of dead letters in the database, as last counted.")
 dead_letter_bytes_limit = _Most("gateway_dead_letter_bytes_limit", "Bytes of dead letters that are kept.")

@@ -9,13 +9,13 @@ from typing import Self
 
 import msgspec
 
-from gateway.domain.ledger import Account, Drained, Fate, Ledger, to_account, to_ledger
+from gateway.domain.ledger import Account, Fate, FromSpool, Ledger, to_account, to_ledger
 from gateway.telemetry import events, exposition, prometheus
 
 RECEIVED = prometheus.readings_received.sample
 DOORS = ("http", "mqtt")
 """Their accounts are shown before anything has come in, too."""
-LEFT = prometheus.readings_drained.sample
+LEFT = prometheus.readings_from_spool.sample
 
 
 class _Turn:
@@ -88,9 +88,9 @@ class InHand:
 def drained(readings: int, *, duplicates: int = 0, conflicts: int = 0, rejected: int = 0) -> None:
     """Count readings that left the spool: all of them, and how many of them are not newly stored."""
     stored = readings - duplicates - conflicts - rejected
-    for label, count in zip(Drained.__struct_fields__, (stored, duplicates, conflicts, rejected), strict=True):
+    for label, count in zip(FromSpool.__struct_fields__, (stored, duplicates, conflicts, rejected), strict=True):
         if count:
-            prometheus.readings_drained[(label,)].inc(count)
+            prometheus.readings_from_spool[(label,)].inc(count)
 
 
 def read() -> Ledger:
@@ -102,7 +102,7 @@ def read() -> Ledger:
         for (name, source), readings in samples.items()
         if name == RECEIVED and (readings or source in DOORS)
     }
-    return to_ledger(accounts, Drained(*[samples.get((LEFT, outcome), 0) for outcome in Drained.__struct_fields__]))
+    return to_ledger(accounts, FromSpool(*[samples.get((LEFT, outcome), 0) for outcome in FromSpool.__struct_fields__]))
 
 
 def closed(worker: str) -> None:

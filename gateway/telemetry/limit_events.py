@@ -43,6 +43,6 @@ def slowed(limit: str, device: str) -> None:
     )
 
 
-def let_go(limit: str) -> None:
+def backfilled(limit: str) -> None:
     """Count an MQTT message over a limit that could not be made to wait, or not any longer."""
-    prometheus.rate_limited[(limit, "let_go")].inc()
+    prometheus.rate_limited[(limit, "backfill")].inc()

@@ -36,7 +36,7 @@ def closed() -> None:
 def taken(messages: int, *, in_hand: int) -> None:
     """Count messages received, and set how many are not yet acknowledged."""
     prometheus.mqtt_messages.inc(messages)
-    prometheus.mqtt_in_hand.set(in_hand)
+    prometheus.mqtt_unacknowledged.set(in_hand)
 
 
 def paused(messages: int, size: int) -> None:

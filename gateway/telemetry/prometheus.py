@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.core import settings
 from gateway.core.errors import BadPayload, GatewayError, TooLarge
-from gateway.domain.ledger import Drained
+from gateway.domain.ledger import FromSpool
 from gateway.domain.reasons import Reason
 from gateway.telemetry.declared import Bound
 
@@ -98,9 +98,9 @@ FATES = (
     readings_failed,
 )
 """In the order of `ledger.Fate`."""
-readings_drained = Bound(
-    Counter("gateway_readings_drained", "Readings that left the spool, by what became of them.", ["outcome"]),
-    product(Drained.__struct_fields__),
+readings_from_spool = Bound(
+    Counter("gateway_readings_from_spool", "Readings that left the spool, by what became of them.", ["outcome"]),
+    product(FromSpool.__struct_fields__),
 )
 messages_committed = Counter("gateway_messages_committed", "Messages (rows) in transactions that were committed.")
 commits = Counter("gateway_commits", "Transactions committed.")
@@ -116,10 +116,10 @@ ingest_commit = Histogram(
 rate_limited = Bound(
     Counter(
         "gateway_rate_limited",
-        "Requests refused (HTTP) and messages slowed or let go (MQTT) by a rate limit, by setting.",
+        "Requests refused (HTTP) and messages slowed or made backfill (MQTT) by a rate limit, by setting.",
         ["limit", "outcome"],
     ),
-    chain(product(_RATES, ("refused",)), product(_DEVICE_RATES, ("slowed", "let_go"))),
+    chain(product(_RATES, ("refused",)), product(_DEVICE_RATES, ("slowed", "backfill"))),
 )
 dead_letters = Bound(
     Counter("gateway_dead_letters", "Items kept as dead letters, by source and reason.", ["source", "code"]), _LETTERS
@@ -216,11 +216,11 @@ mqtt_connected = Gauge(
     "gateway_mqtt_connected", "Connections to the MQTT broker that are up.", multiprocess_mode="livesum"
 )
 mqtt_messages = Counter("gateway_mqtt_messages", "MQTT messages received.")
-mqtt_in_hand = Gauge(
-    "gateway_mqtt_in_hand_messages",
+mqtt_unacknowledged = Gauge(
+    "gateway_mqtt_unacknowledged_messages",
     "MQTT messages taken but not yet acknowledged.",
     multiprocess_mode="livesum",
 )
-mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were in hand.")
+mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were unacknowledged.")
 mqtt_empty = Counter("gateway_mqtt_empty_messages", "MQTT messages without a payload: they clear a retained message.")
 mqtt_losses = Counter("gateway_mqtt_losses", "MQTT connections lost.")

@@ -36,7 +36,7 @@ class MigrationStep(NamedTuple):
     took_ms: int | None
 
 
-class Ground(NamedTuple):
+class DatabaseKind(NamedTuple):
     """What the database is."""
 
     kind: Literal["timescaledb-community", "timescaledb-apache", "postgresql"]
@@ -78,16 +78,16 @@ async def migrate(
         return [await _apply(connection, file, chunk_hours) for file in await _pending(connection, files)]
 
 
-async def ground(connection: Connection) -> Ground:
+async def database_kind(connection: Connection) -> DatabaseKind:
     """Find out what the database is. Raises DATABASE_ERRORS."""
-    row = await connection.fetchrow(query("ground"))
+    row = await connection.fetchrow(query("database_kind"))
     assert row is not None  # noqa: S101 -- a select without from always gives a row
     if row["timescale"] is None:
-        return Ground("postgresql", row["postgres"], None)
+        return DatabaseKind("postgresql", row["postgres"], None)
     kind: Literal["timescaledb-community", "timescaledb-apache"] = (
         "timescaledb-community" if row["licence"] == "timescale" else "timescaledb-apache"
     )
-    return Ground(kind, row["postgres"], row["timescale"])
+    return DatabaseKind(kind, row["postgres"], row["timescale"])
 
 
 def read_files(directory: Path) -> list[_File]:

@@ -14,7 +14,7 @@ from gateway.telemetry import periodic_events, retention_events
 from gateway.timescale.advisory_lock import alone
 from gateway.timescale.chunks import find_room
 from gateway.timescale.connections.pool import Connection, Pool
-from gateway.timescale.migrations import ground
+from gateway.timescale.migrations import database_kind
 from gateway.timescale.queries import query
 
 LOCK_KEY = 0x6465_7669_6365_0003
@@ -68,6 +68,6 @@ async def _drop_chunks(connection: Connection, age: timedelta) -> None:
 
 
 async def _is_hypertable(connection: Connection) -> bool:
-    if (await ground(connection)).timescale is None:
+    if (await database_kind(connection)).timescale is None:
         return False
     return bool(await connection.fetchval(query("is_hypertable")))

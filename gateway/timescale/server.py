@@ -2,7 +2,7 @@
 
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.timescale.connections.pool import Pool
-from gateway.timescale.migrations import Ground, ground
+from gateway.timescale.migrations import DatabaseKind, database_kind
 
 
 async def site(pool: Pool) -> str:
@@ -19,7 +19,7 @@ async def site(pool: Pool) -> str:
     return lineage.site
 
 
-async def probe(pool: Pool) -> Ground:
+async def probe(pool: Pool) -> DatabaseKind:
     """Say what the database is. Raises SinkUnavailable, SinkFault."""
     async with pool.connection() as connection:
-        return await ground(connection)
+        return await database_kind(connection)

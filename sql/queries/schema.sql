@@ -33,7 +33,7 @@ select pg_walfile_name(pg_current_wal_insert_lsn()) as segment,
        (pg_current_wal_flush_lsn() - '0/0')::int8 as flushed,
        (pg_current_wal_insert_lsn() - '0/0')::int8 as inserted;
 
--- name: ground
+-- name: database_kind
 -- Server version, TimescaleDB version and licence (each null where there is none).
 select current_setting('server_version') as postgres,
        (select extversion from pg_extension where extname = 'timescaledb') as timescale,

@@ -2,8 +2,8 @@
 
 A SIGKILL takes counts with it, so each case has a check of its own:
 
-    the gateway lives on    every reading taken in is accounted for: `unanswered` is what it was before the round
-    a worker was killed     `unanswered` may have grown by what that worker had in hand, and then stays as it is
+    the gateway lives on    every reading taken in is accounted for: `interrupted` is what it was before the round
+    a worker was killed     `interrupted` may have grown by what that worker had in hand, and then stays as it is
     the gateway was killed  the books begin at zero, and balance by themselves
     at the end of a block   if no process was killed: all that was spooled was drained, and at each door at least as
                             much was accepted as the simulator has acknowledgements for
@@ -70,7 +70,7 @@ class Books:
             accounts = self._accounts()
             names = accounts if open_sources is None else open_sources
             open_sources = {
-                name: accounts[name] for name in names if accounts[name]["unanswered"] != self._unanswered.get(name, 0)
+                name: accounts[name] for name in names if accounts[name]["interrupted"] != self._unanswered.get(name, 0)
             }
             if accounts and not open_sources:
                 return []
@@ -80,24 +80,24 @@ class Books:
         ]
 
     def _grown(self) -> list[str]:
-        """Take over what a killed worker left unanswered, once it stays as it is; it cannot become less."""
+        """Take over what a killed worker left interrupted, once it stays as it is; it cannot become less."""
         seen: dict[str, Counter[int]] = {}
         deadline = time.monotonic() + self._settle_secs
         time.sleep(self._settle_secs * NOTICED)  # until then what the dead worker had queued still counts as queued
         while time.monotonic() < deadline:
             for name, account in self._accounts().items():
-                seen.setdefault(name, Counter())[account["unanswered"]] += 1
+                seen.setdefault(name, Counter())[account["interrupted"]] += 1
             steady = {name: counts.most_common(1)[0][0] for name, counts in seen.items() if _is_clear(counts)}
             if seen and steady.keys() == seen.keys():
                 return self._take_over(steady)
             time.sleep(PAUSE_SECS)
-        return [f"the books do not settle after a worker was killed: unanswered {seen}"]
+        return [f"the books do not settle after a worker was killed: interrupted {seen}"]
 
-    def _take_over(self, unanswered: dict[str, int]) -> list[str]:
-        before, self._unanswered = self._unanswered, unanswered
+    def _take_over(self, interrupted: dict[str, int]) -> list[str]:
+        before, self._unanswered = self._unanswered, interrupted
         return [
-            f"the books of {name} are off: {before.get(name, 0)} readings were unanswered, now {value}"
-            for name, value in unanswered.items()
+            f"the books of {name} are off: {before.get(name, 0)} readings were interrupted, now {value}"
+            for name, value in interrupted.items()
             if value < before.get(name, 0)
         ]
 
@@ -123,7 +123,7 @@ def exit_line(log: Path) -> dict[str, int]:
 
 def _against(books: Mapping[str, Any], acknowledged: Mapping[str, int]) -> list[str]:
     troubles = []
-    spooled, drained = books["total"]["spooled"], sum(books["drained"].values())
+    spooled, drained = books["total"]["spooled"], sum(books["from_spool"].values())
     if spooled != drained:
         troubles.append(f"{spooled} readings were spooled, and {drained} drained")
     for door, readings in acknowledged.items():

@@ -76,7 +76,7 @@ def gateway_rolled(scene: Scene, _rng: Random) -> float:
     ended = time.monotonic()
     scene.gateway.start()
     books = exit_line(scene.gateway.log)
-    assert books["unanswered"] == books["queued"] == 0, f"the books at its end do not balance: {books}"
+    assert books["interrupted"] == books["queued"] == 0, f"the books at its end do not balance: {books}"
     return ended
 
 

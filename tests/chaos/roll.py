@@ -79,7 +79,7 @@ def _restart(gateway: Gateway, front: Balancer, trial: Trial) -> None:
     code = gateway.terminate()
     trial.expect(that=code == 0, else_say=f"a gateway ended with {code} on SIGTERM")
     books = exit_line(gateway.log)
-    for term in ("unanswered", "queued", "failed"):
+    for term in ("interrupted", "queued", "failed"):
         trial.expect(that=books[term] == 0, else_say=f"at its end {books[term]} readings were {term}: {books}")
     gateway.start()
     _until_ready(front, [gateway])

@@ -10,9 +10,9 @@ from tests.chaos.books import ENOUGH, Books
 SETTLE_SECS = 1.0
 
 
-def ledger(unanswered: int = 0, *, stored: int = 10, spooled: int = 0, drained: int = 0) -> dict[str, Any]:
-    account = {"unanswered": unanswered, "stored": stored, "duplicates": 0, "spooled": spooled}
-    return {"sources": {"http": account}, "total": account, "drained": {"stored": drained}}
+def ledger(interrupted: int = 0, *, stored: int = 10, spooled: int = 0, drained: int = 0) -> dict[str, Any]:
+    account = {"interrupted": interrupted, "stored": stored, "duplicates": 0, "spooled": spooled}
+    return {"sources": {"http": account}, "total": account, "from_spool": {"stored": drained}}
 
 
 def reading(*said: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -25,9 +25,9 @@ def books(*said: dict[str, Any]) -> Books:
     return Books(reading(*said), settle_secs=SETTLE_SECS)
 
 
-def after_worker(unanswered: Sequence[int]) -> Books:
+def after_worker(interrupted: Sequence[int]) -> Books:
     """Books that say these numbers, each as often as it takes to be believed, after a worker was killed."""
-    made = books(*(ledger(number) for number in unanswered for _ in range(ENOUGH)))
+    made = books(*(ledger(number) for number in interrupted for _ in range(ENOUGH)))
     assert made.check("worker") == []
     return made
 

@@ -32,7 +32,7 @@ def test_the_ledger_counts_what_the_simulator_counts(serve: Serve, run: Run) -> 
     for lane in report["lanes"]:
         account = books["sources"][lane["transport"]]
         assert account["stored"] + account["duplicates"] == lane["acknowledged"] > 0
-        others = ("conflicts", "refused", "dead_lettered", "spooled", "failed", "queued", "unanswered")
+        others = ("conflicts", "refused", "dead_lettered", "spooled", "failed", "queued", "interrupted")
         assert {name: account[name] for name in others} == dict.fromkeys(others, 0)
         assert account["received"] == account["stored"] + account["duplicates"]
     assert gateway.terminate() == 0

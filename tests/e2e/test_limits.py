@@ -99,4 +99,6 @@ def test_mqtt_slows_the_noisy_and_loses_nothing(serve: Serve) -> None:
     assert account["stored"] == account["received"] == NOISY_MESSAGES + QUIET_MESSAGES
     assert balances(account)
     assert counted(gateway, 'gateway_rate_limited_total{limit="limits.device_readings_per_sec",outcome="slowed"}') > 0
-    assert counted(gateway, 'gateway_rate_limited_total{limit="limits.device_readings_per_sec",outcome="let_go"}') == 0
+    assert (
+        counted(gateway, 'gateway_rate_limited_total{limit="limits.device_readings_per_sec",outcome="backfill"}') == 0
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import MigrationError, SettingsError, SinkFault, SinkUnavailable
-from gateway.timescale.migrations import LOCK_KEY, MigrationStep, ground, migrate
+from gateway.timescale.migrations import LOCK_KEY, MigrationStep, database_kind, migrate
 from gateway.timescale.queries import sql_dir
 from tests.servers.databases import Database, Databases
 
@@ -201,7 +201,7 @@ async def test_a_url_that_cannot_be_meant_is_refused_without_quoting_the_passwor
 async def test_the_ground_is_recognised(database: Database) -> None:
     connection = await asyncpg.connect(database.url)
     try:
-        found = await ground(connection)
+        found = await database_kind(connection)
         hypertables = await _hypertables(connection)
     finally:
         await connection.close()

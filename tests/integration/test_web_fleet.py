@@ -54,7 +54,7 @@ async def test_it_holds_rates_history_books_and_devices(door: Door) -> None:
     assert {len(column) for column in view["history"].values()} == {2}
     assert set(view["history"]) - {"ts"} == set(view["rates"])
     assert view["devices"] == {"total": 3, "enabled": 2, "offline": 1}
-    assert set(view["ledger"]) == {"sources", "total", "drained"}
+    assert set(view["ledger"]) == {"sources", "total", "from_spool"}
     assert set(view["waiting"]) == {"queue_rows", "queue_bytes", "spool_rows", "spool_bytes"}
 
 

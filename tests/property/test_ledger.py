@@ -149,7 +149,7 @@ class Books(RuleBasedStateMachine):
         for source in SOURCES:
             account = books[source]
             mine = [each for each in self.posted if each.source == source]
-            assert account["unanswered"] == 0
+            assert account["interrupted"] == 0
             assert account["received"] == sum(each.readings for each in mine)
             assert account["queued"] == sum(each.readings for each in mine if not each.task.done())
             assert all(count >= 0 for count in account.values()), account
@@ -211,8 +211,8 @@ class Books(RuleBasedStateMachine):
         books, now = self._books(), ledger_events.read()
         told = sum(account["stored"] for account in books.values())
         drained = {
-            name: getattr(now.drained, name) - getattr(self.before.drained, name)
-            for name in self.before.drained.__struct_fields__
+            name: getattr(now.from_spool, name) - getattr(self.before.from_spool, name)
+            for name in self.before.from_spool.__struct_fields__
         }
         in_sink = sum(map(len, self.sink.messages.values()))
         assert told + drained["stored"] <= in_sink

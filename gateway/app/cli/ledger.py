@@ -22,6 +22,6 @@ def show(url: str, *, key_file: Path | None, json: bool) -> None:
     fields = Account.__struct_fields__
     rows = [(field, *[f"{getattr(account, field):,}" for account in columns.values()]) for field in fields]
     print_table(("readings", *columns), rows, empty="")
-    left = msgspec.structs.asdict(books.drained)
+    left = msgspec.structs.asdict(books.from_spool)
     if any(left.values()):
         print_note("From the spool: " + ", ".join(f"{n:,} {field}" for field, n in left.items()) + ".")

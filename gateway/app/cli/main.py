@@ -134,7 +134,7 @@ def ledger(
 ) -> None:
     """Show what became of every reading that a running gateway took in since it started, per source.
 
-    received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + unanswered
+    received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + interrupted
 
     Examples:
         gateway ledger

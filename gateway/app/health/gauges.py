@@ -71,7 +71,7 @@ def _show_limits(settings: Settings, context: Context) -> None:
     gauges.dead_letter_bytes_limit.set(settings.dead_letters.max_bytes)
     gauges.pool_opened(gauges.WRITER, settings.database.writer_slots + 1)  # one more empties the spool
     if settings.mqtt.url and not worker_index(context.worker):
-        gauges.mqtt_in_hand_limit.set(2 * settings.mqtt.receive_max)
+        gauges.mqtt_unacknowledged_limit.set(2 * settings.mqtt.receive_max)
 
 
 async def _look(context: Context, storage: Storage, stall: Stall) -> None:

@@ -167,10 +167,10 @@ class Monitor:
                 ground = await probe(self._pool)
         except (GatewayError, TimeoutError) as exc:
             return {"ok": False, "error": _said(exc)}
-        return {"ok": True, "ground": ground.kind, "postgres": ground.postgres, "timescaledb": ground.timescale}
+        return {"ok": True, "kind": ground.kind, "postgres": ground.postgres, "timescaledb": ground.timescale}
 
     async def _redis(self) -> Part:
-        facts = {"behind_rows": self._publisher.behind, **self._keeper.facts()}
+        facts = {"pending_rows": self._publisher.behind, **self._keeper.facts()}
         try:
             async with asyncio.timeout(PROBE_SECS):
                 await self._state.ping()
@@ -187,7 +187,7 @@ class Monitor:
 
     def _queue(self) -> Part:
         batcher, limits = self._committer.batcher, self._limits[0]
-        facts = {"rows": batcher.rows, "bytes": batcher.size, "in_hand_rows": self._committer.in_hand}
+        facts = {"rows": batcher.rows, "bytes": batcher.size, "committing_rows": self._committer.in_hand}
         bounds = {"max_rows": limits.max_rows, "max_bytes": limits.max_bytes}
         return {"ok": not self._stall.secs, **facts, **bounds, "stalled_secs": round(self._stall.secs, 1)}
 

@@ -32,7 +32,7 @@ from gateway.timescale.history.decode import HistoryBlock, read_blocks
 from gateway.timescale.history.leases import Lending
 from gateway.timescale.history.merge import Chunk, Merger
 from gateway.timescale.history.sources import HistorySource, Sources, find_sources
-from gateway.timescale.migrations import ground
+from gateway.timescale.migrations import database_kind
 
 BLOCK_VALUES = 100_000
 """Numbers read at once, over all pairs; 8 bytes each, and more as objects, of which few exist at a time."""
@@ -167,7 +167,7 @@ class TimescaleHistory:
 
     async def _is_timescale(self, connection: Connection) -> bool:
         if self._timescale is None:
-            self._timescale = (await ground(connection)).kind != "postgresql"
+            self._timescale = (await database_kind(connection)).kind != "postgresql"
         return self._timescale
 
 

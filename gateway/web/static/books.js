@@ -1,4 +1,4 @@
-// The ledger in, the books out: what became of every reading since the gateway started, as a bar and a table.
+// The ledger in, the ledger as people read it out: what became of every reading since the gateway started, as a bar and a table.
 
 import { el, follow, setShown, setText } from "./dom.js";
 import { count, percent, plural, when } from "./format.js";
@@ -12,7 +12,7 @@ const TERMS = [
   ["dead_lettered", "Dead letters", "kept to look at and to replay"],
   ["failed", "Failed", "to be sent again"],
   ["queued", "On the way", "not answered yet"],
-  ["unanswered", "Unanswered", "in hand when a worker was killed"],
+  ["interrupted", "Interrupted", "a worker had them when it was killed"],
 ];
 const ALWAYS = ["stored", "duplicates", "refused"];
 const SOURCES = { http: "HTTP", mqtt: "MQTT", replay: "Replays" };
@@ -39,10 +39,10 @@ export function books() {
       setText(upTo, lost === null ? "" : `, up to ${when(lost, Date.now())}`);
       bar.update(ledger.total);
       table.update(ledger);
-      const left = Object.values(ledger.drained).reduce((sum, one) => sum + one, 0);
+      const left = Object.values(ledger.from_spool).reduce((sum, one) => sum + one, 0);
       const moved = `${plural(left, "reading", "readings")} went from the spool to the database`;
       setShown(drained, left > 0);
-      setText(drained, `${moved}, ${count(ledger.drained.stored)} of them new.`);
+      setText(drained, `${moved}, ${count(ledger.from_spool.stored)} of them new.`);
     },
   };
 }

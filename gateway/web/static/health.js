@@ -3,7 +3,7 @@
 import { el, setAttribute, setText } from "./dom.js";
 import { bytes, percent, plural, when } from "./format.js";
 
-const GROUNDS = {
+const DATABASES = {
   "timescaledb-community": "TimescaleDB",
   "timescaledb-apache": "TimescaleDB (Apache)",
 };
@@ -85,10 +85,10 @@ function database(view) {
   const trouble = troubled(view, "database");
   if (trouble) return trouble;
   const part = view.parts.database;
-  const ground = GROUNDS[part.ground] ?? part.ground;
+  const kind = DATABASES[part.kind] ?? part.kind;
   const version = String(part.postgres).split(" ")[0]; // Debian says more
   const versions = part.timescaledb
-    ? `${ground} ${part.timescaledb} on PostgreSQL ${version}`
+    ? `${kind} ${part.timescaledb} on PostgreSQL ${version}`
     : `PostgreSQL ${version}, without TimescaleDB`;
   return ["good", `Answers. ${versions}.`];
 }

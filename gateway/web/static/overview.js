@@ -1,4 +1,4 @@
-// The fleet's numbers in, the first view out: rates with their last 15 minutes, health in words, and the books.
+// The fleet's numbers in, the first view out: rates with their last 15 minutes, health in words, and the ledger.
 
 import { el, setAttribute, setText } from "./dom.js";
 import { compact, count, milliseconds, plural, rate, when } from "./format.js";

@@ -12,10 +12,10 @@ from tests.browser.tab import Tab
 from tests.e2e.page.site import Site
 
 WELL: dict[str, dict[str, Any]] = {
-    "database": {"ok": True, "ground": "timescaledb-community", "postgres": "17.6 (Debian)", "timescaledb": "2.19.3"},
-    "redis": {"ok": True, "behind_rows": 0, "complete": True, "rebuilding": False},
+    "database": {"ok": True, "kind": "timescaledb-community", "postgres": "17.6 (Debian)", "timescaledb": "2.19.3"},
+    "redis": {"ok": True, "pending_rows": 0, "complete": True, "rebuilding": False},
     "mqtt": {"ok": True, "consumes": True, "connected": True, "error": None},
-    "queue": {"ok": True, "rows": 0, "max_rows": 100, "bytes": 0, "in_hand_rows": 0, "stalled_secs": 0.0},
+    "queue": {"ok": True, "rows": 0, "max_rows": 100, "bytes": 0, "committing_rows": 0, "stalled_secs": 0.0},
     "spool": {
         "ok": True,
         "rows": 0,
@@ -100,10 +100,10 @@ def test_all_is_well(page: Tab) -> None:
             {},
             ("bad", "takes no readings: it is away. Readings go to"),
         ),
-        ("database", {"ok": True, "ground": "postgresql", "postgres": "18.0"}, {}, ("good", "PostgreSQL 18.0,")),
+        ("database", {"ok": True, "kind": "postgresql", "postgres": "18.0"}, {}, ("good", "PostgreSQL 18.0,")),
         ("redis", {"ok": False, "error": "no answer within 2.0 s"}, {}, ("warn", "more slowly. Start it again")),
         ("redis", {"ok": False, "rebuilding": True, "done": 5, "total": 9}, {}, ("warn", "(5 of 9 series)")),
-        ("redis", {"ok": False, "rebuilding": False, "behind_rows": 1}, {}, ("warn", "1 message waits for it.")),
+        ("redis", {"ok": False, "rebuilding": False, "pending_rows": 1}, {}, ("warn", "1 message waits for it.")),
         ("mqtt", {"ok": True, "consumes": False}, {}, ("idle", "No broker is set")),
         ("mqtt", {"ok": False, "consumes": True, "error": "refused"}, {}, ("bad", "broker: refused. What devices")),
         ("queue", {"ok": False, "stalled_secs": 42.0}, {}, ("bad", "for 42 s")),

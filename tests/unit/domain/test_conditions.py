@@ -9,7 +9,7 @@ from gateway.domain.conditions import Found, find
 MIB = 2**20
 WELL: dict[str, dict[str, Any]] = {
     "database": {"ok": True},
-    "redis": {"ok": True, "behind_rows": 0, "complete": True, "rebuilding": False},
+    "redis": {"ok": True, "pending_rows": 0, "complete": True, "rebuilding": False},
     "mqtt": {"ok": True, "consumes": True, "connected": True, "error": None},
     "queue": {"ok": True, "rows": 0, "max_rows": 1000, "bytes": 0, "max_bytes": 1000, "stalled_secs": 0.0},
     "spool": {
@@ -35,7 +35,7 @@ def said(**changes: dict[str, Any]) -> list[Found]:
 
 def test_nothing_is_said_while_all_is_well() -> None:
     assert said() == []
-    assert said(mqtt={"consumes": False}, redis={"behind_rows": 9999}, queue={"rows": 799}) == []
+    assert said(mqtt={"consumes": False}, redis={"pending_rows": 9999}, queue={"rows": 799}) == []
 
 
 def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_room() -> None:
@@ -60,8 +60,8 @@ def test_a_database_that_is_away_says_where_readings_are_and_how_long_there_is_r
         ("redis", {"ok": False, "error": "no answer"}, "state", "Redis cannot be used: no answer. Readings are stored"),
         ("redis", {"ok": False, "rebuilding": True, "done": 5, "total": 9000}, "state", "(5 of 9,000 series)"),
         ("redis", {"ok": False, "complete": False}, "state", "not known to hold the whole newest state"),
-        ("redis", {"ok": False, "behind_rows": 1}, "state", "Redis is behind: 1 message waits for it."),
-        ("redis", {"behind_rows": 10_001}, "state", "Redis is behind: 10,001 messages wait for it."),
+        ("redis", {"ok": False, "pending_rows": 1}, "state", "Redis is behind: 1 message waits for it."),
+        ("redis", {"pending_rows": 10_001}, "state", "Redis is behind: 10,001 messages wait for it."),
         ("redis", {"ok": False, "warning": "it evicts; set noeviction"}, "warned", "Redis: it evicts; set noeviction."),
         (
             "database",

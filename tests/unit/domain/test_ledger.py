@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.domain.ledger import Account, Drained, Fate, settle, to_account, to_ledger
+from gateway.domain.ledger import Account, Fate, FromSpool, settle, to_account, to_ledger
 from gateway.domain.model import Receipt, Refusal
 from gateway.domain.reasons import Reason
 
@@ -37,12 +37,12 @@ def test_what_the_spool_took_is_not_stored_yet() -> None:
 
 def test_what_remains_is_unanswered() -> None:
     account = to_account(100, Fate(10, 20, 30, 5, 6, 7, 8), queued=9)
-    assert account == Account(100, 10, 20, 30, 5, 6, 7, 8, queued=9, unanswered=5)
+    assert account == Account(100, 10, 20, 30, 5, 6, 7, 8, queued=9, interrupted=5)
 
 
 def test_the_total_is_over_all_sources() -> None:
     one, two = to_account(10, Fate(4), queued=1), to_account(7, Fate(0, 6), queued=0)
-    books = to_ledger({"mqtt": two, "http": one}, Drained(1, 2, 3, 4))
+    books = to_ledger({"mqtt": two, "http": one}, FromSpool(1, 2, 3, 4))
     assert list(books.sources) == ["http", "mqtt"]
     assert books.total == to_account(17, Fate(4, 6), queued=1)
-    assert to_ledger({}, Drained(0, 0, 0, 0)).total == to_account(0, Fate(), queued=0)
+    assert to_ledger({}, FromSpool(0, 0, 0, 0)).total == to_account(0, Fate(), queued=0)

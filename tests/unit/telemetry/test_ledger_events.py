@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gateway.domain.layouts import Layouts
-from gateway.domain.ledger import Account, Drained, Fate, Ledger
+from gateway.domain.ledger import Account, Fate, FromSpool, Ledger
 from gateway.domain.model import Batch, Outcome
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.telemetry import MULTIPROC_ENV, ledger_events
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.usefixtures("made_up_labels")
 async def test_what_is_in_hand_is_queued_and_then_what_it_was_settled_as() -> None:
     with ledger_events.InHand("settled", 10) as hand:
         account = ledger_events.read().sources["settled"]
-        assert (account.received, account.queued, account.unanswered) == (10, 10, 0)
+        assert (account.received, account.queued, account.interrupted) == (10, 10, 0)
         hand.settle(Fate(4, 3, refused=2, dead_lettered=1))
     account = ledger_events.read().sources["settled"]
-    assert account == Account(10, 4, 3, 0, 2, 1, 0, 0, queued=0, unanswered=0)
+    assert account == Account(10, 4, 3, 0, 2, 1, 0, 0, queued=0, interrupted=0)
 
 
 @pytest.mark.parametrize("exc", [RuntimeError(), KeyboardInterrupt()])
@@ -35,11 +35,11 @@ async def test_what_is_not_settled_has_failed(exc: BaseException) -> None:
     with pytest.raises(type(exc)), ledger_events.InHand(source, 10):
         raise exc
     account = ledger_events.read().sources[source]
-    assert (account.failed, account.queued, account.unanswered) == (10, 0, 0)
+    assert (account.failed, account.queued, account.interrupted) == (10, 0, 0)
 
 
 async def test_a_drained_batch_is_counted_by_what_became_of_it() -> None:
-    layouts, spool, before = Layouts(), MemorySpool(), ledger_events.read().drained
+    layouts, spool, before = Layouts(), MemorySpool(), ledger_events.read().from_spool
     messages: list[Message] = [("d", i, {"a": 1.5, "b": 2.5}) for i in range(6)]
     await spool.append([batch(layouts, *messages)])
 
@@ -51,9 +51,9 @@ async def test_a_drained_batch_is_counted_by_what_became_of_it() -> None:
 
     drainer = Drainer([spool], store, bury=bury, busy=lambda: False, rng=Random(1), max_rows=10)
     assert await drainer._round(spool)
-    now = ledger_events.read().drained
+    now = ledger_events.read().from_spool
     change = [new - old for new, old in zip(*map(msgspec.structs.astuple, (now, before)), strict=True)]
-    assert Drained(*change) == Drained(stored=4, duplicates=4, conflicts=2, dead_lettered=2)
+    assert FromSpool(*change) == FromSpool(stored=4, duplicates=4, conflicts=2, dead_lettered=2)
 
 
 SETTLE = """
@@ -100,4 +100,4 @@ def test_the_books_are_of_all_processes_and_show_what_a_killed_one_had_in_hand(t
         [sys.executable, "-c", READ, str(dead.pid)], env=environ, check=True, timeout=60, capture_output=True
     )
     account = msgspec.json.decode(got.stdout, type=Ledger).sources["http"]
-    assert account == Account(17, 10, 0, 0, 0, 0, 0, 0, queued=0, unanswered=7)
+    assert account == Account(17, 10, 0, 0, 0, 0, 0, 0, queued=0, interrupted=7)

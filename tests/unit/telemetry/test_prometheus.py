@@ -96,3 +96,13 @@ def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv(MULTIPROC_ENV, raising=False)
     prometheus.readings_received[("mqtt",)].inc(3)
     assert b'gateway_readings_received_total{source="mqtt"}' in exposition.exposition()
+
+
+def test_a_renamed_metric_is_shown_under_its_old_name_too() -> None:
+    prometheus.readings_from_spool[("stored",)].inc(3)
+    shown = exposition.exposition().decode().splitlines()
+    for new, old in exposition.RENAMED.items():
+        assert {line.replace(new, old, 1) for line in shown if re.match(rf"{new}(_total)?[ {{]", line)} == {
+            line for line in shown if re.match(rf"{old}(_total)?[ {{]", line)
+        }
+        assert any(line.startswith(old) for line in shown)

@@ -36,7 +36,9 @@ async def test_what_is_turned_away_is_counted_by_cause(tmp_path: Path) -> None:
 
 def test_readings_leave_the_books_once_however_often_a_round_is_repeated() -> None:
     def drained() -> list[float]:
-        return [counted("readings_drained_total", outcome=outcome) for outcome in ("stored", "duplicates", "conflicts")]
+        return [
+            counted("readings_from_spool_total", outcome=outcome) for outcome in ("stored", "duplicates", "conflicts")
+        ]
 
     async def main() -> None:
         bench = Bench()
