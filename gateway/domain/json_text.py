@@ -53,6 +53,11 @@ def without_mark(body: bytes) -> bytes:
     return body.removeprefix(MARK)
 
 
+def begins(text: bytes) -> bool:
+    """Whether a text begins as a JSON object or array does."""
+    return without_mark(text).lstrip(_BLANKS)[:1] in (b"{", b"[")
+
+
 def fault(body: bytes) -> str | None:
     """Say what is wrong with a text that a parser's own words explain badly; None if that is not so."""
     if not without_mark(body).strip():

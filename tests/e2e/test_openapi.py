@@ -160,6 +160,13 @@ def test_a_tour_of_all_operations_meets_nothing_undocumented(client: httpx.Clien
             assert path in ENDLESS or (path, method, True) in done, (method, path)
 
 
+def test_every_call_that_reads_json_says_that_it_may_be_labelled_as_a_form() -> None:
+    bodies = [operation["requestBody"] for _, _, operation in operations() if "requestBody" in operation]
+    told = ["application/x-www-form-urlencoded" in body.get("description", "") for body in bodies]
+    assert told == ["application/json" in body["content"] for body in bodies]
+    assert sum(told) >= len(told) - 1 > 5  # all but the import
+
+
 def test_a_stream_is_what_the_document_says(client: httpx.Client) -> None:
     with client.stream("GET", "/v1/stream?device=d1", headers=ADMIN) as answer:
         document().check(Answered("GET", path_of(answer), answer.status_code, answer.headers, None))

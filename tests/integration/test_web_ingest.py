@@ -1,5 +1,6 @@
 """POST /v1/readings and /v1/devices/{device}/readings over a real server: statuses, guards, parameters, receipts."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 
@@ -111,7 +112,39 @@ async def test_json_media_types_are_read(door: Door, media: str) -> None:
     assert got.status_code == 200
 
 
-@pytest.mark.parametrize("media", ["text/plain", "application/jsonx", "application/x-www-form-urlencoded", "json", ""])
+FORM = "application/x-www-form-urlencoded"
+"""What `curl -d` calls a body unless it is told."""
+
+
+@pytest.mark.parametrize(
+    "body", [BODY, b"[%b]" % BODY, b" \r\n\t" + BODY, b"\xef\xbb\xbf" + BODY, b"\xef\xbb\xbf\n" + BODY]
+)
+@pytest.mark.parametrize("media", [FORM, "Application/X-WWW-Form-URLEncoded; charset=UTF-8"])
+async def test_json_that_curl_labels_as_a_form_is_read(door: Door, body: bytes, media: str) -> None:
+    got = await door.client.post("/v1/devices/d1/readings", content=body, headers={"Content-Type": media})
+    assert got.status_code == 200
+    assert door.intake.taken[0].body == body
+
+
+async def test_json_that_curl_labels_as_a_form_is_read_when_it_is_decompressed(door: Door) -> None:
+    headers = {"Content-Type": FORM, "Content-Encoding": "gzip"}
+    assert (await door.client.post("/v1/readings", content=gzip.compress(BODY), headers=headers)).status_code == 200
+    got = await door.client.post("/v1/readings", content=gzip.compress(b"t=1"), headers=headers)
+    assert (got.status_code, got.json()["code"]) == (415, "unsupported_media")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"t=1", b"%7B%22device%22", b"\x00{", b"1", b"\x0b{}", b'"{}"', b"\n\xef\xbb\xbf{}"]
+)
+async def test_a_form_that_does_not_begin_as_json_is_415(door: Door, body: bytes) -> None:
+    got = await door.client.post("/v1/readings", content=body, headers={"Content-Type": FORM, "Idempotency-Key": "k"})
+    assert (got.status_code, got.json()["code"]) == (415, "unsupported_media")
+    assert got.headers["accept-post"] == "application/json"
+    assert "send application/json" in got.json()["detail"]
+    assert not door.intake.taken
+
+
+@pytest.mark.parametrize("media", ["text/plain", "application/jsonx", "multipart/form-data; boundary=x", "json", ""])
 async def test_another_media_type_is_415_with_the_one_that_is_read(door: Door, media: str) -> None:
     got = await door.client.post("/v1/readings", content=BODY, headers={"Content-Type": media})
     assert (got.status_code, got.json()["code"]) == (415, "unsupported_media")
@@ -127,6 +160,15 @@ async def test_without_a_valid_credential_it_is_401(door: Door, authorization: s
     assert (got.status_code, got.json()["code"]) == (401, "unauthorized")
     assert got.headers["www-authenticate"] == "Bearer"
     assert not door.intake.taken
+
+
+@pytest.mark.parametrize("name", ["Cookie", "Proxy-Authorization"])
+async def test_nothing_that_a_browser_sends_of_itself_is_a_credential(door: Door, name: str) -> None:
+    """So no page elsewhere can post in somebody's name, and a body may be called a form."""
+    door.client.headers.pop("Authorization")
+    headers = {name: "Bearer admin; authorization=Bearer admin; token=admin; key=admin", "Content-Type": FORM}
+    got = await door.client.post("/v1/readings?token=admin&authorization=admin", content=BODY, headers=headers)
+    assert (got.status_code, "set-cookie" in got.headers) == (401, False)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,29 @@ async def test_keys_that_cannot_be_made(registry: Whole, asked: dict[str, Any], 
     assert (await registry.json("GET", "/v1/keys?all=true"))["keys"] == []
 
 
+CALLS = [
+    ("POST", "/v1/devices", b'{"device": "d1"}', 201),
+    ("PATCH", "/v1/devices/d1", b'\n{"tags": {"a": "1"}}', 200),
+    ("POST", "/v1/keys", b'\xef\xbb\xbf{"role": "reader"}', 201),
+    ("POST", "/v1/devices/d1/keys:rotate", b'{"overlap_secs": 0}', 201),
+    ("PUT", "/v1/metrics/t", b'{"unit": "m"}', 200),
+]
+
+
+async def test_json_that_curl_labels_as_a_form_is_read_by_every_call(registry: Whole) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    for method, path, body, status in CALLS:
+        got = await registry.json(method, path, status=415, content=b"device=d1", headers=headers)
+        assert (got["code"], "form" in got["media"]) == ("unsupported_media", True), path
+        await registry.json(method, path, status=status, content=body, headers=headers)
+
+
+async def test_an_import_is_no_json_and_needs_its_label(registry: Whole) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    got = await registry.call("POST", "/v1/devices:import", content=b'{"device": "d1"}', headers=headers)
+    assert (got.status_code, got.headers["accept-post"]) == (415, "application/x-ndjson, text/csv")
+
+
 @pytest.mark.parametrize("path", ["/v1/keys/0", "/v1/keys/2147483648", "/v1/keys/99999999999999999999", "/v1/keys/x"])
 async def test_keys_that_are_not(registry: Whole, path: str) -> None:
     got = await registry.json("DELETE", path, status=404)

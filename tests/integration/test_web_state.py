@@ -132,6 +132,12 @@ async def test_a_query_may_be_compressed(door: Door) -> None:
     assert set(got.json()["states"]) == {"d1"}
 
 
+@pytest.mark.parametrize(("body", "status"), [(b'\n{"devices":["d1"]}', 200), (b"devices=d1", 415), (b"", 415)])
+async def test_a_query_that_curl_labels_as_a_form_is_read_if_it_is_json(door: Door, body: bytes, status: int) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await door.client.post("/v1/states:query", content=body, headers=headers)).status_code == status
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

@@ -24,6 +24,7 @@ TELLING = st.sampled_from(
         "X-Request-Id: mine", "X-Request-Id: a\tb",
         "Connection: keep-alive", "Connection: close", "Connection: Upgrade",
         "Content-Type: application/json", "Content-Type: application/json; charset=utf-8", "Content-Type: text/csv",
+        "Content-Type: application/x-www-form-urlencoded",
         "Idempotency-Key: once", "Content-Encoding: gzip", "If-None-Match: *", 'If-None-Match: "nothing"',
         "Expect: 100-continue", "X-Unknown: 1", " Folded: 1", "no colon", "Content-Length: 3",
         "Transfer-Encoding: chunked",

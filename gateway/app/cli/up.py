@@ -29,7 +29,7 @@ BANNER = """
   The admin key lies in:  {key}
 
   Send a reading:
-    curl -H "Authorization: Bearer $(cat {key})" -H 'Content-Type: application/json' \\
+    curl -H "Authorization: Bearer $(cat {key})" \\
       -d '{{"device": "d1", "metric": "temperature", "value": 21.5}}' {url}/v1/readings
   See the newest state:
     curl -H "Authorization: Bearer $(cat {key})" {url}/v1/devices/{device}/state

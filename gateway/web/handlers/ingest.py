@@ -48,6 +48,7 @@ async def post_readings(request: Request, device: str | None = None) -> HTTPResp
         limits.send(request, backfill=options.backfill, most_bytes=context.http.max_body_bytes)
     with context.bodies.hold() as hold:
         body = await hold.read(request)
+        require_json(request, body)
         take = partial(
             context.intake.take,
             body,

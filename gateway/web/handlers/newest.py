@@ -75,7 +75,9 @@ async def query_states(request: Request, call: str) -> HTTPResponse:  # noqa: AR
     require_json(request)
     Question(request).finish()
     with context.bodies.hold() as hold:
-        query = parse_query(await hold.read(request))
+        body = await hold.read(request)
+        require_json(request, body)
+        query = parse_query(body)
     if query.devices is UNSET:
         require_reader_of_all(principal)
         names, following = await _chosen(context, query)

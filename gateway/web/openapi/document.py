@@ -15,7 +15,7 @@ from gateway.web.openapi import refusals
 from gateway.web.openapi.operations import OPERATIONS
 from gateway.web.openapi.refusals import Problem
 from gateway.web.openapi.values import PATH
-from gateway.web.openapi.words import AnyOf, Body, Header, Operation, Parameter, ResponseDoc, Type
+from gateway.web.openapi.words import JSON, AnyOf, Body, Header, Operation, Parameter, ResponseDoc, Type
 
 DISTRIBUTION = "device-ingestion-gateway"
 ABOUT = """Takes in device readings over HTTP and MQTT, and answers only when they are safe.
@@ -23,6 +23,8 @@ ABOUT = """Takes in device readings over HTTP and MQTT, and answers only when th
 Errors are `application/problem+json` (RFC 9457) with a stable `code`. An address that is not here is 404 `not_found`,
 another method 405 `method_not_allowed` with `Allow`. `HEAD` is answered wherever `GET` is. Every answer carries
 `X-Request-Id`."""
+FORM_TOO = """JSON. A body labelled `application/x-www-form-urlencoded`, as `curl -d` labels any, is read as JSON if
+it begins with `{` or `[`."""
 REF = "#/components/schemas/{name}"
 HEADERS = {
     "X-Request-Id": Header("Yours, if it was 1 to 128 printable ASCII characters, else one of ours.", required=True),
@@ -114,7 +116,7 @@ class DocumentWriter:
         return written | ({} if one.example is None else {"example": one.example})
 
     def _body(self, body: Body) -> dict[str, Any]:
-        return {
+        return ({"description": FORM_TOO} if JSON in body.content else {}) | {
             "required": body.required,
             "content": {
                 media: {
