@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gateway.app.lineage import open_lineage, watch
 from gateway.app.pools import named_pool
+from gateway.core.clock import SystemClock
 from gateway.core.settings import Settings
 from gateway.core.tasks import beside
 from gateway.domain.contracts import Clock
@@ -23,14 +24,6 @@ from gateway.timescale.registry.revisions import follow
 from gateway.timescale.write.name_ids import Dictionary
 
 FOLLOW_AGAIN_SECS = 0.5
-
-
-class SystemClock:
-    """`contracts.Clock` of this machine."""
-
-    def now_us(self) -> int:
-        """Microseconds since 1970 UTC."""
-        return time.time_ns() // 1000
 
 
 class Registry(NamedTuple):

@@ -86,7 +86,9 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         keep_secs = settings.http.idempotency_hours * 3600
         answers = await stack.enter_async_context(open_receipts(settings.redis, keep_secs=keep_secs))
         _follow(registry.lineage, shown, answers)
-        breaker = await stack.enter_async_context(Breaker(_probe(settings, registry.pool), rng=SystemRandom()))
+        breaker = await stack.enter_async_context(
+            Breaker(_probe(settings, registry.pool), rng=SystemRandom(), clock=registry.clock)
+        )
         fallback = Fallback(writer, spools.own, breaker)
         committer = await stack.enter_async_context(
             Committer(

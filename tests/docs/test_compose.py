@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.app.registry import SystemClock
+from gateway.core.clock import SystemClock
 from gateway.core.settings import Settings
 from gateway.core.settings_file import ENV_PREFIX, load
 from gateway.ingest.admission.auth import Authenticator

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gateway.core.clock import SystemClock
 from gateway.core.errors import AtomicTooWide, SinkUnavailable
 from gateway.ingest.pipeline import poison
 from gateway.ingest.pipeline.breaker import Breaker
@@ -173,7 +174,7 @@ async def test_a_spool_with_years_and_a_poison_in_it_empties(place: Database, mo
             async with gateway.pool.connection() as connection:
                 await connection.execute("select 1")
 
-        breaker = await stack.enter_async_context(Breaker(probe, rng=Random(1)))
+        breaker = await stack.enter_async_context(Breaker(probe, rng=Random(1), clock=SystemClock()))
         spool = MemorySpool()
         fallback = Fallback(gateway.writer, spool, breaker)
         replay = Replay(fallback.drain, no_state, gateway.letters, answers=breaker.answers, drop=lambda _: None)

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from gateway.app.cli.wording import in_options
+from gateway.core.clock import SystemClock
 from gateway.core.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
 from gateway.core.settings_file import with_env
 from gateway.domain.devices import LastSeen
@@ -69,7 +70,7 @@ async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], datab
     from gateway.timescale.newest import StoredTimes, TimescaleNewest  # noqa: PLC0415
 
     settings = settings_here()
-    clock = _WallClock()
+    clock = SystemClock()
     async with AsyncExitStack() as stack:
         lineage = await stack.enter_async_context(open_lineage(settings))
         pool = await stack.enter_async_context(
@@ -91,11 +92,6 @@ async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], datab
             offline_after_secs=settings.devices.offline_after_secs,
         )
         return await work(AdminSession(book, listing, LetterBox(pool), f"cli {_user()}", clock))
-
-
-class _WallClock:
-    def now_us(self) -> int:
-        return time.time_ns() // 1000
 
 
 def _user() -> str:

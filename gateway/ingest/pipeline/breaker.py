@@ -5,13 +5,14 @@ further apart, finds out when it is back. What is believed of it when is said in
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Self
 
+from gateway.core.backoff import equal_jitter
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.tasks import end
+from gateway.domain.contracts import Clock
 from gateway.ingest.pipeline.breaker_state import BreakerReason, Kind, Trust
 from gateway.telemetry import events
 
@@ -29,14 +30,12 @@ Probe = Callable[[], Awaitable[None]]
 class Breaker:
     """Stands between the pipeline and the database. `async with` probes once, then watches."""
 
-    def __init__(
-        self, probe: Probe, *, rng: Random, now_us: Callable[[], int] = lambda: time.time_ns() // 1000
-    ) -> None:
+    def __init__(self, probe: Probe, *, rng: Random, clock: Clock) -> None:
         self._probe = probe
         self.on_back: list[Callable[[], None]] = []
         """Called when the database is back."""
         self._rng = rng
-        self._now_us = now_us
+        self._clock = clock
         self._trust = Trust()
         self._tripped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -72,7 +71,7 @@ class Breaker:
 
     def failed(self, term: int, exc: GatewayError) -> None:
         """Take the database to be away from now on, until a probe succeeds: a write that began in this term failed."""
-        self._lost(self._trust.lose(term, reason(exc), kind_of(exc), now_us=self._now_us()))
+        self._lost(self._trust.lose(term, reason(exc), kind_of(exc), now_us=self._clock.now_us()))
 
     def stored(self, term: int) -> None:
         """Note that a write that began in this term has succeeded."""
@@ -96,8 +95,8 @@ class Breaker:
         """Return the seconds until the next probe: none after the first failure, then longer and longer."""
         if not self._trust.attempts:
             return 0.0
-        longest = min(LONGEST_RETRY_SECS, FIRST_RETRY_SECS * 2 ** min(self._trust.attempts - 1, 10))
-        return self._rng.uniform(longest / 2, longest)
+        retry = self._trust.attempts - 1
+        return equal_jitter(retry, base=FIRST_RETRY_SECS, cap=LONGEST_RETRY_SECS, rng=self._rng)
 
     async def _ask(self) -> bool:
         """Probe, note what came of it, and return whether the database may be written to."""
@@ -115,7 +114,7 @@ class Breaker:
         return False
 
     def _missed(self, error: str, kind: Kind) -> None:
-        self._lost(self._trust.miss(error, kind, now_us=self._now_us()))
+        self._lost(self._trust.miss(error, kind, now_us=self._clock.now_us()))
 
     def _let_through(self) -> None:
         """Close the way after a probe, and look again when it has been closed for long."""
@@ -133,7 +132,7 @@ class Breaker:
 
     def _back(self, over: BreakerReason | None) -> None:
         if over:
-            events.database_back((self._now_us() - over.since_us) / 1e6)
+            events.database_back((self._clock.now_us() - over.since_us) / 1e6)
 
 
 def kind_of(exc: GatewayError) -> Kind:

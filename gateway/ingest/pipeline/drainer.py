@@ -13,6 +13,7 @@ from contextlib import suppress
 from random import Random
 from typing import NamedTuple, Protocol, Self
 
+from gateway.core.backoff import full_jitter
 from gateway.core.errors import GatewayError, SpoolFault
 from gateway.core.tasks import end
 from gateway.domain.contracts import Spool, Spooled
@@ -273,8 +274,7 @@ class Drainer:
         """Return the seconds to rest: after failures up to FIRST_RETRY_SECS, doubled each time (full jitter)."""
         if not self._failures:
             return IDLE_SECS
-        doublings = min(self._failures - 1, 30)
-        return self._rng.uniform(0.0, min(LONGEST_RETRY_SECS, FIRST_RETRY_SECS * 2**doublings))
+        return full_jitter(self._failures - 1, base=FIRST_RETRY_SECS, cap=LONGEST_RETRY_SECS, rng=self._rng)
 
     async def _give_way(self, round_secs: float) -> None:
         """Let live traffic go first while it waits, for a bounded time."""

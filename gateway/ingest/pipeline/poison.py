@@ -6,6 +6,7 @@ Bookkeeping in memory: who starts anew knows none, and finds them again.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from gateway.core.backoff import exponential
 from gateway.core.errors import Unavailable
 from gateway.domain.model import Batch, Outcome
 
@@ -74,7 +75,7 @@ class Suspects:
         found = self._known.setdefault(spool, {})
         before = found.pop(number, None)
         tries = 1 + (before.tries if before else 0)
-        rest = min(LONGEST_SECS, FIRST_SECS * 2 ** min(tries - 1, 10))
+        rest = exponential(tries - 1, base=FIRST_SECS, cap=LONGEST_SECS)
         first = before.proofs if before else proofs
         found[number] = Suspect(tries, now + rest, str(error) or repr(error), first)
         return found[number]

@@ -1,14 +1,10 @@
-"""The broker's URL and the waiting between attempts."""
+"""The broker's URL."""
 
 import ssl
 from pathlib import Path
-from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.core.backoff import full_jitter
 from gateway.core.errors import SettingsError
 from gateway.mqtt.address import Address, parse_address
 
@@ -70,13 +66,3 @@ def test_a_ca_file_that_cannot_be_read_is_refused(tmp_path: Path, content: str |
 
 def test_a_password_is_not_in_the_repr() -> None:
     assert "hush" not in repr(parse_address("mqtt://u:hush@broker"))
-
-
-@given(st.integers(0, 10_000), st.floats(0.001, 10), st.floats(0.001, 100), st.integers())
-def test_jitter_fills_the_span_and_never_leaves_it(attempt: int, base: float, cap: float, seed: int) -> None:
-    rng = Random(seed)
-    span = min(cap, base * 2 ** min(attempt, 40))
-    waits = [full_jitter(attempt, base=base, cap=cap, rng=rng) for _ in range(50)]
-    assert all(0 <= wait <= span for wait in waits)
-    assert max(waits) > span / 4
-    assert min(waits) < span * 3 / 4

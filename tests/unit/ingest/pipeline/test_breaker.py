@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from gateway.core.clock import SystemClock
 from gateway.core.errors import SinkFault, SinkUnavailable, SpoolFull
 from gateway.domain.contracts import Written
 from gateway.domain.model import Outcome
@@ -73,7 +74,7 @@ async def opened(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setattr(events, "write_failed", server.failures.append)
     monkeypatch.setattr(under_test, "FIRST_RETRY_SECS", 0.001)
     monkeypatch.setattr(under_test, "LONGEST_RETRY_SECS", 0.01)
-    async with Breaker(server.probe, rng=Shortest()) as breaker:
+    async with Breaker(server.probe, rng=Shortest(), clock=SystemClock()) as breaker:
         yield Scene(server, breaker)
 
 
@@ -195,7 +196,7 @@ async def test_a_full_spool_is_no_failure_of_the_database(scene: Scene, monkeypa
 async def test_it_opens_with_a_database_that_does_not_take_writes(error: Exception, kind: str) -> None:
     server = Server()
     server.ails = error
-    async with Breaker(server.probe, rng=Shortest()) as breaker:
+    async with Breaker(server.probe, rng=Shortest(), clock=SystemClock()) as breaker:
         assert breaker.is_open
         assert breaker.trouble is not None
         assert breaker.trouble.kind == kind
