@@ -1,6 +1,8 @@
 """The house keeps its rules: one class name for one class, few rooms, and a layer for each."""
 
 import ast
+import configparser
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -47,3 +49,12 @@ def test_the_root_has_few_rooms() -> None:
         *("__init__.py", "__main__.py", "py.typed"),
         *("core", "domain", "telemetry", "ingest", "timescale", "state", "live", "services", "web", "mqtt", "app"),
     }
+
+
+def test_the_picture_of_the_layers_is_the_contract() -> None:
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+    layers = contract["importlinter:contract:layers"]["layers"].replace("gateway.", "").split("\n")
+    drawn = re.search(r"## The layers\n\n```text\n(.*?)\n```", (ROOT / "docs/architecture.md").read_text(), re.DOTALL)
+    assert drawn is not None
+    assert drawn[1].split("\n") == [layer for layer in layers if layer]
