@@ -49,7 +49,7 @@ function verdictOf({ status }) {
     case "degraded":
       return "Degraded: readings are taken in and made durable, but not all is well.";
     case "draining":
-      return "Stopping: what is in hand is served, and no new traffic taken.";
+      return "Stopping: what was begun is served, and no new traffic taken.";
     default:
       return "Not ready: send devices elsewhere until the parts below are well.";
   }

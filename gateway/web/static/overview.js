@@ -3,7 +3,7 @@
 import { el, setAttribute, setText } from "./dom.js";
 import { compact, count, milliseconds, plural, rate, when } from "./format.js";
 import { health } from "./health.js";
-import { books } from "./books.js";
+import { ledgerCard } from "./ledger.js";
 import { spark } from "./spark.js";
 
 const NOW = "The whole gateway now; the lines show its last 15 minutes.";
@@ -35,7 +35,7 @@ export function showOverview(content, { fleet, signal }) {
   const cards = CARDS.map(card);
   const devices = deviceCard();
   const parts = health();
-  const ledger = books();
+  const ledger = ledgerCard();
   const lead = el("p", { class: "muted lead" });
   const rates = el(
     "section",

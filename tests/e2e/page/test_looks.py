@@ -12,7 +12,7 @@ from tests.e2e.serving import ADMIN_KEY
 LONG = "a-device-with-a-name-as-long-as-names-may-be-" + "x" * 83
 SIZES = [(1440, 900, False), (1440, 900, True), (390, 844, False), (390, 844, True)]
 VIEWS = {
-    "": "document.querySelectorAll('.books tbody tr').length > 2",
+    "": "document.querySelectorAll('.ledger tbody tr').length > 2",
     "devices": "document.querySelectorAll('.devices tbody tr').length > 1",
     f"devices/{LONG}": "!!document.querySelector('.chart .line')?.getAttribute('d')",
     "devices/no-such-device": "document.querySelector('.problem').innerText.includes('no-such-device')",

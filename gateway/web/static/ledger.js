@@ -17,7 +17,7 @@ const TERMS = [
 const ALWAYS = ["stored", "duplicates", "refused"];
 const SOURCES = { http: "HTTP", mqtt: "MQTT", replay: "Replays" };
 
-export function books() {
+export function ledgerCard() {
   const received = el("strong", {});
   const upTo = el("span", {});
   const drained = el("p", { class: "note" });
@@ -25,8 +25,8 @@ export function books() {
   const table = new Table();
   const node = el(
     "section",
-    { class: "card", "aria-labelledby": "books-title" },
-    el("h2", { id: "books-title" }, "Ledger"),
+    { class: "card", "aria-labelledby": "ledger-title" },
+    el("h2", { id: "ledger-title" }, "Ledger"),
     el("p", { class: "verdict" }, received, " readings were taken in since the gateway started", upTo, "."),
     bar.node,
     table.node,
@@ -63,7 +63,7 @@ class Bar {
   }
 }
 
-/** A row for each fate that readings met, a column for each door they came in by. */
+/** A row for each fate that readings met, a column for each source they came from. */
 class Table {
   #rows = new Map();
   #sources = [];
@@ -71,7 +71,7 @@ class Table {
   constructor() {
     this.head = el("tr", {});
     this.body = el("tbody", {});
-    this.node = el("table", { class: "books" }, el("thead", {}, this.head), this.body);
+    this.node = el("table", { class: "ledger" }, el("thead", {}, this.head), this.body);
   }
 
   update(ledger) {
