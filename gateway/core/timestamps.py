@@ -67,3 +67,8 @@ def parse_moment(text: str) -> datetime | None:
 def to_rfc3339(time_us: int) -> str:
     """`1_732_277_000_123_000` → `2024-11-22T12:03:20.123000Z`; cached, since devices often say the same time."""
     return (_NAIVE_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
+
+
+def to_text(moment: datetime) -> str:
+    """Aware datetime → RFC 3339, UTC, with microseconds."""
+    return to_rfc3339(to_us(moment))

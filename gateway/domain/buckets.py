@@ -11,13 +11,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from gateway.core.durations import DAY_US, SECOND_US, UNITS
 from gateway.core.errors import TooManyBuckets
 from gateway.core.timestamps import EPOCH, to_datetime, to_us
 from gateway.domain.history import MAX_BUCKETS, Span
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-"""Seconds."""
-SECOND_US, DAY_US = 1_000_000, 86_400_000_000
 WEEK = 7
 """Days."""
 MONDAY = 4

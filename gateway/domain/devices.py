@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
+from gateway.core.durations import SECOND_US
 from gateway.core.errors import BadRequest, PreconditionFailed
-from gateway.core.timestamps import to_datetime
+from gateway.core.timestamps import to_rfc3339, to_text
 from gateway.domain.credentials import check_prefix
 
 MAX_TAGS = 64
@@ -16,7 +17,6 @@ MAX_TAG_VALUE = 256
 MAX_PAGE = 1000
 """Devices of one page."""
 _TAG_KEY = re.compile(rf"[A-Za-z0-9._/\-]{{1,{MAX_TAG_KEY}}}")
-_US = 1_000_000
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -96,7 +96,7 @@ class LastSeen(msgspec.Struct, frozen=True):
     def is_silent(self, secs: int, *, now_us: int) -> bool:
         """Whether there is no reading of the last so many seconds."""
         age_us = self.age_us(now_us)
-        return age_us is None or age_us > secs * _US
+        return age_us is None or age_us > secs * SECOND_US
 
     def fits(self, age: Age, *, now_us: int, offline_after_secs: int) -> bool:
         """Whether a list that asks for this shows it."""
@@ -112,7 +112,7 @@ class LastSeen(msgspec.Struct, frozen=True):
             "enabled": self.device.enabled,
             "tags": self.device.tags,
             "created_at": to_text(self.device.created_at),
-            "last_seen": None if self.last_us is None else to_text(to_datetime(self.last_us)),
+            "last_seen": None if self.last_us is None else to_rfc3339(self.last_us),
             "age_ms": None if age_us is None else age_us // 1000,
             "offline": self.is_silent(offline_after_secs, now_us=now_us),
         }
@@ -171,11 +171,6 @@ def check_match(etags: Collection[str] | None, device: Device) -> None:
         raise PreconditionFailed(
             f"device {device.name!r} was changed since you read it; read it again, and send its new ETag as If-Match"
         )
-
-
-def to_text(moment: datetime) -> str:
-    """Return RFC 3339, UTC, with microseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _too_many_tags(count: int) -> BadRequest:

@@ -5,14 +5,13 @@ A snapshot is begun after it was asked for, so it shows at least what the asker'
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from copy import copy
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 import orjson
 
-from gateway.core.errors import BadRequest, GatewayError, SinkUnavailable
-from gateway.core.tasks import end
+from gateway.core.errors import BadRequest
+from gateway.core.single_flight import SingleFlight
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.changes import Tag
 from gateway.domain.model import Kind, Value
@@ -74,13 +73,11 @@ class Snapshots:
         self._roster = roster
         self._states = states
         self._slots = asyncio.Semaphore(READS)
-        self._boarding: dict[Filter, asyncio.Task[SnapshotText]] = {}
-        """Reads that have not begun."""
-        self._flights: set[asyncio.Task[SnapshotText]] = set()
+        self._reads = SingleFlight[Filter, SnapshotText]("live.snapshot")
 
     async def close(self) -> None:
         """Give up the reads in hand."""
-        await end(*self._flights)
+        await self._reads.close()
 
     async def names(self, wanted: Filter) -> frozenset[str] | None:
         """Return the devices that a filter means now; None: all. Raises BadRequest, SinkUnavailable, SinkFault."""
@@ -93,31 +90,13 @@ class Snapshots:
 
     async def take(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
         """Return the newest values as of now or later. Raises Unavailable, SinkFault."""
-        flight = self._boarding.get(wanted)
-        if flight is None:
-            flight = asyncio.create_task(self._fly(wanted, names), name="live.snapshot")
-            self._boarding[wanted] = flight
-            self._flights.add(flight)
-            flight.add_done_callback(self._land)
-        try:
-            return await asyncio.shield(flight)
-        except GatewayError as exc:
-            raise copy(exc) from exc  # each asker gets its own
-        except asyncio.CancelledError:
-            if flight.cancelled():
-                raise SinkUnavailable("the read was given up; try again") from None
-            raise
+        return await self._reads.do(wanted, lambda: self._begin(wanted, names))
 
-    async def _fly(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
-        try:
-            await asyncio.sleep(GATHER_SECS)
-            await self._slots.acquire()
-        finally:
-            del self._boarding[wanted]  # who asks from now on needs a later one
-        try:
+    async def _begin(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
+        await asyncio.sleep(GATHER_SECS)
+        async with self._slots:
+            self._reads.leave(wanted)
             return await self._read(wanted, names)
-        finally:
-            self._slots.release()
 
     async def _read(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
         limit = MAX_DEVICES + 1
@@ -130,11 +109,6 @@ class Snapshots:
             size += len(pages[-1])
         truncated = len(listed) > MAX_DEVICES or next(rest, None) is not None
         return SnapshotText(b"{%b}" % b",".join([page for page in pages if page]), truncated=truncated)
-
-    def _land(self, flight: "asyncio.Task[SnapshotText]") -> None:
-        self._flights.discard(flight)
-        if not flight.cancelled():
-            flight.exception()  # looked at here, in case that nobody waits any more
 
 
 def _shown(

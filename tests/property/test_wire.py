@@ -14,7 +14,7 @@ from gateway.domain.model import MAX_EXACT, Decoded, Outcome, Refusal
 from gateway.domain.reasons import Reason
 from gateway.ingest import receipts, wire
 from gateway.ingest.wire import careful, fast
-from gateway.ingest.wire.device_time import MAX_US, to_us
+from gateway.ingest.wire.device_time import MAX_US, parse_timestamp
 from gateway.ingest.wire.values import is_storable
 from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
 from tests.unit.ingest.wire.decoded import RECEIVED_US, Message, resolve, to_messages
@@ -155,7 +155,7 @@ def check_refusals(body: bytes, decoded: Decoded, layouts: Layouts) -> None:
 
 def is_no_moment(found: Any) -> bool:
     try:
-        to_us(found)
+        parse_timestamp(found)
     except (ValueError, TypeError):
         return True
     return False
@@ -200,7 +200,7 @@ def posted_time(document: Any, number: int, decoded: Decoded) -> int:
     """The time that was posted for a message; absent: of receipt, a microsecond apart."""
     place = resolve(document, decoded.batch.origins.locate(number, None)[1])
     ts = place.get("ts") if isinstance(place, dict) else place
-    return RECEIVED_US + number if ts is None else to_us(ts)
+    return RECEIVED_US + number if ts is None else parse_timestamp(ts)
 
 
 def check_message(document: Any, number: int, message: Message, decoded: Decoded) -> None:

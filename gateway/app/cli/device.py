@@ -19,12 +19,12 @@ from gateway.app.cli.registry_options import (
     to_lifetime,
 )
 from gateway.app.cli.session import AdminSession, run, spoken
+from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.domain.credentials import Credential, Issued
 from gateway.domain.devices import Age, DevicePatch, to_wanted
 from gateway.domain.model import Role
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 FOREVER_SECS = 1e9
 
 Tags = Annotated[tuple[str, ...], Parameter(help="key=value; may be given several times.", negative="")]
@@ -211,7 +211,7 @@ def _to_seconds(text: str | None) -> int | None:
     """`15m` → 900."""
     if text is None:
         return None
-    number, unit = text[:-1], text[-1:]
-    if unit not in SECONDS or not (number.isascii() and number.isdigit() and len(number) <= 9):  # noqa: PLR2004
+    duration = parse_duration(text)
+    if duration is None:
         raise BadRequest(f"--stale {text[:60]!a} is no duration; give a number and s, m, h or d, such as 15m")
-    return int(number) * SECONDS[unit]
+    return duration.secs

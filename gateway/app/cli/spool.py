@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -13,6 +12,7 @@ from cyclopts import App, Parameter
 from gateway.app.cli.target import settings_here
 from gateway.core.errors import SpoolFault
 from gateway.core.settings import Settings
+from gateway.core.timestamps import to_datetime
 
 spool_app = App(name="spool", help="Readings that wait on disk while the database is away.")
 
@@ -104,4 +104,4 @@ def _look(path: Path) -> Content:
 
 
 def _moment(us: int) -> str:
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+    return to_datetime(us).isoformat(timespec="seconds")

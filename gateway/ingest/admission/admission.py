@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from gateway.core import settings
+from gateway.core.durations import DAY_US, SECOND_US
 from gateway.core.errors import SinkUnavailable
 from gateway.domain.contracts import Directory
 from gateway.domain.layouts import DEVICE_NAME, Layouts
@@ -19,8 +20,6 @@ MAX_PAIRS = 1_000_000
 """Known pairs kept; beyond it they are learned anew."""
 SMALL = 32
 """Below this many messages plain Python beats numpy."""
-US = 1_000_000
-DAY_US = 86_400 * US
 
 
 class Gate:
@@ -53,7 +52,10 @@ class Gate:
         if not principal.writes_any and not all(map(principal.may_write, batch.devices)):
             return False
         earliest, latest = _span(batch)
-        if latest > now_us + self._clock.max_ahead_secs * US or earliest < now_us - self._retention.days * DAY_US:
+        if (
+            latest > now_us + self._clock.max_ahead_secs * SECOND_US
+            or earliest < now_us - self._retention.days * DAY_US
+        ):
             return False
         return self._known.issuperset(zip(batch.devices, batch.layouts, strict=True))
 

@@ -8,11 +8,10 @@ import asyncio
 import hmac
 import re
 from collections.abc import Collection
-from copy import copy
 from typing import NamedTuple
 
-from gateway.core.errors import GatewayError, Overloaded, SettingsError, Unauthorized
-from gateway.core.tasks import end
+from gateway.core.errors import Overloaded, SettingsError, Unauthorized
+from gateway.core.single_flight import SingleFlight
 from gateway.domain.contracts import Clock, Credentials
 from gateway.domain.credentials import TOKEN, digest_of
 from gateway.domain.model import Principal, Role
@@ -54,7 +53,7 @@ class Authenticator:
         self._known: dict[bytes, _Known] = {}
         self._refused: dict[bytes, int] = {}
         """Digest → when it was not found (µs)."""
-        self._look_ups: dict[bytes, asyncio.Task[_Known | None]] = {}
+        self._look_ups = SingleFlight[bytes, _Known | None]("auth.look_up")
         self._slots = asyncio.Semaphore(LOOK_UP_SLOTS)
         self._generation = 0
         """Grows with every `forget`: an answer that was asked for earlier must not be cached."""
@@ -95,7 +94,7 @@ class Authenticator:
 
     async def close(self) -> None:
         """Give up the look-ups in hand."""
-        await end(*self._look_ups.values())
+        await self._look_ups.close()
 
     def _recall(self, digest: bytes) -> Principal | None:
         known = self._known.get(digest)
@@ -116,24 +115,11 @@ class Authenticator:
         return at is not None and 0 <= self._clock.now_us() - at < REFUSED_US
 
     async def _ask(self, digest: bytes) -> _Known | None:
-        """Join the look-up of this token or start it; one caller's cancellation does not disturb the others."""
-        task = self._look_ups.get(digest)
-        if task is None:
-            if len(self._look_ups) >= MAX_LOOK_UPS:
-                events.overloaded(_LIMIT)
-                raise Overloaded(f"{MAX_LOOK_UPS} new tokens are being looked up", limit=_LIMIT)
-            task = asyncio.create_task(self._look_up(digest), name="auth.look_up")
-            self._look_ups[digest] = task
-            task.add_done_callback(lambda done: self._finish(digest, done))
-        try:
-            return await asyncio.shield(task)
-        except GatewayError as exc:
-            raise copy(exc) from exc  # each caller gets its own
-
-    def _finish(self, digest: bytes, task: asyncio.Task[_Known | None]) -> None:
-        del self._look_ups[digest]
-        if not task.cancelled():
-            task.exception()  # looked at here, in case that nobody waits any more
+        """Join the look-up of this token or start it."""
+        if digest not in self._look_ups and len(self._look_ups) >= MAX_LOOK_UPS:
+            events.overloaded(_LIMIT)
+            raise Overloaded(f"{MAX_LOOK_UPS} new tokens are being looked up", limit=_LIMIT)
+        return await self._look_ups.do(digest, lambda: self._look_up(digest))
 
     async def _look_up(self, digest: bytes) -> _Known | None:
         """Ask the store. An answer that a `forget` may have overtaken is asked for again, and never cached."""

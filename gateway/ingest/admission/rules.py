@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.core import settings
+from gateway.core.durations import DAY_US, SECOND_US
 from gateway.domain.contracts import Card, Directory
 from gateway.domain.layouts import DEVICE_NAME, FOLDERS, Layouts, to_layout
 from gateway.domain.model import Batch, Decoded, Kind, Layout, Metric, Origins, Principal, Refusal, Value
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare, refuse
-
-US = 1_000_000
-DAY_US = 86_400 * US
 
 
 class Picked:
@@ -96,15 +94,15 @@ class Sieve:
         """Return the time to store the message at, or refuse it."""
         time_us = self._source.times[i]
         ahead = time_us - now_us
-        if ahead > self._clock.max_ahead_secs * US:
+        if ahead > self._clock.max_ahead_secs * SECOND_US:
             if self._clock.ahead == "clamp":
                 return now_us + i
-            secs = -(-ahead // US)  # rounded up: 300.1 s must not be told to be within 300 s
+            secs = -(-ahead // SECOND_US)  # rounded up: 300.1 s must not be told to be within 300 s
             limit = self._clock.max_ahead_secs
             self._refuse(Reason.TOO_FAR_AHEAD, i, readings=layout.width, value=bare(f"{secs:,}"), limit=limit)
             return None
         if ahead < -self._retention.days * DAY_US:
-            moment = datetime.fromtimestamp(time_us // US, UTC)
+            moment = datetime.fromtimestamp(time_us // SECOND_US, UTC)
             shown, limit = bare(f"{moment:%Y-%m-%dT%H:%M:%SZ}"), self._retention.days
             self._refuse(Reason.TOO_OLD, i, readings=layout.width, value=shown, limit=limit)
             return None

@@ -11,6 +11,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import NoReturn, Self
 
 from gateway.core import settings
@@ -230,9 +231,7 @@ class Committer:
         """Give each sender its own copy: a traceback grows with every raise of one exception object."""
         for waiting in group:
             if not waiting.ticket.done():
-                copy = type(exc)(exc.message, **exc.details)
-                copy.retry_after = exc.retry_after
-                waiting.ticket.set_exception(copy)
+                waiting.ticket.set_exception(copy(exc))
 
     def _count(self, rows: int, outcomes: Sequence[Outcome], started: float) -> None:
         if all(outcome.durability == "db" for outcome in outcomes):

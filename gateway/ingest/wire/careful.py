@@ -133,7 +133,7 @@ class _Reader:
         if ts is None:
             return self._received_us + len(self.batch)
         try:
-            return device_time.to_us(ts)
+            return device_time.parse_timestamp(ts)
         except (ValueError, TypeError):
             return None
 

@@ -7,16 +7,15 @@ None is the time of receipt.
 
 from array import array
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import cast
 
 import numpy as np
 
-from gateway.core.timestamps import read_moment
+from gateway.core.timestamps import read_moment, to_us
 
 Timestamp = int | float | datetime | None
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECONDS, MILLIS, MICROS = 5e9, 5e12, 5e15
 BEYOND = 1e20
 MAX_US = 253_402_300_799_999_999
@@ -25,7 +24,7 @@ SMALL = 32
 """Below this many timestamps plain Python beats numpy."""
 
 
-def to_us(ts: int | float | str | datetime) -> int:
+def parse_timestamp(ts: int | float | str | datetime) -> int:
     """Convert one timestamp. Raises ValueError if it is no moment between 1970 and 9999."""
     if isinstance(ts, str):  # msgspec's parser, as in `native`: `fromisoformat` reads more and cuts where this rounds
         ts = read_moment(ts)
@@ -45,21 +44,20 @@ def column(stamps: Sequence[Timestamp], received_us: int) -> "array[int]":
     try:
         raw = array("q", cast("Sequence[int]", stamps))
     except (TypeError, OverflowError):  # they are not all integers
-        return array("q", [received_us + i if ts is None else to_us(ts) for i, ts in enumerate(stamps)])
+        return array("q", [received_us + i if ts is None else parse_timestamp(ts) for i, ts in enumerate(stamps)])
     if len(raw) > SMALL:
         many = np.frombuffer(raw, np.int64)
         if np.minimum.reduce(many) >= SECONDS and np.maximum.reduce(many) < MILLIS:
             return array("q", (many * 1000).tobytes())
     elif raw and min(raw) >= SECONDS and max(raw) < MILLIS:
         return array("q", [ts * 1000 for ts in raw])
-    return array("q", [to_us(ts) for ts in raw])
+    return array("q", [parse_timestamp(ts) for ts in raw])
 
 
 def _from_datetime(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise ValueError("no zone")
-    since = moment - EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return to_us(moment)
 
 
 def _from_number(ts: int | float) -> int:

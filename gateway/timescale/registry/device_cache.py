@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Collection
 
-from gateway.core.errors import GatewayError, SinkUnavailable
+from gateway.core.errors import SinkUnavailable
+from gateway.core.single_flight import SingleFlight
 from gateway.domain.contracts import Card
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.queries import query
@@ -30,9 +31,8 @@ class TimescaleDirectory:
         self._cards: dict[str, Card] = {}
         self._strangers: dict[str, tuple[Card, float]] = {}
         self._wanted: set[str] = set()
-        self._next: asyncio.Task[None] | None = None
-        """The look-up that still takes names; it waits for the one before it."""
-        self._flights: set[asyncio.Task[None]] = set()
+        self._look_ups = SingleFlight[None, None]("directory.look_up")
+        """The one that still takes names waits for the one before it."""
         self._turn = asyncio.Lock()
         self._generation = 0
 
@@ -50,9 +50,8 @@ class TimescaleDirectory:
         On return `card` knows each of them: the caller must read the cards before it waits for anything else.
         """
         for _ in range(LOOK_UPS):
-            flight = self._board(devices)
-            await asyncio.wait([flight])
-            _check(flight)
+            self._wanted.update(devices)
+            await self._look_ups.do(None, self._look_up)
             if all(self.card(device) is not None for device in devices):
                 return
         raise SinkUnavailable("the registry changes faster than it can be read; try again")
@@ -68,27 +67,13 @@ class TimescaleDirectory:
             self._cards.pop(device, None)
             self._strangers.pop(device, None)
 
-    def _board(self, devices: Collection[str]) -> "asyncio.Task[None]":
-        self._wanted.update(devices)
-        if self._next is None:
-            self._next = asyncio.create_task(self._fly(), name="directory.look_up")
-            self._flights.add(self._next)
-            self._next.add_done_callback(self._land)
-        return self._next
-
-    async def _fly(self) -> None:
+    async def _look_up(self) -> None:
         """Take all names wanted by the time the look-up before this one is back."""
         async with self._turn:
-            wanted, self._wanted, self._next = list(self._wanted), set(), None
+            self._look_ups.leave(None)
+            wanted, self._wanted = list(self._wanted), set()
             for start in range(0, len(wanted), LOOK_UP_ROWS):
                 await self._load(wanted[start : start + LOOK_UP_ROWS])
-
-    def _land(self, flight: "asyncio.Task[None]") -> None:
-        self._flights.discard(flight)
-        if self._next is flight:  # it was cancelled while it waited for its turn
-            self._next = None
-        if not flight.cancelled():
-            flight.exception()  # looked at, even if all who asked have gone
 
     async def _load(self, names: list[str]) -> None:
         generation = self._generation
@@ -121,14 +106,3 @@ class TimescaleDirectory:
             self._cards.clear()
         if len(self._strangers) + coming > MAX_STRANGERS:
             self._strangers.clear()
-
-
-def _check(flight: "asyncio.Task[None]") -> None:
-    """Raise what ended the look-up; each waiter raises its own copy, since a traceback grows with every raise."""
-    if flight.cancelled():
-        raise SinkUnavailable("the look-up was given up; try again")
-    exc = flight.exception()
-    if isinstance(exc, GatewayError):
-        raise type(exc)(exc.message, **exc.details) from exc.__cause__
-    if exc is not None:
-        raise exc

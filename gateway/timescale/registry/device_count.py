@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
+from gateway.core.durations import SECOND_US
 from gateway.core.errors import GatewayError
 from gateway.core.timestamps import to_datetime
 from gateway.domain.contracts import Clock
@@ -36,7 +37,7 @@ class DeviceCounter:
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._silent_us = offline_after_secs * 1_000_000
+        self._silent_us = offline_after_secs * SECOND_US
         self._monotonic = monotonic
         self._known: DeviceCount | None = None
         self._until = 0.0

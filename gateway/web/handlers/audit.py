@@ -4,8 +4,7 @@ import msgspec
 import orjson
 from sanic import HTTPResponse, Request
 
-from gateway.core.timestamps import to_datetime
-from gateway.domain.devices import to_text
+from gateway.core.timestamps import to_datetime, to_text
 from gateway.timescale.registry.audit import MAX_ID, MAX_PAGE, AuditEntry
 from gateway.web.context import context_of
 from gateway.web.http.admins import admitted

@@ -8,8 +8,8 @@ import orjson
 from msgspec import Meta
 from sanic import HTTPResponse, Request
 
+from gateway.core.timestamps import to_text
 from gateway.domain.credentials import MAX_LIFETIME, OVERLAP, Credential, check_device_name
-from gateway.domain.devices import to_text
 from gateway.domain.model import Role
 from gateway.web.context import context_of
 from gateway.web.handlers.devices import CREATED, NO_CONTENT

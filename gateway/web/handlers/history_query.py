@@ -10,14 +10,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from sanic import Request
 
+from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
-from gateway.domain.buckets import UNITS, Cut, to_cut
+from gateway.domain.buckets import Cut, to_cut
 from gateway.domain.history import FUNCTIONS, Fill, Order, RowPosition, SeriesQuery, Span
 from gateway.domain.layouts import DEVICE_NAME
 from gateway.domain.model import MAX_NAME
 from gateway.web.handlers.history_formats import CSV, JSON, NDJSON, Media
 from gateway.web.http.path import shown
-from gateway.web.http.query import MAX_SECONDS, Page, Question, made_up, to_moment, to_page
+from gateway.web.http.query import Page, Question, made_up, to_moment, to_page
 
 MAX_DEVICES = 100
 MAX_METRICS = 500
@@ -25,7 +26,6 @@ DEFAULT_ROWS, MAX_ROWS = 1000, 10_000
 LEAST_POINTS, MOST_POINTS = 3, 10_000
 LAST_US = 253_370_764_800_000_000
 """9999-01-01: no reading lies beyond it, and every zone can still say it."""
-_EVERY = re.compile(r"([0-9]{1,10})([smhd])", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
 _ROWS, _BUCKETS, _POINTS = "rows", "every=", "points="
 
@@ -198,8 +198,8 @@ def _resumed(held: object) -> tuple[Span, RowPosition]:
 
 def _buckets(given: _Given, every: str, span: Span) -> BucketsQuery:
     _refuse(given, "points", "order", "limit", "cursor", here=_BUCKETS)
-    found = _EVERY.fullmatch(every)
-    if not found or not 0 < int(found[1]) * UNITS[found[2]] <= MAX_SECONDS:
+    width = parse_duration(every)
+    if width is None:
         raise BadRequest(
             f"every={shown(every)} is no width; send a whole number and s, m, h or d, such as 5m", parameter="every"
         )
@@ -208,7 +208,7 @@ def _buckets(given: _Given, every: str, span: Span) -> BucketsQuery:
         _word(function, "fn", FUNCTIONS)
     fill: Fill = _word(given.fill, "fill", ("none", "null", "prev"))  # type: ignore[assignment]
     zone = (given.tz or "UTC").replace(" ", "+")  # of Etc/GMT+1, where the query did not escape it
-    cut = to_cut(span, count=int(found[1]), unit=found[2], zone=_zone(zone))
+    cut = to_cut(span, count=width.number, unit=width.unit, zone=_zone(zone))
     return BucketsQuery(cut, every, zone, SeriesQuery(functions, fill))
 
 

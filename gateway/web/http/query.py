@@ -13,17 +13,15 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from sanic import Request
 
+from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.core.timestamps import unescaped
 from gateway.domain.layouts import DEVICE_NAME
-from gateway.ingest.wire.device_time import to_us
+from gateway.ingest.wire.device_time import parse_timestamp
 from gateway.web.http.path import shown
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-MAX_SECONDS = 100 * 366 * 86_400
 MAX_CURSOR = 1000
 """Characters."""
-_DURATION = re.compile(r"([0-9]{1,10})([smhd])", re.ASCII)
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,19}\.[0-9]{1,9}", re.ASCII)
 
@@ -150,14 +148,13 @@ def to_page(limit: int, cursor: str | None, *, about: object) -> Page:
 
 def to_seconds(text: str, *, parameter: str) -> int:
     """`15m` → 900. Raises BadRequest."""
-    found = _DURATION.fullmatch(text)
-    seconds = int(found[1]) * SECONDS[found[2]] if found else 0
-    if not 0 < seconds <= MAX_SECONDS:
+    duration = parse_duration(text)
+    if duration is None:
         raise BadRequest(
             f"{parameter}={shown(text)} is no duration; send a whole number and s, m, h or d, such as 15m",
             parameter=parameter,
         )
-    return seconds
+    return duration.secs
 
 
 def to_moment(text: str, *, parameter: str, now_us: int) -> int:
@@ -168,10 +165,10 @@ def to_moment(text: str, *, parameter: str, now_us: int) -> int:
         return max(0, now_us - to_seconds(text[1:], parameter=parameter) * 1_000_000)
     try:
         if _WHOLE.fullmatch(text):
-            return to_us(int(text))
+            return parse_timestamp(int(text))
         if _DECIMAL.fullmatch(text):
-            return to_us(float(text))
-        return to_us(unescaped(text))
+            return parse_timestamp(float(text))
+        return parse_timestamp(unescaped(text))
     except ValueError:  # msgspec's is one of them
         raise BadRequest(
             f"{parameter}={shown(text)} is no moment; send RFC 3339 with a zone (2026-01-31T12:00:00Z), an epoch"

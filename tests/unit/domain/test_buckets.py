@@ -7,9 +7,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from gateway.core.durations import UNITS
 from gateway.core.errors import TooManyBuckets
 from gateway.core.timestamps import EPOCH, to_datetime
-from gateway.domain.buckets import UNITS, to_cut
+from gateway.domain.buckets import to_cut
 from gateway.domain.history import MAX_BUCKETS, Span
 
 SECOND = 1_000_000
