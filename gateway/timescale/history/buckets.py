@@ -1,4 +1,4 @@
-"""Series and a cut in, what each bucket says out. The database computes; nothing is read message by message.
+"""Buckets of stored series. In: series and a cut. Out: what each bucket says, computed by the database.
 
 Bools count as 0 and 1. Sums and extremes of ints are exact; a sum may be larger than any int8. A sum of doubles that is
 larger than any double is infinite, and a percentile between two values further apart than that is NaN.
@@ -27,18 +27,31 @@ Percentiles = dict[tuple[int, int], Sequence[float]]
 SUMS = {"sum", "avg"}
 _LARGE = 2.0**64
 """The unit of sums of large values: see history.sql."""
-_COLUMNS = ((Kind.DOUBLE, Kind.BOOL), (Kind.INT,), (Kind.TEXT,))
-"""Kinds that lie in the same column."""
+COLUMNS = {Kind.DOUBLE: "values", Kind.BOOL: "values", Kind.INT: "ints", Kind.TEXT: "texts"}
+"""Of `messages`, in which the values of each kind lie."""
 
 
-class _Asked(NamedTuple):
+class BucketRead(NamedTuple):
+    """Series of one column, cut into buckets, and the windows they are read in."""
+
     places: Places
-    names: Sequence[SeriesName]
-    """Series of one column."""
     cut: Cut
-    wish: SeriesQuery
     timescale: bool
     windows: Sequence[Span]
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The SQL that depends on the series and the cut; see history.sql."""
+        if self.cut.days is not None:
+            bucket = query("bucket_days")
+        else:
+            bucket = query("bucket_timescaledb" if self.timescale else "bucket_postgresql")
+        return {"bucket": bucket, **to_parts(self.places)}
+
+    async def fetch(self, connection: Connection, statement: str, *more: object) -> list[Sequence[Row]]:
+        """Return the rows of each window; `more` arguments follow those of the buckets. Raises DATABASE_ERRORS."""
+        arguments = [*_to_bucket(self.cut), *more]
+        return await fetch_over(connection, statement, to_arguments(self.places), self.windows, arguments)
 
 
 async def read_buckets(
@@ -56,77 +69,57 @@ async def read_buckets(
     """
     found: list[Series] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):  # all statements see the same
-        for column in _COLUMNS:
-            names = [name for name in places if name.kind in column]
+        for column in dict.fromkeys(COLUMNS.values()):
+            names = [name for name in places if COLUMNS[name.kind] == column]
             if names:
-                asked = _Asked(places, names, cut, wish, timescale, windows)
-                found += await _read(connection, asked)
+                read = BucketRead({name: places[name] for name in names}, cut, timescale, windows)
+                found += await _read(connection, read, names, wish)
     return sorted(found, key=lambda series: series.name)
 
 
-async def _read(connection: Connection, asked: _Asked) -> list[Series]:
-    """Read series that lie in the same column."""
-    cut, wish, kind = asked.cut, asked.wish, asked.names[0].kind
+async def _read(
+    connection: Connection, read: BucketRead, names: Sequence[SeriesName], wish: SeriesQuery
+) -> list[Series]:
+    kind = names[0].kind
     computed = [not {"first", "last"}.isdisjoint(wish.functions)]
-    if kind in _COLUMNS[0]:
+    if COLUMNS[kind] == "values":
+        statement = query("history_buckets_values", **read.parts)
         computed.append(not SUMS.isdisjoint(wish.functions))
-    rows = join_buckets(await _fetch(connection, asked, _statement(kind), *computed))
+    else:
+        statement = query("history_buckets_ints" if kind is Kind.INT else "history_buckets_texts", **read.parts)
+    rows = join_buckets(await read.fetch(connection, statement, *computed))
     percentiles: Percentiles = {}
     if not PERCENTILES.keys().isdisjoint(wish.functions):
-        for row in await _read_percentiles(connection, asked, rows):
+        for row in await _read_percentiles(connection, read, rows):
             percentiles[row["series"], row["start_us"]] = row["percentiles"]
     ordered = sorted(rows, key=lambda row: (row["series"], row["start_us"]))
-    return [_to_series(asked.names[at], part, percentiles, cut=cut, wish=wish) for at, part in by_series(ordered)]
+    return [_to_series(names[at], part, percentiles, cut=read.cut, wish=wish) for at, part in by_series(ordered)]
 
 
-async def _read_percentiles(connection: Connection, asked: _Asked, buckets: Sequence[Row]) -> Sequence[Row]:
+async def _read_percentiles(connection: Connection, read: BucketRead, buckets: Sequence[Row]) -> Sequence[Row]:
     """Have the database compute them, but of buckets that no statement can read whole the values are fetched."""
-    ints = asked.names[0].kind is Kind.INT
-    if all(asked.cut.start_of(window.start_us) == window.start_us for window in asked.windows[1:]):
-        block = query("history_percentiles_ints") if ints else query("history_percentiles_values")
-        return list(chain.from_iterable(await _fetch(connection, asked, block)))
+    if all(read.cut.start_of(window.start_us) == window.start_us for window in read.windows[1:]):
+        return list(chain.from_iterable(await read.fetch(connection, query("history_percentiles", **read.parts))))
     check_packed(buckets)
-    block = query("history_packed_ints") if ints else query("history_packed_values")
-    return join_percentiles(await _fetch(connection, asked, block), FRACTIONS)
+    return join_percentiles(await read.fetch(connection, query("history_packed", **read.parts)), FRACTIONS)
 
 
-async def _fetch(connection: Connection, asked: _Asked, statement: str, *more: object) -> list[Sequence[Row]]:
-    return await fetch_over(
-        connection,
-        with_untold(with_bucket(statement, asked.cut, timescale=asked.timescale), asked.places),
-        to_arguments(asked.places, asked.names),
-        asked.windows,
-        [*to_bucket(asked.cut), *more],
-    )
+def to_parts(places: Places) -> dict[str, str]:
+    """Return the SQL that depends on where series of one column lie."""
+    shadowed = any(place.older for found in places.values() for place in found)
+    return {
+        "column": COLUMNS[next(iter(places)).kind],
+        "unshadowed": query("unshadowed_messages" if shadowed else "every_message"),
+    }
 
 
-def _statement(kind: Kind) -> str:
-    if kind is Kind.TEXT:
-        return query("history_buckets_texts")
-    return query("history_buckets_ints") if kind is Kind.INT else query("history_buckets_values")
-
-
-def with_bucket(statement: str, cut: Cut, *, timescale: bool) -> str:
-    """Put the expression for the start of a bucket into a statement."""
-    if cut.days is not None:
-        return statement.replace("{bucket}", query("bucket_days"))
-    return statement.replace("{bucket}", query("bucket_timescaledb") if timescale else query("bucket_postgresql"))
-
-
-def with_untold(statement: str, places: Places) -> str:
-    """Put the condition on older shapes into a statement, if there are any."""
-    rivals = any(place.older for found in places.values() for place in found)
-    return statement.replace("{untold}", query("history_untold") if rivals else "true")
-
-
-def to_arguments(places: Places, names: Sequence[SeriesName]) -> list[object]:
+def to_arguments(places: Places) -> list[object]:
     """Return the first five arguments: series by number, device, shape, position, older shapes."""
-    rows = [(number, *place) for number, name in enumerate(names) for place in places[name]]
+    rows = [(number, *place) for number, found in enumerate(places.values()) for place in found]
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def to_bucket(cut: Cut) -> tuple[object, object]:
-    """Return the arguments of the expression that `with_bucket` chooses."""
+def _to_bucket(cut: Cut) -> tuple[object, object]:
     if cut.days is not None:
         return [to_datetime(start) for start in cut.days], to_datetime(cut.days[0])
     return timedelta(microseconds=cut.every_us), to_datetime(cut.origin_us)
@@ -158,7 +151,7 @@ def _to_series(
 def _reader(kind: Kind, function: str, percentiles: Percentiles) -> Callable[[Any], Value | None]:
     if function in PERCENTILES:
         return lambda row: _percentile(percentiles[row["series"], row["start_us"]][PERCENTILES[function]])
-    if function in SUMS and kind in _COLUMNS[0]:
+    if function in SUMS and COLUMNS[kind] == "values":
         return _sum if function == "sum" else _average
     if kind is Kind.BOOL and function in ("first", "last"):
         return lambda row: bool(row[function])

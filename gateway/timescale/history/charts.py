@@ -1,4 +1,4 @@
-"""Series and a number of points in, charts out: numbers thinned, bools and texts as their changes. Reads a bounded lot.
+"""Charts of stored series. In: series and a number of points. Out: numbers thinned, bools and texts as their changes.
 
 Up to MAX_VALUES values are read one by one and thinned. Of more, the database first keeps the first, last, lowest and
 highest point of each of MAX_CUTS slices of the span, so that peaks survive, and those are thinned.
@@ -16,7 +16,7 @@ from gateway.domain.buckets import Cut
 from gateway.domain.history import MAX_CHANGES, Series, SeriesName, Span
 from gateway.domain.model import Kind, Metric
 from gateway.timescale.connections.pool import Connection
-from gateway.timescale.history.buckets import by_series, to_arguments, to_bucket, with_bucket, with_untold
+from gateway.timescale.history.buckets import BucketRead, by_series, to_arguments, to_parts
 from gateway.timescale.history.decode import HistoryBlock, read_blocks
 from gateway.timescale.history.lttb import thin
 from gateway.timescale.history.sources import HistorySource, Pair, Sources
@@ -139,11 +139,9 @@ async def _read_extremes(
     for kind in NUMBERS:
         names = [name for name in places if name.kind is kind]
         if names:
-            block = query("history_extremes_values") if kind is Kind.DOUBLE else query("history_extremes_ints")
-            statement = with_untold(with_bucket(block, cut, timescale=asked.timescale), places)
-            arguments = to_arguments(places, names)
+            read = BucketRead({name: places[name] for name in names}, cut, asked.timescale, asked.windows)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                parts = await fetch_over(connection, statement, arguments, asked.windows, to_bucket(cut))
+                parts = await read.fetch(connection, query("history_extremes", **read.parts))
             rows = list(chain.from_iterable(parts))
             found |= {names[number]: _extremes(part, kind) for number, part in by_series(rows)}
     return found
@@ -162,13 +160,8 @@ async def _changes(
     connection: Connection, name: SeriesName, places: Sequence[HistorySource], asked: ChartQuery
 ) -> list[Series]:
     """Return one series, or none if there is nothing in the span."""
-    statement = query("history_changes_texts") if name.kind is Kind.TEXT else query("history_changes_bools")
-    arguments = [
-        places[0].device_id,
-        [place.shape_id for place in places],
-        [place.position for place in places],
-        [place.older for place in places],
-    ]
+    only = {name: places}
+    statement, arguments = query("history_changes", **to_parts(only)), to_arguments(only)
     rows: list[Row] = []
     for window in reversed(asked.windows):
         (found,) = await fetch_over(connection, statement, arguments, [window], [MAX_CHANGES + 1])

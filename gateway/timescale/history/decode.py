@@ -61,10 +61,9 @@ async def read_blocks(
     descending: bool = False,
 ) -> list[HistoryBlock]:
     """Return for each pair its first `rows` messages in the span, by time or its reverse. Raises DATABASE_ERRORS."""
-    statement = query("history_rows_descending" if descending else "history_rows_ascending")
     parts = [(*pair.slices, pair, span) for pair, span in spans]
     found = await connection.fetch(
-        statement,
+        query("history_rows", direction="desc" if descending else "asc"),
         [pair.device_id for pair, _ in spans],
         [pair.shape_id for pair, _ in spans],
         [to_datetime(span.start_us) for _, span in spans],

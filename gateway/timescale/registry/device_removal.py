@@ -122,7 +122,6 @@ async def _remove_by_chunk(connection: Connection, device: Removed, windows: Seq
 
 async def _remove_from_chunk(connection: Connection, device: Removed, chunk: str) -> int:
     if device.passes:
-        return await settle(connection, device, query("late_in_chunk").replace("{chunk}", chunk))
-    statement = query("remove_from_chunk").replace("{chunk}", chunk)
-    removed: int = await connection.fetchval(statement, device.id, AT_ONCE)
+        return await settle(connection, device, query("late_in_chunk", chunk=chunk))
+    removed: int = await connection.fetchval(query("remove_from_chunk", chunk=chunk), device.id, AT_ONCE)
     return removed

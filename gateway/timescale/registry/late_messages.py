@@ -55,7 +55,7 @@ async def _settle(
 ) -> int:
     async with connection.transaction():
         heir = await connection.fetchval(query("lock_successor"), device.name) if is_moving else None
-        rows = await connection.fetch(query("take_late").replace("{source}", source), device.id, AT_ONCE, *bounds)
+        rows = await connection.fetch(query("take_late", source=source), device.id, AT_ONCE, *bounds)
         left = [(row, REMOVED) for row in rows] if heir is None else await _move(connection, heir, rows)
         letters = await _to_letters(connection, device.name, left)
         await put(connection, letters)

@@ -13,15 +13,30 @@ from gateway.timescale.connections.pool import Verdict, classify, translated
 from gateway.timescale.queries import parse, query, read_all, sql_dir
 
 PACKAGE = Path(__file__).resolve().parents[3] / "gateway"
-CALL = re.compile(r"\bquery\(([^)]*)\)")
+CALL = re.compile(r"\bquery\(([^)]*?)(?:,[^)]*)?\)")
 NAME = re.compile(r'"(\w+)"')
+PART = re.compile(r"\{(\w+)\}")
+PARTS = {"bucket", "chunk", "column", "direction", "source", "unshadowed", "within"}
+"""What callers put into blocks."""
 
 
 def test_every_block_is_used_and_every_use_has_a_block() -> None:
-    blocks = set(parse(read_all(sql_dir())))
+    text = read_all(sql_dir())
+    blocks = set(parse(text))
     sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
-    used = {name for text in sources for call in CALL.findall(text) for name in NAME.findall(call)}
-    assert blocks == used
+    called = {name for source in sources for call in CALL.findall(source) for name in NAME.findall(call)}
+    assert blocks == called | set(PART.findall(text)) - PARTS
+
+
+def test_blocks_put_in_are_whole_and_only_callers_parts_are_left() -> None:
+    assert {part for block in parse(read_all(sql_dir())).values() for part in PART.findall(block)} == PARTS
+
+
+def test_a_block_takes_in_the_blocks_above_it_and_the_callers_parts() -> None:
+    blocks = parse("-- name: b\n{a} {b}\n-- name: a\n1\n-- name: c\nx{a}\n-- name: d\n{c} + {a} = '{}' {own};\n")
+    assert blocks == {"b": "{a} {b}", "a": "1", "c": "x1", "d": "x1 + 1 = '{}' {own}"}
+    assert "order by m.time desc\n" in query("history_rows", direction="desc")
+    assert "{direction}" in query("history_rows")
 
 
 def test_a_block_comes_without_comments_and_semicolon() -> None:
