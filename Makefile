@@ -2,47 +2,60 @@
 # make shell a shell in which gateway and simulator are commands
 # make test  every test, against real servers                    make chaos  ten minutes of faults under load
 # make bench figures of this machine beside raw COPY             make clean  removes .venv and .local (the data!)
+# With PYTHON=python3.13 each does it on that interpreter, in an environment of its own: make test PYTHON=python3.13
 
 PYTHON ?= python3
 # Tests wait more than they compute; each of these processes starts the servers it needs.
 JOBS ?= 2
-VENV := .venv
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# What runs the gateway, and with it what tests it: who only looks at it waits for a third of the packages.
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+
+# Compiling everything takes as long as fetching it; what is used is compiled at first use, and kept whatever is set here.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: up shell test check bench chaos clean install
 
-up: $(STAMP)
+up: $(RUN)
 	@exec $(BIN)/gateway up --demo
 
 # The addresses of a running `make up` come along, for commands that want one (simulator --database).
-shell: $(STAMP)
+shell: $(RUN)
 	@set -a; if test -f .local/stack.env; then . ./.local/stack.env; fi; set +a; \
 	PATH="$(CURDIR)/$(BIN):$$PATH" exec "$${SHELL:-/bin/sh}"
 
-test: $(STAMP)
+test: $(DEV)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-check: $(STAMP)
+check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/docs
 
-bench: $(STAMP)
+bench: $(DEV)
 	$(BIN)/python -m tests.servers.bench $(ARGS)
 
-chaos: $(STAMP)
+chaos: $(DEV)
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-install: $(STAMP)
+install: $(DEV)
 
-$(STAMP): pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[local,simulator]'
 	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@touch $(RUN) $@
 
 clean:
 	@home=$$(readlink .local/home 2>/dev/null) && rm -rf "$$home" || true
-	rm -rf $(VENV) .local
+	rm -rf .venv .venv-* .local
