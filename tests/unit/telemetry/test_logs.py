@@ -20,13 +20,13 @@ Lines = Callable[[], list[dict[str, Any]]]
 def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    out = io.BytesIO()
+    as_before, out = structlog.get_config(), io.BytesIO()
     monkeypatch.setattr(events, "_fold", Fold(1.0, clock=lambda: 0.0))
     logs.configure(LogSettings(), out=out)
     yield lambda: [orjson.loads(line) for line in out.getvalue().splitlines()]
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**as_before)
 
 
 def test_a_happening_is_one_json_line(lines: Lines) -> None:
