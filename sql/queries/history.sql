@@ -150,13 +150,14 @@ select
 
 -- name: history_changes
 -- One series, which may lie in several shapes: the newest $8 of the points at which its value changed, and its last
--- point, which may be no change; newest first.
+-- point, which may be no change; newest first. That it is one device's leads the planner into the index.
 select (extract(epoch from y.time) * 1000000)::int8 as time_us, y.v, y.before is distinct from y.v as changed
 from (
     select x.time, x.v, lag(x.v) over w as before, lead(x.v) over w as after
     from (
         select m.time, m.{column}[p.position] as v
         {history_messages}
+            and m.device_id = ($2::int4[])[1]
     ) x
     window w as (order by x.time)
 ) y
