@@ -4,15 +4,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from simulator.encode import Encoder
-from simulator.errors import UsageError
-from simulator.faults.kinds import CONTENT, ORDER, Fault
-from simulator.plan import Plan
+from simulator.core.errors import UsageError
+from simulator.plan.faults import CONTENT, ORDER, Fault
+from simulator.plan.plan import Plan
+from simulator.plan.target_spec import TargetSpec
+from simulator.send.encode import Encoder
+from simulator.send.target import Target
 from simulator.targets.custom import load
 from simulator.targets.gateway import GatewayTarget
 from simulator.targets.influx import InfluxTarget
-from simulator.targets.spec import TargetSpec
-from simulator.targets.target import Target
 
 
 def target_of(spec: TargetSpec) -> Target:

@@ -10,14 +10,14 @@ from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 
-from simulator.drivers.http import HttpClient
-from simulator.encode import Post, Run
-from simulator.errors import ConnectionLost, SimulatorError, Unreachable, UsageError
-from simulator.faults.kinds import Fault
-from simulator.faults.truth import Truths
-from simulator.plan import Part, Plan
-from simulator.receipts import Answer
-from simulator.targets.target import Codec, Target
+from simulator.core.errors import ConnectionLost, SimulatorError, Unreachable, UsageError
+from simulator.plan.faults import Fault
+from simulator.plan.plan import Part, Plan
+from simulator.send.drivers.http import HttpClient
+from simulator.send.encode import Post, Run
+from simulator.send.faults.truth import Truths
+from simulator.send.receipts import Answer
+from simulator.send.target import Codec, Target
 from simulator.verify.audit import Column
 from simulator.verify.source import ReadingsRefused, Source
 

@@ -1,13 +1,13 @@
 """The gateway as a target: enrolment, the native shapes, receipts, and history through its API."""
 
-from simulator.drivers.http import HttpClient
-from simulator.enrolment import Enrolment
-from simulator.errors import ConnectionLost, Unreachable
-from simulator.faults.kinds import Fault
-from simulator.faults.truth import Truth, Truths
-from simulator.plan import Part, Plan
+from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.plan.faults import Fault
+from simulator.plan.plan import Part, Plan
+from simulator.send.drivers.http import HttpClient
+from simulator.send.faults.truth import Truth, Truths
+from simulator.send.target import Codec, Registry, Target
+from simulator.targets.enrolment import Enrolment
 from simulator.targets.native import Native
-from simulator.targets.target import Codec, Registry, Target
 from simulator.verify.history import History
 from simulator.verify.source import Source
 

@@ -7,15 +7,15 @@ with 204 is in its log on disk. Field types are InfluxDB's own, so that an int s
 from base64 import b64encode
 from urllib.parse import urlencode
 
-from simulator.drivers.http import HttpClient, Request
-from simulator.drivers.patience import ask
-from simulator.encode import Head
-from simulator.errors import ConnectionLost, Unreachable
-from simulator.faults.kinds import Fault
-from simulator.plan import Part, Plan
+from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.plan.faults import Fault
+from simulator.plan.plan import Part, Plan
+from simulator.send.drivers.http import HttpClient, Request
+from simulator.send.drivers.patience import ask
+from simulator.send.encode import Head
+from simulator.send.target import Codec, Target
 from simulator.targets.influx_history import InfluxHistory
 from simulator.targets.influx_lines import Lines
-from simulator.targets.target import Codec, Target
 from simulator.verify.source import Source
 
 _OK, _NO_CONTENT, _UNAUTHORIZED, _FORBIDDEN = 200, 204, 401, 403

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import orjson
 
-from simulator.drivers.http import HttpClient, Request
-from simulator.drivers.patience import ask
+from simulator.send.drivers.http import HttpClient, Request
+from simulator.send.drivers.patience import ask
 from simulator.verify.by_device import ByDevice, Found, Rows, kind_of
 from simulator.verify.source import ReadingsRefused
 

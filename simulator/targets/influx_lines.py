@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simulator.devices.metrics import Kind
-from simulator.encode import Head, Post, Run
-from simulator.fleet import Fleet
-from simulator.receipts import Answer
+from simulator.plan.devices.metrics import Kind
+from simulator.plan.fleet import Fleet
+from simulator.send.encode import Head, Post, Run
+from simulator.send.receipts import Answer
 
 _DROPPED = re.compile(rb"partial write: .* dropped=(\d{1,9})\b")
 _NO_CONTENT, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR = 204, 400, 429, 500

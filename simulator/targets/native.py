@@ -17,11 +17,11 @@ from typing import Any
 
 import orjson
 
-from simulator.devices.metrics import Metric
-from simulator.encode import Head, Post, Run
-from simulator.lane import Lane
-from simulator.receipts import Answer, ReceiptReader
-from simulator.scenario import Shape
+from simulator.plan.devices.metrics import Metric
+from simulator.plan.lane import Lane
+from simulator.plan.scenario import Shape
+from simulator.send.encode import Head, Post, Run
+from simulator.send.receipts import Answer, ReceiptReader
 
 Item = dict[str, Any]
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from simulator.faults.draw import Draw
-from simulator.fleet import Fleet
-from simulator.ledger import Ledger
+from simulator.plan.draw import Draw
+from simulator.plan.fleet import Fleet
+from simulator.send.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)

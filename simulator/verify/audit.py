@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simulator.chance import Ints
-from simulator.devices.metrics import Metric, Value
-from simulator.faults.draw import Draw
-from simulator.faults.kinds import Fault
-from simulator.faults.spoil import FLIPPED_NUMBER, FLIPPED_TEXT
-from simulator.fleet import Fleet
-from simulator.ledger import Ledger, Outcome
+from simulator.core.chance import Ints
+from simulator.plan.devices.metrics import Metric, Value
+from simulator.plan.draw import Draw
+from simulator.plan.faults import Fault
+from simulator.plan.fleet import Fleet
+from simulator.send.faults.spoil import FLIPPED_NUMBER, FLIPPED_TEXT
+from simulator.send.ledger import Ledger, Outcome
 from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem, Trouble
 
 _US_IN_MS = 1_000

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from simulator.ledger import Ledger
+from simulator.send.ledger import Ledger
 from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem
 
 

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from simulator.drivers.http import HttpClient, Request
-from simulator.drivers.patience import ask
+from simulator.send.drivers.http import HttpClient, Request
+from simulator.send.drivers.patience import ask
 from simulator.verify.by_device import ByDevice, Found, Rows, kind_of
 from simulator.verify.source import ReadingsRefused
 from simulator.verify.states import to_us

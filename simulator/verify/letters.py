@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 import numpy as np
 import orjson
 
-from simulator.drivers.http import HttpClient, Request
-from simulator.errors import ConnectionLost, Unreachable
-from simulator.faults.kinds import CONTENT, Fault
-from simulator.faults.spoil import GHOST
-from simulator.faults.truth import Truth
-from simulator.ledger import Outcome
+from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.plan.faults import CONTENT, Fault
+from simulator.send.drivers.http import HttpClient, Request
+from simulator.send.faults.spoil import GHOST
+from simulator.send.faults.truth import Truth
+from simulator.send.ledger import Outcome
 from simulator.verify.account import Account
 from simulator.verify.history import to_rfc3339
 

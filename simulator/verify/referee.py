@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from simulator.drivers.http import HttpClient
-from simulator.errors import Unreachable
-from simulator.lane import Lane, Transport
-from simulator.pacing import Clock, Sleep
+from simulator.core.errors import Unreachable
+from simulator.plan.lane import Lane, Transport
+from simulator.send.drivers.http import HttpClient
+from simulator.send.pacing import Clock, Sleep
 from simulator.verify.account import Account
 from simulator.verify.audit import Audit, Newest
 from simulator.verify.dropped import DroppedFindings, DroppedPosts

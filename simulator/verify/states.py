@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from simulator.drivers.http import HttpClient
-from simulator.errors import ConnectionLost, Unreachable
+from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.send.drivers.http import HttpClient
 from simulator.verify.audit import Newest, is_same
 
 MAX_DEVICES = 1_000

@@ -12,9 +12,9 @@ from typing import Any, Self
 import asyncpg
 import numpy as np
 
-from simulator.database import LOST, connect
-from simulator.errors import Unreachable
+from simulator.core.errors import Unreachable
 from simulator.verify.audit import Column
+from simulator.verify.database import LOST, connect
 
 _ROWS = 20_000
 _NAMES = 10_000

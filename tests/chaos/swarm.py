@@ -19,7 +19,7 @@ from http import HTTPStatus
 
 import uvloop
 
-from simulator.drivers.mqtt_wire import Kind, PacketReader, connect, publish
+from simulator.send.drivers.mqtt_wire import Kind, PacketReader, connect, publish
 
 TIMES = 2
 """How often each device connects."""

@@ -16,9 +16,9 @@ from gateway.core.settings_file import ENV_PREFIX, load
 from gateway.ingest.admission.auth import Authenticator
 from gateway.mqtt.address import parse_address
 from gateway.web.lifetime import CLOSE_SECS
-from simulator.cli import app as simulator_app
-from simulator.drivers.mqtt import Broker
-from simulator.options import RunOptions
+from simulator.cli.app import app as simulator_app
+from simulator.plan.options import RunOptions
+from simulator.send.drivers.mqtt import Broker
 from tests.docs.pages import ROOT, text_of
 from tests.fakes.credentials import MemoryCredentials
 

@@ -17,7 +17,7 @@ from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, RUN_SECS, Gateway
 
 AUTHORIZED = {"Authorization": f"Bearer {ADMIN_KEY}"}
-DIRTY = Path("simulator/scenarios/dirty.toml")
+DIRTY = Path("simulator/plan/scenarios/dirty.toml")
 
 
 def simulator(gateway: Gateway, *arguments: str) -> tuple[int, str]:

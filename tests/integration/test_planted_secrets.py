@@ -12,7 +12,7 @@ from gateway.app.cli import main as gateway_cli
 from gateway.app.worker import open_runtime
 from gateway.core.errors import GatewayError
 from gateway.core.settings_file import load, to_env
-from simulator import cli as simulator_cli
+from simulator.cli import app as simulator_cli
 from tests.e2e.serving import READY_SECS, Gateway, wait_for
 
 SECRETS = ("s3cr3t", "31337")

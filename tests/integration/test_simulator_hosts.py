@@ -7,8 +7,8 @@ import pytest
 
 from gateway.app.dev_servers.postgres import PostgresServer, Socket
 from gateway.timescale.migrations import migrate
-from simulator.database import connect
-from simulator.errors import Unreachable, UsageError
+from simulator.core.errors import Unreachable, UsageError
+from simulator.verify.database import connect
 from simulator.verify.stored import StoredReadings
 from tests.servers.pairs import black_hole, frozen, resetting
 from tests.servers.postgres import PLAIN_TUNING, plain

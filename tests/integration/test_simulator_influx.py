@@ -10,14 +10,14 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from simulator.live import Look
-from simulator.options import RunOptions, Target, VerdictOptions
-from simulator.report import Report
-from simulator.run import Run
-from simulator.scenario import FaultRates, FleetSpec, Scenario
-from simulator.targets.options import Aim
+from simulator.measure.run import Run
+from simulator.plan.options import RunOptions, Target, VerdictOptions
+from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
+from simulator.plan.target_options import Aim
+from simulator.report.report import Report
+from simulator.send.progress import Look
 from simulator.verify.findings import time_of
-from tests.unit.simulator.test_command import simulate
+from tests.unit.simulator.cli.test_command import simulate
 
 FLEETS = (
     FleetSpec(model="weather_station", devices=6, rate=600, batch=30, compression=("none", "gzip")),

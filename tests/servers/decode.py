@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from gateway.domain.layouts import Layouts
 from gateway.ingest import wire
-from simulator.bench.posts import Posts, to_templates
-from simulator.bench.workloads import WORKLOADS
+from simulator.measure.bench.posts import Posts, to_templates
+from simulator.measure.bench.workloads import WORKLOADS
 
 SLICE_SECS = 0.01
 """CPU time of one workload in one round."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import masking
-from simulator import addresses
+from simulator.core import addresses
 
 BOTH = pytest.mark.parametrize("masked", [masking.masked, addresses.masked])
 

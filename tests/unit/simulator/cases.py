@@ -4,13 +4,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.devices.metrics import DOOR, FIRMWARE_VERSION, numbers
-from simulator.encode import Encoder
-from simulator.fleet import Fleet
-from simulator.lane import Lane, Transport
-from simulator.options import LoadOptions
-from simulator.plan import Plan
-from simulator.scenario import Compression, Shape
+from simulator.plan.devices.metrics import DOOR, FIRMWARE_VERSION, numbers
+from simulator.plan.fleet import Fleet
+from simulator.plan.lane import Lane, Transport
+from simulator.plan.options import LoadOptions
+from simulator.plan.plan import Plan
+from simulator.plan.scenario import Compression, Shape
+from simulator.send.encode import Encoder
 from simulator.targets.native import Native
 
 METRICS = (*numbers(2), DOOR, FIRMWARE_VERSION)

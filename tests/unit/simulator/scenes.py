@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from simulator.ledger import Ledger
-from simulator.plan import Plan
-from simulator.scenario import FaultRates, FleetSpec, Phase, Scenario
-from simulator.sight.judging import Judgement, judge
-from simulator.sight.sample import Place, Watched, choose
-from simulator.sight.sightings import Sightings
-from simulator.sight.sse import SseEvent
+from simulator.plan.plan import Plan
+from simulator.plan.scenario import FaultRates, FleetSpec, Phase, Scenario
+from simulator.send.ledger import Ledger
 from simulator.verify.findings import Findings
+from simulator.watch.judging import Judgement, judge
+from simulator.watch.sample import Place, Watched, choose
+from simulator.watch.sightings import Sightings
+from simulator.watch.sse import SseEvent
 from tests.unit.simulator.cases import START_MS, ManualClock
 from tests.unit.simulator.fake_gateway import to_text
 

@@ -1,0 +1,131 @@
+"""What the gateway's database is, and how large its readings have grown: a URL in, facts out. Never writes."""
+
+import time
+from dataclasses import dataclass
+from typing import Self
+
+import asyncpg
+
+from simulator.core.errors import Unreachable
+from simulator.measure.bench.tally import Tally, Times
+from simulator.verify import database
+from simulator.verify.database import LOST
+
+_CONNECT_S = 10
+_COMMAND_S = 120
+_COMMITS = 200
+
+_FACTS = """
+select current_setting('server_version') as postgres,
+       (select extversion from pg_extension where extname = 'timescaledb') as timescaledb,
+       current_setting('timescaledb.license', true) as licence,
+       current_setting('synchronous_commit') as synchronous_commit,
+       current_setting('fsync') as fsync,
+       current_setting('shared_buffers') as shared_buffers,
+       current_setting('max_wal_size') as max_wal_size,
+       pg_backend_pid() as backend,
+       to_regclass('messages') is not null as is_gateways
+"""
+_CHUNK_US = """
+select extract(epoch from time_interval) * 1000000
+from timescaledb_information.dimensions
+where hypertable_schema = current_schema() and hypertable_name = 'messages' and time_interval is not null
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What the gateway stores on. `chunk_us`: microseconds a chunk of the hypertable spans, None for a plain table."""
+
+    postgres: str
+    timescaledb: str | None
+    chunk_us: int | None
+    settings: dict[str, str]
+
+    @property
+    def sentence(self) -> str:
+        """Say what it is."""
+        store = f"TimescaleDB {self.timescaledb}" if self.timescaledb else "without TimescaleDB: a plain table"
+        if self.timescaledb and self.chunk_us is None:
+            store += ", but messages is no hypertable"
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return f"PostgreSQL {self.postgres}, {store}; {settings}"
+
+
+class Database:
+    """A connection for asking. Every method raises Unreachable when it is lost."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", ground: Ground, *, backend: int) -> None:
+        self.ground = ground
+        self.backend = backend
+        """Process id of the server's end of this connection, as the server sees it."""
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect and look. Raises Unreachable, also for a database that is not a gateway's."""
+        connection = await connect(url)
+        try:
+            facts = await connection.fetchrow(_FACTS)
+            if facts is None or not facts["is_gateways"]:
+                raise Unreachable("The database holds no table of messages: it is not a gateway's.")
+            chunk_us = await connection.fetchval(_CHUNK_US) if facts["timescaledb"] else None
+        except LOST as error:
+            connection.terminate()
+            raise Unreachable(f"The database was lost at once: {error}.") from error
+        except BaseException:
+            connection.terminate()
+            raise
+        return cls(connection, _to_ground(facts, chunk_us), backend=facts["backend"])
+
+    async def close(self) -> None:
+        """Close the connection; never fails."""
+        try:
+            await self._connection.close(timeout=5)
+        except LOST:
+            self._connection.terminate()
+
+    async def size(self) -> int:
+        """Return the bytes that messages and its indexes take on disk."""
+        ask = "hypertable_size('messages')" if self.ground.chunk_us else "pg_total_relation_size('messages')"
+        try:
+            return int(await self._connection.fetchval(f"select {ask}"))
+        except LOST as error:
+            raise Unreachable(f"The database was lost while asking for its size: {error}.") from error
+
+    async def settle(self) -> None:
+        """Have written out what was measured before, so that it is not charged to what comes next, if we may."""
+        try:
+            await self._connection.execute("checkpoint")
+        except asyncpg.InsufficientPrivilegeError:
+            return
+        except LOST as error:
+            raise Unreachable(f"The database was lost during a checkpoint: {error}.") from error
+
+    async def commit_times(self) -> Times:
+        """Return how long a COMMIT takes that writes next to nothing: mostly the disk's fsync. Nothing is left."""
+        tally = Tally(lambda *_: "", items=0)
+        try:
+            for _ in range(_COMMITS):
+                began = time.monotonic()
+                await self._connection.execute("select pg_logical_emit_message(true, 'bench', '')")
+                tally.take(0, b"", time.monotonic() - began)
+        except LOST as error:
+            raise Unreachable(f"The database was lost while committing: {error}.") from error
+        return tally.times()
+
+
+async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open a connection. Raises UsageError for what is no URL, and Unreachable."""
+    return await database.connect(url, timeout=_CONNECT_S, command_timeout=_COMMAND_S)
+
+
+def _to_ground(facts: asyncpg.Record, chunk_us: int | None) -> Ground:
+    version, licence = facts["timescaledb"], facts["licence"]
+    names = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
+    return Ground(
+        postgres=facts["postgres"].partition(" ")[0],
+        timescaledb=f"{version} ({licence})" if version else None,
+        chunk_us=None if chunk_us is None else int(chunk_us),
+        settings={name: facts[name] for name in names},
+    )

@@ -1,0 +1,243 @@
+"""What a bench came to, for people and for programs: results in, tables, a Markdown section and JSON out. Pure."""
+
+from collections import Counter
+from typing import Any
+
+import orjson
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from simulator.measure.bench.parts import Part
+from simulator.measure.bench.results import CopyRound, LoadRound, Results, Spread
+from simulator.measure.bench.sheets import NOT_TOLD, Sheet, extent, figure, middle, millis
+from simulator.measure.bench.workloads import WORKLOADS, Workload
+from simulator.measure.bench.yardstick import Setup
+
+_MIB = 2**20
+_BUSY = 0.9
+"""Of a core: above it the generator may well be the limit."""
+_MAX_FAULTS = 4
+_OURS: tuple[Part, ...] = ("gateway", "database", "redis")
+_BAR, _LONGEST_BAR = 5, 15
+"""Characters: of the first step of a growth, and at most."""
+
+
+class Report:
+    """The report of one bench, in all its forms."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something acknowledged is not stored, 2 if a workload came to nothing, else 0."""
+        if self._results.missing:
+            return 1
+        return 2 if self._results.failed or not self._results.loads else 0
+
+    def to_screen(self) -> RenderableType:
+        """Return the report for people: 100 columns."""
+        parts: list[RenderableType] = [Text(line) for line in self._head()]
+        for sheet in self.sheets():
+            parts += [Text(), sheet.to_screen()]
+        parts += [Text(), *(Text(f"· {note}", style="yellow") for note in self.notes())]
+        return Group(*parts)
+
+    def to_markdown(self) -> str:
+        """Return the report as a section of a page."""
+        results = self._results
+        head = f"## {results.when}\n\n{results.machine}. {results.ground}.\n\n```bash\n{results.command}\n```\n"
+        notes = "\n".join(f"- {note}" for note in self.notes())
+        return "\n".join([head, *(sheet.to_markdown() for sheet in self.sheets()), notes]) + "\n"
+
+    def to_json(self) -> bytes:
+        """Return the report for programs: every round, and what the tables say."""
+        results = self._results
+        report = {
+            "when": results.when,
+            "machine": results.machine,
+            "ground": results.ground,
+            "command": results.command,
+            "seconds": results.seconds,
+            "rounds": results.rounds,
+            "yardstick": [_copy_summary(results, setup) for setup in results.setups()],
+            "workloads": {workload.name: _load_summary(results, workload) for workload in results.workloads()},
+            "notes": self.notes(),
+            "exit_code": self.exit_code,
+        }
+        return orjson.dumps(report, option=orjson.OPT_INDENT_2)
+
+    def sheets(self) -> list[Sheet]:
+        """Return the tables that have rows."""
+        results = self._results
+        yardstick = Sheet(
+            "Yardstick: binary COPY of the same rows, without a gateway",
+            ("width", "rows a\nCOMMIT", "connec-\ntions", "readings/s", "range", "client\ncores", "database\nCPU s/M"),
+            [_copy_row(setup, results.copies_of(setup)) for setup in results.setups()],
+            words=0,
+        )
+        speed = Sheet(
+            "Speed (closed loop: capacity, and the time an answer took at capacity)",
+            ("", "workload", "readings/s", "range", "calls/s", "p50 ms", "p99 ms", "p99.9", "× COPY"),
+            [_speed_row(results, workload) for workload in results.workloads()],
+            words=2,
+        )
+        costs = Sheet(
+            "Cost (CPU seconds for a million readings; stored is counted in the database)",
+            (
+                "", "stored/s", "gateway", "database", "redis", "broker", "generator", "generator\ncores",
+                "gateway\nMiB", "bytes a\nreading",
+            ),
+            [_cost_row(results.of(workload.name)) for workload in results.workloads()],
+        )  # fmt: skip
+        growth = Sheet(
+            "Growth (CPU seconds of gateway, database and Redis for a million readings)",
+            ("", "workload", "readings/s", "gateway", "database", "redis", "together", "× first", ""),
+            _growth_rows(results),
+            words=2,
+        )
+        return [sheet for sheet in (yardstick, speed, costs, growth) if sheet.rows]
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the figures has to know."""
+        results = self._results
+        found = [*results.remarks, *self._comparisons()]
+        found += [f"{name}: nothing was acknowledged in a round" for name in results.failed]
+        if results.missing:
+            found.append(f"LOST: {results.missing:,} readings were acknowledged and are not in the database")
+        for workload in results.workloads():
+            found += _notes_on(workload, results.of(workload.name))
+        return found
+
+    def _head(self) -> list[str]:
+        results = self._results
+        return [f"{results.machine}, {results.when}", results.ground]
+
+    def _comparisons(self) -> list[str]:
+        results = self._results
+        found = []
+        if results.commits:
+            p50, p99 = millis(one.p50 for one in results.commits), millis(one.p99 for one in results.commits)
+            found.append(f"a COMMIT that writes next to nothing takes {p50} ms (p99 {p99} ms): mostly the disk's fsync")
+        if results.of("W1h"):
+            found.append("W1h: an open loop, its times count from when each request was due")
+        for name, what in (("W6", "ingest beside 2,000 state reads/s"), ("W7", "duplicates")):
+            share = results.share(name, "W3")
+            if share is not None:
+                found.append(f"{name}: {what}: {share:.0%} of W3")
+        if any(workload.door == "mqtt" for workload in results.workloads()):
+            found.append("W4, W4b: calls/s are messages committed; the times are the broker's PUBACK, not the COMMIT")
+        if any(not workload.ingests for workload in results.workloads()):
+            found.append("W5, W5k: readings/s are devices whose state was read, whatever number of metrics that holds")
+        return found
+
+
+def _notes_on(workload: Workload, rounds: list[LoadRound]) -> list[str]:
+    found = []
+    faults: Counter[str] = Counter()
+    for load in rounds:
+        faults.update(load.faults)
+    if faults:
+        most = ", ".join(f"{fault} {count:,}" for fault, count in faults.most_common(_MAX_FAULTS))
+        found.append(f"{workload.name}: answers that do not count: {most}")
+    busy = max(load.generator_cpu / load.elapsed for load in rounds)
+    if busy > _BUSY:
+        found.append(f"{workload.name}: the generator used {busy:.0%} of a core: it may be the limit")
+    reads = [load.beside for load in rounds if load.beside is not None]
+    if reads:
+        rate = middle(read.rate for read in reads)
+        p50, p99 = millis(read.times.p50 for read in reads), millis(read.times.p99 for read in reads)
+        wrong = sum(sum(read.faults.values()) for read in reads)
+        found.append(f"{workload.name}: {rate} state reads/s, p50 {p50} ms, p99 {p99} ms, {wrong:,} failed or unsent")
+    return found
+
+
+def _copy_row(setup: Setup, rounds: list[CopyRound]) -> tuple[str, ...]:
+    rate = Spread.of(copy.rate for copy in rounds)
+    return (
+        str(setup.width),
+        f"{setup.rows:,}",
+        str(setup.connections),
+        middle(copy.rate for copy in rounds),
+        extent(rate),
+        middle((copy.client_cpu / copy.elapsed for copy in rounds), 2),
+        middle((_copy_cost(copy) for copy in rounds), 2),
+    )
+
+
+def _copy_cost(copy: CopyRound) -> float | None:
+    readings = copy.rows * copy.setup.width
+    return None if copy.database_cpu is None or not readings else copy.database_cpu / readings * 1e6
+
+
+def _speed_row(results: Results, workload: Workload) -> tuple[str, ...]:
+    rounds = results.of(workload.name)
+    share = results.share_of_copy(workload)
+    return (
+        workload.name,
+        workload.title,
+        middle(load.rate for load in rounds),
+        extent(Spread.of(load.rate for load in rounds)),
+        middle(load.answers / load.elapsed for load in rounds),
+        millis(load.times.p50 for load in rounds),
+        millis(load.times.p99 for load in rounds),
+        millis(load.times.p999 for load in rounds),
+        NOT_TOLD if share is None else figure(share, 2),
+    )
+
+
+def _cost_row(rounds: list[LoadRound]) -> tuple[str, ...]:
+    stores = WORKLOADS[rounds[0].workload].ingests
+    parts = [
+        middle((load.per_million(load.cpu[part]) for load in rounds if part in load.cpu), 2)
+        for part in ("gateway", "database", "redis", "broker")
+    ]
+    return (
+        rounds[0].workload,
+        middle(load.stored / load.elapsed for load in rounds) if stores else NOT_TOLD,
+        *parts,
+        middle((load.per_million(load.generator_cpu) for load in rounds), 2),
+        middle((load.generator_cpu / load.elapsed for load in rounds), 2),
+        middle(load.resident / _MIB or None for load in rounds),
+        middle((load.grown / load.stored if load.stored else None for load in rounds), 1),
+    )
+
+
+def _growth_rows(results: Results) -> list[tuple[str, ...]]:
+    """Each step of a growth beside the first one that was measured, with a bar as long as its cost."""
+    first: dict[str, float] = {}
+    rows = []
+    for workload in results.workloads():
+        rounds = results.of(workload.name)
+        parts = [_cost_of(rounds, part) for part in _OURS]
+        if not workload.family or None in parts:
+            continue
+        together = sum(part or 0.0 for part in parts)
+        times = together / first.setdefault(workload.family, together)
+        rate = middle(load.rate for load in rounds)
+        cells = [figure(cost, 2) for cost in (*parts, together, times)]
+        rows.append((workload.name, workload.title, rate, *cells, "█" * min(_LONGEST_BAR, round(times * _BAR))))
+    return rows
+
+
+def _cost_of(rounds: list[LoadRound], part: Part) -> float | None:
+    spread = Spread.of(cost for load in rounds if (cost := load.per_million(load.cpu.get(part, 0.0))) is not None)
+    return None if spread is None or any(part not in load.cpu for load in rounds) else spread.median
+
+
+def _copy_summary(results: Results, setup: Setup) -> dict[str, Any]:
+    rounds = results.copies_of(setup)
+    return {"setup": setup, "readings_per_s": Spread.of(copy.rate for copy in rounds), "rounds": rounds}
+
+
+def _load_summary(results: Results, workload: Workload) -> dict[str, Any]:
+    rounds = results.of(workload.name)
+    return {
+        "title": workload.title,
+        "readings_per_s": Spread.of(load.rate for load in rounds),
+        "requests_per_s": Spread.of(load.answers / load.elapsed for load in rounds),
+        "stored_per_s": Spread.of(load.stored / load.elapsed for load in rounds),
+        "share_of_copy": results.share_of_copy(workload),
+        "missing": sum(load.missing for load in rounds),
+        "rounds": rounds,
+    }

@@ -1,0 +1,93 @@
+"""Send a run with several processes: a book in, their results out, merged. Starts them, and ends them with itself."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+
+import msgspec
+
+from simulator.core.errors import SimulatorError, Unreachable
+from simulator.send.ledger_folder import Book
+from simulator.send.progress import Progress, together
+from simulator.send.results import WorkerResult
+from simulator.send.sender import Watch
+
+STOP = b"stop\n"
+"""What a worker is told over its stdin."""
+_KILL_S = 10.0
+
+
+class Workers:
+    """The processes of one run."""
+
+    def __init__(self, book: Book, environ: Mapping[str, str]) -> None:
+        """`environ` tells them where to send (`worker`), on top of ours."""
+        self._book = book
+        self._environ = os.environ | environ
+        self._processes: list[asyncio.subprocess.Process] = []
+        self._progress = [Progress() for _ in range(book.plan.workers)]
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Have them send nothing new, those that are still starting too."""
+        self._is_stopped = True
+        for process in self._processes:
+            _stop(process)
+
+    async def send(self, watch: Watch) -> list[WorkerResult]:
+        """Return their results once all have sent everything. Raises Unreachable if one of them cannot."""
+        watcher = asyncio.create_task(watch(lambda: together(self._progress)), name="workers.watch")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._book.plan.workers):
+                    group.create_task(self._run(number), name=f"workers.process[{number}]")
+        except* SimulatorError as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+        return [self._book.result(number) for number in range(self._book.plan.workers)]
+
+    async def _run(self, number: int) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "simulator.measure.worker", str(self._book.folder), str(number),
+            env=self._environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        self._processes.append(process)
+        if self._is_stopped:
+            _stop(process)
+        if process.stdout is None or process.stderr is None:
+            raise AssertionError("pipes were asked for")
+        try:
+            said, _ = await asyncio.gather(process.stderr.read(), self._follow(number, process.stdout))
+            code = await process.wait()
+        except asyncio.CancelledError:
+            await _end(process)
+            raise
+        if code:
+            raise Unreachable(said.decode(errors="replace").strip() or f"Worker {number} ended with code {code}.")
+
+    async def _follow(self, number: int, lines: asyncio.StreamReader) -> None:
+        async for line in lines:
+            self._progress[number] = msgspec.json.decode(line, type=Progress)
+
+
+def _stop(process: asyncio.subprocess.Process) -> None:
+    """Say so over the pipe, where it waits for a process that is not listening yet; a signal would kill that."""
+    if process.returncode is None and process.stdin is not None:
+        process.stdin.write(STOP)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a process of ours: it may stop in order for ten seconds, then it must."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_KILL_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,80 @@
+"""The device models of scenarios: a name in, the metrics that such a device reports out. Pure data."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from simulator.plan.devices.metrics import DOOR, FIRMWARE_VERSION, Metric
+from simulator.plan.devices.values import Burst, Chain, Counter, Day, Drain, Turns, Walk
+
+ModelName = Literal[
+    "weather_station", "energy_meter", "vehicle", "machine_vibration", "door", "battery_sensor", "numbers"
+]
+MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
+
+_MICRO = 1_000_000
+_REGISTER = 2**32
+"""Where the register of a meter begins anew."""
+_MACHINE = ("idle", "running", "réglage", "fault: overload")
+_DOOR = ("closed", "opened", "forced", "held open")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A kind of device: what it is, in a few words, and what it reports."""
+
+    title: str
+    metrics: tuple[Metric, ...]
+
+
+_WEATHER = (
+    Metric("temperature", "double", Day(-1500, 4200)),
+    Metric("humidity", "double", Day(1000, 9900)),
+    Metric("pressure", "double", Walk(96_000, 104_500)),
+    Metric("wind_speed", "double", Walk(0, 3_200)),
+    Metric("wind_direction", "double", Walk(0, 3_599), divisor=10),
+    Metric("rain_mm", "double", Counter(step=3, wrap=30_000), divisor=3_000),
+)
+_METER = (
+    Metric("energy_wh", "int", Counter(step=7_000, wrap=_REGISTER)),
+    Metric("power", "double", Day(0, 1_150_000)),
+    Metric("voltage", "double", Walk(220_000, 240_000), divisor=1_000),
+    Metric("current", "double", Walk(0, 48_000), divisor=3_000),
+    Metric("frequency", "double", Walk(49_900, 50_100), divisor=1_000),
+)
+_VEHICLE = (
+    Metric("latitude", "double", Walk(48_020_000, 48_290_000, smooth=4), divisor=_MICRO),
+    Metric("longitude", "double", Walk(11_300_000, 11_810_000, smooth=4), divisor=_MICRO),
+    Metric("speed", "double", Walk(0, 13_000)),
+    Metric("heading", "double", Walk(0, 35_999)),
+    Metric("odometer_m", "int", Counter(step=900, wrap=10**9)),
+    Metric("ignition", "bool", Chain(((900, 124), (24, 1_000)))),
+)
+_MACHINE_VIBRATION = (
+    Metric("vibration_x", "double", Burst(quiet=900, loud=160_000), divisor=10_000),
+    Metric("vibration_y", "double", Burst(quiet=700, loud=140_000), divisor=10_000),
+    Metric("vibration_z", "double", Burst(quiet=1_200, loud=190_000), divisor=10_000),
+    Metric("bearing_temperature", "double", Day(2_000, 9_500, period=1_200)),
+    Metric("state", "text", Chain(((900, 100, 24, 0), (20, 980, 16, 8), (200, 300, 524, 0), (300, 0, 100, 624))),
+           texts=_MACHINE),
+)  # fmt: skip
+_DOOR_EVENTS = (
+    DOOR,
+    Metric("event", "text", Chain(((824, 190, 2, 8), (700, 300, 4, 20), (512, 256, 256, 0), (500, 24, 0, 500))),
+           texts=_DOOR),
+)  # fmt: skip
+_BATTERY = (
+    Metric("temperature", "double", Day(-500, 3_500, period=96)),
+    Metric("battery", "double", Drain(low=210, high=300, every=40)),
+    Metric("rssi", "double", Walk(-11_000, -4_000)),
+    Metric("firmware", "text", Turns(count=8, every=200), texts=FIRMWARE_VERSION.texts),
+)
+
+MODELS: dict[str, Model] = {
+    "weather_station": Model("sines with the curve of a day, and random walks", _WEATHER),
+    "energy_meter": Model("a register of 32 bits that begins anew (int), power, voltage", _METER),
+    "vehicle": Model("GPS position, speed, heading, odometer (int), ignition (bool)", _VEHICLE),
+    "machine_vibration": Model("bursts on three axes, and the machine's state (text)", _MACHINE_VIBRATION),
+    "door": Model("events: open or not (bool), and what happened (text)", _DOOR_EVENTS),
+    "battery_sensor": Model("slow: temperature, a battery that runs down, signal", _BATTERY),
+}
+"""All but `numbers`, whose metrics are as many as asked for."""

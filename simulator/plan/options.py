@@ -1,0 +1,226 @@
+"""What the command line takes, with its defaults: words and numbers in, checked values out. Opens key files only."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+from msgspec.structs import replace
+
+from simulator.core.errors import UsageError
+from simulator.plan.catalogue import find
+from simulator.plan.overrides import Mix, Overrides, overridden, plain
+from simulator.plan.plan import Plan
+from simulator.plan.requirements import Requirement, parse
+from simulator.plan.scenario import Scenario, Shape, run_id
+from simulator.plan.target_options import WHERE_TO, Aim
+from simulator.plan.target_spec import Kind
+from simulator.report.figures import VERIFIED
+
+DEFAULT_KEY_FILE = Path(".local/admin.key")
+KEY_VARIABLE = "SIMULATOR_KEY"
+Verify = Literal["database", "api", "none"]
+
+LOAD = Group("Load", sort_key=0)
+_VERDICT = Group("Verdict", sort_key=2)
+
+
+@Parameter(name="*", group=WHERE_TO)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The gateway and the broker, and how we are known there."""
+
+    url: Annotated[str, Parameter(env_var="SIMULATOR_URL")] = "http://127.0.0.1:8080"
+    """The gateway."""
+    mqtt: Annotated[str, Parameter(env_var="SIMULATOR_MQTT")] = "127.0.0.1:1883"
+    """The broker: host:port, or mqtt://user:password@host:port."""
+    key_file: Path | None = None
+    """File with the gateway's key; else $SIMULATOR_KEY, else .local/admin.key."""
+
+    def key(self, *, kind: Kind = "gateway") -> str:
+        """Return the key, empty if there is none: nobody but a gateway is shown .local/admin.key.
+
+        Raises UsageError for a file that cannot be read.
+        """
+        if self.key_file is None and KEY_VARIABLE in os.environ:
+            return _one_word(os.environ[KEY_VARIABLE], where=f"${KEY_VARIABLE}")
+        path = self.key_file or DEFAULT_KEY_FILE
+        if self.key_file is None and (kind != "gateway" or not path.exists()):
+            return ""
+        try:
+            text = path.read_text(encoding="ascii")
+        except OSError as error:
+            raise UsageError(f"The key file {path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError:
+            text = ""
+        return _one_word(text, where=f"The key file {path}")
+
+
+def _one_word(text: str, *, where: str) -> str:
+    words = text.split()
+    if len(words) != 1 or not (words[0].isascii() and words[0].isprintable()):
+        raise UsageError(f"{where} must hold one key and nothing else.")
+    return words[0]
+
+
+@Parameter(name="*", group=LOAD)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """What is sent, and how fast. Without a scenario the defaults in brackets hold; with one its own."""
+
+    devices: int | None = None
+    """Devices that report, over all fleets [1,000]."""
+    rate: float | None = None
+    """Readings offered a second, over all fleets and transports [20,000]."""
+    seconds: float | None = None
+    """How long they are offered [20]."""
+    transport: Mix | None = None
+    """How they are sent; mixed gives half of the devices to each [mixed]."""
+    batch: int | None = None
+    """Readings in a request, of several devices [50]."""
+    publish_batch: int | None = None
+    """Readings in an MQTT publish, of one device [as --batch]."""
+    metrics: int | None = None
+    """Numbers each device reports; not with a scenario [5]."""
+    mixed_kinds: bool = False
+    """Add a bool and a text to them; not with a scenario."""
+    shape: Shape | None = None
+    """How bodies are written; see the documentation of the API [values]."""
+    seed: int | None = None
+    """Decides every value and every fault [1]."""
+    run: str | None = None
+    """Name of the run, part of the devices' names [from the time]."""
+    start_ms: int | None = None
+    """Time of the first readings, in ms since 1970 [now]. With --run and --seed it decides every byte."""
+    connections: int | None = None
+    """HTTP connections; each has one request on the way [16]."""
+    mqtt_connections: int | None = None
+    """MQTT connections, at most one for each device [4]."""
+    window: int | None = None
+    """MQTT messages on the way on each connection; on all of a fleet together at most 200,000 [1,000]."""
+    give_up: float | None = None
+    """Seconds after which a post is neither started nor sent again [60]."""
+    workers: int = 1
+    """Processes that send; the devices are shared among them."""
+    watch: int | None = None
+    """Devices whose readings are waited for in the state and in the live stream; 0: none [20]."""
+
+    def scenario(self, name: str | None) -> Scenario:
+        """Return the scenario of this name, or the plain one, with what these options say. Raises UsageError."""
+        asked = Overrides(
+            devices=self.devices, rate=self.rate, seconds=self.seconds, transport=self.transport, batch=self.batch,
+            publish_batch=self.publish_batch, shape=self.shape, seed=self.seed, connections=self.connections,
+            mqtt_connections=self.mqtt_connections, window=self.window, give_up=self.give_up, watch=self.watch,
+        )  # fmt: skip
+        if name is None:
+            return overridden(plain(metrics=self.metrics, mixed_kinds=self.mixed_kinds), asked)
+        if self.metrics is not None or self.mixed_kinds:
+            raise UsageError(
+                "--metrics and --mixed-kinds are for runs without a scenario: its models say what is sent."
+            )
+        return overridden(find(name), asked)
+
+    def plan(self, name: str | None = None, *, now_ms: int) -> Plan:
+        """Return the run these options describe. Raises UsageError."""
+        scenario = self.scenario(name)
+        start_ms = now_ms - int(scenario.ago * 1_000) if self.start_ms is None else self.start_ms
+        run = run_id(now_ms) if self.run is None else self.run
+        plan = Plan(scenario=scenario, run=run, start_ms=start_ms, began_ms=now_ms, workers=self.workers)
+        if self.mqtt_connections is not None and 0 < plan.mqtt_devices < self.mqtt_connections:
+            raise UsageError(
+                f"--mqtt-connections {self.mqtt_connections:,} is more than the {plan.mqtt_devices:,} devices "
+                "that send over MQTT: each has one connection, so ask for fewer, or for more --devices."
+            )
+        return plan
+
+
+@Parameter(name="*", group=_VERDICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """How what was sent is held against what is stored."""
+
+    verify: Verify | None = None
+    """Where to look for what is stored [the database, if it is given, else the API]."""
+    database: Annotated[str | None, Parameter(env_var="SIMULATOR_DATABASE", show_env_var=True)] = None
+    """The gateway's database, postgresql://…."""
+    settle: float = 30
+    """Seconds that what was acknowledged may take to be stored."""
+    json: Path | None = None
+    """Write the report there, too."""
+    junit: Path | None = None
+    """Write it there as JUnit XML: each check, and each requirement, is a test case."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError, in a sentence, for what makes no sense."""
+        if self.verify == "database" and self.database is None:
+            raise UsageError("--verify database needs the database: give it with --database.")
+
+    @property
+    def source(self) -> Verify:
+        """Where to look."""
+        return where(self.verify, self.database)
+
+
+def where(verify: Verify | None, database: str | None) -> Verify:
+    """Return where to look for what is stored: where one is told to, else the database if there is one."""
+    return verify or ("database" if database is not None else "api")
+
+
+@Parameter(name="*", group=_VERDICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictOptions(Judging):
+    """How the run is judged."""
+
+    no_verify: Annotated[bool, Parameter(negative="")] = False
+    """The same as --verify none."""
+    ledger: Path | None = None
+    """Keep what was sent and answered in this folder, and the devices, for `simulator verify` and `remove`."""
+    enrol: bool | None = None
+    """Register the devices and a key for them first [as the scenario says; no without one]."""
+    keep: Annotated[bool, Parameter(negative="")] = False
+    """Leave the registered devices, and their readings, when all is well; if it is not they stay anyway."""
+    html: Path | None = None
+    """Write it there as one page with charts, to be opened in a browser."""
+    require: str = ""
+    """What the run must reach, else exit code 99: "p99_ack<200ms,lost=0,errors<0.1%"; a wrong name lists them all."""
+
+    @property
+    def source(self) -> Verify:
+        """Where to look."""
+        return "none" if self.no_verify else where(self.verify, self.database)
+
+    def requirements(self) -> list[Requirement]:
+        """Return what the run must reach. Raises UsageError for what is none, and for what nobody will look at."""
+        found = parse(self.require)
+        unseen = [one.text for one in found if one.name in VERIFIED]
+        if unseen and self.source == "none":
+            raise UsageError(f"--require: {unseen[0]} needs a verification, and --verify none leaves it out.")
+        if self.source == "api" and any(one.name == "duplicated" for one in found):
+            raise UsageError("--require: only the database shows what is duplicated: give it with --database.")
+        return found
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhereTo:
+    """What is sent to, or was, and how we are known there."""
+
+    target: Target = field(default_factory=Target)
+    aim: Aim = field(default_factory=Aim)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(WhereTo):
+    """All that `simulator run` takes."""
+
+    load: LoadOptions = field(default_factory=LoadOptions)
+    verdict: VerdictOptions = field(default_factory=VerdictOptions)
+
+    def plan(self, name: str | None = None, *, now_ms: int) -> Plan:
+        """Return the run these options describe. Raises UsageError."""
+        plan = self.aim.aimed(self.load.plan(name, now_ms=now_ms))
+        if self.verdict.enrol is None:
+            return plan
+        return replace(plan, scenario=replace(plan.scenario, enrol=self.verdict.enrol))

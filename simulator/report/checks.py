@@ -1,0 +1,77 @@
+"""The verdict as single checks, each passed, failed or left out: a report in, checks out. Pure; see `junit`, `page`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from simulator.report.figures import unknown_to
+from simulator.report.report import Report
+from simulator.verify.findings import Trouble
+
+_FOUND: tuple[tuple[str, Trouble, str], ...] = (
+    ("lost", "lost", "lost"),
+    ("duplicated", "duplicated", "duplicated"),
+    ("altered", "wrong", "wrong"),
+    ("unexpected", "unexpected", "unexpected"),
+    ("state wrong", "state wrong", "state_wrong"),
+    ("stream gaps", "stream gap", "stream_gaps"),
+    ("stream wrong", "stream wrong", "stream_wrong"),
+)
+"""What is looked for: title, trouble of its problems, count in the findings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check. `left_out` says why it was not made, if so; `examples` are lines, a hundred at most."""
+
+    name: str
+    is_good: bool
+    told: str
+    left_out: str = ""
+    examples: tuple[str, ...] = ()
+
+
+def checks_of(report: Report) -> list[Check]:
+    """Return every check of a run, those of the verification first, its requirements last."""
+    return [_acknowledged(report), *_findings(report), _answers(report), *_letters(report), *_required(report)]
+
+
+def _acknowledged(report: Report) -> Check:
+    count = sum(lane.acknowledged for lane in report.lanes)
+    return Check(name="something was acknowledged", is_good=count > 0, told=f"{count:,} readings")
+
+
+def _findings(report: Report) -> Iterator[Check]:
+    for name, trouble, field in _FOUND:
+        total = report.verdict.total if report.verdict else None
+        count = getattr(total, field) if total else 0
+        unknown = unknown_to(report.verdict, field)
+        examples = tuple(
+            f"{p.device} {p.metric} {p.time} {p.detail}".rstrip()
+            for p in (total.problems if total else ())
+            if p.trouble == trouble
+        )
+        left_out = "" if count else unknown
+        yield Check(name=name, is_good=not count, told=f"{count:,}", left_out=left_out, examples=examples)
+
+
+def _answers(report: Report) -> Check:
+    count = sum(report.score.wrong.values())
+    examples = tuple(f"{one.device} {one.fault}: {one.got}, should be {one.expected}" for one in report.score.examples)
+    return Check(name="wrong answers", is_good=not count, told=f"{count:,}", examples=examples)
+
+
+def _letters(report: Report) -> Iterator[Check]:
+    """Yield the check of dead letters, if any had to be written."""
+    letters = report.verdict.letters if report.verdict else None
+    if letters is None or not (letters.expected or letters.unexpected or letters.unchecked):
+        return
+    count = letters.missing + letters.unexpected
+    told = f"{letters.missing:,} missing, {letters.unexpected:,} unexpected"
+    yield Check(
+        name="dead letters", is_good=not count, told=told, left_out=letters.unchecked, examples=tuple(letters.examples)
+    )
+
+
+def _required(report: Report) -> Iterator[Check]:
+    for outcome in report.outcomes:
+        yield Check(name=f"required {outcome.requirement}", is_good=outcome.is_met, told=outcome.told)

@@ -1,0 +1,155 @@
+"""Send the parts of one process: parts and ledgers in, results out. Opens what it sends over, verifies nothing."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from random import Random
+
+from simulator.core.errors import SimulatorError
+from simulator.plan.lane import Transport
+from simulator.plan.plan import Part, Plan
+from simulator.send.drivers.http import HttpClient
+from simulator.send.drivers.mqtt import Broker
+from simulator.send.ledger_folder import OpenLedger
+from simulator.send.loads.base import Load
+from simulator.send.loads.http import HttpLoad
+from simulator.send.loads.mqtt import MqttLoad, open_publishers
+from simulator.send.loads.script import Script
+from simulator.send.open_files import raise_limit
+from simulator.send.pacing import Pace
+from simulator.send.progress import Look, look_at
+from simulator.send.results import PartResult, WorkerResult
+from simulator.send.target import Target
+from simulator.send.timeline import Recorder, Timeline
+
+Watch = Callable[[Look], Coroutine[None, None, None]]
+Begun = Callable[[Part, float], object]
+"""Is told when a part begins to send, on the clock that all processes of a machine share."""
+_ATTEMPT_S = 30.0
+_ON_THE_WAY_S = 5.0
+"""Seconds that a run that was interrupted waits for answers."""
+_GRAIN_S = 0.001
+"""Messages of one millisecond are published together: 30,000 a second in 1,000 turns of the event loop."""
+
+
+def nobody_asks(_: Part, __: float) -> None:
+    """Do nothing, for a run of which nobody keeps when it began."""
+
+
+class Sender:
+    """Sends what one worker of a plan has to send. `send` does all of it, once."""
+
+    def __init__(self, plan: Plan, worker: int, *, target: Target, broker: Broker) -> None:
+        """Raise UsageError for a plan that cannot be sent."""
+        raise_limit(plan, worker)
+        self._plan = plan
+        self._parts = [part for part in plan.parts() if part.worker == worker]
+        self._target = target
+        self._broker = broker
+        self._loads: list[Load] = []
+        self._sending: list[asyncio.Task[None]] = []
+        self._is_stopped = False
+
+    @property
+    def _connections(self) -> int:
+        """HTTP connections of this worker: all workers together have as many as asked for."""
+        return max(1, self._plan.scenario.connections // self._plan.workers)
+
+    def stop(self) -> None:
+        """Send nothing new, and nothing again; what is on the way is waited for, some seconds at most."""
+        self._is_stopped = True
+        for load in self._loads:
+            load.pace.stop()
+        asyncio.get_running_loop().call_later(_ON_THE_WAY_S, self._give_up)
+
+    def _give_up(self) -> None:
+        for task in self._sending:
+            task.cancel()
+
+    def open_client(self, url: str, key: str) -> HttpClient:
+        """Return the client that the posts go through. Raises UsageError for a URL that is none."""
+        scenario = self._plan.scenario
+        authorize = self._target.authorization
+        timeout = min(_ATTEMPT_S, max(1.0, scenario.give_up))
+        return HttpClient(url, key=key, connections=self._connections, timeout=timeout, authorize=authorize)
+
+    async def send(self, client: HttpClient, open_ledger: OpenLedger, watch: Watch, *, begun: Begun) -> WorkerResult:
+        """Send all, while `watch` runs. Raises Unreachable."""
+        self._loads = [self._load(part, open_ledger, client) for part in self._parts]
+        if self._is_stopped:
+            self.stop()
+        result = WorkerResult()
+        await _send(self._loads, watch, result, begun, sending=self._sending)
+        result.parts = [PartResult.of(load) for load in self._loads]
+        return result
+
+    def _load(self, part: Part, open_ledger: OpenLedger, client: HttpClient) -> Load:
+        scenario, ledger = self._plan.scenario, open_ledger(part)
+        grain = _GRAIN_S if part.lane.transport == "mqtt" else 0.0
+        pace = Pace(part.timetable, part.lane.posts, patience=scenario.give_up, clock=time.monotonic, grain=grain)
+        phases, script = len(scenario.timeline), Script(part, self._target)
+        if part.lane.transport == "http":
+            return HttpLoad(
+                script, ledger, pace,
+                client=client, senders=self._connections, random=Random(scenario.seed), clock=time.monotonic,
+                give_up=scenario.give_up, phases=phases,
+            )  # fmt: skip
+        name = f"{scenario.seed}-{self._plan.run}" + (f"-{part.index}" if part.index else "")
+        return MqttLoad(
+            script, ledger, pace,
+            open_publisher=open_publishers(self._broker, run=name, window=scenario.window, publishers=part.connections),
+            publishers=part.connections, random=Random(scenario.seed), clock=time.monotonic,
+            give_up=scenario.give_up, phases=phases,
+        )  # fmt: skip
+
+
+async def _send(
+    loads: Sequence[Load], watch: Watch, result: WorkerResult, begun: Begun, *, sending: list[asyncio.Task[None]]
+) -> None:
+    """Send all; put into the result how it went. What connecting takes is not part of sending."""
+    async with AsyncExitStack() as stack:
+        began = time.monotonic()
+        for load in loads:
+            await stack.enter_async_context(load.opened())
+        result.connections = sum(load.part.connections for load in loads)
+        result.connecting = time.monotonic() - began
+        began, cpu = time.monotonic(), time.process_time()
+        try:
+            result.timelines = await _send_opened(loads, watch, begun, sending)
+        finally:
+            result.elapsed = time.monotonic() - began
+            result.cpu = (time.process_time() - cpu) / max(result.elapsed, 1e-6)
+
+
+async def _send_opened(
+    loads: Sequence[Load], watch: Watch, begun: Begun, sending: list[asyncio.Task[None]]
+) -> dict[Transport, Timeline]:
+    """Send all; return how it went, second by second. Whoever cancels what is `sending` leaves answers open."""
+    for load in loads:
+        load.pace.start()
+    for load in loads:
+        begun(load.part, load.pace.began)
+    watcher = asyncio.create_task(watch(lambda: look_at(loads)), name="sender.watch")
+    recorder = Recorder(loads, clock=time.monotonic)
+    recording = asyncio.create_task(recorder.record(), name="sender.record")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for load in loads:
+                part = load.part
+                name = f"sender.{part.title}.{part.lane.transport}[{part.index}]"
+                sending.append(group.create_task(load.run(), name=name))
+    except* SimulatorError as errors:
+        raise _first(errors) from None
+    finally:
+        watcher.cancel()
+        recording.cancel()
+        await asyncio.gather(watcher, recording, return_exceptions=True)
+    recorder.finish()
+    return recorder.timelines
+
+
+def _first(errors: BaseExceptionGroup[SimulatorError]) -> SimulatorError:
+    """Return the first error of a group, however deep it lies."""
+    one = errors.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one

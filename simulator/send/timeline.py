@@ -1,0 +1,186 @@
+"""How a run went, second by second: what loads count in, rows that add up over processes out. No I/O.
+
+Memory is bounded: when there are more rows than `MAX_ROWS`, each two become one, of twice the time. Latencies are kept
+in buckets 4 % apart, so that rows of several processes add up and still have percentiles.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+from msgspec import Struct, field
+
+from simulator.plan.lane import Transport
+from simulator.send.loads.base import Load
+from simulator.send.pacing import Clock, Sleep
+
+MAX_ROWS = 600
+_US = 1_000_000
+_FINENESS = 16
+"""Buckets in an octave."""
+_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+_WRONG = "wrong answer"
+_EARLY_S = 0.05
+"""A sleep may end that much early."""
+_REST_S = 0.1
+Buckets = dict[int, int]
+"""Bucket of latency to count."""
+
+
+class Row(Struct, kw_only=True):
+    """What happened in one stretch of time: readings, attempts that failed by reason, posts by bucket of latency.
+
+    `state` and `stream` are messages of watched devices that were due in it, by bucket of the time until seen there.
+    """
+
+    offered: int = 0
+    acknowledged: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    latencies: Buckets = field(default_factory=dict)
+    state: Buckets = field(default_factory=dict)
+    stream: Buckets = field(default_factory=dict)
+
+    def add(self, other: "Row") -> None:
+        """Take in what happened elsewhere, or later."""
+        self.offered += other.offered
+        self.acknowledged += other.acknowledged
+        _add(self.errors, other.errors)
+        _add(self.latencies, other.latencies)
+        _add(self.state, other.state)
+        _add(self.stream, other.stream)
+
+
+class Timeline(Struct, kw_only=True):
+    """The rows of one transport; `width` in seconds is how long each is."""
+
+    width: int = 1
+    rows: list[Row] = field(default_factory=list)
+
+    def put(self, second: int, row: Row) -> None:
+        """Add what happened in a second since the start."""
+        while second // self.width >= MAX_ROWS:
+            self.widen()
+        at = second // self.width
+        while len(self.rows) <= at:
+            self.rows.append(Row())
+        self.rows[at].add(row)
+
+    def widen(self) -> None:
+        """Make each two rows one."""
+        for even, odd in zip(self.rows[::2], self.rows[1::2], strict=False):
+            even.add(odd)
+        self.rows = self.rows[::2]
+        self.width *= 2
+
+    def add(self, other: "Timeline") -> None:
+        """Take in what another process saw."""
+        while self.width < other.width:
+            self.widen()
+        for at, row in enumerate(other.rows):
+            self.put(at * other.width, row)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs: seconds of each row; counts, and percentiles in ms where something was measured."""
+        return {
+            "seconds": self.width,
+            "rows": [
+                {
+                    "offered": row.offered,
+                    "acknowledged": row.acknowledged,
+                    "errors": row.errors,
+                    "latency_ms": percentiles(row.latencies),
+                    "state_ms": percentiles(row.state),
+                    "stream_ms": percentiles(row.stream),
+                }
+                for row in self.rows
+            ],
+        }
+
+
+class Recorder:
+    """Reads once a second what loads have counted; `record` runs until cancelled, `finish` takes in the rest."""
+
+    def __init__(self, loads: Sequence[Load], *, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+        self.timelines: dict[Transport, Timeline] = {load.ledger.lane.transport: Timeline() for load in loads}
+        self._loads = loads
+        self._clock = clock
+        self._sleep = sleep
+        self._began = clock()
+        self._seen = [Row() for _ in loads]
+
+    async def record(self) -> None:
+        """Read at the end of every second since this was made."""
+        second = 0
+        while True:
+            second = max(second, int(self._clock() - self._began)) + 1
+            await self._sleep(max(0.0, self._began + second - self._clock()))
+            self._read(int(self._clock() - self._began + _EARLY_S) - 1)
+
+    def finish(self) -> None:
+        """Read what is left; if that is very little it belongs to the last second."""
+        self._read(ceil(self._clock() - self._began - _REST_S) - 1)
+
+    def _read(self, second: int) -> None:
+        for at, load in enumerate(self._loads):
+            now, before = _counted(load), self._seen[at]
+            row = Row(
+                offered=max(0, now.offered - before.offered),  # what is stopped takes back what was due
+                acknowledged=now.acknowledged - before.acknowledged,
+                errors=dict(Counter(now.errors) - Counter(before.errors)),
+                latencies=buckets(load.latencies.take_since()),
+            )
+            self._seen[at] = now
+            self.timelines[load.ledger.lane.transport].put(max(0, second), row)
+
+
+def merged(all_of_them: Sequence[dict[Transport, Timeline]]) -> dict[Transport, Timeline]:
+    """Return the timelines of several processes as one of each transport, all with rows of the same time."""
+    total: dict[Transport, Timeline] = {}
+    for one in all_of_them:
+        for transport, timeline in sorted(one.items()):
+            total.setdefault(transport, Timeline()).add(timeline)
+    width = max((timeline.width for timeline in total.values()), default=1)
+    for timeline in total.values():
+        while timeline.width < width:
+            timeline.widen()
+    return total
+
+
+def _counted(load: Load) -> Row:
+    wrong = sum(load.script.score.wrong.values())
+    errors = dict(load.errors) | ({_WRONG: wrong} if wrong else {})
+    readings = load.ledger.lane.readings
+    return Row(offered=load.pace.offered * readings, acknowledged=load.ledger.acknowledged, errors=errors)
+
+
+def buckets(seconds: Sequence[float]) -> Buckets:
+    """Return latencies as a row holds them: bucket to count."""
+    if not seconds:
+        return {}
+    octaves = np.log2(np.maximum(1.0, np.array(seconds) * _US))
+    found, counts = np.unique((octaves * _FINENESS).astype(np.int64), return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+
+def percentiles(found: Buckets) -> dict[str, float]:
+    """Return the percentiles of buckets in ms, right to 2 %; none if nothing was measured."""
+    total = sum(found.values())
+    return {name: _percentile(found, total * share / 100) for name, share in _PERCENTILES.items() if total}
+
+
+def _percentile(found: Buckets, rank: float) -> float:
+    """Return the middle of the bucket in which this sample is, in ms."""
+    seen = 0
+    for bucket in sorted(found):
+        seen += found[bucket]
+        if seen >= rank:
+            break
+    return float(2 ** ((bucket + 0.5) / _FINENESS) / 1_000)
+
+
+def _add(total: dict[Any, int], more: dict[Any, int]) -> None:
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count

@@ -1,0 +1,123 @@
+"""What was seen, line by line, so that it outlives its process: sightings in, lines out, and back. No I/O.
+
+A line is JSON and ends with a line break. It holds what was seen first since the line before, and how the watch stands.
+Each reading stands in at most two of them (state, stream), so their length is bounded by the watched readings, at some
+20 bytes each time, and a few hundred bytes for each line. Whatever a line that was cut short, or harmed, would have
+said, nobody knows: reading ends there.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct, field
+
+from simulator.plan.lane import Transport
+from simulator.verify.findings import Findings
+from simulator.watch.sample import Times, Watched
+from simulator.watch.sightings import Sightings
+from simulator.watch.watch import Watch
+
+
+class _Seen(Struct, kw_only=True, array_like=True):
+    """First sightings, as columns: which watched device, message and metric, and when on the run's clock."""
+
+    device: list[int] = field(default_factory=list)
+    n: list[int] = field(default_factory=list)
+    metric: list[int] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+
+
+class Line(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How the watch stood at `until`, on the run's clock; `has_settled` if nothing more was waited for then."""
+
+    until: float
+    has_settled: bool
+    watch: Watch
+    forgiven_until: float
+    state: _Seen
+    stream: _Seen
+    wrong: dict[Transport, Findings]
+
+
+class Notes:
+    """Writes the lines of one watch, each with what is new."""
+
+    def __init__(self, sightings: Sightings) -> None:
+        self._sightings = sightings
+        self._noted = [_nothing_of(one.state_at) for one in sightings.watched]
+        self._noted_of_stream = [_nothing_of(one.stream_at) for one in sightings.watched]
+
+    def line(self, watch: Watch, *, until: float, has_settled: bool = False) -> bytes:
+        """Return what has been seen since the line before."""
+        sightings = self._sightings
+        line = Line(
+            until=until,
+            has_settled=has_settled,
+            watch=watch,
+            forgiven_until=sightings.forgiven_until,
+            state=_new([one.state_at for one in sightings.watched], self._noted),
+            stream=_new([one.stream_at for one in sightings.watched], self._noted_of_stream),
+            wrong=sightings.wrong,
+        )
+        return msgspec.json.encode(line) + b"\n"
+
+
+def recall(content: bytes, sightings: Sightings) -> Line | None:
+    """Put into new sightings what the lines say; return the last line that is whole, None if there is none."""
+    last: Line | None = None
+    for line in _lines(content):
+        if not _take(line, sightings.watched):
+            break
+        last = line
+    if last is not None:
+        sightings.forgiven_until = last.forgiven_until
+        sightings.wrong = last.wrong
+    return last
+
+
+def _lines(content: bytes) -> Iterator[Line]:
+    *whole, _ = content.split(b"\n")
+    for text in whole:
+        try:
+            yield msgspec.json.decode(text, type=Line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+
+
+def _take(line: Line, watched: Sequence[Watched]) -> bool:
+    """Put the sightings of a line into their grids, all or none; return whether they are of these devices."""
+    both = ((line.state, [one.state_at for one in watched]), (line.stream, [one.stream_at for one in watched]))
+    if not all(_fits(seen, grids) for seen, grids in both):
+        return False
+    for seen, grids in both:
+        for device, n, metric, at in zip(seen.device, seen.n, seen.metric, seen.at, strict=True):
+            grids[device][n, metric] = at
+    return True
+
+
+def _fits(seen: _Seen, grids: Sequence[Times]) -> bool:
+    if not len(seen.device) == len(seen.n) == len(seen.metric) == len(seen.at):
+        return False
+    return all(
+        0 <= device < len(grids) and 0 <= n < grids[device].shape[0] and 0 <= metric < grids[device].shape[1]
+        for device, n, metric in zip(seen.device, seen.n, seen.metric, strict=True)
+    )
+
+
+def _nothing_of(times: Times) -> npt.NDArray[np.bool_]:
+    return np.zeros(times.shape, dtype=np.bool_)
+
+
+def _new(grids: Sequence[Times], noted: Sequence[npt.NDArray[np.bool_]]) -> _Seen:
+    """Return what is in the grids and was not noted; note it."""
+    seen = _Seen()
+    for device, (times, known) in enumerate(zip(grids, noted, strict=True)):
+        rows, metrics = np.nonzero(np.isfinite(times) & ~known)
+        known[rows, metrics] = True
+        seen.device += [device] * len(rows)
+        seen.n += rows.tolist()
+        seen.metric += metrics.tolist()
+        seen.at += times[rows, metrics].round(6).tolist()
+    return seen

@@ -1,0 +1,170 @@
+"""Which target is meant, what can be asked of it, and who is shown which key."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from simulator.core.errors import UsageError
+from simulator.measure.run import Run
+from simulator.plan.faults import CONTENT, ORDER, Fault
+from simulator.plan.options import RunOptions, Target, VerdictOptions
+from simulator.plan.plan import Plan
+from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
+from simulator.plan.target_options import Aim
+from simulator.plan.target_spec import TargetSpec
+from simulator.send.faults.truth import HARMLESS, ForeignTruth, judge
+from simulator.send.receipts import Answer
+from simulator.targets.choose import fitted, target_of
+from simulator.targets.gateway import GatewayTarget
+from simulator.targets.influx import InfluxTarget
+from tests.docs.pages import blocks
+from tests.unit.simulator import fake_broker, fake_sink
+from tests.unit.simulator.cases import START_MS, plan
+from tests.unit.simulator.cli.test_command import simulate
+from tests.unit.simulator.fake_broker import FakeBroker
+from tests.unit.simulator.fake_sink import FakeSink
+from tests.unit.simulator.measure.test_run import idle
+
+(EXAMPLE,) = (block.text for block in blocks("python") if block.role == "adapter")
+
+
+@pytest.mark.parametrize(
+    ("aim", "sentence"),
+    [
+        (Aim(kind="custom"), "--target custom and --adapter FILE belong together"),
+        (Aim(adapter=Path("x.py")), "--target custom and --adapter FILE belong together"),
+        (Aim(kind="influx", adapter=Path("x.py")), "--target custom and --adapter FILE belong together"),
+        (Aim(influx_db="x"), "need --target influx"),
+        (Aim(kind="custom", adapter=Path("x.py"), influx_org="x"), "need --target influx"),
+        (Aim(kind="influx", influx_db='a"b'), "a name without quotes and backslashes"),
+        (Aim(kind="influx", influx_db="a\nb"), "a name without quotes and backslashes"),
+        (Aim(kind="influx", influx_db=""), "a name without quotes and backslashes"),
+    ],
+)
+def test_what_makes_no_sense_is_said(aim: Aim, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        aim.spec()
+
+
+def test_a_plan_keeps_its_target_until_another_is_asked_for() -> None:
+    aimed = Aim(kind="influx", influx_db="x").aimed(plan())
+    assert aimed.target == TargetSpec(kind="influx", db="x")
+    assert Aim().aimed(aimed) is aimed
+    assert Aim(kind="gateway").aimed(aimed).target == TargetSpec()
+    assert Aim(kind="influx").spec().db == "simulator"
+    assert Path(Aim(kind="custom", adapter=Path("x.py")).spec().adapter).is_absolute()
+
+
+def scenario(faults: FaultRates = FaultRates(), **fleet: Any) -> Plan:  # noqa: B008 - frozen
+    spec = replace(FleetSpec(model="door", devices=4, rate=4), **fleet)
+    return Plan(scenario=Scenario(title="t", fleets=(spec,), faults=faults), run="x", start_ms=START_MS)
+
+
+@pytest.mark.parametrize("fault", [*ORDER, *CONTENT])
+def test_a_gateway_knows_every_fault_and_others_those_that_need_no_agreement(fault: Fault) -> None:
+    given = scenario(FaultRates(**{fault.value: 0.1}))
+    assert fitted(GatewayTarget(), given) is given
+    influx = InfluxTarget(db="x")
+    if fault in HARMLESS | {Fault.TRUNCATED_GZIP}:
+        assert fitted(influx, given).scenario.watch == 0
+    else:
+        with pytest.raises(UsageError, match=f"must answer to {fault.value}"):
+            fitted(influx, given)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "sentence"),
+    [({"mqtt": 0.5}, "is not sent to over mqtt"), ({"compression": ("zstd",)}, "does not read zstd")],
+)
+def test_transports_and_codings_that_a_target_does_not_take(fleet: dict[str, Any], sentence: str) -> None:
+    assert fitted(target_of(TargetSpec()), scenario(**fleet)) == scenario(**fleet)
+    with pytest.raises(UsageError, match=sentence):
+        fitted(target_of(TargetSpec(kind="influx", db="x")), scenario(**fleet))
+
+
+def test_the_right_answers_of_a_foreign_target() -> None:
+    truth = ForeignTruth({Fault.OVERSIZE: (413, "large")}, readings=4)
+    stored, refused = Answer.stored(204), Answer.refusal(413, "large", readings=4)
+    for fault in (Fault.NONE, Fault.LATE, Fault.CHURN, Fault.DUPLICATE):
+        assert judge(truth.expected(0, fault), stored) == ""
+        assert judge(truth.expected(0, fault), refused) == "413 large"
+    assert judge(truth.again(0, Fault.DUPLICATE, "values"), stored) == ""
+    assert judge(truth.expected(0, Fault.OVERSIZE), refused) == ""
+    assert judge(truth.expected(0, Fault.OVERSIZE), stored) == "204"
+    assert judge(truth.expected(0, Fault.NONE), Answer.unclear(400, "partial_write")) == "400 partial_write"
+    assert judge(truth.expected(0, Fault.NONE), Answer.partly(207, {3: "bad", 1: "worse"})) == "207 bad worse"
+    assert Answer.partly(207, {3: "bad", 1: "worse"}).refused == (1, 3)
+    assert str(truth.expected(0, Fault.NONE)) == "stored"
+
+
+def test_only_a_gateway_is_shown_the_key_that_lies_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIMULATOR_KEY", raising=False)
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "admin.key").write_text("secret")
+    assert (Target().key(), Target().key(kind="influx"), Target().key(kind="custom")) == ("secret", "", "")
+    monkeypatch.setenv("SIMULATOR_KEY", "given")
+    assert Target().key(kind="influx") == "given"
+
+
+@pytest.fixture
+async def sink(tmp_path: Path) -> AsyncIterator[FakeSink]:
+    (tmp_path / "rows.py").write_text(EXAMPLE)
+    async with fake_sink.running() as running:
+        yield running
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[FakeBroker]:
+    async with fake_broker.running() as running:
+        yield running
+
+
+OVER_MQTT = """
+        if self.over_mqtt:
+            return adapter.Post(number, b"rows/" + runs[0].device.encode(), json.dumps(rows).encode())
+        return"""
+
+
+async def test_an_adapter_may_write_publishes_too(sink: FakeSink, broker: FakeBroker, tmp_path: Path) -> None:
+    text = EXAMPLE.replace("\n        return adapter.Post(", OVER_MQTT + " adapter.Post(")
+    text = text.replace(
+        "        self.readings =", '        self.over_mqtt = part.lane.transport == "mqtt"\n        self.readings ='
+    )
+    text = text.replace('    name = "rows"', '    name = "rows"\n    transports = frozenset({"http", "mqtt"})')
+    (tmp_path / "rows.py").write_text(text)
+    options = RunOptions(
+        target=Target(url=sink.url, mqtt=f"127.0.0.1:{broker.port}"),
+        aim=Aim(kind="custom", adapter=tmp_path / "rows.py"),
+        verdict=VerdictOptions(no_verify=True),
+    )
+    given = replace(scenario(devices=6, rate=300, mqtt=0.5, batch=2), target=options.aim.spec())
+    report = await Run(options, replace(given, scenario=replace(given.scenario, seconds=0.3))).execute(
+        idle, on_sent=lambda: None
+    )
+    assert report.failures == []
+    assert {lane.transport: lane.acknowledged for lane in report.lanes} == {
+        "http": 2 * len(sink.bodies),
+        "mqtt": 2 * len(broker.published),
+    }
+    assert all(json.loads(one.payload)[0]["id"] == one.topic.removeprefix("rows/") for one in broker.published)
+
+
+async def test_capacity_and_payloads_know_targets_and_compare_tells_them_apart(sink: FakeSink, tmp_path: Path) -> None:
+    custom = ("--target", "custom", "--adapter", "rows.py", "--transport", "http")
+    steady = ("--devices", "20", "--hold", "0.2", "--rest", "0", "--p99", "60000", "--first", "200", "--most", "400")
+    code, out, err = await simulate(tmp_path, "capacity", *custom, "--url", sink.url, *steady)
+    assert (code, "held for 0.2 s: at least 400 readings/s" in out) == (0, True), err
+    code, out, _ = await simulate(tmp_path, "payloads", *custom, "--devices", "2", "--rate", "20", "--count", "1")
+    assert (code, out.split(" ")[:4]) == (0, ["http", "/rows", "identity", "none"])
+    run = ("run", *custom, "--url", sink.url, "--devices", "5", "--rate", "500", "--seconds", "0.2", "--json")
+    assert (await simulate(tmp_path, *run, "a.json"))[0] == 0
+    report = json.loads((tmp_path / "a.json").read_bytes())
+    report["plan"]["target"] = {"kind": "influx", "db": "x"}
+    (tmp_path / "b.json").write_text(json.dumps(report))
+    code, out, _ = await simulate(tmp_path, "compare", "a.json", "b.json")
+    assert (code, "different targets: rows.py; influx" in out) == (0, True)
