@@ -6,12 +6,11 @@ from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient, Request
 from simulator.send.drivers.http_reader import Response
 from simulator.send.encode import Head, Post, Run
-from simulator.send.faults.truth import HARMLESS, Expected, Truths
+from simulator.send.loads.truth import HARMLESS, Expected, Truths
 from simulator.send.receipts import Answer
-from simulator.send.target import Codec, Target
+from simulator.send.target import Codec, ReadingsRefused, Source, Target
 from simulator.targets.enrolment import device_names
-from simulator.verify.by_device import ByDevice, Found, kind_of
-from simulator.verify.source import ReadingsRefused, Source
+from simulator.verify.history import ByDevice, Found, kind_of
 
 __all__ = [
     "HARMLESS",

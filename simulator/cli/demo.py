@@ -16,15 +16,14 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from simulator.core.errors import ConnectionLost, Unreachable, UsageError
-from simulator.plan.devices.metrics import DEMO
-from simulator.plan.fleet import Fleet
-from simulator.plan.lane import Lane, Transport
+from simulator.plan.fleet import Fleet, Lane, Transport
+from simulator.plan.metrics import DEMO
 from simulator.plan.options import Target
 from simulator.send.drivers.http import HttpClient
 from simulator.send.drivers.mqtt import Broker, MqttPublisher, kept
 from simulator.send.encode import Encoder, Post
 from simulator.send.pacing import Pace
-from simulator.targets.native import Native
+from simulator.targets.gateway import Native
 
 _MAX_DEVICES = 10_000
 _FOR_EVER = 2**62

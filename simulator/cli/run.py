@@ -10,8 +10,8 @@ from simulator.core.errors import UsageError
 from simulator.core.signals import stop_on_signals
 from simulator.measure.run import Run
 from simulator.plan.options import Judging, RunOptions
-from simulator.report.junit import to_junit
-from simulator.report.page.page import to_html
+from simulator.report.checks import to_junit
+from simulator.report.page import to_html
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.progress import Watcher

@@ -13,11 +13,10 @@ from rich.table import Table
 
 from simulator.cli.dump import payloads_of
 from simulator.cli.run import write_files
-from simulator.plan.catalogue import listed
-from simulator.plan.options import Judging, LoadOptions, Target, WhereTo
+from simulator.plan.options import Aim, Judging, LoadOptions, Target, WhereTo
 from simulator.plan.plan import Plan
+from simulator.plan.scenario import listed
 from simulator.plan.scenario import schema as schema_of
-from simulator.plan.target_options import Aim
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.drivers.http import HttpClient
@@ -26,8 +25,8 @@ from simulator.send.results import PartResult, WorkerResult
 from simulator.send.target import Target as AnyTarget
 from simulator.targets.choose import fitted, target_of
 from simulator.verify.verdict import reach_verdict
-from simulator.watch.recalling import recalled
-from simulator.watch.telling import tell_parts, tell_verdict
+from simulator.watch.notes import recalled
+from simulator.watch.summary import tell_parts, tell_verdict
 
 _ASKING, _ASK_S = 8, 30.0
 

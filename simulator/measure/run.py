@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from msgspec.structs import replace
 
 from simulator.core.errors import Unreachable
-from simulator.measure import worker
-from simulator.measure.workers import Workers
+from simulator.measure.workers import KEY, MQTT, URL, Workers
 from simulator.plan.options import RunOptions
 from simulator.plan.plan import Part, Plan
 from simulator.report.report import MISSED, Report
@@ -21,9 +20,8 @@ from simulator.send.drivers.http import HttpClient
 from simulator.send.drivers.mqtt import Broker
 from simulator.send.ledger import Ledger
 from simulator.send.ledger_folder import Book, in_memory
-from simulator.send.open_files import check_files
 from simulator.send.results import WorkerResult
-from simulator.send.sender import Sender, Watch, nobody_asks
+from simulator.send.sender import Sender, Watch, check_files, nobody_asks
 from simulator.send.target import Registry
 from simulator.targets.choose import fitted, target_of
 from simulator.verify.referee import Verdict
@@ -132,7 +130,7 @@ class Run:
             return [await self._send_here(key, watch, book)]
         with nullcontext(book) if book else _temporary(self._plan) as shared:
             target = self._options.target
-            workers = Workers(shared, {worker.URL: target.url, worker.MQTT: target.mqtt, worker.KEY: key})
+            workers = Workers(shared, {URL: target.url, MQTT: target.mqtt, KEY: key})
             self._sending = workers
             if self._is_interrupted:
                 workers.stop()

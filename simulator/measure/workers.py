@@ -1,17 +1,72 @@
-"""Send a run with several processes: a book in, their results out, merged. Starts them, and ends them with itself."""
+"""Several processes that send one run: a ledger folder in, their results out. Started, and ended, with this process.
+
+Each is `python -m simulator.measure.workers FOLDER NUMBER`: progress on its stdout, its result in the folder. It stops
+sending when a line comes over its stdin, or SIGTERM, and leaves SIGINT to the process that started it. Its stdin ends
+when that process does, killed or not: then it ends at once, so that nothing is sent of which nobody knows.
+"""
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
+import uvloop
 
 from simulator.core.errors import SimulatorError, Unreachable
+from simulator.send.drivers.mqtt import Broker
 from simulator.send.ledger_folder import Book
-from simulator.send.progress import Progress, together
+from simulator.send.progress import Look, Progress, together
 from simulator.send.results import WorkerResult
-from simulator.send.sender import Watch
+from simulator.send.sender import Sender, Watch
+from simulator.targets.choose import target_of
+
+URL, MQTT, KEY = "SIMULATOR_URL", "SIMULATOR_MQTT", "SIMULATOR_KEY"
+"""The environment it is started with."""
+_TELL_S = 0.5
+_LINE = 64
+_ORPHANED = 3
+"""The exit code of a worker whose run was killed; nobody is there to read it."""
+
+
+async def _work(folder: Path, number: int) -> None:
+    book = Book.open(folder)
+    target = target_of(book.plan.target)
+    sender = Sender(book.plan, number, target=target, broker=Broker.parse(os.environ[MQTT]))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, sender.stop)
+    loop.add_reader(sys.stdin.fileno(), _listen, sender)
+    async with sender.open_client(os.environ[URL], os.environ[KEY]) as client:
+        with book.writing() as open_ledger:
+            result = await sender.send(client, open_ledger, _tell, begun=book.keep_began)
+    book.keep_result(number, result)
+
+
+def _listen(sender: Sender) -> None:
+    """Take in what the process that started this one has to say, or that it is gone."""
+    if not os.read(sys.stdin.fileno(), _LINE):
+        os._exit(_ORPHANED)
+    sender.stop()
+
+
+async def _tell(look: Look) -> None:
+    """Print how it stands, until cancelled."""
+    while True:
+        await asyncio.sleep(_TELL_S)
+        print(msgspec.json.encode(look()).decode(), flush=True)
+
+
+def main() -> None:
+    """Run it, and exit: 0 when all was sent, 2 with a sentence when it could not be."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        uvloop.run(_work(Path(sys.argv[1]), int(sys.argv[2])))
+    except SimulatorError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
 
 STOP = b"stop\n"
 """What a worker is told over its stdin."""
@@ -51,7 +106,7 @@ class Workers:
 
     async def _run(self, number: int) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "simulator.measure.worker", str(self._book.folder), str(number),
+            sys.executable, "-m", "simulator.measure.workers", str(self._book.folder), str(number),
             env=self._environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -91,3 +146,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+if __name__ == "__main__":
+    main()

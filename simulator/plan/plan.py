@@ -1,4 +1,4 @@
-"""Who sends what, and when: a scenario, a name and a start in; the parts of the run out. Pure: the clock comes in.
+"""The plan of a run, who sends what to which target, and when: a scenario, a name and a start in, its parts out. Pure.
 
 A part is some devices of one fleet over one transport, sent by one process. The same plan makes the same bytes, so a
 ledger keeps the plan, and of each post only what became of it.
@@ -7,22 +7,36 @@ ledger keeps the plan, and of each post only what became of it.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from simulator.core.chance import hash_name
 from simulator.core.errors import UsageError
-from simulator.plan.devices.metrics import DOOR, FIRMWARE_VERSION, Metric, numbers
-from simulator.plan.devices.models import MODELS
-from simulator.plan.draw import Draw
-from simulator.plan.faults import Fault
-from simulator.plan.fleet import Fleet
-from simulator.plan.lane import Lane, Transport
+from simulator.plan.faults import Draw, Fault
+from simulator.plan.fleet import Fleet, Lane, Transport
+from simulator.plan.metrics import DOOR, FIRMWARE_VERSION, MODELS, Metric, numbers
 from simulator.plan.scenario import Compression, FleetSpec, Scenario, Shape
 from simulator.plan.schedule import Timetable
-from simulator.plan.target_spec import TargetSpec
+
+Kind = Literal["gateway", "influx", "custom"]
+
+
+class TargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A target by name. `adapter` is the path of a Python file, `db` and `org` are InfluxDB's. Never holds a secret."""
+
+    kind: Kind = "gateway"
+    adapter: str = ""
+    db: str = ""
+    org: str = ""
+
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        return Path(self.adapter).name if self.kind == "custom" else self.kind
+
 
 _MAX_RUN = 10
 """Messages of one device in an item that can hold several, over HTTP."""

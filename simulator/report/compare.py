@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from simulator.core.errors import UsageError
-from simulator.plan.target_spec import TargetSpec
+from simulator.plan.plan import TargetSpec
 
 _PERCENTILES = ("p50", "p90", "p99", "p999", "max")
 _FOUND = {"lost": "lost", "duplicated": "duplicated", "altered": "wrong", "unexpected": "unexpected",

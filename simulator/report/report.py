@@ -11,12 +11,12 @@ import orjson
 from simulator.plan.plan import Plan
 from simulator.plan.requirements import Requirement, check
 from simulator.report.figures import figures_of
-from simulator.send.faults.score import Score
+from simulator.send.loads.script import Score
 from simulator.send.results import LaneReport, WorkerResult, lanes
 from simulator.send.timeline import merged
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
-from simulator.watch.watch import NOT_WATCHED, Watch
+from simulator.watch.summary import NOT_WATCHED, Watch
 
 BUSY_CPU = 0.9
 """Cores from which on a generator process may be the bottleneck."""

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from simulator.plan.requirements import Outcome
 from simulator.report.report import MISSED, Report
-from simulator.send.faults.score import WrongAnswer
+from simulator.send.loads.script import WrongAnswer
 from simulator.send.results import Visibility
 from simulator.verify.findings import Findings, time_of
 from simulator.verify.referee import Verdict

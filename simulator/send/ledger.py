@@ -14,7 +14,7 @@ from mmap import mmap
 import numpy as np
 import numpy.typing as npt
 
-from simulator.plan.lane import Lane
+from simulator.plan.fleet import Lane
 
 
 class Outcome(IntEnum):

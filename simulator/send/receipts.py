@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from simulator.core.json_objects import object_of
-from simulator.plan.devices.metrics import Metric
+from simulator.plan.metrics import Metric
 from simulator.plan.scenario import Shape
 
 _OK, _PARTLY, _UNPROCESSABLE = 200, 207, 422

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from msgspec import Struct, field
 
-from simulator.plan.lane import Transport
+from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part
-from simulator.send.faults.score import Score
 from simulator.send.latency import Latencies, Percentiles
 from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
+from simulator.send.loads.script import Score
 from simulator.send.timeline import Timeline
 
 _MAX_EXAMPLES = 100

@@ -1,13 +1,14 @@
-"""Send the parts of one process: parts and ledgers in, results out. Opens what it sends over, verifies nothing."""
+"""The sender of one process: parts and ledgers in, results out. Opens what it sends over, verifies nothing."""
 
 import asyncio
+import resource
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
-from simulator.core.errors import SimulatorError
-from simulator.plan.lane import Transport
+from simulator.core.errors import SimulatorError, UsageError
+from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient
 from simulator.send.drivers.mqtt import Broker
@@ -16,12 +17,41 @@ from simulator.send.loads.base import Load
 from simulator.send.loads.http import HttpLoad
 from simulator.send.loads.mqtt import MqttLoad, open_publishers
 from simulator.send.loads.script import Script
-from simulator.send.open_files import raise_limit
 from simulator.send.pacing import Pace
 from simulator.send.progress import Look, look_at
 from simulator.send.results import PartResult, WorkerResult
 from simulator.send.target import Target
 from simulator.send.timeline import Recorder, Timeline
+
+_SPARE = 256
+"""For the ledger, slow sockets, connections that are being made anew while the old ones end, and Python itself."""
+
+
+def files_needed(plan: Plan, worker: int) -> int:
+    """Return how many files a worker of a plan has open at a time, at the most."""
+    over_mqtt = sum(part.connections for part in plan.parts() if part.worker == worker)
+    return over_mqtt + plan.scenario.connections // plan.workers + _SPARE
+
+
+def check_files(plan: Plan) -> None:
+    """Raise UsageError if the hard limit is too low for a worker."""
+    needed = max(files_needed(plan, worker) for worker in range(plan.workers))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise UsageError(
+            f"Each process that sends needs {needed:,} open files, and the limit here is {hard:,}: raise it "
+            f"(ulimit -n {needed}, or LimitNOFILE= of systemd), use more --workers, or fewer --mqtt-connections."
+        )
+
+
+def raise_limit(plan: Plan, worker: int) -> None:
+    """Let this process open what a worker needs, as far as the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = files_needed(plan, worker)
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
 
 Watch = Callable[[Look], Coroutine[None, None, None]]
 Begun = Callable[[Part, float], object]

@@ -1,23 +1,60 @@
-"""What a target is: how devices are introduced, a post written, an answer read, and what is stored read back.
+"""A target: how devices are introduced, a post written, an answer read, and what is stored read back.
 
 The gateway, InfluxDB and adapter files all fill this. Nothing here knows any of them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy.typing as npt
+
+from simulator.core.chance import Ints
 from simulator.core.errors import Unreachable
 from simulator.plan.faults import Fault
-from simulator.plan.lane import Transport
+from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part, Plan
 from simulator.plan.scenario import Compression
 from simulator.send.drivers.http import HttpClient, bearer
 from simulator.send.encode import Post, Run
-from simulator.send.faults.truth import HARMLESS, ForeignTruth, Refusals, Truths
+from simulator.send.loads.truth import HARMLESS, ForeignTruth, Refusals, Truths
 from simulator.send.receipts import Answer
-from simulator.verify.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Stored readings of one metric: the i-th is of device[i] (numbered within the fleet) at time_us[i]."""
+
+    metric: str
+    kind: str
+    device: Ints
+    time_us: Ints
+    values: npt.NDArray[Any]
+
+
+class ReadingsRefused(Exception):
+    """It does not show us what is stored; the message says why. Then that cannot be checked, which is no loss."""
+
+
+class Source(Protocol):
+    """What is stored of devices. Every method raises Unreachable when it is lost."""
+
+    shows_twins: bool
+    """Whether a reading that is stored twice is shown twice."""
+
+    async def count(self, names: Sequence[str], *, since_ms: int) -> int | None:
+        """Return how many readings of the devices are stored since then; None where counting is reading them all."""
+
+    def columns(self, names: Sequence[str], *, since_ms: int, until_ms: int, first: int) -> AsyncIterator[Column]:
+        """Yield what is stored of them in [since, until); `first` is the number of the first device in its fleet.
+
+        Raises ReadingsRefused.
+        """
+
+    async def close(self) -> None:
+        """Let go of it; never fails."""
 
 
 class Codec(Protocol):

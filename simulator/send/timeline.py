@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, field
 
-from simulator.plan.lane import Transport
+from simulator.plan.fleet import Transport
 from simulator.send.loads.base import Load
 from simulator.send.pacing import Clock, Sleep
 

@@ -6,8 +6,7 @@ from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
 from simulator.plan.faults import CONTENT, ORDER, Fault
-from simulator.plan.plan import Plan
-from simulator.plan.target_spec import TargetSpec
+from simulator.plan.plan import Plan, TargetSpec
 from simulator.send.encode import Encoder
 from simulator.send.target import Target
 from simulator.targets.custom import load

@@ -15,11 +15,9 @@ from simulator.plan.faults import Fault
 from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient
 from simulator.send.encode import Post, Run
-from simulator.send.faults.truth import Truths
+from simulator.send.loads.truth import Truths
 from simulator.send.receipts import Answer
-from simulator.send.target import Codec, Target
-from simulator.verify.audit import Column
-from simulator.verify.source import ReadingsRefused, Source
+from simulator.send.target import Codec, Column, ReadingsRefused, Source, Target
 
 CLASS = "Target"
 """The class that an adapter must have."""

@@ -18,7 +18,7 @@ from simulator.plan.plan import Plan
 from simulator.send.drivers.http import HttpClient, Request
 from simulator.send.drivers.http_reader import Response
 from simulator.send.drivers.patience import ask, said_by
-from simulator.send.faults.spoil import GHOST
+from simulator.send.loads.spoil import GHOST
 
 _LINES = 1_000
 """Devices registered in one call."""

@@ -13,28 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.core.chance import Ints
-from simulator.plan.devices.metrics import Metric, Value
-from simulator.plan.draw import Draw
-from simulator.plan.faults import Fault
+from simulator.plan.faults import Draw, Fault
 from simulator.plan.fleet import Fleet
-from simulator.send.faults.spoil import FLIPPED_NUMBER, FLIPPED_TEXT
+from simulator.plan.metrics import Metric, Value
 from simulator.send.ledger import Ledger, Outcome
+from simulator.send.loads.spoil import FLIPPED_NUMBER, FLIPPED_TEXT
+from simulator.send.target import Column
 from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem, Trouble
 
 _US_IN_MS = 1_000
 
 Grid = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """Stored readings of one metric: the i-th is of device[i] (numbered within the fleet) at time_us[i]."""
-
-    metric: str
-    kind: str
-    device: Ints
-    time_us: Ints
-    values: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

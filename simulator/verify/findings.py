@@ -1,8 +1,18 @@
-"""What a verification found: counts that add up, and the first problems by device, metric and time. Pure."""
+"""The findings of a verification: counts that add up, and the first problems by device, metric and time. Pure.
 
+An account is what they are found in: the ledger of a part. Of a target that says only how many readings of a post it
+left out, what is missing is collected first and held against the ledger last, for a post may lie in several portions.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
+
+from simulator.plan.faults import Draw
+from simulator.plan.fleet import Fleet
+from simulator.send.ledger import Ledger
 
 MAX_PROBLEMS = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,3 +90,52 @@ class Findings:
         self.stream_wrong += other.stream_wrong
         for problem in other.problems:
             self.note(problem)
+
+
+@dataclass(slots=True)
+class DroppedFindings:
+    """Readings that were said to be dropped and are not there, and the first of them by device, metric and time."""
+
+    readings: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+class DroppedPosts:
+    """The posts of one ledger of which something was dropped."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._said = ledger.dropped
+        self._missing: Counter[int] = Counter()
+        self._first: dict[int, Problem] = {}
+        self._examples: list[str] = []
+
+    def take(self, missing: Iterable[tuple[int, Problem]]) -> None:
+        """Take in what is not there, each with its post."""
+        for post, problem in missing:
+            self._missing[post] += 1
+            self._first.setdefault(post, problem)
+            if len(self._examples) < MAX_PROBLEMS:
+                self._examples.append(f"{problem.device} {problem.metric} {problem.time}")
+
+    def close(self, into: DroppedFindings) -> Findings:
+        """Add what was dropped; return what is missing beyond that, which is lost."""
+        findings = Findings()
+        for post, missing in self._missing.items():
+            said = self._said[post]
+            into.readings += min(missing, said)
+            if missing > said:
+                findings.lost += missing - said
+                first = self._first[post]
+                detail = f"or another of its post: {missing} are not there, {said} were said to be dropped"
+                findings.note(Problem("lost", first.device, first.metric, first.time_us, detail))
+        into.examples += self._examples[: MAX_PROBLEMS - len(into.examples)]
+        return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One part of a run, after it was sent; without `draw` there are no faults in it."""
+
+    fleet: Fleet
+    ledger: Ledger
+    draw: Draw | None = None

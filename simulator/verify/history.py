@@ -1,22 +1,80 @@
-"""Read what is stored through the gateway's public API: device names in, columns of readings out. Never writes.
+"""Stored readings through public APIs, device by device: names in, columns of readings out. Never writes.
 
-GET /v1/devices/{device}/readings, page by page. A reading stored twice is shown once there, so this way finds no
-duplicates; everything else it finds as the database does.
+The gateway's are pages of GET /v1/devices/{device}/readings. A reading stored twice is shown once there, so this way
+finds no duplicates; everything else it finds as the database does.
 """
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import numpy as np
 import orjson
 
 from simulator.send.drivers.http import HttpClient, Request
 from simulator.send.drivers.patience import ask
-from simulator.verify.by_device import ByDevice, Found, Rows, kind_of
-from simulator.verify.source import ReadingsRefused
+from simulator.send.target import Column, ReadingsRefused
 from simulator.verify.states import to_us
+
+_AT_ONCE = 8
+"""Devices asked for at the same time."""
+
+Rows = list[tuple[int, Any]]
+"""(time in µs, value)."""
+Found = Mapping[tuple[str, str], Rows]
+"""(metric, kind) to rows that are not empty; see `kind_of`."""
+
+
+class ByDevice(ABC):
+    """A source, but for what one device has; it cannot count, and is not told what is stored twice."""
+
+    shows_twins = False
+
+    @abstractmethod
+    async def readings_of(self, device: str, since_ms: int, until_ms: int) -> Found:
+        """Return what is stored of a device in [since, until), of one it does not know nothing.
+
+        Raises ReadingsRefused, and Unreachable.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - may be overridden
+        """Do nothing: the client is its opener's."""
+
+    async def count(self, names: Sequence[str], *, since_ms: int) -> int | None:  # noqa: ARG002 - the protocol's
+        """Return None: to count is to read it all."""
+        return None
+
+    async def columns(self, names: Sequence[str], *, since_ms: int, until_ms: int, first: int) -> AsyncIterator[Column]:
+        """Yield what is stored, as `Source` says."""
+        for at in range(0, len(names), _AT_ONCE):
+            some = names[at : at + _AT_ONCE]
+            answers = await asyncio.gather(*(self.readings_of(name, since_ms, until_ms) for name in some))
+            for i, found in enumerate(answers):
+                for (metric, kind), rows in found.items():
+                    yield _to_column(metric, kind, rows, device=first + at + i)
+
+
+def kind_of(value: object) -> str:
+    """Return the kind of a value that came as JSON, where a whole number may have lost its fraction."""
+    if isinstance(value, bool):
+        return "bool"
+    return "text" if isinstance(value, str) else "double"
+
+
+def _to_column(metric: str, kind: str, rows: Rows, *, device: int) -> Column:
+    times, values = zip(*rows, strict=True)
+    return Column(
+        metric,
+        kind,
+        np.full(len(rows), device, dtype=np.int64),
+        np.array(times, dtype=np.int64),
+        np.array(values, dtype=object if kind == "text" else np.float64),
+    )
+
 
 _LIMIT = 10_000
 _OK, _NOT_FOUND = 200, 404

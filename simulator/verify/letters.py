@@ -16,10 +16,10 @@ import orjson
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.plan.faults import CONTENT, Fault
 from simulator.send.drivers.http import HttpClient, Request
-from simulator.send.faults.spoil import GHOST
-from simulator.send.faults.truth import Truth
 from simulator.send.ledger import Outcome
-from simulator.verify.account import Account
+from simulator.send.loads.spoil import GHOST
+from simulator.send.loads.truth import Truth
+from simulator.verify.findings import Account
 from simulator.verify.history import to_rfc3339
 
 _LIMIT = 1_000

@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from simulator.core.errors import Unreachable
-from simulator.plan.lane import Lane, Transport
+from simulator.plan.fleet import Lane, Transport
 from simulator.send.drivers.http import HttpClient
 from simulator.send.pacing import Clock, Sleep
-from simulator.verify.account import Account
+from simulator.send.target import ReadingsRefused, Source
 from simulator.verify.audit import Audit, Newest
-from simulator.verify.dropped import DroppedFindings, DroppedPosts
-from simulator.verify.findings import Findings, Problem
+from simulator.verify.findings import Account, DroppedFindings, DroppedPosts, Findings, Problem
 from simulator.verify.letters import LetterFindings, LettersRefused, compare, expected_letters, fetch_letters
-from simulator.verify.source import ReadingsRefused, Source
 from simulator.verify.states import MAX_DEVICES, States, StatesRefused, differences, fetch_states
 
 _CELLS = 1_000_000

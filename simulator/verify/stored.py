@@ -13,7 +13,7 @@ import asyncpg
 import numpy as np
 
 from simulator.core.errors import Unreachable
-from simulator.verify.audit import Column
+from simulator.send.target import Column
 from simulator.verify.database import LOST, connect
 
 _ROWS = 20_000

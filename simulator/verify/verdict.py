@@ -10,10 +10,9 @@ from simulator.plan.options import Judging
 from simulator.plan.plan import Plan
 from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger import Ledger
-from simulator.send.target import Target
-from simulator.verify.account import Account
+from simulator.send.target import Source, Target
+from simulator.verify.findings import Account
 from simulator.verify.referee import Referee, Verdict
-from simulator.verify.source import Source
 from simulator.verify.stored import StoredReadings
 
 _REOPEN_S = 0.5

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from simulator.plan.lane import Transport
+from simulator.plan.fleet import Transport
 from simulator.send.latency import Latencies
 from simulator.send.ledger import Ledger
 from simulator.send.results import Seen

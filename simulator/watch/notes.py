@@ -1,4 +1,4 @@
-"""What was seen, line by line, so that it outlives its process: sightings in, lines out, and back. No I/O.
+"""Notes of a watch, a line a second, so that it outlives its process: sightings in, lines out, and back. No I/O.
 
 A line is JSON and ends with a line break. It holds what was seen first since the line before, and how the watch stands.
 Each reading stands in at most two of them (state, stream), so their length is bounded by the watched readings, at some
@@ -6,18 +6,23 @@ Each reading stands in at most two of them (state, stream), so their length is b
 said, nobody knows: reading ends there.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
 
-from simulator.plan.lane import Transport
+from simulator.plan.fleet import Transport
+from simulator.plan.plan import Plan
+from simulator.send.ledger import Ledger
 from simulator.verify.findings import Findings
-from simulator.watch.sample import Times, Watched
+from simulator.watch.judging import Judgement, judge
+from simulator.watch.sample import Times, Watched, choose
 from simulator.watch.sightings import Sightings
-from simulator.watch.watch import Watch
+from simulator.watch.summary import NOT_WATCHED, Watch
 
 
 class _Seen(Struct, kw_only=True, array_like=True):
@@ -121,3 +126,33 @@ def _new(grids: Sequence[Times], noted: Sequence[npt.NDArray[np.bool_]]) -> _See
         seen.metric += metrics.tolist()
         seen.at += times[rows, metrics].round(6).tolist()
     return seen
+
+
+ON_THE_WAY_S = 5.0
+"""What was due so shortly before the watch broke off may have been on its way: as long as a run waits for news."""
+
+
+def recalled(
+    content: bytes, plan: Plan, ledgers: Sequence[Ledger], began: Mapping[int, float]
+) -> tuple[Judgement, Watch]:
+    """Return what the notes tell; `began` says when each part, by its index, began to send.
+
+    Of a run that was killed they end with the last line that is whole, and what came after was not watched.
+    """
+    sightings = Sightings(choose(plan), clock=lambda: 0.0)
+    line = recall(content, sightings)
+    if line is None or not began:
+        return Judgement(), NOT_WATCHED
+    sure_until = math.inf if line.has_settled else line.until - ON_THE_WAY_S
+    found = judge(
+        sightings, ledgers, began=began, phases=len(plan.scenario.timeline), now=line.until, sure_until=sure_until
+    )
+    if line.has_settled:
+        return found, line.watch
+    told = replace(
+        line.watch,
+        broke_off_s=max(0.0, line.until - min(began.values())),
+        unwatched=found.unwatched,
+        unwatched_examples=tuple(found.unwatched_examples),
+    )
+    return found, told

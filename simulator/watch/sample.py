@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.core.chance import Ints, hash_name
-from simulator.plan.devices.metrics import Value
 from simulator.plan.faults import Fault
+from simulator.plan.metrics import Value
 from simulator.plan.plan import Part, Plan
 from simulator.verify.audit import flip_of, is_same
 

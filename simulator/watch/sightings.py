@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.core.json_objects import object_of
-from simulator.plan.lane import Transport
+from simulator.plan.fleet import Transport
 from simulator.send.pacing import Clock
 from simulator.verify.findings import Findings, Problem
 from simulator.verify.states import States, to_us
 from simulator.watch.sample import Place, Times, Watched
-from simulator.watch.sse import SseEvent
+from simulator.watch.stream import SseEvent
 
 _IDS = 10_000
 """Ids of events that are remembered, to see whether one comes again."""

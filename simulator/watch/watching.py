@@ -21,10 +21,8 @@ from simulator.watch.notes import Notes
 from simulator.watch.polls import Polls
 from simulator.watch.sample import choose
 from simulator.watch.sightings import Sightings
-from simulator.watch.sse import SseEvent
-from simulator.watch.stream import StreamReader
-from simulator.watch.telling import tell_parts, tell_timelines, tell_verdict
-from simulator.watch.watch import NOT_WATCHED, Watch
+from simulator.watch.stream import SseEvent, StreamReader
+from simulator.watch.summary import NOT_WATCHED, Watch, tell_parts, tell_timelines, tell_verdict
 
 _BEGIN_S = 5.0
 """Seconds that the stream may take to begin."""

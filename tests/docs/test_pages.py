@@ -32,8 +32,8 @@ from gateway.web.handlers.history_formats import series_json
 from gateway.web.handlers.newest import parse_query
 from gateway.web.openapi.health import Ready
 from simulator.cli.app import app as simulator_app
-from simulator.plan.catalogue import parse as parse_scenario
 from simulator.plan.plan import Plan
+from simulator.plan.scenario import parse as parse_scenario
 from tests.docs.pages import PAGES, ROOT, Block, blocks, shell_lines, text_of, words
 from tests.docs.test_reference import codes_below
 from tests.servers.databases import Database

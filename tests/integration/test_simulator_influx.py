@@ -11,9 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from simulator.measure.run import Run
-from simulator.plan.options import RunOptions, Target, VerdictOptions
+from simulator.plan.options import Aim, RunOptions, Target, VerdictOptions
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
-from simulator.plan.target_options import Aim
 from simulator.report.report import Report
 from simulator.send.progress import Look
 from simulator.verify.findings import time_of

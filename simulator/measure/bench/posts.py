@@ -16,7 +16,7 @@ import orjson
 
 from simulator.measure.bench.window import Window
 from simulator.measure.bench.workloads import Form
-from simulator.plan.devices.metrics import numbers
+from simulator.plan.metrics import numbers
 
 _DIGITS = 13
 """Of milliseconds since 1970, from 2001 to 2286."""

@@ -11,10 +11,10 @@ from simulator.plan.faults import AGAIN, HANG_UPS, Fault
 from simulator.send.drivers.http import HttpClient, Request
 from simulator.send.drivers.http_reader import Response
 from simulator.send.encode import Post
-from simulator.send.faults.truth import judge
 from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
 from simulator.send.loads.script import Job, Script
+from simulator.send.loads.truth import judge
 from simulator.send.pacing import Clock, Pace
 from simulator.send.receipts import TARGET, Answer, Meaning
 

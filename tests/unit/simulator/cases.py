@@ -4,14 +4,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.plan.devices.metrics import DOOR, FIRMWARE_VERSION, numbers
-from simulator.plan.fleet import Fleet
-from simulator.plan.lane import Lane, Transport
+from simulator.plan.fleet import Fleet, Lane, Transport
+from simulator.plan.metrics import DOOR, FIRMWARE_VERSION, numbers
 from simulator.plan.options import LoadOptions
 from simulator.plan.plan import Plan
 from simulator.plan.scenario import Compression, Shape
 from simulator.send.encode import Encoder
-from simulator.targets.native import Native
+from simulator.targets.gateway import Native
 
 METRICS = (*numbers(2), DOOR, FIRMWARE_VERSION)
 START_MS = 1_790_000_000_000

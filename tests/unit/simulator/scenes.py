@@ -13,7 +13,7 @@ from simulator.verify.findings import Findings
 from simulator.watch.judging import Judgement, judge
 from simulator.watch.sample import Place, Watched, choose
 from simulator.watch.sightings import Sightings
-from simulator.watch.sse import SseEvent
+from simulator.watch.stream import SseEvent
 from tests.unit.simulator.cases import START_MS, ManualClock
 from tests.unit.simulator.fake_gateway import to_text
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator.measure.capacity.options import CapacityOptions
-from simulator.plan.target_options import Aim
+from simulator.plan.options import Aim
 from tests.docs.pages import blocks
 from tests.unit.simulator import fake_gateway, fake_sink
 from tests.unit.simulator.cli.test_command import simulate

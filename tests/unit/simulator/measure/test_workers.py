@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from simulator.measure import worker
+from simulator.measure import workers as worker
 from simulator.measure.workers import Workers
 from simulator.send.ledger_folder import Book
 from tests.unit.simulator import fake_gateway

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from simulator.core.errors import UsageError
-from simulator.plan import catalogue
-from simulator.plan.devices.models import MODEL_NAMES, MODELS
+from simulator.plan import scenario as catalogue
 from simulator.plan.faults import CONTENT, ORDER
+from simulator.plan.metrics import MODEL_NAMES, MODELS
 from simulator.plan.options import LoadOptions
 from simulator.plan.scenario import FaultRates, schema
 from tests.unit.simulator.cases import START_MS

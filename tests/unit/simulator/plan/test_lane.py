@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.plan.lane import Lane
+from simulator.plan.fleet import Lane
 from tests.unit.simulator.cases import START_MS, lane
 
 lanes = st.builds(

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.core.chance import hash_name
-from simulator.plan.devices.metrics import DOOR, FIRMWARE, FIRMWARE_VERSION, Metric, numbers
-from simulator.plan.devices.models import MODELS
-from simulator.plan.devices.values import Burst, Chain, Counter, Day, Drain, Walk
+from simulator.plan.metrics import DOOR, FIRMWARE, FIRMWARE_VERSION, MODELS, Metric, numbers
+from simulator.plan.values import Burst, Chain, Counter, Day, Drain, Walk
 
 MODEL_METRICS = [metric for model in MODELS.values() for metric in model.metrics]
 EVERY = (*numbers(20), DOOR, FIRMWARE_VERSION)

@@ -4,9 +4,9 @@ from xml.etree import ElementTree as ET
 
 from simulator.plan.faults import Fault
 from simulator.plan.requirements import parse
-from simulator.report.junit import to_junit
+from simulator.report.checks import to_junit
 from simulator.report.report import Report
-from simulator.send.faults.score import Score, WrongAnswer
+from simulator.send.loads.script import Score, WrongAnswer
 from simulator.verify.findings import Findings, Problem
 from simulator.verify.letters import LetterFindings
 from simulator.verify.referee import Verdict

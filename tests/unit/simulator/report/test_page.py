@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from simulator.plan.requirements import parse
-from simulator.report.page.page import to_html
-from simulator.report.page.scale import fitting, linear
+from simulator.report.charts import fitting, linear
+from simulator.report.page import to_html
 from simulator.report.report import Report
-from simulator.send.faults.score import Score, WrongAnswer
+from simulator.send.loads.script import Score, WrongAnswer
 from simulator.send.timeline import Row, Timeline
 from simulator.verify.findings import Findings, Problem
 from simulator.verify.referee import Verdict

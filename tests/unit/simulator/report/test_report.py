@@ -7,8 +7,8 @@ import pytest
 
 from simulator.plan.faults import Fault
 from simulator.report.report import Report
-from simulator.send.faults.score import MAX_WRONG, Score, WrongAnswer
 from simulator.send.latency import Latencies
+from simulator.send.loads.script import MAX_WRONG, Score, WrongAnswer
 from simulator.send.progress import Progress, together
 from simulator.send.results import PartResult, Sent, WorkerResult
 from simulator.verify.findings import Findings

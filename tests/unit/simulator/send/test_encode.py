@@ -8,8 +8,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.plan.fleet import Fleet
-from simulator.plan.lane import Lane
+from simulator.plan.fleet import Fleet, Lane
 from simulator.plan.scenario import Shape
 from tests.unit.simulator.cases import METRICS, START_MS, fleet, lane, native_encoder
 from tests.unit.simulator.fake_gateway import messages_of

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.plan.draw import Draw
-from simulator.plan.faults import AGAIN, CONTENT, HTTP_ONLY, Fault
-from simulator.plan.lane import Lane, Transport
+from simulator.plan.faults import AGAIN, CONTENT, HTTP_ONLY, Draw, Fault
+from simulator.plan.fleet import Lane, Transport
 from simulator.plan.scenario import Assumed, FaultRates, Shape
-from simulator.send.faults.spoil import GHOST, Spoiler
-from simulator.send.faults.truth import Expected, Truth, judge
+from simulator.send.loads.spoil import GHOST, Spoiler
+from simulator.send.loads.truth import Expected, Truth, judge
 from simulator.send.receipts import Answer, Meaning
 from tests.unit.simulator.cases import METRICS, fleet, lane, native_encoder
 from tests.unit.simulator.fake_gateway import messages_of

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from simulator.core.errors import UsageError
-from simulator.send import open_files
+from simulator.send import sender as open_files
 from tests.unit.simulator.cases import plan
 
 

@@ -9,10 +9,9 @@ from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
 from simulator.measure.run import Run
-from simulator.plan.options import RunOptions, Target, VerdictOptions
+from simulator.plan.options import Aim, RunOptions, Target, VerdictOptions
 from simulator.plan.plan import metrics_of
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
-from simulator.plan.target_options import Aim
 from simulator.report.report import Report
 from simulator.targets.custom import load
 from tests.docs.pages import blocks

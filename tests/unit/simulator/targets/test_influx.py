@@ -9,14 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.core.errors import Unreachable
-from simulator.plan.lane import Lane
+from simulator.plan.fleet import Lane
 from simulator.send.drivers.http import HttpClient
 from simulator.send.encode import Encoder, Head, Run
 from simulator.send.receipts import Meaning
-from simulator.targets.influx import InfluxTarget
-from simulator.targets.influx_history import InfluxHistory
-from simulator.targets.influx_lines import Lines
-from simulator.verify.source import ReadingsRefused
+from simulator.send.target import ReadingsRefused
+from simulator.targets.influx import InfluxHistory, InfluxTarget, Lines
 from tests.unit.simulator import fake_gateway
 from tests.unit.simulator.cases import METRICS, fleet, lane, native_encoder, plan
 from tests.unit.simulator.fake_gateway import messages_of

@@ -11,12 +11,10 @@ from msgspec.structs import replace
 from simulator.core.errors import UsageError
 from simulator.measure.run import Run
 from simulator.plan.faults import CONTENT, ORDER, Fault
-from simulator.plan.options import RunOptions, Target, VerdictOptions
-from simulator.plan.plan import Plan
+from simulator.plan.options import Aim, RunOptions, Target, VerdictOptions
+from simulator.plan.plan import Plan, TargetSpec
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
-from simulator.plan.target_options import Aim
-from simulator.plan.target_spec import TargetSpec
-from simulator.send.faults.truth import HARMLESS, ForeignTruth, judge
+from simulator.send.loads.truth import HARMLESS, ForeignTruth, judge
 from simulator.send.receipts import Answer
 from simulator.targets.choose import fitted, target_of
 from simulator.targets.gateway import GatewayTarget

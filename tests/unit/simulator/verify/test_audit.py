@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.plan.lane import Lane
+from simulator.plan.fleet import Lane
 from simulator.send.ledger import Ledger
-from simulator.verify.audit import Audit, Column, is_same
+from simulator.send.target import Column
+from simulator.verify.audit import Audit, is_same
 from simulator.verify.findings import MAX_PROBLEMS, Findings
 from simulator.verify.referee import portions
 from tests.unit.simulator.cases import METRICS, fleet, lane

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 import pytest
 
-from simulator.plan.draw import Draw
+from simulator.plan.faults import Draw
 from simulator.plan.plan import Part
 from simulator.plan.scenario import Assumed, FaultRates
 from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger import Ledger
 from simulator.send.loads.script import Script
 from simulator.targets.gateway import GatewayTarget
-from simulator.verify.account import Account
+from simulator.verify.findings import Account
 from simulator.verify.history import History
 from simulator.verify.referee import Referee, Verdict
 from tests.unit.simulator import fake_gateway

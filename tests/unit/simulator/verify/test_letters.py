@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulator.plan.draw import Draw
-from simulator.plan.faults import Fault
+from simulator.plan.faults import Draw, Fault
 from simulator.plan.scenario import Assumed, FaultRates
 from simulator.send.drivers.http import HttpClient
-from simulator.send.faults.spoil import GHOST
-from simulator.send.faults.truth import Truth
 from simulator.send.ledger import Ledger
-from simulator.verify.account import Account
+from simulator.send.loads.spoil import GHOST
+from simulator.send.loads.truth import Truth
+from simulator.verify.findings import Account
 from simulator.verify.letters import LetterFindings, compare, expected_letters
 from simulator.verify.referee import Referee
 from tests.unit.simulator import fake_gateway

@@ -8,8 +8,7 @@ import pytest
 from simulator.core.errors import Unreachable
 from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger import Ledger
-from simulator.verify.account import Account
-from simulator.verify.findings import MAX_PROBLEMS, Findings
+from simulator.verify.findings import MAX_PROBLEMS, Account, Findings
 from simulator.verify.referee import Referee, Verdict
 from simulator.verify.states import to_us
 from simulator.verify.stored import StoredReadings

@@ -15,7 +15,7 @@ from simulator.send.latency import Latencies, Percentiles
 from simulator.send.ledger import Ledger
 from simulator.send.results import Seen
 from simulator.verify.findings import Findings
-from simulator.watch.sse import SseEvent
+from simulator.watch.stream import SseEvent
 from tests.unit.simulator.scenes import BEGAN, METRICS, Scene
 
 

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.watch.judging import Judgement
-from simulator.watch.notes import Notes, recall
-from simulator.watch.recalling import ON_THE_WAY_S, recalled
+from simulator.watch.notes import ON_THE_WAY_S, Notes, recall, recalled
 from simulator.watch.sample import choose
 from simulator.watch.sightings import Sightings
-from simulator.watch.watch import NOT_WATCHED, Watch
+from simulator.watch.summary import NOT_WATCHED, Watch
 from tests.unit.simulator.cases import ManualClock
 from tests.unit.simulator.scenes import BEGAN, Scene
 

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from simulator.plan.requirements import parse
+from simulator.report.checks import to_junit
 from simulator.report.compare import read, rows
 from simulator.report.figures import figures_of
-from simulator.report.junit import to_junit
-from simulator.report.page.page import to_html
+from simulator.report.page import to_html
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.results import PartResult, Seen, WorkerResult
@@ -19,8 +19,7 @@ from simulator.send.timeline import Row, Timeline
 from simulator.verify.findings import Findings, Problem
 from simulator.verify.referee import Verdict
 from simulator.watch.judging import Collected, Judgement
-from simulator.watch.telling import tell_timelines
-from simulator.watch.watch import Watch
+from simulator.watch.summary import Watch, tell_timelines
 from tests.unit.simulator.cases import plan
 from tests.unit.simulator.report.test_report import latencies, result
 

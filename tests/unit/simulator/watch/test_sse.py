@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.watch import sse
-from simulator.watch.sse import BadStream, SseEvent, SseReader
+from simulator.watch import stream as sse
+from simulator.watch.stream import BadStream, SseEvent, SseReader
 
 STREAM = (
     b': ping\nretry: 2214\nevent: reset\nid: a-0-1\ndata: {"reason":"start"}\n\n'

@@ -21,8 +21,7 @@ from simulator.verify.referee import Verdict
 from simulator.verify.states import States
 from simulator.watch import polls, watching
 from simulator.watch.polls import Polls
-from simulator.watch.sse import SseEvent
-from simulator.watch.stream import StreamReader
+from simulator.watch.stream import SseEvent, StreamReader
 from simulator.watch.watching import Keep, Watching
 from tests.unit.simulator.cases import plan
 from tests.unit.simulator.listening import listening

@@ -1,4 +1,4 @@
-"""What the right answer to a post is, and whether an answer is that: written from docs/http-api.md and docs/errors.md.
+"""The right answers to posts, and whether an answer is one: written from docs/http-api.md and docs/errors.md.
 
 A post without a fault must be stored whole. Every other answer is wrong, but for those that say "later": they are
 repeated. Over MQTT the right answer is a dead letter, or none. `ForeignTruth` is for targets that are no gateway.
@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from simulator.plan.draw import Draw
-from simulator.plan.faults import Fault
-from simulator.plan.lane import Lane
+from simulator.plan.faults import Draw, Fault
+from simulator.plan.fleet import Lane
 from simulator.plan.scenario import Shape
 from simulator.send.receipts import Answer, Meaning
 

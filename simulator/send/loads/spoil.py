@@ -1,15 +1,13 @@
-"""Put a fault into a post: an encoder, a number and a fault in, what goes on the wire out. Pure."""
+"""Faults put into posts: an encoder, a number and a fault in, what goes on the wire out. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simulator.plan.devices.metrics import Metric
-from simulator.plan.draw import Draw
-from simulator.plan.faults import Fault
-from simulator.plan.lane import Lane
-from simulator.send.compress import compress
-from simulator.send.encode import Encoder, Post, Run
+from simulator.plan.faults import Draw, Fault
+from simulator.plan.fleet import Lane
+from simulator.plan.metrics import Metric
+from simulator.send.encode import Encoder, Post, Run, compress
 
 FLIPPED_TEXT, FLIPPED_NUMBER = "ERR", -1.0
 """What a flipped reading says: a text where a number or a bool is usual, a number where a text is."""

@@ -1,21 +1,24 @@
-"""The page: a report in, HTML out, its verdict first. Everything is escaped, nothing is loaded.
+"""The report as one page: a report in, HTML out, its verdict first. Everything is escaped, nothing is loaded.
 
 Reads its style, and nothing else. The page forbids itself scripts and every request (Content-Security-Policy), so it
 may be opened from anywhere.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from operator import attrgetter
 
+from simulator.plan.fleet import Transport
+from simulator.report.charts import Series, Time, bars, fitting, linear, lines, number
 from simulator.report.checks import Check, checks_of
 from simulator.report.figures import errors_of
-from simulator.report.page.charts import number
-from simulator.report.page.pictures import pictures
 from simulator.report.report import Report
 from simulator.report.screen import last_line
 from simulator.send.latency import Percentiles
 from simulator.send.results import Visibility
+from simulator.send.timeline import Buckets, Row, Timeline, merged, percentiles
 from simulator.verify.findings import time_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -23,7 +26,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def to_html(report: Report) -> bytes:
     """Return the page in UTF-8."""
-    style = files("simulator.report.page").joinpath("style.css").read_text(encoding="utf-8")
+    style = files("simulator.report").joinpath("style.css").read_text(encoding="utf-8")
     title = escape(report.plan.scenario.title)
     body = "".join(
         (
@@ -141,3 +144,82 @@ def _table(heads: Sequence[str], rows: Iterable[str], *, numbers: bool = True, t
     """Return a table; the columns after the first `texts` hold numbers, unless there are none."""
     cells = (f"<th{' class=n' if numbers and at >= texts else ''}>{escape(head)}</th>" for at, head in enumerate(heads))
     return f'<div class="table"><table><tr>{"".join(cells)}</tr>{"".join(rows)}</table></div>'
+
+
+_PERCENTILES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
+_SEEN_PERCENTILES = {name: told for name, told in _PERCENTILES.items() if name != "p999"}
+"""Of the few devices that are watched, a second has too few messages for more."""
+_SEEN = (
+    ("Until the state shows it", attrgetter("state")),
+    ("Until the live stream shows it", attrgetter("stream")),
+)
+_SHOWN_CODES = 5
+
+
+def pictures(report: Report) -> Iterator[str]:
+    """Yield the figures; none if nothing was recorded."""
+    timelines = {name: timeline for name, timeline in report.timelines.items() if timeline.rows}
+    if not timelines:
+        return
+    together = merged([{"http": timeline} for timeline in timelines.values()])["http"]
+    phases = [(phase.name, phase.seconds) for phase in report.plan.scenario.timeline]
+    time = Time(rows=len(together.rows), width=together.width, phases=phases)
+    yield _throughput(together, timelines, time)
+    for name, timeline in timelines.items():
+        own = Time(rows=len(timeline.rows), width=timeline.width, phases=phases)
+        yield from _latency_chart(
+            f"Latency over {name.upper()}", [row.latencies for row in timeline.rows], _PERCENTILES, own
+        )
+        for what, seen_in in _SEEN:
+            title = f"{what}, over {name.upper()}, by when it was due"
+            yield from _latency_chart(title, [seen_in(row) for row in timeline.rows], _SEEN_PERCENTILES, own)
+    yield _errors_chart(together.rows, time)
+
+
+def _throughput(together: Timeline, timelines: Mapping[Transport, Timeline], time: Time) -> str:
+    offered = [row.offered / together.width for row in together.rows]
+    series = []
+    for name, timeline in timelines.items():
+        values = [row.acknowledged / timeline.width for row in timeline.rows]
+        series.append(Series(name=f"acknowledged over {name.upper()}", colour=name, values=values, unit="/s"))
+    series.append(Series(name="offered", colour="offered", values=offered, unit="/s"))
+    highest = max(value or 0 for one in series for value in one.values)
+    return lines("Readings a second", series, scale=linear(highest), time=time)
+
+
+def _latency_chart(title: str, rows: Sequence[Buckets], shown: Mapping[str, str], time: Time) -> Iterator[str]:
+    """Yield the chart of these percentiles, row by row; nothing if nothing was measured."""
+    told = [percentiles(row) for row in rows]
+    known = [one[key] for one in told if one for key in shown]
+    if not known:
+        return
+    series = [
+        Series(name=name, colour=key, values=[one.get(key) for one in told], unit=" ms") for key, name in shown.items()
+    ]
+    scale = fitting(min(known), max(known))
+    powers = ", in powers of ten" if scale.is_log else ""
+    yield lines(f"{title}, ms{powers}", series, scale=scale, time=time)
+
+
+def _errors_chart(rows: Sequence[Row], time: Time) -> str:
+    total: Counter[str] = Counter()
+    for row in rows:
+        total.update(row.errors)
+    if not total:
+        return '<p class="calm">No attempt failed, and no answer was wrong.</p>'
+    codes = [code for code, _ in total.most_common(_SHOWN_CODES)]
+    series = [
+        Series(name=code, colour=f"e{at}", values=[row.errors.get(code, 0) for row in rows])
+        for at, code in enumerate(codes)
+    ]
+    if len(total) > len(codes):
+        rest = [sum(count for code, count in row.errors.items() if code not in codes) for row in rows]
+        series.append(Series(name="others", colour=f"e{_SHOWN_CODES}", values=rest))
+    highest = max(sum(row.errors.values()) for row in rows)
+    return bars(
+        f"Attempts that failed, by code, in {_stretch(time.width)}", series, scale=linear(highest, finest=1), time=time
+    )
+
+
+def _stretch(width: int) -> str:
+    return "each second" if width == 1 else f"each {width} seconds"
