@@ -1,5 +1,9 @@
 """Every exception of the simulator. Never raised for a bad verdict: that is a report, not an error."""
 
+from typing import TypeVar
+
+_E = TypeVar("_E", bound=Exception)
+
 
 class SimulatorError(Exception):
     """Something the user has to put right; the message is a sentence that says what. Exit code 2."""
@@ -19,3 +23,9 @@ class ConnectionLost(Exception):
 
 class ProtocolError(ConnectionLost):
     """The peer sent bytes that are not the protocol; the connection is of no more use."""
+
+
+def first_of(errors: BaseExceptionGroup[_E]) -> _E:
+    """Return the first error of a group, however deep it lies."""
+    one = errors.exceptions[0]
+    return first_of(one) if isinstance(one, BaseExceptionGroup) else one

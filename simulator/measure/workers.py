@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from simulator.core.errors import SimulatorError, Unreachable
+from simulator.core.errors import SimulatorError, Unreachable, first_of
 from simulator.send.drivers.mqtt import Broker
 from simulator.send.ledger_folder import Book
 from simulator.send.progress import Look, Progress, together
@@ -98,7 +98,7 @@ class Workers:
                 for number in range(self._book.plan.workers):
                     group.create_task(self._run(number), name=f"workers.process[{number}]")
         except* SimulatorError as errors:
-            raise errors.exceptions[0] from None
+            raise first_of(errors) from None
         finally:
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)

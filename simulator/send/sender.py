@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
-from simulator.core.errors import SimulatorError, UsageError
+from simulator.core.errors import SimulatorError, UsageError, first_of
 from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient
@@ -170,16 +170,10 @@ async def _send_opened(
                 name = f"sender.{part.title}.{part.lane.transport}[{part.index}]"
                 sending.append(group.create_task(load.run(), name=name))
     except* SimulatorError as errors:
-        raise _first(errors) from None
+        raise first_of(errors) from None
     finally:
         watcher.cancel()
         recording.cancel()
         await asyncio.gather(watcher, recording, return_exceptions=True)
     recorder.finish()
     return recorder.timelines
-
-
-def _first(errors: BaseExceptionGroup[SimulatorError]) -> SimulatorError:
-    """Return the first error of a group, however deep it lies."""
-    one = errors.exceptions[0]
-    return _first(one) if isinstance(one, BaseExceptionGroup) else one

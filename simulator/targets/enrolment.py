@@ -15,9 +15,8 @@ from simulator.core.errors import Unreachable, UsageError
 from simulator.core.json_objects import object_of
 from simulator.plan.faults import Fault
 from simulator.plan.plan import Plan
-from simulator.send.drivers.http import HttpClient, Request
+from simulator.send.drivers.http import HttpClient, Request, ask, said_by
 from simulator.send.drivers.http_reader import Response
-from simulator.send.drivers.patience import ask, said_by
 from simulator.send.loads.spoil import GHOST
 
 _LINES = 1_000

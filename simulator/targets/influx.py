@@ -21,8 +21,7 @@ from simulator.plan.faults import Fault
 from simulator.plan.fleet import Fleet
 from simulator.plan.metrics import Kind
 from simulator.plan.plan import Part, Plan
-from simulator.send.drivers.http import HttpClient, Request
-from simulator.send.drivers.patience import ask
+from simulator.send.drivers.http import HttpClient, Request, ask
 from simulator.send.encode import Head, Post, Run
 from simulator.send.receipts import Answer
 from simulator.send.target import Codec, ReadingsRefused, Source, Target

@@ -7,6 +7,7 @@ back from a standby would come late, and a reading that is merely late must not 
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -64,3 +65,20 @@ def _servers(url: str) -> Iterator[tuple[str | None, int | None]]:
         if match is None or not port.isdecimal():
             raise UsageError(_FORM)
         yield match["v6"] or match["name"], int(match["port"] or port)
+
+
+@contextmanager
+def unless_lost(sentence: str) -> Iterator[None]:
+    """Turn what talking to a server may raise into Unreachable, with this sentence."""
+    try:
+        yield
+    except LOST as error:
+        raise Unreachable(f"{sentence}: {error}.") from error
+
+
+async def let_go(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Close a connection; never fails."""
+    try:
+        await connection.close(timeout=5)
+    except LOST:
+        connection.terminate()

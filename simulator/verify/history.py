@@ -15,8 +15,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import orjson
 
-from simulator.send.drivers.http import HttpClient, Request
-from simulator.send.drivers.patience import ask
+from simulator.send.drivers.http import HttpClient, Request, ask
 from simulator.send.target import Column, ReadingsRefused
 from simulator.verify.states import to_us
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from simulator.core.errors import Unreachable
 from simulator.send.target import Column
-from simulator.verify.database import LOST, connect
+from simulator.verify.database import connect, let_go, unless_lost
 
 _ROWS = 20_000
 _NAMES = 10_000
@@ -71,7 +71,7 @@ class StoredReadings:
         return stored
 
     async def _prepare(self) -> None:
-        try:
+        with unless_lost("The database was lost at once"):
             await self._connection.set_type_codec(
                 "timestamptz",
                 schema="pg_catalog",
@@ -81,28 +81,21 @@ class StoredReadings:
             )
             if await self._connection.fetchval("select to_regclass('messages')") is None:
                 raise Unreachable("The database holds no table of messages: it is not a gateway's.")
-        except LOST as error:
-            raise Unreachable(f"The database was lost at once: {error}.") from error
 
     async def close(self) -> None:
         """Close the connection; never fails."""
-        try:
-            await self._connection.close(timeout=5)
-        except LOST:
-            self._connection.terminate()
+        await let_go(self._connection)
 
     async def count(self, names: Sequence[str], *, since_ms: int) -> int:
         """Return how many readings of the devices are stored that are not older than this."""
-        try:
+        with unless_lost("The database was lost while counting"):
             ids = list((await self._find(names)).values())
             return int(await self._connection.fetchval(_COUNT, ids, float(since_ms)))
-        except LOST as error:
-            raise Unreachable(f"The database was lost while counting: {error}.") from error
 
     async def columns(self, names: Sequence[str], *, since_ms: int, until_ms: int, first: int) -> AsyncIterator[Column]:
         """Yield all that is stored of the devices, as `Source` says; beyond `until_ms` too, where nothing should be."""
         del until_ms
-        try:
+        with unless_lost("The database was lost while reading"):
             ids = await self._find(names)
             numbers = {ids[name]: first + i for i, name in enumerate(names) if name in ids}
             async with self._connection.transaction(readonly=True):
@@ -110,8 +103,6 @@ class StoredReadings:
                 while rows := await cursor.fetch(_ROWS):
                     for column in await self._to_columns(rows, numbers):
                         yield column
-        except LOST as error:
-            raise Unreachable(f"The database was lost while reading: {error}.") from error
 
     async def _find(self, names: Sequence[str]) -> dict[str, int]:
         missing = [name for name in names if name not in self._ids]

@@ -1,6 +1,12 @@
-"""What the gateway's database is, and how large its readings have grown: a URL in, facts out. Never writes."""
+"""The gateway's database under a bench: what it is, how large it has grown, and, for some workloads, filled with rows.
+
+What fills its table are old messages of devices of ours, as wide as those that are measured, inserted on the server at
+times before all that is sent. Nothing else is written.
+"""
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,11 +15,12 @@ import asyncpg
 from simulator.core.errors import Unreachable
 from simulator.measure.bench.tally import Tally, Times
 from simulator.verify import database
-from simulator.verify.database import LOST
+from simulator.verify.database import let_go, unless_lost
 
 _CONNECT_S = 10
 _COMMAND_S = 120
 _COMMITS = 200
+_LONG_S = 600.0
 
 _FACTS = """
 select current_setting('server_version') as postgres,
@@ -52,6 +59,21 @@ class Ground:
         return f"PostgreSQL {self.postgres}, {store}; {settings}"
 
 
+_AT_ONCE = 1_000_000
+"""Rows of one statement."""
+_STEP_US = 10_000_000
+"""Between two messages of a device."""
+_SHAPE = """
+select shape_id from messages where cardinality(values) = $1 limit 1
+"""
+_INSERT = """
+insert into messages (time, device_id, shape_id, values)
+select to_timestamp($1::float8 / 1e6) - (i / 1000) * interval '1 microsecond' * $2::float8,
+       -1 - (i % 1000)::int4, $3, array(select random() * 100 from generate_series(1, $4))
+from generate_series($5::int8, $6::int8 - 1) as i
+"""
+
+
 class Database:
     """A connection for asking. Every method raises Unreachable when it is lost."""
 
@@ -60,19 +82,18 @@ class Database:
         self.backend = backend
         """Process id of the server's end of this connection, as the server sees it."""
         self._connection = connection
+        self._filled = 0
 
     @classmethod
     async def open(cls, url: str) -> Self:
         """Connect and look. Raises Unreachable, also for a database that is not a gateway's."""
         connection = await connect(url)
         try:
-            facts = await connection.fetchrow(_FACTS)
-            if facts is None or not facts["is_gateways"]:
-                raise Unreachable("The database holds no table of messages: it is not a gateway's.")
-            chunk_us = await connection.fetchval(_CHUNK_US) if facts["timescaledb"] else None
-        except LOST as error:
-            connection.terminate()
-            raise Unreachable(f"The database was lost at once: {error}.") from error
+            with unless_lost("The database was lost at once"):
+                facts = await connection.fetchrow(_FACTS)
+                if facts is None or not facts["is_gateways"]:
+                    raise Unreachable("The database holds no table of messages: it is not a gateway's.")
+                chunk_us = await connection.fetchval(_CHUNK_US) if facts["timescaledb"] else None
         except BaseException:
             connection.terminate()
             raise
@@ -80,39 +101,45 @@ class Database:
 
     async def close(self) -> None:
         """Close the connection; never fails."""
-        try:
-            await self._connection.close(timeout=5)
-        except LOST:
-            self._connection.terminate()
+        await let_go(self._connection)
 
     async def size(self) -> int:
         """Return the bytes that messages and its indexes take on disk."""
         ask = "hypertable_size('messages')" if self.ground.chunk_us else "pg_total_relation_size('messages')"
-        try:
+        with unless_lost("The database was lost while asking for its size"):
             return int(await self._connection.fetchval(f"select {ask}"))
-        except LOST as error:
-            raise Unreachable(f"The database was lost while asking for its size: {error}.") from error
 
     async def settle(self) -> None:
         """Have written out what was measured before, so that it is not charged to what comes next, if we may."""
-        try:
-            await self._connection.execute("checkpoint")
-        except asyncpg.InsufficientPrivilegeError:
-            return
-        except LOST as error:
-            raise Unreachable(f"The database was lost during a checkpoint: {error}.") from error
+        with unless_lost("The database was lost during a checkpoint"), suppress(asyncpg.InsufficientPrivilegeError):
+            await self._connection.execute("checkpoint", timeout=_LONG_S)
 
     async def commit_times(self) -> Times:
         """Return how long a COMMIT takes that writes next to nothing: mostly the disk's fsync. Nothing is left."""
         tally = Tally(lambda *_: "", items=0)
-        try:
+        with unless_lost("The database was lost while committing"):
             for _ in range(_COMMITS):
                 began = time.monotonic()
                 await self._connection.execute("select pg_logical_emit_message(true, 'bench', '')")
                 tally.take(0, b"", time.monotonic() - began)
-        except LOST as error:
-            raise Unreachable(f"The database was lost while committing: {error}.") from error
         return tally.times()
+
+    async def fill(self, rows: int, *, width: int, before_us: int, say: Callable[[str], None]) -> None:
+        """Insert old messages until there are so many, each with `width` values; `before_us` since 1970."""
+        if rows <= self._filled:
+            return
+        with unless_lost("The database was lost while it was filled"):
+            shape = await self._connection.fetchval(_SHAPE, width)
+            if shape is None:
+                raise Unreachable(f"The table holds no message of {width} values yet: nothing to fill it with.")
+            while self._filled < rows:
+                upto = min(rows, self._filled + _AT_ONCE)
+                await self._connection.execute(
+                    _INSERT, before_us, _STEP_US, shape, width, self._filled, upto, timeout=_LONG_S
+                )
+                self._filled = upto
+                say(f"  the table is filled: {upto:,} of {rows:,} rows")
+        await self.settle()
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 
-from simulator.measure.bench.window import Window
 from simulator.measure.bench.workloads import Form
 from simulator.plan.metrics import numbers
 
@@ -62,17 +61,6 @@ class Posts:
         step, at = divmod(number, len(self._templates))
         template = self._templates[at]
         return template.topic, (b"%d" % (self._first + step)).join(template.segments)
-
-    def until_closed(self, window: Window) -> Iterator[tuple[bytes, bytes]]:
-        """Open the window with the first post, and yield posts as long as it is open."""
-        window.open()
-        while window.is_open:
-            yield self.next()
-
-    def once(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield `count` posts."""
-        for _ in range(self.count):
-            yield self.next()
 
 
 def device_names(prefix: str, form: Form) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from simulator.measure.bench.parts import Part
+from simulator.measure.bench.processes import Part
 from simulator.measure.bench.tally import Times
 from simulator.measure.bench.workloads import WORKLOADS, Workload
 from simulator.measure.bench.yardstick import Setup

@@ -1,4 +1,4 @@
-"""Count answers: status, body and time taken in, totals and percentiles out. Pure; believes only what says so in full.
+"""The tally of a measurement: answers and their times in, totals and percentiles out. Pure; the clock comes in.
 
 An answer that is not what the documented API promises for the request counts as a fault, and for nothing else.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from simulator.core.json_objects import object_of
+from simulator.send.pacing import Clock
 
 _OK = 200
 _MAX_KNOWN = 64
@@ -114,3 +115,28 @@ def _first_code(receipt: dict[str, Any]) -> str:
     first = errors[0] if isinstance(errors, list) and errors else receipt
     code = first.get("code") if isinstance(first, dict) else None
     return f"_{code}" if code else ""
+
+
+class Window:
+    """A span of time to measure in: `seconds` from `open` on, or until it is closed early; then it stays closed."""
+
+    def __init__(self, seconds: float, *, clock: Clock) -> None:
+        self.seconds = seconds
+        self.clock = clock
+        self._end = 0.0
+        self._is_closed = False
+
+    def open(self) -> float:
+        """Begin now; return the time."""
+        now = self.clock()
+        self._end = now + self.seconds
+        return now
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is time left."""
+        return not self._is_closed and self.clock() < self._end
+
+    def close(self) -> None:
+        """End here, or before it has begun."""
+        self._is_closed = True

@@ -1,120 +1,30 @@
 """An HTTP/1.1 keep-alive client for load: bodies in, responses out, over a bounded pool of connections.
 
-Does one attempt at a time and never repeats a request by itself: whether to send again is the caller's knowledge.
+Does one attempt at a time and never repeats a request by itself: whether to send again is the caller's knowledge. Only
+`ask`, for questions and not for load, asks until there is an answer that does not say "later".
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeVar
 
 from simulator.core.addresses import masked, port_of, split
-from simulator.core.errors import ConnectionLost, UsageError
-from simulator.send.drivers.http_reader import Response, ResponseReader
-from simulator.send.drivers.http_stream import HttpStream, opened
+from simulator.core.errors import ConnectionLost, Unreachable, UsageError
+from simulator.core.json_objects import object_of
+from simulator.send.drivers.http_connection import HttpConnection, HttpStream, streamed, trying
+from simulator.send.drivers.http_reader import Response
 
 _KEYS = 8
 """Keys whose header is remembered: it is written once, and sent with every post."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-class HttpConnection(asyncio.Protocol):
-    """One connection: one request on the way at a time."""
-
-    def __init__(self) -> None:
-        self._reader = ResponseReader()
-        self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Response] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether another request may be sent."""
-        return self._transport is not None and not self._transport.is_closing() and self._reader.is_idle
-
-    async def request(self, data: bytes) -> Response:
-        """Send a whole request, return its response. Raises ConnectionLost. Cancelled, it closes the connection."""
-        if self._transport is None or not self.is_open:
-            raise ConnectionLost("the connection is closed")
-        self._answer = asyncio.get_running_loop().create_future()
-        try:
-            self._transport.write(data)
-            return await self._answer
-        except asyncio.CancelledError:
-            self._transport.abort()
-            raise
-        finally:
-            self._answer = None
-
-    async def request_in_parts(self, parts: Iterable[bytes], *, pause: float) -> Response:
-        """Send a request piece by piece, `pause` seconds apart, until the response is there; then wait for that."""
-        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._answer = answer
-        try:
-            for part in parts:
-                if self._transport is not None:
-                    self._transport.write(part)
-                await asyncio.wait([answer], timeout=pause)
-                if answer.done():
-                    break
-            return await answer
-        finally:
-            self._answer = None
-            self.close()
-
-    def send_and_leave(self, data: bytes) -> None:
-        """Send a part of a request, and close the connection behind it."""
-        if self._transport is not None:
-            self._transport.write(data)
-            self._transport.close()
-
-    def close(self) -> None:
-        """Close the connection; a request on the way fails."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be told that the connection is open."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Be given what came in."""
-        with self._reading():
-            self._deliver(self._reader.feed(data))
-
-    def eof_received(self) -> None:
-        """Be told that nothing more comes in."""
-        with self._reading():
-            self._deliver(self._reader.end())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Be told that the connection has ended."""
-        self._fail(ConnectionLost(str(exc or "closed by the peer")))
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except ConnectionLost as error:
-            self._fail(error)
-            self.close()
-
-    def _deliver(self, response: Response | None) -> None:
-        if response is None:
-            return
-        if self._answer is None or self._answer.done():
-            raise ConnectionLost("a response nobody asked for")
-        if not response.keep_alive:
-            self.close()
-        self._answer.set_result(response)
-
-    def _fail(self, error: ConnectionLost) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+_LATER = frozenset({429, 503})
+_TRIES, PAUSE_S = 20, 0.5
+Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +69,8 @@ class HttpClient:
             raise UsageError(f"{masked(url)!r} is not a URL of the form http://host:port.")
         self.url = masked(url)
         """As it may be shown."""
-        self._host = parts.hostname
-        self._port = port or _DEFAULT_PORTS[parts.scheme]
+        self.host = parts.hostname
+        self.port = port or _DEFAULT_PORTS[parts.scheme]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._prefix = parts.path.rstrip("/")
         self._timeout = timeout
@@ -175,12 +85,7 @@ class HttpClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -203,8 +108,8 @@ class HttpClient:
 
     async def request(self, request: Request) -> Response:
         """Send a request. Raises ConnectionLost if there is no complete answer within the timeout."""
-        data = self._head(request) + request.body
-        async with self._slots, self._trying(self._timeout):
+        data = self.head(request, len(request.body)) + request.body
+        async with self._slots, trying(self._timeout):
             connection = await self._connection()
             self._busy.add(connection)
             try:
@@ -222,15 +127,15 @@ class HttpClient:
 
         Raises ConnectionLost if there is no complete answer within `timeout` seconds.
         """
-        async with self._trying(timeout):
-            connection = await self._connect()
-            return await connection.request_in_parts(chain([self._head(request)], parts), pause=pause)
+        async with trying(timeout):
+            connection = await self.connect(HttpConnection)
+            return await connection.request_in_parts(chain([self.head(request, len(request.body))], parts), pause=pause)
 
     async def send_and_leave(self, request: Request, sent: int) -> None:
         """Send a request's head and so many bytes of its body, then close the connection. Raises ConnectionLost."""
-        async with self._trying(self._timeout):
-            connection = await self._connect()
-            connection.send_and_leave(self._head(request) + request.body[:sent])
+        async with trying(self._timeout):
+            connection = await self.connect(HttpConnection)
+            connection.send_and_leave(self.head(request, len(request.body)) + request.body[:sent])
 
     @asynccontextmanager
     async def stream(self, request: Request, *, silence: float) -> AsyncIterator[HttpStream]:
@@ -238,39 +143,54 @@ class HttpClient:
 
         `silence` in seconds: how long nothing may come.
         """
-        data = self._head(request) + request.body
-        async with opened(data, host=self._host, port=self._port, tls=self._tls, silence=silence) as stream:
+        data = self.head(request, len(request.body)) + request.body
+        async with streamed(data, host=self.host, port=self.port, tls=self._tls, silence=silence) as stream:
             yield stream
 
-    def _head(self, request: Request) -> bytes:
+    def head(self, request: Request, length: int) -> bytes:
+        """Return what comes before a body of so many bytes on the wire."""
         key = self.key if request.key is None else request.key
         more = "".join([_line(*header) for header in request.headers]) if request.headers else ""
-        encoding = f"Content-Encoding: {request.encoding}\r\n" if request.encoding else ""
+        if length or request.method != "GET":
+            encoding = f"Content-Encoding: {request.encoding}\r\n" if request.encoding else ""
+            more = f"Content-Type: {request.media}\r\n{encoding}{more}Content-Length: {length}\r\n"
         return (
             f"{request.method} {self._prefix}{request.path} HTTP/1.1\r\nHost: {self._netloc}\r\n"
-            f"{self._authorization(key)}Content-Type: {request.media}\r\n{encoding}{more}"
-            f"Content-Length: {len(request.body)}\r\n\r\n"
+            f"{self._authorization(key)}{more}\r\n"
         ).encode()
-
-    @asynccontextmanager
-    async def _trying(self, timeout: float) -> AsyncIterator[None]:
-        """Turn what may happen to a connection into ConnectionLost."""
-        try:
-            async with asyncio.timeout(timeout):
-                yield
-        except TimeoutError as error:
-            raise ConnectionLost("no answer in time") from error
-        except OSError as error:
-            raise ConnectionLost(error.strerror or str(error)) from error
 
     async def _connection(self) -> HttpConnection:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
                 return connection
-        return await self._connect()
+        return await self.connect(HttpConnection)
 
-    async def _connect(self) -> HttpConnection:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(HttpConnection, self._host, self._port, ssl=self._tls)
-        return connection
+    async def connect(self, make: Callable[[], Protocol]) -> Protocol:
+        """Open a connection beside the pool. Raises OSError."""
+        _, protocol = await asyncio.get_running_loop().create_connection(make, self.host, self.port, ssl=self._tls)
+        return protocol
+
+
+async def ask(client: HttpClient, request: Request, *, complaint: str) -> Response:
+    """Return the response; a server may just have been restarted.
+
+    Raises Unreachable, with the complaint and what was the matter, after ten seconds of trying.
+    """
+    problem = ""
+    for _ in range(_TRIES):
+        try:
+            response = await client.request(request)
+        except ConnectionLost as error:
+            problem = str(error)
+        else:
+            if response.status not in _LATER:
+                return response
+            problem = f"it answers with {said_by(response)}"
+        await asyncio.sleep(PAUSE_S)
+    raise Unreachable(f"{complaint}: {problem}.")
+
+
+def said_by(response: Response) -> str:
+    """Return the status of an answer, with the code of its problem if it has one."""
+    return f"{response.status} {object_of(response.body).get('code', '')}".rstrip()

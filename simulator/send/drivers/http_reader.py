@@ -1,10 +1,12 @@
-"""Parse HTTP/1.1 responses (RFC 9112): bytes in, in any pieces; a response out. Pure: no socket, no clock.
+"""The reader of HTTP/1.1 responses (RFC 9112): bytes in, in any pieces; a response out. Pure: no socket, no clock.
 
-One response at a time, as a client that does not pipeline gets them. Raises ProtocolError only.
+llhttp parses, by way of httptools; what a client must refuse beside that is refused here. One response at a time, as a
+client that does not pipeline gets them. Raises ProtocolError only.
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from simulator.core.errors import ProtocolError
 
@@ -12,6 +14,8 @@ _MAX_HEAD = 64 * 1024
 _MAX_BODY = 256 * 1024 * 1024
 _FIRST_FINAL = 200
 _NO_BODY = frozenset({204, 304})
+_FRAMED = frozenset({"transfer-encoding", "content-length"})
+_VERSIONS = frozenset({"1.0", "1.1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,186 +28,90 @@ class Response:
     keep_alive: bool
 
 
-class _At(Enum):
-    HEAD = auto()
-    BODY = auto()
-    TO_THE_END = auto()
-    CHUNK_SIZE = auto()
-    CHUNK = auto()
-    TRAILER = auto()
-
-
 class ResponseReader:
     """Holds what has come in of one response. After a response it is ready for the next."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._parser = HttpResponseParser(self)
         self._begin()
 
     def _begin(self) -> None:
-        self._at = _At.HEAD
-        self._status = 0
-        self._headers: dict[str, str] = {}
-        self._keep_alive = True
-        self._missing = 0
-        self._is_last_chunk = False
-        self._body = bytearray()
-
-    @property
-    def is_idle(self) -> bool:
+        self.is_idle = True
         """Whether no part of a response has come in."""
-        return self._at is _At.HEAD and not self._rest
-
-    @property
-    def has_head(self) -> bool:
+        self.has_head = False
         """Whether the head of a final response is in, and its body is not yet at its end."""
-        return self._at is not _At.HEAD
-
-    @property
-    def status(self) -> int:
+        self.status = 0
         """The status of the response that is coming in; 0 before its head is in."""
-        return self._status
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._size = 0
+        self._keep_alive = self._is_whole = self._ends_with_connection = False
+        self._wrong = ""
 
     def take(self) -> bytes:
         """Return what has come of a body that is not at its end, and keep it no longer: for one that never ends."""
-        taken = bytes(self._body)
+        taken = b"".join(self._body)
         self._body.clear()
+        self._size = 0
         return taken
 
     def feed(self, data: bytes) -> Response | None:
         """Take in bytes; return the response once it is complete. Bytes beyond it are an error."""
-        self._rest += data
-        while self._step():
-            if self._at is _At.HEAD and self._status >= _FIRST_FINAL:
-                return self._finish()
-        return None
+        self.is_idle = self.is_idle and not data
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            raise ProtocolError("the connection is another protocol's from here") from None
+        except HttpParserError as error:
+            raise ProtocolError(self._wrong or str(error)) from None
+        if not self.has_head:
+            self._size += len(data)
+            self._require(self._size <= _MAX_HEAD or self._is_whole, "the head of the response does not end")
+        if self._wrong:
+            raise ProtocolError(self._wrong)
+        return self._finish() if self._is_whole else None
 
     def end(self) -> Response | None:
         """Take in the end of the stream: it completes a body without a length, and cuts short any other."""
-        if self._at is _At.TO_THE_END:
-            self._at = _At.HEAD
-            return self._finish()
-        return None
+        return self._finish() if self.has_head and self._ends_with_connection else None
 
     def _finish(self) -> Response:
-        if self._rest:
-            raise ProtocolError("bytes after the end of the response")
-        response = Response(self._status, self._headers, bytes(self._body), self._keep_alive)
+        response = Response(self.status, self._headers, b"".join(self._body), self._keep_alive)
         self._begin()
         return response
 
-    def _step(self) -> bool:
-        """Consume what can be consumed; return whether anything changed. At the end of a response: back to HEAD."""
-        match self._at:
-            case _At.HEAD:
-                return self._read_head()
-            case _At.BODY | _At.CHUNK | _At.TO_THE_END:
-                return self._read_body()
-            case _At.CHUNK_SIZE:
-                return self._read_chunk_size()
-            case _At.TRAILER:
-                return self._read_trailer()
+    def _require(self, condition: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence at the call
+        if not condition:
+            self._wrong = self._wrong or otherwise
 
-    def _read_head(self) -> bool:
-        end = self._rest.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._rest) > _MAX_HEAD:
-                raise ProtocolError("the head of the response does not end")
-            return False
-        lines = self._rest[:end].decode("latin-1").split("\r\n")
-        del self._rest[: end + 4]
-        version, self._status = _parse_status(lines[0])
-        self._headers = dict(_parse_header(line) for line in lines[1:])
-        connection = self._headers.get("connection", "").lower()
-        self._keep_alive = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
-        if self._status >= _FIRST_FINAL:
-            self._choose_body()
-        return True
+    def on_message_begin(self) -> None:
+        """Be told by the parser of a response; so with the next ones."""
+        self._require(not self._is_whole, "bytes after the end of the response")
 
-    def _choose_body(self) -> None:
-        """RFC 9112 part 6.3."""
-        if self._status in _NO_BODY:
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take in a header, but no trailer."""
+        if not self.has_head:
+            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+
+    def on_headers_complete(self) -> None:
+        """Choose the body (RFC 9112 part 6.3)."""
+        status, headers = self._parser.get_status_code(), self._headers
+        self._require(self._parser.get_http_version() in _VERSIONS, "not an HTTP/1 response")
+        if status < _FIRST_FINAL:
+            headers.clear()
             return
-        if "transfer-encoding" in self._headers:
-            if self._headers["transfer-encoding"].strip().lower() != "chunked":
-                raise ProtocolError("a transfer encoding other than chunked")
-            self._at = _At.CHUNK_SIZE
-        elif "content-length" in self._headers:
-            self._missing = _parse_number(self._headers["content-length"], base=10)
-            self._at = _At.BODY if self._missing else _At.HEAD
-        else:
-            self._keep_alive = False
-            self._at = _At.TO_THE_END
-            self._missing = _MAX_BODY + 1
+        self.status, self.has_head, self._size = status, True, 0
+        self._require(headers.get("transfer-encoding", "chunked").lower() == "chunked", "a coding other than chunked")
+        self._require(int(headers.get("content-length") or 0) <= _MAX_BODY, "the body of the response is too large")
+        self._ends_with_connection = status not in _NO_BODY and headers.keys().isdisjoint(_FRAMED)
+        self._keep_alive = self._parser.should_keep_alive() and not self._ends_with_connection
 
-    def _read_body(self) -> bool:
-        if not self._rest:
-            return False
-        taken = self._rest[: self._missing]
-        del self._rest[: len(taken)]
-        self._body += taken
-        self._missing -= len(taken)
-        if len(self._body) > _MAX_BODY:
-            raise ProtocolError("the body of the response is too large")
-        if self._missing == 0:
-            self._at = _At.TRAILER if self._at is _At.CHUNK else _At.HEAD
-        return True
+    def on_body(self, piece: bytes) -> None:
+        """Take in a piece of the body."""
+        self._body.append(piece)
+        self._size += len(piece)
+        self._require(self._size <= _MAX_BODY, "the body of the response is too large")
 
-    def _read_chunk_size(self) -> bool:
-        line = self._line()
-        if line is None:
-            return False
-        self._missing = _parse_number(line.partition(";")[0], base=16)
-        self._at = _At.CHUNK if self._missing else _At.TRAILER
-        self._is_last_chunk = self._missing == 0
-        return True
-
-    def _read_trailer(self) -> bool:
-        """Read the empty line after a chunk, or the trailer section after the last one."""
-        line = self._line()
-        if line is None:
-            return False
-        if not self._is_last_chunk:
-            if line:
-                raise ProtocolError("a chunk longer than its size")
-            self._at = _At.CHUNK_SIZE
-        elif not line:
-            self._at = _At.HEAD
-        return True
-
-    def _line(self) -> str | None:
-        end = self._rest.find(b"\r\n")
-        if end < 0:
-            if len(self._rest) > _MAX_HEAD:
-                raise ProtocolError("a line that does not end")
-            return None
-        line = self._rest[:end].decode("latin-1")
-        del self._rest[: end + 2]
-        return line
-
-
-def _parse_status(line: str) -> tuple[str, int]:
-    version, _, rest = line.partition(" ")
-    if version not in {"HTTP/1.1", "HTTP/1.0"}:
-        raise ProtocolError(f"not an HTTP/1 response: {line[:40]!r}")
-    return version, _parse_number(rest[:3], base=10)
-
-
-def _parse_header(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not name or name != name.strip():
-        raise ProtocolError(f"not a header: {line[:40]!r}")
-    return name.lower(), value.strip()
-
-
-def _parse_number(text: str, *, base: int) -> int:
-    digits = text.strip()
-    if not digits.isascii() or not digits.isalnum():
-        raise ProtocolError(f"not a number: {text[:40]!r}")
-    try:
-        number = int(digits, base)
-    except ValueError:
-        raise ProtocolError(f"not a number: {text[:40]!r}") from None
-    if number > _MAX_BODY:
-        raise ProtocolError("the body of the response is too large")
-    return number
+    def on_message_complete(self) -> None:
+        """Take in the end of a response, interim ones apart."""
+        self._is_whole, self.has_head = self.has_head, False

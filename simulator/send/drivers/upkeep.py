@@ -12,7 +12,7 @@ from random import Random
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from simulator.core.errors import Unreachable
+from simulator.core.errors import Unreachable, first_of
 
 _AT_ONCE = 64
 _FIRST_DELAY, _MAX_DELAY = 0.1, 2.0
@@ -159,7 +159,7 @@ async def _share(items: Iterable[_T], work: Callable[[_T], Awaitable[None]]) -> 
             for i in range(_AT_ONCE):
                 group.create_task(_work(queue, work), name=f"mqtt.share[{i}]")
     except* Unreachable as errors:
-        raise errors.exceptions[0] from None
+        raise first_of(errors) from None
 
 
 async def _work(queue: Iterator[_T], work: Callable[[_T], Awaitable[None]]) -> None:

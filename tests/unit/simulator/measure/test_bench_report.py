@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 
 from simulator.cli.bench import shown_command
-from simulator.measure.bench.report import Report
+from simulator.measure.bench.report import Report, Sheet, extent, figure, middle, millis, short
 from simulator.measure.bench.results import CopyRound, LoadRound, Reads, Results, Spread
-from simulator.measure.bench.sheets import Sheet, extent, figure, middle, millis, short
 from simulator.measure.bench.tally import Times
 from simulator.measure.bench.workloads import WORKLOADS
 from simulator.measure.bench.yardstick import Setup, setups

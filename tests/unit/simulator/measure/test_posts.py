@@ -1,12 +1,11 @@
 import json
-from itertools import islice
 from typing import Any
 
 import pytest
 
 from simulator.core.errors import UsageError
 from simulator.measure.bench.posts import Posts, device_names, to_templates
-from simulator.measure.bench.window import Window
+from simulator.measure.bench.tally import Window
 from simulator.measure.bench.workloads import WORKLOADS, Form, pick
 from tests.unit.simulator.fake_gateway import messages_of
 
@@ -70,24 +69,24 @@ def test_times_stay_in_the_past_at_ten_times_the_hoped_for_speed(name: str) -> N
 
 def test_a_cycle_repeats_its_bytes() -> None:
     source = posts(WORKLOADS["W7"].form, cycle=25)
-    first = list(source.once())
+    first = [source.next() for _ in range(source.count)]
     assert len(set(first)) == 25
-    assert list(source.once()) == first
+    assert [source.next() for _ in first] == first
     assert source.since_ms == START_MS
     times = {ts for topic, data in first for _, ts, _ in parse(topic, data, mqtt=False)}
     assert min(times) >= source.since_ms
 
 
-def test_posts_end_with_the_window_which_opens_with_the_first() -> None:
+def test_a_window_lasts_from_when_it_was_opened() -> None:
     now = [5.0]
     window = Window(2.0, clock=lambda: now[0])
-    stream = posts(WORKLOADS["W1"].form).until_closed(window)
+    assert not window.is_open
     now[0] = 100.0
-    assert len(list(islice(stream, 3))) == 3
+    assert window.open() == 100.0
     now[0] = 101.9
-    assert next(stream, None) is not None
+    assert window.is_open
     now[0] = 102.0
-    assert next(stream, None) is None
+    assert not window.is_open
 
 
 def test_a_window_that_was_closed_before_it_opened_stays_closed() -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from simulator.core.errors import Unreachable, UsageError
-from simulator.measure.bench import parts, processes
-from simulator.measure.bench.machine import describe
-from simulator.measure.bench.parts import Parts
+from simulator.measure.bench import processes
+from simulator.measure.bench.processes import Parts, describe
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -91,9 +90,9 @@ def test_a_part_that_has_ended_is_not_told(tmp_path: Path) -> None:
 
 def test_the_postmaster_is_above_our_backend(tmp_path: Path) -> None:
     proc = fake(tmp_path, stat(1, 0, "init"), stat(20, 1, "postgres"), stat(21, 20, "postgres"), stat(30, 1, "bash"))
-    assert parts.of_backend(21, proc) == {20}
-    assert parts.of_backend(30, proc) == frozenset(), "a process id of another container"
-    assert parts.of_backend(99, proc) == frozenset()
+    assert processes.of_backend(21, proc) == {20}
+    assert processes.of_backend(30, proc) == frozenset(), "a process id of another container"
+    assert processes.of_backend(99, proc) == frozenset()
 
 
 @contextmanager
@@ -110,8 +109,8 @@ def listening_here(family: socket.AddressFamily, host: str) -> Iterator[int]:
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_a_listener_is_found_by_its_port(family: socket.AddressFamily, host: str) -> None:
     with listening_here(family, host) as port:
-        assert parts.on_port(host, port) == {os.getpid()}
-    assert parts.on_port(host, port) == frozenset()
+        assert processes.on_port(host, port) == {os.getpid()}
+    assert processes.on_port(host, port) == frozenset()
 
 
 def test_of_a_parent_and_a_child_that_share_a_socket_the_parent_is_found() -> None:
@@ -124,7 +123,7 @@ def test_of_a_parent_and_a_child_that_share_a_socket_the_parent_is_found() -> No
         ) as child:
             assert child.stdout is not None
             child.stdout.readline()
-            found = parts.on_port("127.0.0.1", listener.getsockname()[1])
+            found = processes.on_port("127.0.0.1", listener.getsockname()[1])
             child.communicate(b"\n")
     assert found == {os.getpid()}
 
@@ -144,17 +143,17 @@ def test_connections_do_not_count_as_listeners() -> None:
     ("host", "here"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("10.1.2.3", False), ("gw", False)]
 )
 def test_only_this_machine_is_here(host: str, *, here: bool) -> None:
-    assert parts.is_here(host) is here
+    assert processes.is_here(host) is here
 
 
 def test_a_given_process_must_be_there() -> None:
-    assert parts.given(os.getpid()) == {os.getpid()}
+    assert processes.given(os.getpid()) == {os.getpid()}
     with pytest.raises(UsageError, match="no process 999999999"):
-        parts.given(999_999_999)
+        processes.given(999_999_999)
 
 
 async def test_redis_tells_its_process(valkey: str) -> None:
-    (pid,) = await parts.of_redis(valkey)
+    (pid,) = await processes.of_redis(valkey)
     assert "valkey" in processes.snapshot()[pid].name
 
 
@@ -162,7 +161,7 @@ async def test_a_redis_that_is_away_is_a_sentence() -> None:
     with listening_here(socket.AF_INET, "127.0.0.1") as port:
         pass
     with pytest.raises(Unreachable, match="--redis"):
-        await parts.of_redis(f"redis://127.0.0.1:{port}")
+        await processes.of_redis(f"redis://127.0.0.1:{port}")
 
 
 def test_the_machine_in_one_line(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from simulator.core.errors import Unreachable
 from simulator.measure.bench import publishing
-from simulator.measure.bench.gateway import Gateway
 from simulator.measure.bench.publishing import Publishing, parse_stored
+from simulator.measure.bench.tally import Window
+from simulator.send.drivers.http import HttpClient
 from simulator.send.drivers.mqtt import Broker
 from tests.unit.simulator import fake_broker
 from tests.unit.simulator.fake_broker import FakeBroker
@@ -50,16 +51,11 @@ def gateway(broker: FakeBroker) -> Committing:
 
 
 async def publish(gateway: Committing, count: int, *, clients: int = 3) -> Publishing:
-    async with listening(gateway.serve) as port:
-        one = Publishing(
-            Gateway.parse(f"http://127.0.0.1:{port}", key=""),
-            Broker("127.0.0.1", gateway.broker.port),
-            client="bench",
-            clients=clients,
-            clock=time.monotonic,
-        )
+    async with listening(gateway.serve) as port, HttpClient(f"http://127.0.0.1:{port}", timeout=5.0) as client:
+        broker = Broker("127.0.0.1", gateway.broker.port)
+        one = Publishing(client, broker, name="bench", clients=clients, readings=READINGS)
         posts = ((b"devices/d/readings", b"%d" % i) for i in range(count))
-        await one.run(posts, readings=READINGS)
+        await one.run(posts, Window(60.0, clock=time.monotonic))
         return one
 
 

@@ -9,11 +9,10 @@ import pytest
 
 from tests.servers import databases
 from simulator.core.errors import Unreachable
-from simulator.measure.bench.copy_rows import CopyRows
 from simulator.measure.bench.database import Database
-from simulator.measure.bench.window import Window
+from simulator.measure.bench.tally import Window
 from simulator.measure.bench.workloads import WORKLOADS
-from simulator.measure.bench.yardstick import CONNECTIONS, ROWS, Setup, Yardstick, setups
+from simulator.measure.bench.yardstick import CONNECTIONS, ROWS, CopyRows, Setup, Yardstick, setups
 from tests.unit.simulator.cases import START_MS
 
 Row = tuple[int, int, int, tuple[float, ...]]

@@ -118,3 +118,46 @@ def test_any_bytes_give_a_response_or_a_protocol_error(data: bytes) -> None:
     except ProtocolError:
         return
     assert reader.feed(b"") is None
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, b"ok")),
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", (404, b"")),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, b"ok")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", None),
+        (b"HTTP/1.1 200 OK\r\nX: 1\r\n\r\ncontent-length: 0\r\n", None),
+        (b"", None),
+    ],
+)
+def test_a_response_is_told_once_it_is_whole(data: bytes, found: tuple[int, bytes] | None) -> None:
+    response = ResponseReader().feed(data)
+    assert (response and (response.status, response.body)) == found
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 12_000,
+        SIZED + b"HTTP/1.1 200",
+    ],
+)
+def test_a_head_that_is_refused(head: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        ResponseReader().feed(head)
+
+
+def test_an_answer_that_does_not_end_is_taken_piece_by_piece() -> None:
+    reader = ResponseReader()
+    assert reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") is None
+    assert (reader.has_head, reader.status, reader.take()) == (True, 200, b"")
+    assert reader.feed(b"2\r\nab\r\n1\r\nc\r\n") is None
+    assert (reader.take(), reader.take()) == (b"abc", b"")
+    response = reader.feed(b"1\r\nd\r\n0\r\n\r\n")
+    assert response is not None
+    assert (response.body, reader.has_head) == (b"d", False)

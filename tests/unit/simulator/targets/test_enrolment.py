@@ -92,7 +92,7 @@ async def test_a_gateway_that_does_not_read_zstd_is_said_at_once(client: HttpCli
 async def test_busy_is_asked_again_and_gone_is_said(
     client: HttpClient, gateway: FakeGateway, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulator.send.drivers.patience.PAUSE_S", 0.0)
+    monkeypatch.setattr("simulator.send.drivers.http.PAUSE_S", 0.0)
     busy = [(503, {"code": "overloaded"})] * 3
     gateway.calls.insert(0, lambda *_: busy.pop() if busy else None)
     await Enrolment(client, plan()).enrol()

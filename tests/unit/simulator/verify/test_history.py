@@ -118,7 +118,7 @@ async def test_a_gateway_that_shows_no_readings_leaves_them_unchecked(
 
 
 async def test_later_is_asked_again(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulator.send.drivers.patience.PAUSE_S", 0.0)
+    monkeypatch.setattr("simulator.send.drivers.http.PAUSE_S", 0.0)
     answers = [(503, {"code": "query_timeout"}), (429, {"code": "rate_limited"})]
     gateway.calls.insert(0, lambda *_: answers.pop() if answers else None)
     assert (await _verify(gateway, Account(fleet(), await _send(gateway)))).total.is_clean

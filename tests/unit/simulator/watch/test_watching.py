@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from simulator.core.errors import ConnectionLost
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.http_stream import HttpStream
+from simulator.send.drivers.http_connection import HttpStream
 from simulator.send.ledger import Ledger
 from simulator.send.results import PartResult, WorkerResult
 from simulator.verify.referee import Verdict

@@ -1,17 +1,17 @@
-"""The closed loop against servers that answer well, in pieces, badly, or not at all."""
+"""The loops against servers that answer well, in pieces, badly, or not at all."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from simulator.core.errors import Unreachable, UsageError
-from simulator.measure.bench import closed_loop
-from simulator.measure.bench.closed_loop import call, parse_plain
-from simulator.measure.bench.gateway import Gateway
-from simulator.measure.bench.tally import Tally
+from simulator.core.errors import Unreachable
+from simulator.measure.bench import loops
+from simulator.measure.bench.loops import closed, paced
+from simulator.measure.bench.tally import Tally, Window
+from simulator.send.drivers.http import HttpClient, Request
 from tests.unit.simulator.listening import listening
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -19,7 +19,7 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: 1\r\n\r\nok"
 
 
 @asynccontextmanager
-async def answering(answer: Answer) -> AsyncIterator[tuple[Gateway, list[bytes]]]:
+async def answering(answer: Answer) -> AsyncIterator[tuple[HttpClient, list[bytes]]]:
     """Serve; yield what leads there, and the bodies that came in."""
     seen: list[bytes] = []
 
@@ -32,14 +32,22 @@ async def answering(answer: Answer) -> AsyncIterator[tuple[Gateway, list[bytes]]
             await writer.drain()
 
     async with listening(serve) as port:
-        yield Gateway.parse(f"http://127.0.0.1:{port}/prefix", key="secret"), seen
+        yield HttpClient(f"http://127.0.0.1:{port}/prefix", key="secret"), seen
 
 
-async def run(gateway: Gateway, count: int, *, connections: int = 4, patience: float = 60.0) -> Tally:
-    tally = Tally(lambda status, body: "" if (status, body) == (200, b"ok") else f"http_{status}", items=1)
+def judge(status: int, body: bytes) -> str:
+    return "" if (status, body) == (200, b"ok") else f"http_{status}"
+
+
+def numbered(gateway: HttpClient, count: int) -> Iterator[bytes]:
     bodies = (b"%d" % i for i in range(count))
-    requests = (gateway.head("/x", len(body)) + body for body in bodies)
-    await call(gateway, requests, tally, connections=connections, clock=time.monotonic, patience=patience)
+    return (gateway.head(Request("POST", "/x"), len(body)) + body for body in bodies)
+
+
+async def run(gateway: HttpClient, count: int, *, connections: int = 4, patience: float = 60.0) -> Tally:
+    tally = Tally(judge, items=1)
+    window = Window(patience, clock=time.monotonic)
+    await closed(gateway, numbered(gateway, count), tally, window, connections=connections)
     return tally
 
 
@@ -104,7 +112,7 @@ async def test_what_is_no_http_ends_the_connection() -> None:
 
 
 async def test_a_server_that_falls_silent_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closed_loop, "GRACE_S", 0.05)
+    monkeypatch.setattr(loops, "GRACE_S", 0.05)
 
     async def silent(_: bytes, __: asyncio.StreamWriter) -> None:
         return
@@ -121,28 +129,40 @@ async def test_nobody_there_is_a_sentence() -> None:
         await run(gateway, 1)
 
 
-@pytest.mark.parametrize(
-    ("data", "found"),
-    [
-        (GOOD, (200, b"ok")),
-        (GOOD.replace(b"Content-Length", b"content-length"), (200, b"ok")),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", (404, b"")),
-        (GOOD[:-1], None),
-        (GOOD + b"x", None),
-        (GOOD[:30], None),
-        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", None),
-        (b"HTTP/1.1 2x0 OK\r\nContent-Length: 2\r\n\r\nok", None),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", None),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", None),
-        (b"HTTP/1.1 200 OK\r\nX: 1\r\n\r\ncontent-length: 0\r\n", None),
-        (b"", None),
-    ],
-)
-def test_the_short_cut_takes_only_what_is_plain(data: bytes, found: tuple[int, bytes] | None) -> None:
-    assert parse_plain(data) == found
+async def test_a_window_that_closes_ends_the_loop() -> None:
+    async with answering(good) as (gateway, seen):
+        tally, window = Tally(judge, items=1), Window(60.0, clock=time.monotonic)
+
+        def requests() -> Iterator[bytes]:
+            for number, request in enumerate(numbered(gateway, 10**6)):
+                if number == 49:
+                    window.close()
+                yield request
+
+        await closed(gateway, requests(), tally, window, connections=4)
+    assert (tally.answers, tally.faults, len(seen)) == (50, {}, 50)
 
 
-@pytest.mark.parametrize("url", ["nowhere", "ftp://x", "http://", "http://x:0", "http://x:99999"])
-def test_what_is_no_address_of_a_gateway_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="http://host:port"):
-        Gateway.parse(url, key="")
+async def test_an_open_loop_sends_at_its_rate_whatever_is_answered() -> None:
+    async def slowly(body: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2 if int(body) == 0 else 0.0)
+        writer.write(GOOD)
+
+    async with answering(slowly) as (gateway, seen):
+        tally = Tally(judge, items=1)
+        elapsed = await paced(gateway, numbered(gateway, 10**6), tally, Window(1.0, clock=time.monotonic), rate=100.0)
+    assert elapsed >= 0.9
+    assert len(seen) + tally.faults["unsent"] == 100
+    assert tally.answers == len(seen)
+    assert tally.times().p999 > 150
+
+
+async def test_an_open_loop_ends_soon_when_its_connections_break() -> None:
+    async def hang_up(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with answering(hang_up) as (gateway, _):
+        tally = Tally(judge, items=1)
+        await paced(gateway, numbered(gateway, 10**6), tally, Window(0.2, clock=time.monotonic), rate=100.0)
+    assert tally.answers == 0
+    assert tally.faults["connection_lost"] + tally.faults["unsent"] == 20
