@@ -11,9 +11,8 @@ from msgspec.structs import replace
 from simulator.core.errors import UsageError
 from simulator.plan.overrides import Mix, Overrides, overridden, plain
 from simulator.plan.plan import Kind, Plan, TargetSpec
-from simulator.plan.requirements import Requirement, parse
+from simulator.plan.requirements import FOUND, Requirement, parse
 from simulator.plan.scenario import Scenario, Shape, find, run_id
-from simulator.report.figures import VERIFIED
 
 WHERE_TO = Group("Where to", sort_key=1)
 
@@ -230,7 +229,7 @@ class VerdictOptions(Judging):
     def requirements(self) -> list[Requirement]:
         """Return what the run must reach. Raises UsageError for what is none, and for what nobody will look at."""
         found = parse(self.require)
-        unseen = [one.text for one in found if one.name in VERIFIED]
+        unseen = [one.text for one in found if one.name in FOUND]
         if unseen and self.source == "none":
             raise UsageError(f"--require: {unseen[0]} needs a verification, and --verify none leaves it out.")
         if self.source == "api" and any(one.name == "duplicated" for one in found):

@@ -1,14 +1,36 @@
-"""What a run is required to reach: `p99_ack<200ms,lost=0,errors<0.1%` and figures in, what was met out. Pure."""
+"""Requirements of a run: `p99_ack<200ms,lost=0,errors<0.1%` and figures in, what was met out. Pure."""
 
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 from simulator.core.errors import UsageError
-from simulator.report.figures import KINDS, Figure, Kind
 
+Kind = Literal["time", "rate", "share", "count"]
+"""Milliseconds; readings a second; a count that may be asked for in per cent of a whole; a count."""
+PERCENTILES = ("p50", "p90", "p99", "p999", "max")
+TRANSPORTS = ("http", "mqtt")
+MOMENTS = ("ack", "state", "stream")
+"""Until when latencies count: the answer, the first sight in the state, that in the live stream."""
+FOUND: Mapping[str, str] = {
+    "lost": "lost", "duplicated": "duplicated", "altered": "wrong", "unexpected": "unexpected",
+    "state_wrong": "state_wrong", "stream_gaps": "stream_gaps", "stream_wrong": "stream_wrong",
+}  # fmt: skip
+"""What only a verification can tell, by the name of its count in `Findings`."""
+
+KINDS: Mapping[str, Kind] = {
+    **{f"{name}_{moment}": "time" for moment in MOMENTS for name in PERCENTILES},
+    **{f"{name}_{moment}_{over}": "time" for moment in MOMENTS for over in TRANSPORTS for name in PERCENTILES},
+    "rate": "rate",
+    "errors": "share",
+    "unacknowledged": "share",
+    "unsent": "share",
+    "wrong_answers": "count",
+    **dict.fromkeys(FOUND, "count"),
+}
+"""Every figure that a requirement may name."""
 _FORM = re.compile(r"\s*([A-Za-z0-9_.]+)\s*(<=|>=|==|=|<|>)\s*(\d+(?:_\d+)*(?:\.\d+)?)\s*([a-z/%]*)\s*")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, "=": operator.eq, "==": operator.eq, ">=": operator.ge, ">": operator.gt,
@@ -20,6 +42,20 @@ _UNITS: dict[Kind, dict[str, float]] = {
     "count": {"": 1.0},
 }
 """Units by kind, each with its factor to what figures are in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number. `whole` is what its share is taken of; `unknown` says why it cannot be told, if so."""
+
+    value: float = 0.0
+    whole: float = 0.0
+    unknown: str = ""
+
+    @property
+    def percent(self) -> float:
+        """The share of the whole, in per cent; 0 of nothing."""
+        return 100 * self.value / self.whole if self.whole else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,20 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
+from simulator.plan.requirements import FOUND
 from simulator.report.figures import unknown_to
 from simulator.report.report import Report
-from simulator.verify.findings import Trouble
-
-_FOUND: tuple[tuple[str, Trouble, str], ...] = (
-    ("lost", "lost", "lost"),
-    ("duplicated", "duplicated", "duplicated"),
-    ("altered", "wrong", "wrong"),
-    ("unexpected", "unexpected", "unexpected"),
-    ("state wrong", "state wrong", "state_wrong"),
-    ("stream gaps", "stream gap", "stream_gaps"),
-    ("stream wrong", "stream wrong", "stream_wrong"),
-)
-"""What is looked for: title, trouble of its problems, count in the findings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +32,20 @@ def _acknowledged(report: Report) -> Check:
 
 
 def _findings(report: Report) -> Iterator[Check]:
-    for name, trouble, field in _FOUND:
+    for figure, field in FOUND.items():
         total = report.verdict.total if report.verdict else None
         count = getattr(total, field) if total else 0
-        unknown = unknown_to(report.verdict, field)
+        unknown = unknown_to(report.verdict, figure)
+        trouble = field.replace("_", " ").removesuffix("s")
         examples = tuple(
             f"{p.device} {p.metric} {p.time} {p.detail}".rstrip()
             for p in (total.problems if total else ())
             if p.trouble == trouble
         )
         left_out = "" if count else unknown
-        yield Check(name=name, is_good=not count, told=f"{count:,}", left_out=left_out, examples=examples)
+        yield Check(
+            name=figure.replace("_", " "), is_good=not count, told=f"{count:,}", left_out=left_out, examples=examples
+        )
 
 
 def _answers(report: Report) -> Check:

@@ -5,7 +5,7 @@ lost, altered or wrongly shown, or more wrong answers, where nothing is tolerate
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -13,72 +13,17 @@ from msgspec import Struct, field
 
 from simulator.core.errors import UsageError
 from simulator.plan.plan import TargetSpec
+from simulator.plan.requirements import FOUND, PERCENTILES
+from simulator.report.figures import errors_of, unknown_to
+from simulator.send.latency import Percentiles
+from simulator.send.results import LaneReport
+from simulator.verify.referee import Verdict
 
-_PERCENTILES = ("p50", "p90", "p99", "p999", "max")
-_FOUND = {"lost": "lost", "duplicated": "duplicated", "altered": "wrong", "unexpected": "unexpected",
-          "state wrong": "state_wrong", "stream gaps": "stream_gaps", "stream wrong": "stream_wrong"}  # fmt: skip
 _LEAST_MS = {"latency": 1.0, "until in state": 50.0, "until in stream": 10.0}
 """Latencies this close to each other are the same: so much is in the machine, or lies between two looks."""
 _LEAST_PERCENT = 0.01
 """And so are shares of errors, in per cent of the attempts."""
 _PERCENT = 100.0
-
-
-class _Latency(Struct):
-    count: int
-    p50: float
-    p90: float
-    p99: float
-    p999: float
-    max: float
-
-
-class _Visibility(Struct):
-    latency: _Latency
-
-
-class _Lane(Struct):
-    transport: str
-    offered: int
-    acknowledged: int
-    latency: _Latency
-    errors: dict[str, int]
-    wrong_answers: dict[str, int]
-    state: _Visibility | None = None
-    stream: _Visibility | None = None
-
-    def measured(self) -> dict[str, _Latency | None]:
-        """Return the latencies by what they are called."""
-        state, stream = (seen.latency if seen else None for seen in (self.state, self.stream))
-        return {"latency": self.latency, "until in state": state, "until in stream": stream}
-
-
-class _Total(Struct):
-    lost: int
-    duplicated: int
-    wrong: int
-    unexpected: int
-    state_wrong: int
-    stream_gaps: int = 0
-    stream_wrong: int = 0
-
-
-class _Verdict(Struct):
-    total: _Total
-    stored_checked: bool
-    twins_shown: bool
-    states_unchecked: str
-    stream_unchecked: str = "a report of before streams were watched"
-
-    def tell(self, name: str) -> int | None:
-        """Return what was found, None if it was not looked for."""
-        unchecked = {
-            "state_wrong": self.states_unchecked,
-            "stream_gaps": self.stream_unchecked,
-            "stream_wrong": self.stream_unchecked,
-        }
-        seen = not unchecked[name] if name in unchecked else self.stored_checked
-        return getattr(self.total, name) if seen and (self.twins_shown or name != "duplicated") else None
 
 
 class _Scenario(Struct):
@@ -96,8 +41,8 @@ class Record(Struct):
     plan: _Plan
     elapsed_s: float
     wrong_answers: int
-    lanes: list[_Lane] = field(default_factory=list)
-    verdict: _Verdict | None = None
+    lanes: list[LaneReport] = field(default_factory=list)
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +102,7 @@ def parse_tolerance(text: str) -> float:
     return float(number) / _PERCENT
 
 
-def _of_lanes(a: Record, b: Record, x: _Lane, y: _Lane) -> Iterator[Row]:
+def _of_lanes(a: Record, b: Record, x: LaneReport, y: LaneReport) -> Iterator[Row]:
     over = x.transport
     yield Row(
         title=f"{over} offered", unit="/s", a=x.offered / a.elapsed_s, b=y.offered / b.elapsed_s, rule="less",
@@ -167,14 +112,21 @@ def _of_lanes(a: Record, b: Record, x: _Lane, y: _Lane) -> Iterator[Row]:
         title=f"{over} acknowledged", unit="/s", a=x.acknowledged / a.elapsed_s, b=y.acknowledged / b.elapsed_s,
         rule="less",
     )  # fmt: skip
-    for (what, before), (_, after) in zip(x.measured().items(), y.measured().items(), strict=True):
+    for (what, before), after in zip(_latencies(x).items(), _latencies(y).values(), strict=True):
         if before is not None or after is not None:
             yield from _percentiles(f"{over} {what}", before, after, least=_LEAST_MS[what])
-    yield Row(title=f"{over} errors", unit="%", a=_errors(x), b=_errors(y), rule="more", least=_LEAST_PERCENT)
+    yield Row(
+        title=f"{over} errors",
+        unit="%",
+        a=errors_of([x]).percent,
+        b=errors_of([y]).percent,
+        rule="more",
+        least=_LEAST_PERCENT,
+    )
 
 
-def _percentiles(title: str, before: _Latency | None, after: _Latency | None, *, least: float) -> Iterator[Row]:
-    for name in _PERCENTILES:
+def _percentiles(title: str, before: Percentiles | None, after: Percentiles | None, *, least: float) -> Iterator[Row]:
+    for name in PERCENTILES:
         a, b = (getattr(each, name) if each is not None and each.count else None for each in (before, after))
         yield Row(
             title=f"{title} {name.replace('p999', 'p99.9')}", unit="ms", a=a, b=b, rule="more",
@@ -182,15 +134,22 @@ def _percentiles(title: str, before: _Latency | None, after: _Latency | None, *,
         )  # fmt: skip
 
 
-def _errors(lane: _Lane) -> float:
-    """Return the attempts that came to nothing and the wrong answers, in per cent of all attempts."""
-    failed, wrong = sum(lane.errors.values()), sum(lane.wrong_answers.values())
-    attempts = max(lane.latency.count + failed, failed + wrong)
-    return _PERCENT * (failed + wrong) / attempts if attempts else 0.0
+def _latencies(lane: LaneReport) -> dict[str, Percentiles | None]:
+    """Return the latencies by what they are called."""
+    state, stream = (seen.latency if seen else None for seen in (lane.state, lane.stream))
+    return {"latency": lane.latency, "until in state": state, "until in stream": stream}
 
 
 def _found(a: Record, b: Record) -> Iterator[Row]:
     yield Row(title="wrong answers", unit="", a=a.wrong_answers, b=b.wrong_answers, rule="any")
-    for title, name in _FOUND.items():
-        before, after = (each.verdict.tell(name) if each.verdict else None for each in (a, b))
-        yield Row(title=title, unit="", a=before, b=after, rule="any")
+    for name in FOUND:
+        before, after = (_count(each.verdict, name) for each in (a, b))
+        yield Row(title=name.replace("_", " "), unit="", a=before, b=after, rule="any")
+
+
+def _count(verdict: Verdict | None, name: str) -> int | None:
+    """Return what was found, None if it was not looked for."""
+    if verdict is None or unknown_to(replace(verdict, unfinished=""), name):
+        return None
+    found: int = getattr(verdict.total, FOUND[name])
+    return found

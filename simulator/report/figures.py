@@ -1,58 +1,18 @@
 """The figures of a run that a requirement may name: lanes and a verdict in, named numbers out. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
+from simulator.plan.requirements import FOUND, PERCENTILES, TRANSPORTS, Figure
 from simulator.send.latency import Percentiles
 from simulator.send.results import LaneReport
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 
-Kind = Literal["time", "rate", "share", "count"]
-"""Milliseconds; readings a second; a count that may be asked for in per cent of a whole; a count."""
-
-_PERCENTILES = ("p50", "p90", "p99", "p999", "max")
-_TRANSPORTS = ("http", "mqtt")
-_MOMENTS: Mapping[str, Callable[[LaneReport], Percentiles]] = {
+_LATENCIES: Mapping[str, Callable[[LaneReport], Percentiles]] = {
     "ack": lambda lane: lane.latency,
     "state": lambda lane: lane.state.latency if lane.state else Percentiles(),
     "stream": lambda lane: lane.stream.latency if lane.stream else Percentiles(),
 }
-"""Until when latencies count: the answer, the first sight in the state, that in the live stream."""
-_FOUND = {
-    "lost": "lost", "duplicated": "duplicated", "altered": "wrong", "unexpected": "unexpected",
-    "state_wrong": "state_wrong", "stream_gaps": "stream_gaps", "stream_wrong": "stream_wrong",
-}  # fmt: skip
-"""What a verification finds, by the name of its count in `Findings`."""
-
-KINDS: Mapping[str, Kind] = {
-    **{f"{name}_{moment}": "time" for moment in _MOMENTS for name in _PERCENTILES},
-    **{f"{name}_{moment}_{over}": "time" for moment in _MOMENTS for over in _TRANSPORTS for name in _PERCENTILES},
-    "rate": "rate",
-    "errors": "share",
-    "unacknowledged": "share",
-    "unsent": "share",
-    "wrong_answers": "count",
-    **dict.fromkeys(_FOUND, "count"),
-}
-"""Every name there is."""
-VERIFIED = frozenset(_FOUND)
-"""Those that only a verification can tell."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One number. `whole` is what its share is taken of; `unknown` says why it cannot be told, if so."""
-
-    value: float = 0.0
-    whole: float = 0.0
-    unknown: str = ""
-
-    @property
-    def percent(self) -> float:
-        """The share of the whole, in per cent; 0 of nothing."""
-        return 100 * self.value / self.whole if self.whole else 0.0
 
 
 def figures_of(
@@ -66,7 +26,7 @@ def figures_of(
         "unacknowledged": _share(lanes, "unacknowledged"),
         "unsent": _share(lanes, "unsent"),
         "wrong_answers": Figure(value=wrong_answers),
-        **{name: _found(verdict, name, field) for name, field in _FOUND.items()},
+        **{name: _found(verdict, name, field) for name, field in FOUND.items()},
     }
 
 
@@ -81,11 +41,11 @@ def errors_of(lanes: Sequence[LaneReport]) -> Figure:
 def _times(lanes: Sequence[LaneReport]) -> dict[str, Figure]:
     """Return latencies; of several transports together the worst."""
     found: dict[str, Figure] = {}
-    for moment, latency_of in _MOMENTS.items():
-        for over in (None, *_TRANSPORTS):
+    for moment, latency_of in _LATENCIES.items():
+        for over in (None, *TRANSPORTS):
             measured = [latency_of(lane) for lane in lanes if over in {None, lane.transport}]
             suffix = f"_{over}" if over else ""
-            found |= {f"{name}_{moment}{suffix}": _worst(measured, name) for name in _PERCENTILES}
+            found |= {f"{name}_{moment}{suffix}": _worst(measured, name) for name in PERCENTILES}
     return found
 
 
@@ -110,7 +70,7 @@ def _found(verdict: Verdict | None, name: str, field: str) -> Figure:
 
 
 def unknown_to(verdict: Verdict | None, name: str) -> str:
-    """Return why a verdict cannot tell a figure of `VERIFIED`; empty if it can."""
+    """Return why a verdict cannot tell a figure of `FOUND`; empty if it can."""
     if verdict is None:
         return "not verified"
     if name == "state_wrong":

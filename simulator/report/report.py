@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from simulator.plan.plan import Plan
-from simulator.plan.requirements import Requirement, check
+from simulator.plan.requirements import FOUND, Requirement, check
 from simulator.report.figures import figures_of
 from simulator.send.loads.script import Score
 from simulator.send.results import LaneReport, WorkerResult, lanes
@@ -25,7 +25,6 @@ _STOOD_MS = 500.0
 _MAX_CODES = 4
 _MANY_CONNECTIONS = 1_000
 """So many that one wants to know how long it took to open them."""
-BAD = ("lost", "duplicated", "wrong", "unexpected", "state_wrong", "stream_gaps", "stream_wrong")
 MISSED = 99
 """The exit code of a run that was good and did not reach what was required."""
 
@@ -88,7 +87,7 @@ class Report:
         if self.wrong_answers:
             found.append(f"{self.wrong_answers:,} wrong answers")
         total = self.verdict.total if self.verdict else Findings()
-        for name in BAD:
+        for name in FOUND.values():
             count = getattr(total, name)
             found += [f"{count:,} {name.replace('_', ' ')}"] if count else []
         return found

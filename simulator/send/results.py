@@ -150,9 +150,9 @@ class LaneReport:
     latency: Percentiles
     latency_by_phase: dict[str, Percentiles]
     lateness: Percentiles
-    state: Visibility | None
+    state: Visibility | None = None
     """None if nobody watched; so with the next."""
-    stream: Visibility | None
+    stream: Visibility | None = None
 
 
 def lanes(parts: Sequence[PartResult], phases: Sequence[str]) -> list[LaneReport]:

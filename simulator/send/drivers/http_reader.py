@@ -14,18 +14,24 @@ _MAX_HEAD = 64 * 1024
 _MAX_BODY = 256 * 1024 * 1024
 _FIRST_FINAL = 200
 _NO_BODY = frozenset({204, 304})
-_FRAMED = frozenset({"transfer-encoding", "content-length"})
+_CODING, _LENGTH = b"transfer-encoding", b"content-length"
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole response; header names are in lower case, of repeated headers the last one is kept."""
+    """A whole response; of repeated headers the last one is kept."""
 
     status: int
-    headers: dict[str, str]
+    raw_headers: dict[bytes, bytes]
+    """As they came, but for their names in lower case: to read them all costs more than most answers are worth."""
     body: bytes
     keep_alive: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers as text, their names in lower case."""
+        return {name.decode("latin-1"): value.decode("latin-1").strip() for name, value in self.raw_headers.items()}
 
 
 class ResponseReader:
@@ -42,7 +48,7 @@ class ResponseReader:
         """Whether the head of a final response is in, and its body is not yet at its end."""
         self.status = 0
         """The status of the response that is coming in; 0 before its head is in."""
-        self._headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._size = 0
         self._keep_alive = self._is_whole = self._ends_with_connection = False
@@ -91,7 +97,7 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a header, but no trailer."""
         if not self.has_head:
-            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """Choose the body (RFC 9112 part 6.3)."""
@@ -101,9 +107,9 @@ class ResponseReader:
             headers.clear()
             return
         self.status, self.has_head, self._size = status, True, 0
-        self._require(headers.get("transfer-encoding", "chunked").lower() == "chunked", "a coding other than chunked")
-        self._require(int(headers.get("content-length") or 0) <= _MAX_BODY, "the body of the response is too large")
-        self._ends_with_connection = status not in _NO_BODY and headers.keys().isdisjoint(_FRAMED)
+        self._require(headers.get(_CODING, b"chunked").strip().lower() == b"chunked", "a coding other than chunked")
+        self._require(int(headers.get(_LENGTH, b"0")) <= _MAX_BODY, "the body of the response is too large")
+        self._ends_with_connection = status not in _NO_BODY and not (_LENGTH in headers or _CODING in headers)
         self._keep_alive = self._parser.should_keep_alive() and not self._ends_with_connection
 
     def on_body(self, piece: bytes) -> None:

@@ -131,6 +131,8 @@ class HttpLoad(Load):
         if response is None:
             return Answer(Meaning.REFUSED, codes=Counter({job.expected.code: len(job.expected.refused)})), 0.0
         answer = self.script.codec.read(job.number, response.status, response.body)
+        if answer.meaning is not Meaning.AGAIN:
+            return answer, 0.0
         return answer, parse_retry_after(response.headers.get("retry-after", ""))
 
     async def _exchange(self, job: Job) -> Response | None:

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from simulator.core.errors import UsageError
 from simulator.plan.options import VerdictOptions
-from simulator.plan.requirements import Requirement, parse
-from simulator.report.figures import KINDS, Figure
+from simulator.plan.requirements import KINDS, Figure, Requirement, parse
 from simulator.report.report import MISSED, Report
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
