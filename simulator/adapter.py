@@ -1,6 +1,7 @@
 """What an adapter file for `--target custom` may use, in one place; docs/simulator.md has an example. Holds nothing."""
 
 from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.core.errors import Refused as ReadingsRefused
 from simulator.plan.faults import Fault
 from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient, Request
@@ -8,7 +9,7 @@ from simulator.send.drivers.http_reader import Response
 from simulator.send.encode import Head, Post, Run
 from simulator.send.loads.truth import HARMLESS, Expected, Truths
 from simulator.send.receipts import Answer
-from simulator.send.target import Codec, ReadingsRefused, Source, Target
+from simulator.send.target import Codec, Source, Target
 from simulator.targets.enrolment import device_names
 from simulator.verify.history import ByDevice, Found, kind_of
 

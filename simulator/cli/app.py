@@ -52,11 +52,11 @@ app.command(
     "    simulator compare before.json after.json\n\n"
     "    simulator compare before.json after.json --tolerance 5%",
 )
-app.command("simulator.cli.shows:scenarios", name="scenarios")
-app.command("simulator.cli.shows:schema", name="schema")
-app.command("simulator.cli.shows:payloads", name="payloads")
-app.command("simulator.cli.shows:verify", name="verify")
-app.command("simulator.cli.shows:remove", name="remove")
+app.command("simulator.cli.scenarios:scenarios", name="scenarios")
+app.command("simulator.cli.scenarios:schema", name="schema")
+app.command("simulator.cli.scenarios:payloads", name="payloads")
+app.command("simulator.cli.verify:verify", name="verify")
+app.command("simulator.cli.verify:remove", name="remove")
 app.command("simulator.cli.demo:demo", name="demo")
 app.command("simulator.cli.bench:bench", name="bench")
 

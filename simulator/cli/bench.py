@@ -2,14 +2,12 @@
 
 import shlex
 import sys
-from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
+from simulator.cli.terminal import stop_on_signals, write
 from simulator.core.addresses import masked
-from simulator.core.errors import UsageError
-from simulator.core.signals import stop_on_signals
 from simulator.measure.bench.bench import Bench
 from simulator.measure.bench.options import BenchOptions
 from simulator.measure.bench.report import Report
@@ -33,10 +31,10 @@ def bench(options: BenchOptions = BenchOptions()) -> int:  # noqa: B008 - frozen
     Console(width=_WIDTH).print(report.to_screen(), highlight=False, markup=False)
     output = options.output
     if output.json is not None:
-        _write(output.json, report.to_json().decode())
+        write(output.json, report.to_json())
     if output.append is not None:
         before = output.append.read_text() if output.append.exists() else _TITLE
-        _write(output.append, f"{before.rstrip()}\n\n{report.to_markdown()}")
+        write(output.append, f"{before.rstrip()}\n\n{report.to_markdown()}".encode())
     return report.exit_code
 
 
@@ -47,12 +45,7 @@ async def _run(options: BenchOptions) -> Results:
         console.print(text, style="dim", highlight=False, markup=False)
 
     one = Bench(options, command=shown_command(sys.argv[1:]), say=say)
-
-    def stop() -> None:
-        say("stopping; once more to end at once")
-        one.stop()
-
-    stop_on_signals(stop)
+    stop_on_signals(one.stop, console)
     return await one.run()
 
 
@@ -66,10 +59,3 @@ def shown_command(arguments: list[str]) -> str:
         else:
             shown.append(f"{name}=…" if equals and name in _SECRET else shlex.quote(masked(argument)))
     return " ".join(shown)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UsageError(f"The report cannot be written to {path}: {error}.") from error

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from simulator.cli.run import write
-from simulator.core.signals import stop_on_signals
+from simulator.cli.terminal import stop_on_signals, write
 from simulator.measure.capacity.limits import GENERATOR, Trial
 from simulator.measure.capacity.options import CapacityOptions
 from simulator.measure.capacity.search import Capacity
@@ -107,9 +106,5 @@ async def _look(scenario: str | None, options: CapacityOptions) -> Capacity:
 
     trials = Trials(scenario, options, watch=Watcher(console, clock=time.monotonic).watch, say=say)
 
-    def stop() -> None:
-        console.print("stopping; once more to end at once", style="yellow")
-        trials.stop()
-
-    stop_on_signals(stop)
+    stop_on_signals(trials.stop, console)
     return await trials.look()

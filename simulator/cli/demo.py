@@ -15,12 +15,13 @@ import uvloop
 from cyclopts import Parameter
 from rich.console import Console
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable, UsageError
 from simulator.plan.fleet import Fleet, Lane, Transport
 from simulator.plan.metrics import DEMO
 from simulator.plan.options import Target
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import Broker, MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.send.encode import Encoder, Post
 from simulator.send.pacing import Pace
 from simulator.targets.gateway import Native

@@ -1,13 +1,11 @@
 """The command `simulator run`: options in, exit code out. Prints the live line to stderr and the report to stdout."""
 
 import time
-from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
-from simulator.core.errors import UsageError
-from simulator.core.signals import stop_on_signals
+from simulator.cli.terminal import stop_on_signals, write
 from simulator.measure.run import Run
 from simulator.plan.options import Judging, RunOptions
 from simulator.report.checks import to_junit
@@ -50,23 +48,11 @@ def write_files(report: Report, judging: Judging) -> None:
         write(judging.junit, to_junit(report))
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write one file. Raises UsageError."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"The report cannot be written to {path}: {error}.") from error
-
-
 async def _run(scenario: str | None, options: RunOptions) -> Report:
     console = Console(stderr=True)
     run = Run(options, options.plan(scenario, now_ms=time.time_ns() // 1_000_000))
 
-    def stop() -> None:
-        console.print("stopping; once more to end at once", style="yellow")
-        run.stop()
-
-    stop_on_signals(stop)
+    stop_on_signals(run.stop, console)
 
     def verifying() -> None:
         if options.verdict.source != "none":

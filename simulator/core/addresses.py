@@ -1,9 +1,14 @@
-"""Addresses that may hold a password: what of them may be shown, and whether a password has torn one. No connection."""
+"""Addresses that may hold a password: what of them may be shown, whether a password has torn one, and a broker's."""
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from simulator.core.errors import UsageError
 
 MASK = "***"
+_MQTT_PORT = 1883
 _PASSWORD = re.compile(r"^((?:[A-Za-z][\w+.-]*://|(?![A-Za-z][\w+.-]*://))[^:@]*:).*@", re.DOTALL)
 
 
@@ -37,3 +42,25 @@ def port_of(parts: SplitResult) -> int | None:
         return parts.port
     except ValueError:
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where a broker is, and who we are there."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:port` or `mqtt://user:password@host:port`. Raises UsageError."""
+        parts = split(text if "://" in text else f"mqtt://{text}")
+        port = 0 if parts is None else port_of(parts)
+        if parts is None or parts.scheme != "mqtt" or not parts.hostname or port == 0 or parts.path.strip("/"):
+            raise UsageError(
+                "The broker is given as host:port or mqtt://user:password@host:port, special characters"
+                " percent-encoded."
+            )
+        return cls(parts.hostname, port or _MQTT_PORT, unquote(parts.username or ""), unquote(parts.password or ""))

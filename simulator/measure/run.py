@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 
 from msgspec.structs import replace
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable
 from simulator.measure.workers import KEY, MQTT, URL, Workers
 from simulator.plan.options import RunOptions
 from simulator.plan.plan import Part, Plan
 from simulator.report.report import MISSED, Report
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import Broker
 from simulator.send.ledger import Ledger
 from simulator.send.ledger_folder import Book, in_memory
 from simulator.send.results import WorkerResult
@@ -29,9 +29,6 @@ from simulator.verify.verdict import look_for_database, reach_verdict
 from simulator.watch.polls import AT_ONCE
 from simulator.watch.watching import Watching
 
-_ASKING = 8
-"""Connections to ask, not to send, with."""
-_ASK_S = 30.0
 _POLL_S = 10.0
 _SEE_S, _QUIET_S, _UNVERIFIED_QUIET_S = 10.0, 5.0, 1.0
 """Seconds that what is stored may take to be seen; that nothing new may come; the same if nobody waits for storage."""
@@ -47,6 +44,7 @@ class Run:
         self._requirements = options.verdict.requirements()
         self._target = target_of(plan.target)
         self._plan = fitted(self._target, plan)
+        self._key = options.target.key(kind=plan.target.kind)
         self._broker = Broker.parse(options.target.mqtt)
         self._sending: Sender | Workers | None = None
         self._is_sent = False
@@ -63,7 +61,7 @@ class Run:
     async def execute(self, watch: Watch, *, on_sent: Callable[[], None]) -> Report:
         """Run, verify, report; `watch` is cancelled when all is sent. Raises UsageError and Unreachable."""
         options = self._options
-        async with self._open_client(connections=_ASKING, timeout=_ASK_S) as client:
+        async with self._target.client(options.target.url, self._key) as client:
             await look_for_database(options.verdict, self._target)
             await self._knock(client)
             registry = self._target.registry(client, self._plan)
@@ -86,12 +84,6 @@ class Run:
                 await self._leave(registry, is_good=report is not None and report.exit_code in {0, MISSED})
             return report
 
-    def _open_client(self, *, connections: int, timeout: float) -> HttpClient:
-        """Return a client to ask with, with the key that we were given."""
-        options, authorize = self._options.target, self._target.authorization
-        key = options.key(kind=self._plan.target.kind)
-        return HttpClient(options.url, key=key, connections=connections, timeout=timeout, authorize=authorize)
-
     async def _knock(self, client: HttpClient) -> None:
         """See that the target is there and knows our key, if anything is posted to it. Raises Unreachable."""
         try:
@@ -109,9 +101,10 @@ class Run:
     @asynccontextmanager
     async def _watching(self, book: Book | None) -> AsyncIterator[Watching]:
         """Hold open what watches some devices, on connections of its own and with the key that we were given."""
+        url = self._options.target.url
         with book.watching() if book else nullcontext() as keep:
             async with (
-                self._open_client(connections=AT_ONCE, timeout=_POLL_S) as client,
+                self._target.client(url, self._key, connections=AT_ONCE, timeout=_POLL_S) as client,
                 Watching(client, self._plan, clock=time.monotonic, keep=keep) as watching,
             ):
                 await watching.begun()

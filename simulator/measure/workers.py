@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import SimulatorError, Unreachable, first_of
-from simulator.send.drivers.mqtt import Broker
 from simulator.send.ledger_folder import Book
 from simulator.send.progress import Look, Progress, together
 from simulator.send.results import WorkerResult

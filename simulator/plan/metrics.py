@@ -96,14 +96,6 @@ _MACHINE = ("idle", "running", "réglage", "fault: overload")
 _DOOR = ("closed", "opened", "forced", "held open")
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A kind of device: what it is, in a few words, and what it reports."""
-
-    title: str
-    metrics: tuple[Metric, ...]
-
-
 _WEATHER = (
     Metric("temperature", "double", Day(-1500, 4200)),
     Metric("humidity", "double", Day(1000, 9900)),
@@ -147,12 +139,12 @@ _BATTERY = (
     Metric("firmware", "text", Turns(count=8, every=200), texts=FIRMWARE_VERSION.texts),
 )
 
-MODELS: dict[str, Model] = {
-    "weather_station": Model("sines with the curve of a day, and random walks", _WEATHER),
-    "energy_meter": Model("a register of 32 bits that begins anew (int), power, voltage", _METER),
-    "vehicle": Model("GPS position, speed, heading, odometer (int), ignition (bool)", _VEHICLE),
-    "machine_vibration": Model("bursts on three axes, and the machine's state (text)", _MACHINE_VIBRATION),
-    "door": Model("events: open or not (bool), and what happened (text)", _DOOR_EVENTS),
-    "battery_sensor": Model("slow: temperature, a battery that runs down, signal", _BATTERY),
+MODELS: dict[str, tuple[Metric, ...]] = {
+    "weather_station": _WEATHER,  # sines with the curve of a day, and random walks
+    "energy_meter": _METER,  # a register of 32 bits that begins anew (int), power, voltage
+    "vehicle": _VEHICLE,  # GPS position, speed, heading, odometer (int), ignition (bool)
+    "machine_vibration": _MACHINE_VIBRATION,  # bursts on three axes, and the machine's state (text)
+    "door": _DOOR_EVENTS,  # events: open or not (bool), and what happened (text)
+    "battery_sensor": _BATTERY,  # slow: temperature, a battery that runs down, signal
 }
 """All but `numbers`, whose metrics are as many as asked for."""

@@ -9,10 +9,9 @@ from cyclopts import Group, Parameter
 from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
-from simulator.plan.overrides import Mix, Overrides, overridden, plain
+from simulator.plan.load import LoadOptions
 from simulator.plan.plan import Kind, Plan, TargetSpec
 from simulator.plan.requirements import FOUND, Requirement, parse
-from simulator.plan.scenario import Scenario, Shape, find, run_id
 
 WHERE_TO = Group("Where to", sort_key=1)
 
@@ -58,7 +57,6 @@ DEFAULT_KEY_FILE = Path(".local/admin.key")
 KEY_VARIABLE = "SIMULATOR_KEY"
 Verify = Literal["database", "api", "none"]
 
-LOAD = Group("Load", sort_key=0)
 _VERDICT = Group("Verdict", sort_key=2)
 
 
@@ -98,77 +96,6 @@ def _one_word(text: str, *, where: str) -> str:
     if len(words) != 1 or not (words[0].isascii() and words[0].isprintable()):
         raise UsageError(f"{where} must hold one key and nothing else.")
     return words[0]
-
-
-@Parameter(name="*", group=LOAD)
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOptions:
-    """What is sent, and how fast. Without a scenario the defaults in brackets hold; with one its own."""
-
-    devices: int | None = None
-    """Devices that report, over all fleets [1,000]."""
-    rate: float | None = None
-    """Readings offered a second, over all fleets and transports [20,000]."""
-    seconds: float | None = None
-    """How long they are offered [20]."""
-    transport: Mix | None = None
-    """How they are sent; mixed gives half of the devices to each [mixed]."""
-    batch: int | None = None
-    """Readings in a request, of several devices [50]."""
-    publish_batch: int | None = None
-    """Readings in an MQTT publish, of one device [as --batch]."""
-    metrics: int | None = None
-    """Numbers each device reports; not with a scenario [5]."""
-    mixed_kinds: bool = False
-    """Add a bool and a text to them; not with a scenario."""
-    shape: Shape | None = None
-    """How bodies are written; see the documentation of the API [values]."""
-    seed: int | None = None
-    """Decides every value and every fault [1]."""
-    run: str | None = None
-    """Name of the run, part of the devices' names [from the time]."""
-    start_ms: int | None = None
-    """Time of the first readings, in ms since 1970 [now]. With --run and --seed it decides every byte."""
-    connections: int | None = None
-    """HTTP connections; each has one request on the way [16]."""
-    mqtt_connections: int | None = None
-    """MQTT connections, at most one for each device [4]."""
-    window: int | None = None
-    """MQTT messages on the way on each connection; on all of a fleet together at most 200,000 [1,000]."""
-    give_up: float | None = None
-    """Seconds after which a post is neither started nor sent again [60]."""
-    workers: int = 1
-    """Processes that send; the devices are shared among them."""
-    watch: int | None = None
-    """Devices whose readings are waited for in the state and in the live stream; 0: none [20]."""
-
-    def scenario(self, name: str | None) -> Scenario:
-        """Return the scenario of this name, or the plain one, with what these options say. Raises UsageError."""
-        asked = Overrides(
-            devices=self.devices, rate=self.rate, seconds=self.seconds, transport=self.transport, batch=self.batch,
-            publish_batch=self.publish_batch, shape=self.shape, seed=self.seed, connections=self.connections,
-            mqtt_connections=self.mqtt_connections, window=self.window, give_up=self.give_up, watch=self.watch,
-        )  # fmt: skip
-        if name is None:
-            return overridden(plain(metrics=self.metrics, mixed_kinds=self.mixed_kinds), asked)
-        if self.metrics is not None or self.mixed_kinds:
-            raise UsageError(
-                "--metrics and --mixed-kinds are for runs without a scenario: its models say what is sent."
-            )
-        return overridden(find(name), asked)
-
-    def plan(self, name: str | None = None, *, now_ms: int) -> Plan:
-        """Return the run these options describe. Raises UsageError."""
-        scenario = self.scenario(name)
-        start_ms = now_ms - int(scenario.ago * 1_000) if self.start_ms is None else self.start_ms
-        run = run_id(now_ms) if self.run is None else self.run
-        plan = Plan(scenario=scenario, run=run, start_ms=start_ms, began_ms=now_ms, workers=self.workers)
-        if self.mqtt_connections is not None and 0 < plan.mqtt_devices < self.mqtt_connections:
-            raise UsageError(
-                f"--mqtt-connections {self.mqtt_connections:,} is more than the {plan.mqtt_devices:,} devices "
-                "that send over MQTT: each has one connection, so ask for fewer, or for more --devices."
-            )
-        return plan
 
 
 @Parameter(name="*", group=_VERDICT)

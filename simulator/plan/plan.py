@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from simulator.core.chance import hash_name
-from simulator.core.errors import UsageError
+from simulator.core.errors import UsageError, require
 from simulator.plan.faults import Draw, Fault
 from simulator.plan.fleet import Fleet, Lane, Transport
 from simulator.plan.metrics import DOOR, FIRMWARE_VERSION, MODELS, Metric, numbers
@@ -97,8 +97,8 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Raise UsageError, in a sentence, for what makes no sense."""
         good_name = self.run.isascii() and self.run.replace("-", "").isalnum() and len(self.run) <= _MAX_NAME
-        _require(good_name, f"--run must be 1 to {_MAX_NAME} letters, digits and hyphens.")
-        _require(1 <= self.workers <= _MAX_WORKERS, f"--workers must be from 1 to {_MAX_WORKERS}.")
+        require(good_name, f"--run must be 1 to {_MAX_NAME} letters, digits and hyphens.")
+        require(1 <= self.workers <= _MAX_WORKERS, f"--workers must be from 1 to {_MAX_WORKERS}.")
 
     @property
     def prefix(self) -> str:
@@ -109,7 +109,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def fleets(self) -> tuple[Fleet, ...]:
         """The fleets, as the scenario lists them. Raises UsageError for two of one name."""
         titles = [spec.title for spec in self.scenario.fleets]
-        _require(len(set(titles)) == len(titles), "Two fleets have the same name: give them a `name` each.")
+        require(len(set(titles)) == len(titles), "Two fleets have the same name: give them a `name` each.")
         return tuple(self._fleet(spec) for spec in self.scenario.fleets)
 
     def _fleet(self, spec: FleetSpec) -> Fleet:
@@ -171,7 +171,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             messages = messages // run * run
         rate = spec.rate * devices / spec.devices / (messages * metrics)
         timetable = Timetable(scenario.timeline, rate)
-        _require(timetable.posts <= _MAX_POSTS, f"A run is at most {_MAX_POSTS:,} posts: use a larger --batch.")
+        require(timetable.posts <= _MAX_POSTS, f"A run is at most {_MAX_POSTS:,} posts: use a larger --batch.")
         peak = max(max(phase.begin, phase.end) for phase in scenario.timeline)
         interval_ms = 1_000 * devices / (rate * peak * messages) * scenario.speed
         lane = Lane(
@@ -190,7 +190,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 f"Each device would report more than once a millisecond, and its clock run {ahead:.0f} s ahead: "
                 f"use --devices {least} or more, a lower --rate, or more --metrics."
             )
-        _require(
+        require(
             scenario.speed <= 1 or ahead <= _MAX_AHEAD_S,
             f"The readings would end {ahead:.0f} s in the future: give the scenario a larger `ago`, or less `speed`.",
         )
@@ -203,7 +203,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def metrics_of(spec: FleetSpec) -> tuple[Metric, ...]:
     """Return what each device of a fleet reports."""
     if spec.model != "numbers":
-        return MODELS[spec.model].metrics
+        return MODELS[spec.model]
     return numbers(spec.metrics) + ((DOOR, FIRMWARE_VERSION) if spec.mixed_kinds else ())
 
 
@@ -240,8 +240,3 @@ def _shapes(spec: FleetSpec, lane: Lane) -> tuple[Shape, ...]:
     if lane.transport == "http" or lane.messages == 1:
         return spec.shapes
     return tuple("readings" if shape == "values" else shape for shape in spec.shapes)
-
-
-def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence at the call
-    if not condition:
-        raise UsageError(message)

@@ -10,6 +10,7 @@ from html import escape
 from importlib.resources import files
 from operator import attrgetter
 
+from simulator.core.times import time_of
 from simulator.plan.fleet import Transport
 from simulator.report.charts import Series, Time, bars, fitting, linear, lines, number
 from simulator.report.checks import Check, checks_of
@@ -19,7 +20,6 @@ from simulator.report.screen import last_line
 from simulator.send.latency import Percentiles
 from simulator.send.results import Visibility
 from simulator.send.timeline import Buckets, Row, Timeline, merged, percentiles
-from simulator.verify.findings import time_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 

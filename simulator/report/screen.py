@@ -6,11 +6,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from simulator.core.times import time_of
 from simulator.plan.requirements import Outcome
 from simulator.report.report import MISSED, Report
 from simulator.send.loads.script import WrongAnswer
 from simulator.send.results import Visibility
-from simulator.verify.findings import Findings, time_of
+from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 
 

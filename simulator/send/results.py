@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part
@@ -169,12 +170,7 @@ def _lane(parts: Sequence[PartResult], phases: Sequence[str]) -> LaneReport:
     by_phase = zip(phases, zip(*(part.phases for part in parts), strict=True), strict=False)
     return LaneReport(
         transport=parts[0].transport,
-        offered=counts.offered,
-        unsent=counts.unsent,
-        sent=counts.sent,
-        acknowledged=counts.acknowledged,
-        unacknowledged=counts.unacknowledged,
-        refused=counts.refused,
+        **asdict(counts),
         refused_by_code=_sum(part.codes for part in parts),
         acknowledged_posts_by_durability=_sum(part.durability for part in parts),
         errors=_sum(part.errors for part in parts),

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import SimulatorError, UsageError, first_of
 from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import Broker
 from simulator.send.ledger_folder import OpenLedger
 from simulator.send.loads.base import Load
 from simulator.send.loads.http import HttpLoad
@@ -100,9 +100,8 @@ class Sender:
     def open_client(self, url: str, key: str) -> HttpClient:
         """Return the client that the posts go through. Raises UsageError for a URL that is none."""
         scenario = self._plan.scenario
-        authorize = self._target.authorization
         timeout = min(_ATTEMPT_S, max(1.0, scenario.give_up))
-        return HttpClient(url, key=key, connections=self._connections, timeout=timeout, authorize=authorize)
+        return self._target.client(url, key, connections=self._connections, timeout=timeout)
 
     async def send(self, client: HttpClient, open_ledger: OpenLedger, watch: Watch, *, begun: Begun) -> WorkerResult:
         """Send all, while `watch` runs. Raises Unreachable."""

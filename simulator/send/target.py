@@ -34,10 +34,6 @@ class Column:
     values: npt.NDArray[Any]
 
 
-class ReadingsRefused(Exception):
-    """It does not show us what is stored; the message says why. Then that cannot be checked, which is no loss."""
-
-
 class Source(Protocol):
     """What is stored of devices. Every method raises Unreachable when it is lost."""
 
@@ -50,7 +46,7 @@ class Source(Protocol):
     def columns(self, names: Sequence[str], *, since_ms: int, until_ms: int, first: int) -> AsyncIterator[Column]:
         """Yield what is stored of them in [since, until); `first` is the number of the first device in its fleet.
 
-        Raises ReadingsRefused.
+        Raises Refused.
         """
 
     async def close(self) -> None:
@@ -101,6 +97,10 @@ class Target(ABC):
     @abstractmethod
     def codec(self, part: Part) -> Codec:
         """Return what writes and reads the posts of a part."""
+
+    def client(self, url: str, key: str, *, connections: int = 8, timeout: float = 30.0) -> HttpClient:
+        """Return a client that speaks to it with a key; without further words one to ask with, not to send."""
+        return HttpClient(url, key=key, connections=connections, timeout=timeout, authorize=self.authorization)
 
     def authorization(self, key: str) -> str:
         """Return the Authorization header for a key, empty for none."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 
-from simulator.core.errors import ConnectionLost, SimulatorError, Unreachable, UsageError
+from simulator.core.errors import ConnectionLost, Refused, SimulatorError, Unreachable, UsageError
 from simulator.plan.faults import Fault
 from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient
 from simulator.send.encode import Post, Run
 from simulator.send.loads.truth import Truths
 from simulator.send.receipts import Answer
-from simulator.send.target import Codec, Column, ReadingsRefused, Source, Target
+from simulator.send.target import Codec, Column, Source, Target
 
 CLASS = "Target"
 """The class that an adapter must have."""
@@ -175,9 +175,9 @@ class _GuardedSource:
     def _refusing(self, where: str) -> Iterator[None]:
         try:
             yield
-        except (SimulatorError, ReadingsRefused):
+        except (SimulatorError, Refused):
             raise
         except ConnectionLost as error:
             raise Unreachable(f"The target does not show what is stored: {error}.") from error
         except Exception as error:
-            raise ReadingsRefused(str(failure(self._path, where, error))) from error
+            raise Refused(str(failure(self._path, where, error))) from error

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.core.errors import ConnectionLost, Refused, Unreachable
 from simulator.plan.faults import Fault
 from simulator.plan.fleet import Fleet
 from simulator.plan.metrics import Kind
@@ -24,7 +24,7 @@ from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient, Request, ask
 from simulator.send.encode import Head, Post, Run
 from simulator.send.receipts import Answer
-from simulator.send.target import Codec, ReadingsRefused, Source, Target
+from simulator.send.target import Codec, Source, Target
 from simulator.verify.history import ByDevice, Found, Rows, kind_of
 
 _DROPPED = re.compile(rb"partial write: .* dropped=(\d{1,9})\b")
@@ -108,7 +108,7 @@ class InfluxHistory(ByDevice):
         complaint = f"InfluxDB at {self._client.url} does not show what is stored"
         response = await ask(self._client, Request("GET", f"/query?{query}"), complaint=complaint)
         if response.status != _OK:
-            raise ReadingsRefused(f"GET /query was answered with {response.status}")
+            raise Refused(f"GET /query was answered with {response.status}")
         found: dict[tuple[str, str], Rows] = defaultdict(list)
         for columns, row in _rows_of(response.body):
             _collect(found, dict(zip(columns, row, strict=True)))
@@ -116,16 +116,16 @@ class InfluxHistory(ByDevice):
 
 
 def _rows_of(body: bytes) -> Iterator[tuple[list[str], list[Any]]]:
-    """Yield (columns, row): an answer in chunks is a JSON document a line. Raises ReadingsRefused."""
+    """Yield (columns, row): an answer in chunks is a JSON document a line. Raises Refused."""
     try:
         for line in body.splitlines():
             for result in orjson.loads(line)["results"]:
                 if "error" in result:
-                    raise ReadingsRefused(f"GET /query was answered: {result['error']}")
+                    raise Refused(f"GET /query was answered: {result['error']}")
                 for series in result.get("series", ()):
                     yield from ((series["columns"], row) for row in series["values"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ReadingsRefused(f"GET /query was not answered as documented: {error!r}") from error
+        raise Refused(f"GET /query was not answered as documented: {error!r}") from error
 
 
 def _collect(found: dict[tuple[str, str], Rows], row: dict[str, Any]) -> None:

@@ -7,22 +7,17 @@ left out, what is missing is collected first and held against the ledger last, f
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
+from simulator.core.times import time_of
 from simulator.plan.faults import Draw
 from simulator.plan.fleet import Fleet
+from simulator.plan.requirements import FOUND
 from simulator.send.ledger import Ledger
 
 MAX_PROBLEMS = 100
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Trouble = Literal["lost", "duplicated", "wrong", "unexpected", "state wrong", "stream gap", "stream wrong"]
-
-
-def time_of(time_us: int) -> str:
-    """Return microseconds since 1970 in RFC 3339."""
-    return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +63,7 @@ class Findings:
     @property
     def is_clean(self) -> bool:
         """Whether nothing is wrong."""
-        stored = self.lost or self.duplicated or self.wrong or self.unexpected
-        return not (stored or self.state_wrong or self.stream_gaps or self.stream_wrong)
+        return not any(getattr(self, name) for name in FOUND.values())
 
     def note(self, problem: Problem) -> None:
         """Keep a problem, if it is one of the first."""
@@ -78,16 +72,8 @@ class Findings:
 
     def add(self, other: Self) -> None:
         """Take in what was found elsewhere."""
-        self.stored += other.stored
-        self.lost += other.lost
-        self.duplicated += other.duplicated
-        self.wrong += other.wrong
-        self.unexpected += other.unexpected
-        self.state_checked += other.state_checked
-        self.state_wrong += other.state_wrong
-        self.stream_checked += other.stream_checked
-        self.stream_gaps += other.stream_gaps
-        self.stream_wrong += other.stream_wrong
+        for name in ("stored", "state_checked", "stream_checked", *FOUND.values()):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         for problem in other.problems:
             self.note(problem)
 

@@ -8,16 +8,16 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import numpy as np
 import orjson
 
+from simulator.core.errors import Refused
+from simulator.core.times import time_of, to_us
 from simulator.send.drivers.http import HttpClient, Request, ask
-from simulator.send.target import Column, ReadingsRefused
-from simulator.verify.states import to_us
+from simulator.send.target import Column
 
 _AT_ONCE = 8
 """Devices asked for at the same time."""
@@ -37,7 +37,7 @@ class ByDevice(ABC):
     async def readings_of(self, device: str, since_ms: int, until_ms: int) -> Found:
         """Return what is stored of a device in [since, until), of one it does not know nothing.
 
-        Raises ReadingsRefused, and Unreachable.
+        Raises Refused, and Unreachable.
         """
 
     async def close(self) -> None:  # noqa: B027 - may be overridden
@@ -77,7 +77,6 @@ def _to_column(metric: str, kind: str, rows: Rows, *, device: int) -> Column:
 
 _LIMIT = 10_000
 _OK, _NOT_FOUND = 200, 404
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Readings = dict[tuple[str, str], Rows]
 
@@ -93,7 +92,7 @@ class History(ByDevice):
         found: _Readings = defaultdict(list)
         cursor: str | None = None
         while True:
-            query = {"from": to_rfc3339(since_ms), "to": to_rfc3339(until_ms), "limit": str(_LIMIT)}
+            query = {"from": time_of(since_ms * 1_000), "to": time_of(until_ms * 1_000), "limit": str(_LIMIT)}
             query |= {"cursor": cursor} if cursor else {}
             page = await self._page(f"/v1/devices/{quote(device)}/readings?{urlencode(query)}")
             _collect(found, page.get("readings", ()))
@@ -102,7 +101,7 @@ class History(ByDevice):
                 return found
 
     async def _page(self, path: str) -> dict[str, Any]:
-        """Return one page; an empty one of a device that is not known. Raises ReadingsRefused, Unreachable."""
+        """Return one page; an empty one of a device that is not known. Raises Refused, Unreachable."""
         complaint = f"The gateway at {self._client.url} does not show what is stored"
         response = await ask(self._client, Request("GET", path), complaint=complaint)
         try:
@@ -110,12 +109,12 @@ class History(ByDevice):
         except orjson.JSONDecodeError:
             page = None
         if not isinstance(page, dict):
-            raise ReadingsRefused(f"GET {path.partition('?')[0]} was answered with {response.status} and no JSON")
+            raise Refused(f"GET {path.partition('?')[0]} was answered with {response.status} and no JSON")
         if response.status == _NOT_FOUND and page.get("code") == "unknown_device":
             return {}
         if response.status != _OK:
             code = page.get("code", "")
-            raise ReadingsRefused(f"GET {path.partition('?')[0]} was answered with {response.status} {code}".rstrip())
+            raise Refused(f"GET {path.partition('?')[0]} was answered with {response.status} {code}".rstrip())
         return page
 
 
@@ -124,13 +123,8 @@ def _collect(found: _Readings, readings: Iterable[dict[str, Any]]) -> None:
         for row in readings:
             time_us = to_us(row["ts"])
             if time_us is None:
-                raise ReadingsRefused(f"a reading has the time {row['ts']!r}, which is none")
+                raise Refused(f"a reading has the time {row['ts']!r}, which is none")
             for metric, value in row["values"].items():
                 found[metric, kind_of(value)].append((time_us, value))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ReadingsRefused(f"the readings are not as documented: {error!r}") from error
-
-
-def to_rfc3339(ms: int) -> str:
-    """Return milliseconds since 1970 as RFC 3339 in UTC."""
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        raise Refused(f"the readings are not as documented: {error!r}") from error

@@ -13,14 +13,14 @@ from urllib.parse import urlencode
 import numpy as np
 import orjson
 
-from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.core.errors import ConnectionLost, Refused, Unreachable
+from simulator.core.times import time_of
 from simulator.plan.faults import CONTENT, Fault
 from simulator.send.drivers.http import HttpClient, Request
 from simulator.send.ledger import Outcome
 from simulator.send.loads.spoil import GHOST
 from simulator.send.loads.truth import Truth
 from simulator.verify.findings import Account
-from simulator.verify.history import to_rfc3339
 
 _LIMIT = 1_000
 _OK = 200
@@ -29,10 +29,6 @@ MAX_EXAMPLES = 100
 
 Letter = tuple[str, str]
 """(device, code)."""
-
-
-class LettersRefused(Exception):
-    """The gateway does not show us dead letters; the message says why."""
 
 
 @dataclass(slots=True)
@@ -75,9 +71,9 @@ def _letters(account: Account, posts: "np.typing.NDArray[np.int64]") -> Iterator
 
 
 async def fetch_letters(client: HttpClient, *, since_ms: int, prefix: str) -> Counter[Letter]:
-    """Return the letters of the run's devices, by device and code. Raises LettersRefused and Unreachable."""
+    """Return the letters of the run's devices, by device and code. Raises Refused and Unreachable."""
     found: Counter[Letter] = Counter()
-    query = {"source": "mqtt", "since": to_rfc3339(since_ms - _CLOCKS_APART_MS), "limit": str(_LIMIT)}
+    query = {"source": "mqtt", "since": time_of((since_ms - _CLOCKS_APART_MS) * 1_000), "limit": str(_LIMIT)}
     while True:
         page = await _page(client, query)
         letters = page.get("dead_letters", ())
@@ -94,11 +90,11 @@ async def _page(client: HttpClient, query: dict[str, str]) -> dict[str, Any]:
     except ConnectionLost as error:
         raise Unreachable(f"The gateway at {client.url} did not answer for its dead letters: {error}.") from error
     if response.status != _OK:
-        raise LettersRefused(f"GET /v1/dead-letters was answered with {response.status}")
+        raise Refused(f"GET /v1/dead-letters was answered with {response.status}")
     try:
         page: dict[str, Any] = orjson.loads(response.body)
     except orjson.JSONDecodeError as error:
-        raise LettersRefused("GET /v1/dead-letters was answered with no JSON") from error
+        raise Refused("GET /v1/dead-letters was answered with no JSON") from error
     return page
 
 

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from simulator.core.errors import Unreachable
+from simulator.core.errors import Refused, Unreachable
 from simulator.plan.fleet import Lane, Transport
 from simulator.send.drivers.http import HttpClient
 from simulator.send.pacing import Clock, Sleep
-from simulator.send.target import ReadingsRefused, Source
+from simulator.send.target import Source
 from simulator.verify.audit import Audit, Newest
 from simulator.verify.findings import Account, DroppedFindings, DroppedPosts, Findings, Problem
-from simulator.verify.letters import LetterFindings, LettersRefused, compare, expected_letters, fetch_letters
-from simulator.verify.states import MAX_DEVICES, States, StatesRefused, differences, fetch_states
+from simulator.verify.letters import LetterFindings, compare, expected_letters, fetch_letters
+from simulator.verify.states import MAX_DEVICES, States, differences, fetch_states
 
 _CELLS = 1_000_000
 """Readings looked at in one portion."""
@@ -103,7 +103,7 @@ class Referee:
                     break
                 await self._sleep(_POLL_S)
             self._verdict.letters = found
-        except LettersRefused as refused:
+        except Refused as refused:
             self._verdict.letters.unchecked = str(refused)
         except Unreachable as error:
             self._verdict.unfinished = str(error)
@@ -171,7 +171,7 @@ class Referee:
         try:
             async for column in columns:
                 audit.take(column)
-        except ReadingsRefused as refused:
+        except Refused as refused:
             self._verdict.stored_unchecked, self._verdict.stored_checked = str(refused), False
             self._stored = None
 
@@ -181,7 +181,7 @@ class Referee:
         self._state_deadline = max(self._state_deadline, self._clock() + min(_POLL_S, self._settle))
         try:
             await self._check_states(self._client, audit, findings)
-        except StatesRefused as refused:
+        except Refused as refused:
             self._verdict.states_unchecked = str(refused)
 
     async def _check_states(self, client: HttpClient, audit: Audit, findings: Findings) -> None:

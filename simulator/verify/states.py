@@ -1,31 +1,26 @@
 """Ask the gateway for the newest state of some devices and compare. Never reads the database."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
-from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.core.errors import ConnectionLost, Refused, Unreachable
+from simulator.core.times import to_us
 from simulator.send.drivers.http import HttpClient
 from simulator.verify.audit import Newest, is_same
 
 MAX_DEVICES = 1_000
 """Devices the gateway answers for in one call."""
 _OK = 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 States = dict[str, dict[str, Any]]
-
-
-class StatesRefused(Exception):
-    """The gateway does not show us states; the message says why. Then they cannot be checked, which is no loss."""
 
 
 async def fetch_states(client: HttpClient, devices: list[str]) -> States:
     """Return {device: {metric: {"value", "ts", …}}} of at most 1,000 devices; unknown ones are left out.
 
-    Raises StatesRefused, and Unreachable if there is no answer.
+    Raises Refused, and Unreachable if there is no answer.
     """
     body = orjson.dumps({"devices": devices})
     try:
@@ -33,12 +28,12 @@ async def fetch_states(client: HttpClient, devices: list[str]) -> States:
     except ConnectionLost as error:
         raise Unreachable(f"The gateway at {client.url} did not answer for the state: {error}.") from error
     if response.status != _OK:
-        raise StatesRefused(f"states:query was answered with {response.status}")
+        raise Refused(f"states:query was answered with {response.status}")
     try:
         states = orjson.loads(response.body)["states"]
         return {name: state["metrics"] for name, state in states.items() if state}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise StatesRefused("states:query was answered with something else than states") from error
+        raise Refused("states:query was answered with something else than states") from error
 
 
 def differences(expected: list[Newest], states: States) -> Iterator[tuple[Newest, int | None, object]]:
@@ -51,16 +46,3 @@ def differences(expected: list[Newest], states: States) -> Iterator[tuple[Newest
         time_us, value = to_us(shown.get("ts")), shown.get("value")
         if time_us != series.time_us or not is_same(value, series.value):
             yield series, time_us, value
-
-
-def to_us(ts: object) -> int | None:
-    """Return microseconds since 1970 of an RFC 3339 text or a number of milliseconds; None for anything else."""
-    if isinstance(ts, int) and not isinstance(ts, bool):
-        return ts * 1_000
-    if not isinstance(ts, str):
-        return None
-    try:
-        when = datetime.fromisoformat(ts)
-    except ValueError:
-        return None
-    return None if when.tzinfo is None else (when - _EPOCH) // timedelta(microseconds=1)

@@ -16,13 +16,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from simulator.core.times import time_of
 from simulator.plan.fleet import Transport
 from simulator.send.latency import Latencies
 from simulator.send.ledger import Ledger
 from simulator.send.results import Seen
 from simulator.send.timeline import Buckets, buckets
 from simulator.verify.audit import Audit, Grid
-from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem, time_of
+from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem
 from simulator.watch.sample import Place, Times, Watched
 from simulator.watch.sightings import Sightings
 

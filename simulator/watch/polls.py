@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from simulator.core.errors import Unreachable
+from simulator.core.errors import Refused, Unreachable
 from simulator.send.drivers.http import HttpClient
 from simulator.send.pacing import Clock, Sleep
-from simulator.verify.states import States, StatesRefused, fetch_states
+from simulator.verify.states import States, fetch_states
 
 EVERY_S = 0.05
 """Seconds between two questions: what is seen in the state may have been there for so long."""
@@ -55,7 +55,7 @@ class Polls:
         try:
             self._take(await fetch_states(self._client, self._names))
             self.answered += 1
-        except (Unreachable, StatesRefused) as error:
+        except (Unreachable, Refused) as error:
             self.failed += 1
             self.trouble = str(error)
         finally:

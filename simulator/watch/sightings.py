@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.core.json_objects import object_of
+from simulator.core.times import to_us
 from simulator.plan.fleet import Transport
 from simulator.send.pacing import Clock
 from simulator.verify.findings import Findings, Problem
-from simulator.verify.states import States, to_us
+from simulator.verify.states import States
 from simulator.watch.sample import Place, Times, Watched
 from simulator.watch.stream import SseEvent
 

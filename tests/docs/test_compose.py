@@ -17,8 +17,8 @@ from gateway.ingest.admission.auth import Authenticator
 from gateway.mqtt.address import parse_address
 from gateway.web.lifetime import CLOSE_SECS
 from simulator.cli.app import app as simulator_app
+from simulator.core.addresses import Broker
 from simulator.plan.options import RunOptions
-from simulator.send.drivers.mqtt import Broker
 from tests.docs.pages import ROOT, text_of
 from tests.fakes.credentials import MemoryCredentials
 

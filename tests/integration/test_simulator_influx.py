@@ -10,12 +10,12 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from simulator.core.times import time_of
 from simulator.measure.run import Run
 from simulator.plan.options import Aim, RunOptions, Target, VerdictOptions
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.report.report import Report
 from simulator.send.progress import Look
-from simulator.verify.findings import time_of
 from tests.unit.simulator.cli.test_command import simulate
 
 FLEETS = (

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from random import Random
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.measure.bench.database import Database
 from simulator.measure.bench.options import BenchOptions
@@ -21,7 +22,7 @@ from simulator.measure.bench.workloads import Workload
 from simulator.measure.bench.yardstick import Setup, Yardstick, setups
 from simulator.plan.scenario import run_id
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import Broker, MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.verify.stored import StoredReadings
 
 _BACK_MS = 50 * 60 * 1_000

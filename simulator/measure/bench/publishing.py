@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Iterator
 from random import Random
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.measure.bench.tally import Tally, Window
 from simulator.send.drivers.http import HttpClient, Request
-from simulator.send.drivers.mqtt import Broker, MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher, kept
 
 _STORED = b"gateway_readings_stored_total"
 _METRICS = Request("GET", f"/metrics?name%5B%5D={_STORED.decode()}")

@@ -7,6 +7,7 @@ from itertools import count, cycle
 
 import orjson
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable, first_of
 from simulator.measure.bench.loops import closed, paced
 from simulator.measure.bench.posts import Posts, device_names, to_templates
@@ -15,7 +16,6 @@ from simulator.measure.bench.results import Reads
 from simulator.measure.bench.tally import ReceiptJudge, Tally, Window, judge_state, judge_states
 from simulator.measure.bench.workloads import Workload
 from simulator.send.drivers.http import HttpClient, Request
-from simulator.send.drivers.mqtt import Broker
 from simulator.send.pacing import Clock
 
 _CYCLE = 200

@@ -10,7 +10,8 @@ from msgspec.structs import replace as changed
 
 from simulator.core.errors import UsageError
 from simulator.measure.capacity.limits import Limits
-from simulator.plan.options import LOAD, LoadOptions, RunOptions, VerdictOptions, Verify, WhereTo
+from simulator.plan.load import LOAD, LoadOptions
+from simulator.plan.options import RunOptions, VerdictOptions, Verify, WhereTo
 from simulator.plan.plan import Plan
 
 _SEARCH = Group("Search", sort_key=-1)

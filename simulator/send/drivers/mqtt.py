@@ -11,18 +11,14 @@ them and connects them again.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from random import Random
-from typing import Self
-from urllib.parse import unquote
+from typing import cast
 
-from simulator.core.addresses import port_of, split
-from simulator.core.errors import ConnectionLost, Unreachable, UsageError
+from simulator.core.addresses import Broker
+from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.send.drivers import mqtt_wire as wire
-from simulator.send.drivers.mqtt_link import Link
 from simulator.send.drivers.upkeep import Upkeep
 
-_PORT = 1883
 KEEPALIVE_S = 15
 _VISITS = 3
 """In a keepalive: two thirds of one is the longest time without a packet of ours."""
@@ -39,34 +35,12 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where a broker is, and who we are there."""
-
-    host: str
-    port: int
-    user: str = ""
-    password: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `host:port` or `mqtt://user:password@host:port`. Raises UsageError."""
-        parts = split(text if "://" in text else f"mqtt://{text}")
-        port = 0 if parts is None else port_of(parts)
-        if parts is None or parts.scheme != "mqtt" or not parts.hostname or port == 0 or parts.path.strip("/"):
-            raise UsageError(
-                "The broker is given as host:port or mqtt://user:password@host:port, special characters"
-                " percent-encoded."
-            )
-        return cls(parts.hostname, port or _PORT, unquote(parts.username or ""), unquote(parts.password or ""))
-
-
 class MqttPublisher:
     """One client of the broker. It is connected, and kept so, by `kept`."""
 
     __slots__ = (
-        "_broker", "_client_id", "_has_written", "_is_known", "_keepalive", "_last_id", "_link", "_news", "_on_ack",
-        "_on_lost", "_on_the_way", "_silent", "_unwritten", "_window", "has_room", "losses", "on_room",
+        "_broker", "_client_id", "_has_written", "_is_known", "_last_id", "_link", "_news", "_on_ack",
+        "_on_lost", "_on_the_way", "_silent", "_unwritten", "_window", "has_room", "keepalive", "losses", "on_room",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +60,8 @@ class MqttPublisher:
         self.on_room: Callable[[], None] = _tell_nobody
         """Called when there is room again."""
         self._window = min(window, _MAX_ID)
-        self._keepalive = keepalive
+        self.keepalive = keepalive
+        """Seconds in which the broker must hear of us."""
         self._last_id = 0
         self._on_the_way: dict[int, tuple[int, bytes]] = {}
         self._unwritten: list[bytes] | None = None
@@ -104,11 +79,6 @@ class MqttPublisher:
     def in_flight(self) -> int:
         """Messages without a PUBACK."""
         return len(self._on_the_way)
-
-    @property
-    def keepalive(self) -> int:
-        """Seconds in which the broker must hear of us."""
-        return self._keepalive
 
     async def room(self, timeout: float) -> bool:
         """Wait for room, at most so many seconds; return whether there is room."""
@@ -181,7 +151,7 @@ class MqttPublisher:
         if not self._on_the_way:
             self._tell()
 
-    def lose(self, link: Link) -> None:
+    def lose(self, link: "Link") -> None:
         """Be told by a connection that it has ended."""
         if link is self._link:
             self._link = None
@@ -226,17 +196,17 @@ class MqttPublisher:
         if self._is_known:
             (await self._greet(clean=True)).say_goodbye()
 
-    async def _greet(self, *, clean: bool) -> Link:
+    async def _greet(self, *, clean: bool) -> "Link":
         """Open a connection and be let in. Raises Unreachable."""
         broker, loop = self._broker, asyncio.get_running_loop()
         where = f"{broker.host}:{broker.port}"
         connack: asyncio.Future[int] = loop.create_future()
         link = Link(self, connack)
         hello = wire.connect(
-            self._client_id, keepalive=self._keepalive, clean=clean, user=broker.user, password=broker.password
+            self._client_id, keepalive=self.keepalive, clean=clean, user=broker.user, password=broker.password
         )
         try:
-            async with asyncio.timeout(self._keepalive):
+            async with asyncio.timeout(self.keepalive):
                 await loop.create_connection(lambda: link, broker.host, broker.port)
                 link.write(hello)
                 code = await connack
@@ -250,6 +220,73 @@ class MqttPublisher:
             why = _REFUSALS.get(code, f"return code {code}")
             raise Unreachable(f"The MQTT broker at {where} refuses us: {why}.")
         return link
+
+
+class Link(asyncio.Protocol):
+    """One TCP connection to the broker. `connack` is where its greeting is awaited, None once it is not."""
+
+    __slots__ = ("_owner", "_reader", "connack", "is_closed", "is_paused", "transport")
+
+    def __init__(self, owner: MqttPublisher, connack: "asyncio.Future[int]") -> None:
+        self._owner = owner
+        self._reader = wire.PacketReader()
+        self.is_closed = False
+        self.connack: asyncio.Future[int] | None = connack
+        self.transport: asyncio.Transport | None = None
+        self.is_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Be told that the connection is open."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Be given what came in."""
+        numbers: Sequence[int] | None = wire.pubacks(data) if self._reader.is_between else None
+        try:
+            if numbers is None:
+                numbers = [packet.number for packet in self._reader.feed(data) if self._is_puback(packet)]
+            self._owner.take_acks(numbers)
+        except ConnectionLost:
+            self.abort()
+
+    def _is_puback(self, packet: wire.Packet) -> bool:
+        if packet.kind is wire.Kind.CONNACK and self.connack is not None and not self.connack.done():
+            self.connack.set_result(packet.number)
+        return packet.kind is wire.Kind.PUBACK
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Be told that the connection has ended."""
+        self.is_closed = True
+        if self.connack is not None and not self.connack.done():
+            self.connack.set_exception(ConnectionLost(str(exc or "closed by the broker")))
+            self.connack.exception()  # whoever waited may have left: not an error nobody looked at
+        self._owner.lose(self)
+
+    def pause_writing(self) -> None:
+        """Be told that the broker reads too slowly."""
+        self.is_paused = True
+        self._owner.update_room()
+
+    def resume_writing(self) -> None:
+        """Be told that it has caught up."""
+        self.is_paused = False
+        self._owner.update_room()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; into nothing, if the connection is closed."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def abort(self) -> None:
+        """Close the connection as a lost radio link does."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def say_goodbye(self) -> None:
+        """Disconnect as the protocol has it."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(wire.DISCONNECT)
+            self.transport.close()
 
 
 def kept(publishers: Sequence[MqttPublisher], *, random: Random) -> Upkeep:

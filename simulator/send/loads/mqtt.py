@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from random import Random
 
+from simulator.core.addresses import Broker
 from simulator.plan.faults import AGAIN, HANG_UPS, Fault
-from simulator.send.drivers.mqtt import Broker, MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
 from simulator.send.loads.script import Job, Script

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulator.plan.fleet import Fleet, Lane, Transport
+from simulator.plan.load import LoadOptions
 from simulator.plan.metrics import DOOR, FIRMWARE_VERSION, numbers
-from simulator.plan.options import LoadOptions
 from simulator.plan.plan import Plan
 from simulator.plan.scenario import Compression, Shape
 from simulator.send.encode import Encoder

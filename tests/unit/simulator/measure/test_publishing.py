@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable
 from simulator.measure.bench import publishing
 from simulator.measure.bench.publishing import Publishing, parse_stored
 from simulator.measure.bench.tally import Window
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import Broker
 from tests.unit.simulator import fake_broker
 from tests.unit.simulator.fake_broker import FakeBroker
 from tests.unit.simulator.listening import listening

@@ -16,7 +16,8 @@ from tests.servers.databases import Database
 from tests.servers.postgres import PLAIN_TUNING
 from simulator.core.errors import Unreachable
 from simulator.measure.run import Run
-from simulator.plan.options import LoadOptions, RunOptions, Target, VerdictOptions
+from simulator.plan.load import LoadOptions
+from simulator.plan.options import RunOptions, Target, VerdictOptions
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.progress import Look, Watcher

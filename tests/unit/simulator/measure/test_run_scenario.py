@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from simulator.core.errors import Unreachable, UsageError
 from simulator.measure.run import Run
-from simulator.plan.options import LoadOptions, RunOptions, Target, VerdictOptions
+from simulator.plan.load import LoadOptions
+from simulator.plan.options import RunOptions, Target, VerdictOptions
 from simulator.plan.scenario import Assumed, FaultRates, FleetSpec, Phase, Scenario
 from simulator.report.report import Report
 from simulator.send.ledger_folder import Book

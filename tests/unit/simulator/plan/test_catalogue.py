@@ -9,8 +9,8 @@ import pytest
 from simulator.core.errors import UsageError
 from simulator.plan import scenario as catalogue
 from simulator.plan.faults import CONTENT, ORDER
+from simulator.plan.load import LoadOptions
 from simulator.plan.metrics import MODEL_NAMES, MODELS
-from simulator.plan.options import LoadOptions
 from simulator.plan.scenario import FaultRates, schema
 from tests.unit.simulator.cases import START_MS
 

@@ -12,7 +12,7 @@ from simulator.core.chance import hash_name
 from simulator.plan.metrics import DOOR, FIRMWARE, FIRMWARE_VERSION, MODELS, Metric, numbers
 from simulator.plan.values import Burst, Chain, Counter, Day, Drain, Walk
 
-MODEL_METRICS = [metric for model in MODELS.values() for metric in model.metrics]
+MODEL_METRICS = [metric for model in MODELS.values() for metric in model]
 EVERY = (*numbers(20), DOOR, FIRMWARE_VERSION)
 
 
@@ -63,7 +63,7 @@ def test_a_text_changes_now_and_then_through_all_it_can_be() -> None:
 
 
 def _of_model(model: str, name: str) -> Metric:
-    return next(metric for metric in MODELS[model].metrics if metric.name == name)
+    return next(metric for metric in MODELS[model] if metric.name == name)
 
 
 def _values(metric: Metric, n: int) -> Any:

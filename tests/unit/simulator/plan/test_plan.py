@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from simulator.core.errors import UsageError
-from simulator.plan.options import LoadOptions, Target
+from simulator.plan.load import LoadOptions
+from simulator.plan.options import Target
 from simulator.plan.plan import Plan
 from simulator.plan.scenario import Shape, run_id
 from tests.unit.simulator.cases import START_MS, plan

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from tests.servers.mosquitto import Limits, Mosquitto
+from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable, UsageError
-from simulator.send.drivers.mqtt import Broker, MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher, kept
 from tests.unit.simulator import fake_broker
 from tests.unit.simulator.fake_broker import FakeBroker
 from tests.unit.simulator.listening import listening

@@ -9,7 +9,8 @@ import pytest
 
 from simulator.core.errors import UsageError
 from simulator.measure.run import Run
-from simulator.plan.options import LoadOptions, RunOptions, Target, VerdictOptions
+from simulator.plan.load import LoadOptions
+from simulator.plan.options import RunOptions, Target, VerdictOptions
 from simulator.report.report import Report
 from tests.unit.simulator import fake_broker, fake_gateway
 from tests.unit.simulator.cases import now_ms, plan

@@ -9,8 +9,9 @@ from random import Random
 import pytest
 
 from tests.servers.mosquitto import Limits, Mosquitto
+from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable
-from simulator.send.drivers.mqtt import Broker, MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.send.drivers.upkeep import Upkeep
 from tests.unit.simulator.waiting import until
 

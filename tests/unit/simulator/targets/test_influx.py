@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.core.errors import Unreachable
+from simulator.core.errors import Refused, Unreachable
 from simulator.plan.fleet import Lane
 from simulator.send.drivers.http import HttpClient
 from simulator.send.encode import Encoder, Head, Run
 from simulator.send.receipts import Meaning
-from simulator.send.target import ReadingsRefused
 from simulator.targets.influx import InfluxHistory, InfluxTarget, Lines
 from tests.unit.simulator import fake_gateway
 from tests.unit.simulator.cases import METRICS, fleet, lane, native_encoder, plan
@@ -133,7 +132,7 @@ REFUSED: dict[str, Any] = {"results": [{"error": "database not found: x"}]}
 async def test_what_is_not_shown_is_no_loss(reply: tuple[int, dict[str, Any]], sentence: str) -> None:
     async with fake_gateway.running() as fake, HttpClient(fake.url) as client:
         fake.calls.append(lambda *_: reply)
-        with pytest.raises(ReadingsRefused, match=re.escape(sentence)):
+        with pytest.raises(Refused, match=re.escape(sentence)):
             await InfluxHistory(client, "x").readings_of("sim-1-test-00000", 0, 1_000)
 
 

@@ -6,12 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.core.times import time_of
 from simulator.send.ledger import Ledger, Outcome
 from simulator.send.loads.truth import STORED, UNDERSTOOD_AS_STORED, Expected, judge
 from simulator.send.receipts import Answer
 from simulator.send.target import Column
 from simulator.verify.audit import Audit
-from simulator.verify.findings import DroppedFindings, DroppedPosts, Findings, time_of
+from simulator.verify.findings import DroppedFindings, DroppedPosts, Findings
 from tests.unit.simulator.cases import METRICS, fleet, lane
 
 LANE = lane(devices=4, messages=2, posts=10)

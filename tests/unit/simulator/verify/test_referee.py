@@ -6,11 +6,11 @@ import asyncpg
 import pytest
 
 from simulator.core.errors import Unreachable
+from simulator.core.times import to_us
 from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger import Ledger
 from simulator.verify.findings import MAX_PROBLEMS, Account, Findings
 from simulator.verify.referee import Referee, Verdict
-from simulator.verify.states import to_us
 from simulator.verify.stored import StoredReadings
 from tests.servers.databases import Database
 from tests.unit.simulator import fake_gateway

@@ -1,81 +1,26 @@
-"""The commands that send no readings: `scenarios`, `schema`, `payloads`, `verify`, `remove`."""
+"""The commands for the ledger that a run has kept: `verify` and `remove`."""
 
 import asyncio
-import time
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import uvloop
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
 
-from simulator.cli.dump import payloads_of
 from simulator.cli.run import write_files
-from simulator.plan.options import Aim, Judging, LoadOptions, Target, WhereTo
+from simulator.plan.options import Judging, WhereTo
 from simulator.plan.plan import Plan
-from simulator.plan.scenario import listed
-from simulator.plan.scenario import schema as schema_of
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger_folder import Book
 from simulator.send.results import PartResult, WorkerResult
 from simulator.send.target import Target as AnyTarget
-from simulator.targets.choose import fitted, target_of
+from simulator.targets.choose import target_of
 from simulator.verify.verdict import reach_verdict
 from simulator.watch.notes import recalled
 from simulator.watch.summary import tell_parts, tell_verdict
-
-_ASKING, _ASK_S = 8, 30.0
-
-
-def scenarios() -> int:
-    """List the scenarios that come with the simulator, each with a sentence."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for name, scenario in listed():
-        size = f"{scenario.devices:,} devices, {scenario.rate:,.0f}/s, {scenario.duration:,.0f} s"
-        table.add_row(name, f"{scenario.title} ({size})")
-    Console().print(table, highlight=False)
-    return 0
-
-
-def schema() -> int:
-    """Print the JSON Schema of a scenario file."""
-    print(schema_of().decode())
-    return 0
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayloadOptions:
-    """What `simulator payloads` takes beside the scenario."""
-
-    count: int = 20
-    """Posts to print of each part."""
-    load: LoadOptions = field(default_factory=LoadOptions)
-    aim: Aim = field(default_factory=Aim)
-
-
-def payloads(scenario: str | None = None, /, options: PayloadOptions = PayloadOptions()) -> int:
-    """Print the first posts of a run, one a line: transport, topic or address, encoding, and the body.
-
-    The body is Base64 where it is not text, and a line break in it is shown as a backslash and an n. With --seed, --run
-    and --start-ms the same scenario prints the same bytes.
-
-    Parameters
-    ----------
-    scenario
-        Name of a scenario, or a TOML file. Without one: numbers at a steady rate.
-    """
-    plan = options.aim.aimed(options.load.plan(scenario, now_ms=time.time_ns() // 1_000_000))
-    target = target_of(plan.target)
-    plan = fitted(target, plan)
-    for part in plan.parts():
-        for line in islice(payloads_of(part, target), options.count):
-            print(line)
-    return 0
 
 
 @Parameter(name="*")
@@ -124,15 +69,10 @@ async def _remove(folder: Path, options: WhereTo) -> list[str]:
     book = await asyncio.to_thread(Book.open, folder)
     plan = options.aim.aimed(book.plan)
     target = target_of(plan.target)
-    async with _open_client(options.target, target, plan) as client:
+    async with _client(options, target, plan) as client:
         registry = target.registry(client, plan, is_begun=True)
         await registry.withdraw()
     return registry.notes
-
-
-def _open_client(known: Target, target: AnyTarget, plan: Plan) -> HttpClient:
-    key = known.key(kind=plan.target.kind)
-    return HttpClient(known.url, key=key, connections=_ASKING, timeout=_ASK_S, authorize=target.authorization)
 
 
 async def _verify(folder: Path, options: VerifyOptions) -> Report:
@@ -143,7 +83,11 @@ async def _verify(folder: Path, options: VerifyOptions) -> Report:
     results = [PartResult.of_ledger(part, ledger) for part, ledger in zip(parts, ledgers, strict=True)]
     found, told = recalled(book.watched(), book.plan, ledgers, book.began())
     tell_parts(dict(enumerate(results)), found, told)
-    async with _open_client(options.target, target, plan) as client:
+    async with _client(options, target, plan) as client:
         verdict = await reach_verdict(plan, ledgers, client, target=target, judging=options.verdict)
     tell_verdict(verdict, found, told)
     return Report(plan, [WorkerResult(parts=results)], verdict=verdict, watch=told)
+
+
+def _client(options: WhereTo, target: AnyTarget, plan: Plan) -> HttpClient:
+    return target.client(options.target.url, options.target.key(kind=plan.target.kind))
