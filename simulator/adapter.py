@@ -10,7 +10,7 @@ from simulator.send.encode import Head, Post, Run
 from simulator.send.loads.truth import HARMLESS, Expected, Truths
 from simulator.send.receipts import Answer
 from simulator.send.target import Codec, Source, Target
-from simulator.targets.enrolment import device_names
+from simulator.targets.registration import device_names
 from simulator.verify.history import ByDevice, Found, kind_of
 
 __all__ = [

@@ -10,7 +10,7 @@ from simulator.cli.terminal import stop_on_signals, write
 from simulator.core.addresses import masked
 from simulator.measure.bench.bench import Bench
 from simulator.measure.bench.options import BenchOptions
-from simulator.measure.bench.report import Report
+from simulator.measure.bench.report import BenchReport
 from simulator.measure.bench.results import Results
 
 _WIDTH = 100
@@ -27,7 +27,7 @@ def bench(options: BenchOptions = BenchOptions()) -> int:  # noqa: B008 - frozen
 
     Exit codes: 0 all was measured; 1 something was acknowledged and not stored; 2 it could not be run as asked.
     """
-    report = Report(uvloop.run(_run(options)))
+    report = BenchReport(uvloop.run(_run(options)))
     Console(width=_WIDTH).print(report.to_screen(), highlight=False, markup=False)
     output = options.output
     if output.json is not None:

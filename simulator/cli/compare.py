@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from simulator.core.errors import UsageError
-from simulator.report.compare import Record, Row, parse_tolerance, read, rows
+from simulator.report.compare import Comparison, Record, parse_tolerance, read, rows
 
 
 def compare(before: Path, after: Path, /, *, tolerance: str = "10%") -> int:
@@ -54,7 +54,7 @@ def _open(path: Path) -> Record:
         raise UsageError(f"The report {path} cannot be read: {error}.") from error
 
 
-def _table(found: list[Row], share: float) -> Table:
+def _table(found: list[Comparison], share: float) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     for column in ("before", "after", "change"):
@@ -77,5 +77,5 @@ def _told(value: float | None, unit: str) -> str:
             return f"{value:,.0f} {unit}".rstrip()
 
 
-def _change(row: Row) -> str:
+def _change(row: Comparison) -> str:
     return "" if row.change is None else f"{row.change:+.1f} %"

@@ -19,7 +19,7 @@ from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable, UsageError
 from simulator.plan.fleet import Fleet, Lane, Transport
 from simulator.plan.metrics import DEMO
-from simulator.plan.options import Target
+from simulator.plan.options import Access
 from simulator.send.drivers.http import HttpClient
 from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.send.encode import Encoder, Post
@@ -43,7 +43,7 @@ class DemoOptions:
     """Devices that report: the first half over HTTP, the others over MQTT."""
     every: float = 2.0
     """Seconds between two messages of a device."""
-    target: Target = field(default_factory=Target)
+    target: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
         """Raise UsageError, in a sentence, for what makes no sense."""

@@ -6,7 +6,7 @@ import uvloop
 from rich.console import Console
 
 from simulator.cli.terminal import stop_on_signals, write
-from simulator.measure.run import Run
+from simulator.measure.run import ScenarioRun
 from simulator.plan.options import Judging, RunOptions
 from simulator.report.checks import to_junit
 from simulator.report.page import to_html
@@ -50,7 +50,7 @@ def write_files(report: Report, judging: Judging) -> None:
 
 async def _run(scenario: str | None, options: RunOptions) -> Report:
     console = Console(stderr=True)
-    run = Run(options, options.plan(scenario, now_ms=time.time_ns() // 1_000_000))
+    run = ScenarioRun(options, options.plan(scenario, now_ms=time.time_ns() // 1_000_000))
 
     stop_on_signals(run.stop, console)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from simulator.plan.faults import AGAIN
 from simulator.plan.load import LoadOptions
-from simulator.plan.options import Aim
+from simulator.plan.options import TargetOptions
 from simulator.plan.plan import Part
 from simulator.plan.scenario import listed
 from simulator.plan.scenario import schema as schema_of
@@ -46,7 +46,7 @@ class PayloadOptions:
     count: int = 20
     """Posts to print of each part."""
     load: LoadOptions = field(default_factory=LoadOptions)
-    aim: Aim = field(default_factory=Aim)
+    aim: TargetOptions = field(default_factory=TargetOptions)
 
 
 def payloads(scenario: str | None = None, /, options: PayloadOptions = PayloadOptions()) -> int:

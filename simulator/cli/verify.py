@@ -14,7 +14,7 @@ from simulator.plan.plan import Plan
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.drivers.http import HttpClient
-from simulator.send.ledger_folder import Book
+from simulator.send.ledger_folder import LedgerFolder
 from simulator.send.results import PartResult, WorkerResult
 from simulator.send.target import Target as AnyTarget
 from simulator.targets.choose import target_of
@@ -66,8 +66,8 @@ def remove(ledger: Path, /, options: WhereTo = WhereTo()) -> int:  # noqa: B008 
 
 
 async def _remove(folder: Path, options: WhereTo) -> list[str]:
-    book = await asyncio.to_thread(Book.open, folder)
-    plan = options.aim.aimed(book.plan)
+    files = await asyncio.to_thread(LedgerFolder.open, folder)
+    plan = options.aim.aimed(files.plan)
     target = target_of(plan.target)
     async with _client(options, target, plan) as client:
         registry = target.registry(client, plan, is_begun=True)
@@ -76,12 +76,12 @@ async def _remove(folder: Path, options: WhereTo) -> list[str]:
 
 
 async def _verify(folder: Path, options: VerifyOptions) -> Report:
-    book = await asyncio.to_thread(Book.open, folder)
-    plan = options.aim.aimed(book.plan)
+    files = await asyncio.to_thread(LedgerFolder.open, folder)
+    plan = options.aim.aimed(files.plan)
     target, parts = target_of(plan.target), plan.parts()
-    ledgers = [book.read(part) for part in parts]
+    ledgers = [files.read(part) for part in parts]
     results = [PartResult.of_ledger(part, ledger) for part, ledger in zip(parts, ledgers, strict=True)]
-    found, told = recalled(book.watched(), book.plan, ledgers, book.began())
+    found, told = recalled(files.watched(), files.plan, ledgers, files.began())
     tell_parts(dict(enumerate(results)), found, told)
     async with _client(options, target, plan) as client:
         verdict = await reach_verdict(plan, ledgers, client, target=target, judging=options.verdict)

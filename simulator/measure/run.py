@@ -19,9 +19,9 @@ from simulator.plan.plan import Part, Plan
 from simulator.report.report import MISSED, Report
 from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger import Ledger
-from simulator.send.ledger_folder import Book, in_memory
+from simulator.send.ledger_folder import LedgerFolder, in_memory
 from simulator.send.results import WorkerResult
-from simulator.send.sender import Sender, Watch, check_files, nobody_asks
+from simulator.send.sender import Sender, ShowProgress, check_files, nobody_asks
 from simulator.send.target import Registry
 from simulator.targets.choose import fitted, target_of
 from simulator.verify.referee import Verdict
@@ -34,7 +34,7 @@ _SEE_S, _QUIET_S, _UNVERIFIED_QUIET_S = 10.0, 5.0, 1.0
 """Seconds that what is stored may take to be seen; that nothing new may come; the same if nobody waits for storage."""
 
 
-class Run:
+class ScenarioRun:
     """One run. `execute` does all of it, once."""
 
     def __init__(self, options: RunOptions, plan: Plan) -> None:
@@ -58,20 +58,20 @@ class Run:
         if self._sending is not None:
             self._sending.stop()
 
-    async def execute(self, watch: Watch, *, on_sent: Callable[[], None]) -> Report:
+    async def execute(self, watch: ShowProgress, *, on_sent: Callable[[], None]) -> Report:
         """Run, verify, report; `watch` is cancelled when all is sent. Raises UsageError and Unreachable."""
         options = self._options
         async with self._target.client(options.target.url, self._key) as client:
             await look_for_database(options.verdict, self._target)
-            await self._knock(client)
+            await self._check_access(client)
             registry = self._target.registry(client, self._plan)
             report = None
             try:
                 await self._prepare(registry)
                 folder = options.verdict.ledger
-                book = Book.create(folder, self._plan) if folder else None
-                async with self._watching(book) as watching:
-                    results = await self._send(registry.key, watch, book)
+                files = LedgerFolder.create(folder, self._plan) if folder else None
+                async with self._watching(files) as watching:
+                    results = await self._send(registry.key, watch, files)
                     self._is_sent = True
                     on_sent()
                     verdict = await self._verify(client)
@@ -84,10 +84,10 @@ class Run:
                 await self._leave(registry, is_good=report is not None and report.exit_code in {0, MISSED})
             return report
 
-    async def _knock(self, client: HttpClient) -> None:
+    async def _check_access(self, client: HttpClient) -> None:
         """See that the target is there and knows our key, if anything is posted to it. Raises Unreachable."""
         try:
-            await self._target.knock(client)
+            await self._target.check_access(client)
         except Unreachable:
             if self._needs_http:
                 raise
@@ -99,10 +99,10 @@ class Run:
             self._plan = replace(self._plan, left_out=left_out)
 
     @asynccontextmanager
-    async def _watching(self, book: Book | None) -> AsyncIterator[Watching]:
+    async def _watching(self, files: LedgerFolder | None) -> AsyncIterator[Watching]:
         """Hold open what watches some devices, on connections of its own and with the key that we were given."""
         url = self._options.target.url
-        with book.watching() if book else nullcontext() as keep:
+        with files.watching() if files else nullcontext() as keep:
             async with (
                 self._target.client(url, self._key, connections=AT_ONCE, timeout=_POLL_S) as client,
                 Watching(client, self._plan, clock=time.monotonic, keep=keep) as watching,
@@ -118,10 +118,10 @@ class Run:
         if verdict is not None:
             watching.add_to(verdict)
 
-    async def _send(self, key: str, watch: Watch, book: Book | None) -> list[WorkerResult]:
+    async def _send(self, key: str, watch: ShowProgress, files: LedgerFolder | None) -> list[WorkerResult]:
         if self._plan.workers == 1:
-            return [await self._send_here(key, watch, book)]
-        with nullcontext(book) if book else _temporary(self._plan) as shared:
+            return [await self._send_here(key, watch, files)]
+        with nullcontext(files) if files else _temporary(self._plan) as shared:
             target = self._options.target
             workers = Workers(shared, {URL: target.url, MQTT: target.mqtt, KEY: key})
             self._sending = workers
@@ -131,19 +131,19 @@ class Run:
             self._ledgers = [shared.read(part) for part in self._plan.parts()]
         return results
 
-    async def _send_here(self, key: str, watch: Watch, book: Book | None) -> WorkerResult:
+    async def _send_here(self, key: str, watch: ShowProgress, files: LedgerFolder | None) -> WorkerResult:
         sender = self._sending = Sender(self._plan, 0, target=self._target, broker=self._broker)
         if self._is_interrupted:
             sender.stop()
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(sender.open_client(self._options.target.url, key))
-            open_ledger = stack.enter_context(book.writing()) if book else in_memory
+            open_ledger = stack.enter_context(files.writing()) if files else in_memory
 
             def remember(part: Part) -> Ledger:
                 self._ledgers.append(open_ledger(part))
                 return self._ledgers[-1]
 
-            return await sender.send(client, remember, watch, begun=book.keep_began if book else nobody_asks)
+            return await sender.send(client, remember, watch, begun=files.keep_began if files else nobody_asks)
 
     async def _verify(self, client: HttpClient) -> Verdict | None:
         if self._options.verdict.source == "none":
@@ -157,12 +157,12 @@ class Run:
         verdict, is_sent = self._options.verdict, any(ledger.sent for ledger in self._ledgers)
         stays = is_sent and (verdict.keep or verdict.ledger is not None or not is_good)
         await registry.withdraw(keep_devices=stays)
-        if registry.is_enrolled and is_sent and not is_good:
+        if registry.is_registered and is_sent and not is_good:
             registry.notes.append("the devices stay registered, to look at: all was not well")
 
 
 @contextmanager
-def _temporary(plan: Plan) -> Iterator[Book]:
-    """Yield a book that ends with the run: several processes hand each other their ledgers in it."""
+def _temporary(plan: Plan) -> Iterator[LedgerFolder]:
+    """Yield a folder that ends with the run: several processes hand each other their ledgers in it."""
     with TemporaryDirectory(prefix="simulator-") as place:
-        yield Book.create(Path(place), plan)
+        yield LedgerFolder.create(Path(place), plan)

@@ -17,10 +17,10 @@ import uvloop
 
 from simulator.core.addresses import Broker
 from simulator.core.errors import SimulatorError, Unreachable, first_of
-from simulator.send.ledger_folder import Book
+from simulator.send.ledger_folder import LedgerFolder
 from simulator.send.progress import Look, Progress, together
 from simulator.send.results import WorkerResult
-from simulator.send.sender import Sender, Watch
+from simulator.send.sender import Sender, ShowProgress
 from simulator.targets.choose import target_of
 
 URL, MQTT, KEY = "SIMULATOR_URL", "SIMULATOR_MQTT", "SIMULATOR_KEY"
@@ -32,16 +32,16 @@ _ORPHANED = 3
 
 
 async def _work(folder: Path, number: int) -> None:
-    book = Book.open(folder)
-    target = target_of(book.plan.target)
-    sender = Sender(book.plan, number, target=target, broker=Broker.parse(os.environ[MQTT]))
+    files = LedgerFolder.open(folder)
+    target = target_of(files.plan.target)
+    sender = Sender(files.plan, number, target=target, broker=Broker.parse(os.environ[MQTT]))
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, sender.stop)
     loop.add_reader(sys.stdin.fileno(), _listen, sender)
     async with sender.open_client(os.environ[URL], os.environ[KEY]) as client:
-        with book.writing() as open_ledger:
-            result = await sender.send(client, open_ledger, _tell, begun=book.keep_began)
-    book.keep_result(number, result)
+        with files.writing() as open_ledger:
+            result = await sender.send(client, open_ledger, _tell, begun=files.keep_began)
+    files.keep_result(number, result)
 
 
 def _listen(sender: Sender) -> None:
@@ -76,12 +76,12 @@ _KILL_S = 10.0
 class Workers:
     """The processes of one run."""
 
-    def __init__(self, book: Book, environ: Mapping[str, str]) -> None:
+    def __init__(self, files: LedgerFolder, environ: Mapping[str, str]) -> None:
         """`environ` tells them where to send (`worker`), on top of ours."""
-        self._book = book
+        self._files = files
         self._environ = os.environ | environ
         self._processes: list[asyncio.subprocess.Process] = []
-        self._progress = [Progress() for _ in range(book.plan.workers)]
+        self._progress = [Progress() for _ in range(files.plan.workers)]
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -90,23 +90,23 @@ class Workers:
         for process in self._processes:
             _stop(process)
 
-    async def send(self, watch: Watch) -> list[WorkerResult]:
+    async def send(self, watch: ShowProgress) -> list[WorkerResult]:
         """Return their results once all have sent everything. Raises Unreachable if one of them cannot."""
         watcher = asyncio.create_task(watch(lambda: together(self._progress)), name="workers.watch")
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(self._book.plan.workers):
+                for number in range(self._files.plan.workers):
                     group.create_task(self._run(number), name=f"workers.process[{number}]")
         except* SimulatorError as errors:
             raise first_of(errors) from None
         finally:
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
-        return [self._book.result(number) for number in range(self._book.plan.workers)]
+        return [self._files.result(number) for number in range(self._files.plan.workers)]
 
     async def _run(self, number: int) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "simulator.measure.workers", str(self._book.folder), str(number),
+            sys.executable, "-m", "simulator.measure.workers", str(self._files.folder), str(number),
             env=self._environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

@@ -121,7 +121,7 @@ def plain(*, metrics: int | None, mixed_kinds: bool) -> Scenario:
     fleet = FleetSpec(
         model="numbers", devices=1_000, rate=20_000, mqtt=0.5, metrics=metrics or 5, mixed_kinds=mixed_kinds
     )
-    return Scenario(title="numbers at a steady rate", fleets=(fleet,), enrol=False)
+    return Scenario(title="numbers at a steady rate", fleets=(fleet,), register=False)
 
 
 def overridden(scenario: Scenario, asked: LoadOptions) -> Scenario:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from simulator.core.chance import Ints, hash_name
 from simulator.plan.values import Burst, Chain, Chance, Counter, Day, Drain, Movement, Turns, Walk
 
-Kind = Literal["double", "int", "bool", "text"]
+ValueKind = Literal["double", "int", "bool", "text"]
 Value = float | int | bool | str
 
 FIRMWARE = ("2.3.7", "2.3.8", "2.4.0-β", "2.4.0", "2.4.1", "3.0.0 (a, b)", "3.0.1", "3.1.0")
@@ -25,7 +25,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: ValueKind
     movement: Movement
     divisor: int = 100
     texts: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Metric:
                 return codes / self.divisor
 
     @property
-    def stored_as(self) -> tuple[Kind, ...]:
+    def stored_as(self) -> tuple[ValueKind, ...]:
         """The kinds under which a gateway may keep it."""
         return ("int", "double") if self.kind == "int" else (self.kind,)
 

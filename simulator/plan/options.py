@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
 from simulator.plan.load import LoadOptions
-from simulator.plan.plan import Kind, Plan, TargetSpec
+from simulator.plan.plan import Plan, TargetKind, TargetSpec
 from simulator.plan.requirements import FOUND, Requirement, parse
 
 WHERE_TO = Group("Where to", sort_key=1)
@@ -18,10 +18,10 @@ WHERE_TO = Group("Where to", sort_key=1)
 
 @Parameter(name="*", group=WHERE_TO)
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
+class TargetOptions:
     """What is sent to."""
 
-    kind: Annotated[Kind | None, Parameter(name="--target")] = None
+    kind: Annotated[TargetKind | None, Parameter(name="--target")] = None
     """What is at --url: a gateway, InfluxDB, or what an --adapter knows [gateway; to verify, what it was sent to]."""
     adapter: Path | None = None
     """Python file that knows the target of --target custom; see the documentation."""
@@ -62,7 +62,7 @@ _VERDICT = Group("Verdict", sort_key=2)
 
 @Parameter(name="*", group=WHERE_TO)
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Access:
     """The gateway and the broker, and how we are known there."""
 
     url: Annotated[str, Parameter(env_var="SIMULATOR_URL")] = "http://127.0.0.1:8080"
@@ -72,7 +72,7 @@ class Target:
     key_file: Path | None = None
     """File with the gateway's key; else $SIMULATOR_KEY, else .local/admin.key."""
 
-    def key(self, *, kind: Kind = "gateway") -> str:
+    def key(self, *, kind: TargetKind = "gateway") -> str:
         """Return the key, empty if there is none: nobody but a gateway is shown .local/admin.key.
 
         Raises UsageError for a file that cannot be read.
@@ -139,8 +139,9 @@ class VerdictOptions(Judging):
     """The same as --verify none."""
     ledger: Path | None = None
     """Keep what was sent and answered in this folder, and the devices, for `simulator verify` and `remove`."""
-    enrol: bool | None = None
+    register: bool | None = None
     """Register the devices and a key for them first [as the scenario says; no without one]."""
+    enrol: Annotated[bool | None, Parameter(show=False)] = None  # the name of `register` before this release
     keep: Annotated[bool, Parameter(negative="")] = False
     """Leave the registered devices, and their readings, when all is well; if it is not they stay anyway."""
     html: Path | None = None
@@ -169,8 +170,8 @@ class VerdictOptions(Judging):
 class WhereTo:
     """What is sent to, or was, and how we are known there."""
 
-    target: Target = field(default_factory=Target)
-    aim: Aim = field(default_factory=Aim)
+    target: Access = field(default_factory=Access)
+    aim: TargetOptions = field(default_factory=TargetOptions)
 
 
 @Parameter(name="*")
@@ -184,6 +185,7 @@ class RunOptions(WhereTo):
     def plan(self, name: str | None = None, *, now_ms: int) -> Plan:
         """Return the run these options describe. Raises UsageError."""
         plan = self.aim.aimed(self.load.plan(name, now_ms=now_ms))
-        if self.verdict.enrol is None:
+        register = self.verdict.enrol if self.verdict.register is None else self.verdict.register
+        if register is None:
             return plan
-        return replace(plan, scenario=replace(plan.scenario, enrol=self.verdict.enrol))
+        return replace(plan, scenario=replace(plan.scenario, register=register))

@@ -21,13 +21,13 @@ from simulator.plan.metrics import DOOR, FIRMWARE_VERSION, MODELS, Metric, numbe
 from simulator.plan.scenario import Compression, FleetSpec, Scenario, Shape
 from simulator.plan.schedule import Timetable
 
-Kind = Literal["gateway", "influx", "custom"]
+TargetKind = Literal["gateway", "influx", "custom"]
 
 
 class TargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A target by name. `adapter` is the path of a Python file, `db` and `org` are InfluxDB's. Never holds a secret."""
 
-    kind: Kind = "gateway"
+    kind: TargetKind = "gateway"
     adapter: str = ""
     db: str = ""
     org: str = ""

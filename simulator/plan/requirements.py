@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from simulator.core.errors import UsageError
 
-Kind = Literal["time", "rate", "share", "count"]
+FigureKind = Literal["time", "rate", "share", "count"]
 """Milliseconds; readings a second; a count that may be asked for in per cent of a whole; a count."""
 PERCENTILES = ("p50", "p90", "p99", "p999", "max")
 TRANSPORTS = ("http", "mqtt")
@@ -20,7 +20,7 @@ FOUND: Mapping[str, str] = {
 }  # fmt: skip
 """What only a verification can tell, by the name of its count in `Findings`."""
 
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, FigureKind] = {
     **{f"{name}_{moment}": "time" for moment in MOMENTS for name in PERCENTILES},
     **{f"{name}_{moment}_{over}": "time" for moment in MOMENTS for over in TRANSPORTS for name in PERCENTILES},
     "rate": "rate",
@@ -35,7 +35,7 @@ _FORM = re.compile(r"\s*([A-Za-z0-9_.]+)\s*(<=|>=|==|=|<|>)\s*(\d+(?:_\d+)*(?:\.
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, "=": operator.eq, "==": operator.eq, ">=": operator.ge, ">": operator.gt,
 }  # fmt: skip
-_UNITS: dict[Kind, dict[str, float]] = {
+_UNITS: dict[FigureKind, dict[str, float]] = {
     "time": {"ms": 1.0, "s": 1_000.0, "us": 0.001},
     "rate": {"": 1.0, "/s": 1.0},
     "share": {"": 1.0, "%": 1.0},
@@ -86,13 +86,15 @@ class Requirement:
         limit = float(number) * _UNITS[kind][unit]
         return cls(text="".join(text.split()), name=name, compare=compare, limit=limit, unit=unit)
 
-    def check(self, figures: Mapping[str, Figure]) -> "Outcome":
+    def check(self, figures: Mapping[str, Figure]) -> "RequirementResult":
         """Hold the condition against the figures of a run; what cannot be told does not meet it."""
         figure = figures[self.name]
         if figure.unknown:
-            return Outcome(self.text, is_met=False, value=None, told=f"cannot be told: {figure.unknown}")
+            return RequirementResult(self.text, is_met=False, value=None, told=f"cannot be told: {figure.unknown}")
         value = figure.percent if self.unit == "%" else figure.value
-        return Outcome(self.text, is_met=_COMPARE[self.compare](value, self.limit), value=value, told=self._say(value))
+        return RequirementResult(
+            self.text, is_met=_COMPARE[self.compare](value, self.limit), value=value, told=self._say(value)
+        )
 
     def _say(self, value: float) -> str:
         kind = KINDS[self.name]
@@ -104,7 +106,7 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequirementResult:
     """What became of a requirement; `value` in ms, readings a second, per cent or a count, None if unknown."""
 
     requirement: str
@@ -113,7 +115,7 @@ class Outcome:
     told: str
     """The value in words."""
 
-    def left_open(self, why: str) -> "Outcome":
+    def left_open(self, why: str) -> "RequirementResult":
         """Return the same of a run that cannot meet anything."""
         return replace(self, is_met=False, told=f"{self.told}, but {why}")
 
@@ -123,12 +125,12 @@ def parse(text: str) -> list[Requirement]:
     return [Requirement.parse(one) for one in text.split(",")] if text.strip() else []
 
 
-def check(requirements: Sequence[Requirement], figures: Mapping[str, Figure]) -> list[Outcome]:
+def check(requirements: Sequence[Requirement], figures: Mapping[str, Figure]) -> list[RequirementResult]:
     """Return what became of each."""
     return [requirement.check(figures) for requirement in requirements]
 
 
-def _told(kind: Kind) -> str:
+def _told(kind: FigureKind) -> str:
     units = [unit for unit in _UNITS[kind] if unit]
     with_unit = f"in {' or '.join(units)}" if units else ""
     if "" not in _UNITS[kind]:

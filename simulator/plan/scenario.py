@@ -121,7 +121,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     watch: Annotated[
         int, Meta(ge=0, le=100, description="Devices watched in the state and in the live stream; 0: none.")
     ] = 20
-    enrol: Annotated[
+    register: Annotated[
         bool, Meta(description="Register the devices and a key of their own first, remove them in the end.")
     ] = True
 
@@ -193,7 +193,10 @@ def find(name: str) -> Scenario:
 def parse(text: bytes, *, where: str) -> Scenario:
     """Read a scenario's TOML. Raises UsageError, which names the place in it."""
     try:
-        return msgspec.toml.decode(text, type=Scenario)
+        said: dict[str, object] = msgspec.toml.decode(text)
+        if "enrol" in said:  # its name before this release
+            said["register"] = said.pop("enrol")
+        return msgspec.convert(said, Scenario)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
         raise UsageError(
             f"The scenario {where} makes no sense: {error}. `simulator schema` tells what may be said."

@@ -46,7 +46,7 @@ class Record(Struct):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Comparison:
     """One figure of both; None where a run does not know it. Rules are what makes `b` worse than `a`."""
 
     title: str
@@ -84,7 +84,7 @@ def read(content: bytes, name: str) -> Record:
     return record
 
 
-def rows(a: Record, b: Record) -> list[Row]:
+def rows(a: Record, b: Record) -> list[Comparison]:
     """Return every figure of both. Raises UsageError if they sent over different transports."""
     over_a, over_b = ([lane.transport for lane in record.lanes] for record in (a, b))
     if over_a != over_b:
@@ -102,20 +102,20 @@ def parse_tolerance(text: str) -> float:
     return float(number) / _PERCENT
 
 
-def _of_lanes(a: Record, b: Record, x: LaneReport, y: LaneReport) -> Iterator[Row]:
+def _of_lanes(a: Record, b: Record, x: LaneReport, y: LaneReport) -> Iterator[Comparison]:
     over = x.transport
-    yield Row(
+    yield Comparison(
         title=f"{over} offered", unit="/s", a=x.offered / a.elapsed_s, b=y.offered / b.elapsed_s, rule="less",
         least=float("inf"),
     )  # fmt: skip
-    yield Row(
+    yield Comparison(
         title=f"{over} acknowledged", unit="/s", a=x.acknowledged / a.elapsed_s, b=y.acknowledged / b.elapsed_s,
         rule="less",
     )  # fmt: skip
     for (what, before), after in zip(_latencies(x).items(), _latencies(y).values(), strict=True):
         if before is not None or after is not None:
             yield from _percentiles(f"{over} {what}", before, after, least=_LEAST_MS[what])
-    yield Row(
+    yield Comparison(
         title=f"{over} errors",
         unit="%",
         a=errors_of([x]).percent,
@@ -125,10 +125,12 @@ def _of_lanes(a: Record, b: Record, x: LaneReport, y: LaneReport) -> Iterator[Ro
     )
 
 
-def _percentiles(title: str, before: Percentiles | None, after: Percentiles | None, *, least: float) -> Iterator[Row]:
+def _percentiles(
+    title: str, before: Percentiles | None, after: Percentiles | None, *, least: float
+) -> Iterator[Comparison]:
     for name in PERCENTILES:
         a, b = (getattr(each, name) if each is not None and each.count else None for each in (before, after))
-        yield Row(
+        yield Comparison(
             title=f"{title} {name.replace('p999', 'p99.9')}", unit="ms", a=a, b=b, rule="more",
             least=float("inf") if name == "max" else least,
         )  # fmt: skip
@@ -140,11 +142,11 @@ def _latencies(lane: LaneReport) -> dict[str, Percentiles | None]:
     return {"latency": lane.latency, "until in state": state, "until in stream": stream}
 
 
-def _found(a: Record, b: Record) -> Iterator[Row]:
-    yield Row(title="wrong answers", unit="", a=a.wrong_answers, b=b.wrong_answers, rule="any")
+def _found(a: Record, b: Record) -> Iterator[Comparison]:
+    yield Comparison(title="wrong answers", unit="", a=a.wrong_answers, b=b.wrong_answers, rule="any")
     for name in FOUND:
         before, after = (_count(each.verdict, name) for each in (a, b))
-        yield Row(title=name.replace("_", " "), unit="", a=before, b=after, rule="any")
+        yield Comparison(title=name.replace("_", " "), unit="", a=before, b=after, rule="any")
 
 
 def _count(verdict: Verdict | None, name: str) -> int | None:

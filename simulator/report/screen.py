@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.core.times import time_of
-from simulator.plan.requirements import Outcome
+from simulator.plan.requirements import RequirementResult
 from simulator.report.report import MISSED, Report
 from simulator.send.loads.script import WrongAnswer
 from simulator.send.results import Visibility
@@ -95,7 +95,7 @@ def _wrong(answer: WrongAnswer) -> Text:
     return Text(f"  wrong answer {where}  {what}: {answer.got}, should be {answer.expected}", style="red")
 
 
-def _outcome(outcome: Outcome) -> Text:
+def _outcome(outcome: RequirementResult) -> Text:
     met, style = ("met", "green") if outcome.is_met else ("NOT met", "bold red")
     return Text(f"required {outcome.requirement}: {met}, {outcome.told}", style=style)
 

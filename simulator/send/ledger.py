@@ -2,7 +2,7 @@
 
 What a post holds follows from its number (`lane`), so nothing else has to be kept: ten million readings in posts of
 fifty take 200 KB. The ledger never forgets and never guesses: a post without an answer stays `SENT`, and may be
-stored or not. Where it is kept, in memory or in files, is `books`' business.
+stored or not. Where it is kept, in memory or in files, is `ledger_folder`'s business.
 """
 
 from array import array

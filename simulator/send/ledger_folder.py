@@ -1,4 +1,4 @@
-"""Ledgers in files: a plan in, ledgers out that outlive the process that writes them. A book is a folder.
+"""Ledgers in files: a plan in, ledgers out that outlive the process that writes them. Read back by `simulator verify`.
 
 | file | holds |
 | --- | --- |
@@ -38,7 +38,7 @@ def in_memory(part: Part) -> Ledger:
     return Ledger(part.lane)
 
 
-class Book:
+class LedgerFolder:
     """The ledgers of one run, in a folder."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
@@ -46,8 +46,8 @@ class Book:
         self.plan = plan
 
     @classmethod
-    def create(cls, folder: Path, plan: Plan) -> "Book":
-        """Begin a book in a folder that is not there yet, or empty. Raises UsageError."""
+    def create(cls, folder: Path, plan: Plan) -> "LedgerFolder":
+        """Begin in a folder that is not there yet, or empty. Raises UsageError."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -58,8 +58,8 @@ class Book:
         return cls(folder, plan)
 
     @classmethod
-    def open(cls, folder: Path) -> "Book":
-        """Open a book that a run has left. Raises UsageError."""
+    def open(cls, folder: Path) -> "LedgerFolder":
+        """Open what a run has left. Raises UsageError."""
         try:
             return cls(folder, msgspec.json.decode((folder / _PLAN).read_bytes(), type=Plan))
         except OSError as error:

@@ -53,7 +53,7 @@ def raise_limit(plan: Plan, worker: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-Watch = Callable[[Look], Coroutine[None, None, None]]
+ShowProgress = Callable[[Look], Coroutine[None, None, None]]
 Begun = Callable[[Part, float], object]
 """Is told when a part begins to send, on the clock that all processes of a machine share."""
 _ATTEMPT_S = 30.0
@@ -103,7 +103,9 @@ class Sender:
         timeout = min(_ATTEMPT_S, max(1.0, scenario.give_up))
         return self._target.client(url, key, connections=self._connections, timeout=timeout)
 
-    async def send(self, client: HttpClient, open_ledger: OpenLedger, watch: Watch, *, begun: Begun) -> WorkerResult:
+    async def send(
+        self, client: HttpClient, open_ledger: OpenLedger, watch: ShowProgress, *, begun: Begun
+    ) -> WorkerResult:
         """Send all, while `watch` runs. Raises Unreachable."""
         self._loads = [self._load(part, open_ledger, client) for part in self._parts]
         if self._is_stopped:
@@ -134,7 +136,7 @@ class Sender:
 
 
 async def _send(
-    loads: Sequence[Load], watch: Watch, result: WorkerResult, begun: Begun, *, sending: list[asyncio.Task[None]]
+    loads: Sequence[Load], watch: ShowProgress, result: WorkerResult, begun: Begun, *, sending: list[asyncio.Task[None]]
 ) -> None:
     """Send all; put into the result how it went. What connecting takes is not part of sending."""
     async with AsyncExitStack() as stack:
@@ -152,7 +154,7 @@ async def _send(
 
 
 async def _send_opened(
-    loads: Sequence[Load], watch: Watch, begun: Begun, sending: list[asyncio.Task[None]]
+    loads: Sequence[Load], watch: ShowProgress, begun: Begun, sending: list[asyncio.Task[None]]
 ) -> dict[Transport, Timeline]:
     """Send all; return how it went, second by second. Whoever cancels what is `sending` leaves answers open."""
     for load in loads:

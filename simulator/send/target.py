@@ -70,7 +70,7 @@ class Registry(Protocol):
     key: str
 
     @property
-    def is_enrolled(self) -> bool:
+    def is_registered(self) -> bool:
         """Whether anything is there to be removed."""
 
     async def prepare(self) -> tuple[Fault, ...]:
@@ -106,7 +106,7 @@ class Target(ABC):
         """Return the Authorization header for a key, empty for none."""
         return bearer(key)
 
-    async def knock(self, client: HttpClient) -> None:  # noqa: B027 - may be left out
+    async def check_access(self, client: HttpClient) -> None:  # noqa: B027 - may be left out
         """Ask for something harmless. Raises Unreachable if the target is not there, or does not take our key."""
 
     async def prepare(self, client: HttpClient, plan: Plan) -> None:  # noqa: B027 - may be left out
@@ -131,27 +131,27 @@ class Target(ABC):
 
     def registry(self, client: HttpClient, plan: Plan, *, is_begun: bool = False) -> Registry:
         """Return the run's registry; with `is_begun` of one that has run before."""
-        return _Introduced(self, client, plan, is_enrolled=is_begun)
+        return _Introduced(self, client, plan, is_registered=is_begun)
 
 
 class _Introduced:
     """A target's own `prepare` and `clean` as a registry: it keeps no keys and asks nothing."""
 
-    def __init__(self, target: Target, client: HttpClient, plan: Plan, *, is_enrolled: bool) -> None:
+    def __init__(self, target: Target, client: HttpClient, plan: Plan, *, is_registered: bool) -> None:
         self.notes: list[str] = []
         self.key = client.key
-        self.is_enrolled = is_enrolled
+        self.is_registered = is_registered
         self._target = target
         self._client = client
         self._plan = plan
 
     async def prepare(self) -> tuple[Fault, ...]:
         await self._target.prepare(self._client, self._plan)
-        self.is_enrolled = True
+        self.is_registered = True
         return ()
 
     async def withdraw(self, *, keep_devices: bool = False) -> None:
-        if not self.is_enrolled or keep_devices:
+        if not self.is_registered or keep_devices:
             return
         try:
             await self._target.clean(self._client, self._plan)

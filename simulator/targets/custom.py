@@ -94,9 +94,10 @@ class _Guarded(Target):
         with self._telling("authorization"):
             return self._target.authorization(key)
 
-    async def knock(self, client: HttpClient) -> None:
-        with self._telling("knock"):
-            await self._target.knock(client)
+    async def check_access(self, client: HttpClient) -> None:
+        check = getattr(self._target, "knock", self._target.check_access)  # its name before this release
+        with self._telling(check.__name__):
+            await check(client)
 
     async def prepare(self, client: HttpClient, plan: Plan) -> None:
         with self._telling("prepare"):

@@ -28,7 +28,7 @@ from simulator.send.encode import Head, Post, Run
 from simulator.send.loads.truth import Truth, Truths
 from simulator.send.receipts import Answer, ReceiptReader
 from simulator.send.target import Codec, Registry, Source, Target
-from simulator.targets.enrolment import Enrolment
+from simulator.targets.registration import Registration
 from simulator.verify.history import History
 
 Item = dict[str, Any]
@@ -105,8 +105,8 @@ class GatewayTarget(Target):
         """Return what the documentation says is right."""
         return Truth(part.draw, part.lane)
 
-    async def knock(self, client: HttpClient) -> None:
-        """Ask for a state, as `Target.knock` says."""
+    async def check_access(self, client: HttpClient) -> None:
+        """Ask for a state, as `Target.check_access` says."""
         try:
             response = await client.post(b'{"devices":["simulator"]}', path="/v1/states:query")
         except ConnectionLost as error:
@@ -115,8 +115,8 @@ class GatewayTarget(Target):
             raise Unreachable(f"The gateway at {client.url} does not take our key: give one with --key-file.")
 
     def registry(self, client: HttpClient, plan: Plan, *, is_begun: bool = False) -> Registry:
-        """Return the enrolment of the run's devices."""
-        return Enrolment.of_before(client, plan) if is_begun else Enrolment(client, plan)
+        """Return the registration of the run's devices."""
+        return Registration.of_before(client, plan) if is_begun else Registration(client, plan)
 
     def source(self, client: HttpClient) -> Source:
         """Return the history, page by page."""

@@ -19,7 +19,7 @@ import orjson
 from simulator.core.errors import ConnectionLost, Refused, Unreachable
 from simulator.plan.faults import Fault
 from simulator.plan.fleet import Fleet
-from simulator.plan.metrics import Kind
+from simulator.plan.metrics import ValueKind
 from simulator.plan.plan import Part, Plan
 from simulator.send.drivers.http import HttpClient, Request, ask
 from simulator.send.encode import Head, Post, Run
@@ -36,7 +36,7 @@ def _text(value: str) -> str:
     return f'"{escaped}"'
 
 
-_WRITTEN: dict[Kind, Callable[[Any], str]] = {
+_WRITTEN: dict[ValueKind, Callable[[Any], str]] = {
     "double": repr,
     "int": "{}i".format,
     "bool": lambda value: "true" if value else "false",
@@ -161,8 +161,8 @@ class InfluxTarget(Target):
             return ""
         return f"Token {key}" if self._org else f"Basic {b64encode(key.encode()).decode()}"
 
-    async def knock(self, client: HttpClient) -> None:
-        """Ping, as `Target.knock` says."""
+    async def check_access(self, client: HttpClient) -> None:
+        """Ping, as `Target.check_access` says."""
         try:
             response = await client.request(Request("GET", "/ping"))
         except ConnectionLost as error:

@@ -24,8 +24,8 @@ from simulator.send.results import Seen
 from simulator.send.timeline import Buckets, buckets
 from simulator.verify.audit import Audit, Grid
 from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem
-from simulator.watch.sample import Place, Times, Watched
-from simulator.watch.sightings import Sightings
+from simulator.watch.observations import Observations
+from simulator.watch.sample import Cell, SeenAt, Watched
 
 Flags = npt.NDArray[np.bool_]
 """One for each message of a device."""
@@ -89,13 +89,13 @@ class _Sent:
     one: Watched
     required: Grid
     allowed: Grid
-    due: Times
-    next_due: Times
+    due: SeenAt
+    next_due: SeenAt
     """When the first newer message was due that is stored, or may be."""
 
 
 def judge(
-    sightings: Sightings,
+    sightings: Observations,
     ledgers: Sequence[Ledger],
     *,
     began: Mapping[int, float],
@@ -154,7 +154,7 @@ def _list_unwatched(found: Judgement, sent: _Sent, sure_until: float) -> None:
         found.unwatched_examples.append(_name(one, n))
 
 
-def _collect(into: Collected, sent: _Sent, seen_at: Times, *, now: float, sure_until: float) -> None:
+def _collect(into: Collected, sent: _Sent, seen_at: SeenAt, *, now: float, sure_until: float) -> None:
     """Take the time of each message until all of it that is stored is shown, or newer values of the same series are.
 
     One that was sent after a newer one never shows, and is left out. One that was not seen takes until now at least; if
@@ -205,13 +205,13 @@ def _newest(required: Grid) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     return required.shape[0] - 1 - required[::-1, metrics].argmax(axis=0), metrics
 
 
-def _least_from(times: Times) -> Times:
+def _least_from(times: SeenAt) -> SeenAt:
     """Return for each message the least time of it and all newer ones."""
     return np.asarray(np.minimum.accumulate(times[::-1], axis=0)[::-1])
 
 
 def _problem(one: Watched, trouble: Literal["stream gap", "stream wrong"], n: int, metric: int) -> Problem:
-    value = one.value(Place(n, metric))
+    value = one.value(Cell(n, metric))
     detail = {
         "stream gap": f"acknowledged {value!r}, never shown",
         "stream wrong": f"shows {value!r}, which was refused, or never sent",

@@ -20,8 +20,8 @@ from simulator.plan.plan import Plan
 from simulator.send.ledger import Ledger
 from simulator.verify.findings import Findings
 from simulator.watch.judging import Judgement, judge
-from simulator.watch.sample import Times, Watched, choose
-from simulator.watch.sightings import Sightings
+from simulator.watch.observations import Observations
+from simulator.watch.sample import SeenAt, Watched, choose
 from simulator.watch.summary import NOT_WATCHED, Watch
 
 
@@ -49,7 +49,7 @@ class Line(Struct, kw_only=True, forbid_unknown_fields=True):
 class Notes:
     """Writes the lines of one watch, each with what is new."""
 
-    def __init__(self, sightings: Sightings) -> None:
+    def __init__(self, sightings: Observations) -> None:
         self._sightings = sightings
         self._noted = [_nothing_of(one.state_at) for one in sightings.watched]
         self._noted_of_stream = [_nothing_of(one.stream_at) for one in sightings.watched]
@@ -69,7 +69,7 @@ class Notes:
         return msgspec.json.encode(line) + b"\n"
 
 
-def recall(content: bytes, sightings: Sightings) -> Line | None:
+def recall(content: bytes, sightings: Observations) -> Line | None:
     """Put into new sightings what the lines say; return the last line that is whole, None if there is none."""
     last: Line | None = None
     for line in _lines(content):
@@ -102,7 +102,7 @@ def _take(line: Line, watched: Sequence[Watched]) -> bool:
     return True
 
 
-def _fits(seen: _Seen, grids: Sequence[Times]) -> bool:
+def _fits(seen: _Seen, grids: Sequence[SeenAt]) -> bool:
     if not len(seen.device) == len(seen.n) == len(seen.metric) == len(seen.at):
         return False
     return all(
@@ -111,11 +111,11 @@ def _fits(seen: _Seen, grids: Sequence[Times]) -> bool:
     )
 
 
-def _nothing_of(times: Times) -> npt.NDArray[np.bool_]:
+def _nothing_of(times: SeenAt) -> npt.NDArray[np.bool_]:
     return np.zeros(times.shape, dtype=np.bool_)
 
 
-def _new(grids: Sequence[Times], noted: Sequence[npt.NDArray[np.bool_]]) -> _Seen:
+def _new(grids: Sequence[SeenAt], noted: Sequence[npt.NDArray[np.bool_]]) -> _Seen:
     """Return what is in the grids and was not noted; note it."""
     seen = _Seen()
     for device, (times, known) in enumerate(zip(grids, noted, strict=True)):
@@ -139,7 +139,7 @@ def recalled(
 
     Of a run that was killed they end with the last line that is whole, and what came after was not watched.
     """
-    sightings = Sightings(choose(plan), clock=lambda: 0.0)
+    sightings = Observations(choose(plan), clock=lambda: 0.0)
     line = recall(content, sightings)
     if line is None or not began:
         return Judgement(), NOT_WATCHED

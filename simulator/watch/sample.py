@@ -25,12 +25,12 @@ MAX_NAMES = 6_000
 _US_IN_MS = 1_000
 _WATCH = "watch"
 
-Times = npt.NDArray[np.float64]
+SeenAt = npt.NDArray[np.float64]
 """Seconds on the run's clock; infinity is never."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cell:
     """A reading: the n-th message of a watched device, and which of its metrics."""
 
     n: int
@@ -47,10 +47,10 @@ class Watched:
         lane = part.lane
         self._metrics = {metric.name: i for i, metric in enumerate(part.fleet.metrics)}
         self._said = _said(part, device)
-        self.state_at: Times = np.full((lane.depth, lane.metrics), math.inf)
-        self.stream_at: Times = np.full((lane.depth, lane.metrics), math.inf)
+        self.state_at: SeenAt = np.full((lane.depth, lane.metrics), math.inf)
+        self.stream_at: SeenAt = np.full((lane.depth, lane.metrics), math.inf)
 
-    def find(self, metric: str, time_us: int | None, value: object) -> Place | None:
+    def find(self, metric: str, time_us: int | None, value: object) -> Cell | None:
         """Return which reading this is, None if we never said so."""
         position, lane = self._metrics.get(metric), self.part.lane
         if position is None or time_us is None:
@@ -58,11 +58,11 @@ class Watched:
         n, rest = divmod(time_us - lane.time_ms(0) * _US_IN_MS, lane.step_ms * _US_IN_MS)
         if rest or not 0 <= n < lane.depth:
             return None
-        place = Place(n, position)
+        place = Cell(n, position)
         return place if is_same(value, self.value(place)) else None
 
     @cached_property
-    def due(self) -> Times:
+    def due(self) -> SeenAt:
         """When each message is to be sent, in seconds from the start of its part, late or out of order as it may be.
 
         Infinity for those beyond the end of the run.
@@ -90,7 +90,7 @@ class Watched:
         """Return the time of the n-th message, in µs since 1970."""
         return self.part.lane.time_ms(n) * _US_IN_MS
 
-    def value(self, place: Place) -> Value:
+    def value(self, place: Cell) -> Value:
         """Return what a reading says."""
         said: Value = self._said[place.metric][place.n : place.n + 1].tolist()[0]
         return said

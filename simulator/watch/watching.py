@@ -18,9 +18,9 @@ from simulator.send.results import PartResult, WorkerResult
 from simulator.verify.referee import Verdict
 from simulator.watch.judging import Judgement, judge
 from simulator.watch.notes import Notes
+from simulator.watch.observations import Observations
 from simulator.watch.polls import Polls
 from simulator.watch.sample import choose
-from simulator.watch.sightings import Sightings
 from simulator.watch.stream import SseEvent, StreamReader
 from simulator.watch.summary import NOT_WATCHED, Watch, tell_parts, tell_timelines, tell_verdict
 
@@ -45,7 +45,7 @@ class Watching:
         self._sleep = sleep
         self._watched = choose(plan)
         names = [one.name for one in self._watched]
-        self._sightings = Sightings(self._watched, clock=clock)
+        self._sightings = Observations(self._watched, clock=clock)
         self._polls = Polls(client, names, take=self._sightings.take_states, clock=clock, sleep=sleep)
         random = Random(f"{plan.scenario.seed}.watch")
         self._stream = StreamReader(client, names, take=self._take_event, random=random, sleep=sleep)

@@ -19,7 +19,7 @@ from http import HTTPStatus
 
 import uvloop
 
-from simulator.send.drivers.mqtt_wire import Kind, PacketReader, connect, publish
+from simulator.send.drivers.mqtt_wire import PacketKind, PacketReader, connect, publish
 
 TIMES = 2
 """How often each device connects."""
@@ -109,11 +109,11 @@ class Swarm:
         line.append((reader, writer))
         packets = PacketReader()
         writer.write(connect(name, keepalive=KEEPALIVE_SECS, clean=True))
-        await self._expect(Kind.CONNACK, reader, packets)
+        await self._expect(PacketKind.CONNACK, reader, packets)
         writer.write(publish(f"devices/{name}/readings".encode(), body, packet_id=1))
-        await self._expect(Kind.PUBACK, reader, packets)
+        await self._expect(PacketKind.PUBACK, reader, packets)
 
-    async def _expect(self, kind: Kind, reader: asyncio.StreamReader, packets: PacketReader) -> None:
+    async def _expect(self, kind: PacketKind, reader: asyncio.StreamReader, packets: PacketReader) -> None:
         while True:
             data = await reader.read(1024)
             if not data:

@@ -13,7 +13,7 @@ from tests.e2e.meddling import Meddler, meddling
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
 from tests.e2e.test_simulator import simulator
 
-LOAD = ("--devices", "12", "--rate", "120", "--transport", "mixed", "--batch", "5", "--watch", "12", "--enrol")
+LOAD = ("--devices", "12", "--rate", "120", "--transport", "mixed", "--batch", "5", "--watch", "12", "--register")
 """Each device reports five metrics twice a second."""
 A, B = "sim-1-gaps-00002", "sim-1-gaps-00008"
 """The first over HTTP, the second over MQTT."""

@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from simulator.core.times import time_of
-from simulator.measure.run import Run
-from simulator.plan.options import Aim, RunOptions, Target, VerdictOptions
+from simulator.measure.run import ScenarioRun
+from simulator.plan.options import Access, RunOptions, TargetOptions, VerdictOptions
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.report.report import Report
 from simulator.send.progress import Look
@@ -27,14 +27,14 @@ FAULTS = FaultRates(late=0.1, out_of_order=0.1, duplicate=0.2, disconnect=0.1, c
 
 
 @pytest.fixture(name="aim")
-def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aim:
+def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TargetOptions:
     monkeypatch.chdir(tmp_path)
     for name in ("SIMULATOR_KEY", "SIMULATOR_URL", "SIMULATOR_DATABASE"):
         monkeypatch.delenv(name, raising=False)
-    return Aim(kind="influx", influx_db=f"simulator {uuid4().hex}")
+    return TargetOptions(kind="influx", influx_db=f"simulator {uuid4().hex}")
 
 
-def query(url: str, aim: Aim, statement: str) -> list[list[object]]:
+def query(url: str, aim: TargetOptions, statement: str) -> list[list[object]]:
     answer = httpx.post(f"{url}/query?{urlencode({'db': aim.influx_db or '', 'q': statement, 'epoch': 'ms'})}")
     (result,) = answer.raise_for_status().json()["results"]
     assert "error" not in result, result
@@ -47,7 +47,7 @@ def of(device: str) -> str:
     return f"\"{device.rpartition('-')[0]}\" WHERE device = '{device}'"
 
 
-def write(url: str, aim: Aim, line: str) -> None:
+def write(url: str, aim: TargetOptions, line: str) -> None:
     answer = httpx.post(f"{url}/write?{urlencode({'db': aim.influx_db or '', 'precision': 'ms'})}", content=line)
     assert answer.status_code == 204, answer.text
 
@@ -56,14 +56,14 @@ async def idle(_: Look) -> None:
     return
 
 
-async def execute(url: str, aim: Aim, *, ledger: Path | None = None) -> Report:
-    options = RunOptions(target=Target(url=url), aim=aim, verdict=VerdictOptions(settle=0.2, ledger=ledger))
+async def execute(url: str, aim: TargetOptions, *, ledger: Path | None = None) -> Report:
+    options = RunOptions(target=Access(url=url), aim=aim, verdict=VerdictOptions(settle=0.2, ledger=ledger))
     scenario = Scenario(title="t", fleets=FLEETS, seconds=1.0, connections=4, faults=FAULTS)
     plan = replace(options.plan(now_ms=time.time_ns() // 1_000_000), scenario=scenario)
-    return await Run(options, plan).execute(idle, on_sent=lambda: None)
+    return await ScenarioRun(options, plan).execute(idle, on_sent=lambda: None)
 
 
-async def test_all_is_stored_unaltered_and_dropped_in_the_end(influx_url: str, aim: Aim) -> None:
+async def test_all_is_stored_unaltered_and_dropped_in_the_end(influx_url: str, aim: TargetOptions) -> None:
     report = await execute(influx_url, aim)
     assert (report.failures, report.exit_code) == ([], 0)
     assert report.verdict is not None
@@ -74,7 +74,9 @@ async def test_all_is_stored_unaltered_and_dropped_in_the_end(influx_url: str, a
     assert query(influx_url, aim, "SHOW MEASUREMENTS") == []
 
 
-async def test_what_is_taken_away_altered_or_added_is_found(influx_url: str, aim: Aim, tmp_path: Path) -> None:
+async def test_what_is_taken_away_altered_or_added_is_found(
+    influx_url: str, aim: TargetOptions, tmp_path: Path
+) -> None:
     before = await execute(influx_url, aim, ledger=Path("kept"))
     assert before.exit_code == 0
     fleet = before.plan.fleets[0]
@@ -94,15 +96,15 @@ async def test_what_is_taken_away_altered_or_added_is_found(influx_url: str, aim
     assert (code, query(influx_url, aim, "SHOW MEASUREMENTS")) == (0, []), err
 
 
-async def test_points_that_are_dropped_are_refusals_and_found_one_by_one(influx_url: str, aim: Aim) -> None:
+async def test_points_that_are_dropped_are_refusals_and_found_one_by_one(influx_url: str, aim: TargetOptions) -> None:
     """Readings from beyond the retention of the database: each post says how many, none says which."""
     query(influx_url, aim, f'CREATE DATABASE "{aim.influx_db}" WITH DURATION 1h')
     fleet = FleetSpec(model="energy_meter", devices=4, rate=400, batch=40, shapes=("columns",))
     scenario = Scenario(title="t", fleets=(fleet,), seconds=1.0, connections=2, ago=3_600, speed=40)
-    options = RunOptions(target=Target(url=influx_url), aim=aim, verdict=VerdictOptions(settle=0.2))
+    options = RunOptions(target=Access(url=influx_url), aim=aim, verdict=VerdictOptions(settle=0.2))
     now_ms = time.time_ns() // 1_000_000
     began = replace(options.plan(now_ms=now_ms), scenario=scenario, start_ms=now_ms - 3_600_000 - 20_000)
-    report = await Run(options, began).execute(idle, on_sent=lambda: None)
+    report = await ScenarioRun(options, began).execute(idle, on_sent=lambda: None)
     (lane,) = report.lanes
     assert report.failures == []
     assert report.verdict is not None
@@ -114,7 +116,7 @@ async def test_points_that_are_dropped_are_refusals_and_found_one_by_one(influx_
     assert f"{dropped:,} readings were dropped by the target" in "\n".join(report.notes)
 
 
-async def test_capacity_looks_for_what_was_acknowledged(influx_url: str, aim: Aim, tmp_path: Path) -> None:
+async def test_capacity_looks_for_what_was_acknowledged(influx_url: str, aim: TargetOptions, tmp_path: Path) -> None:
     code, out, err = await simulate(
         tmp_path, "capacity", "--target", "influx", "--influx-db", aim.influx_db or "", "--url", influx_url,
         "--transport", "http", "--devices", "20", "--hold", "0.3", "--rest", "0", "--p99", "60000", "--first", "2000",

@@ -14,7 +14,7 @@ from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.measure.bench.database import Database
 from simulator.measure.bench.options import BenchOptions
-from simulator.measure.bench.processes import Part, Parts, describe, given, of_backend, of_redis, on_port
+from simulator.measure.bench.processes import Component, Parts, describe, given, of_backend, of_redis, on_port
 from simulator.measure.bench.results import CopyRound, LoadRound, Results
 from simulator.measure.bench.runner import Runner
 from simulator.measure.bench.tally import Window
@@ -44,7 +44,7 @@ class Bench:
         self._work = options.work
         self._where = options.parts
         self._workloads = options.work.picked
-        self._publishes = any(workload.door == "mqtt" for workload in self._workloads)
+        self._publishes = any(workload.api == "mqtt" for workload in self._workloads)
         self._url = options.parts.database_url
         self._client = HttpClient(target.url, key=target.key(), timeout=_ANSWER_S)
         self._broker = Broker.parse(target.mqtt)
@@ -164,7 +164,7 @@ class Bench:
 
     async def _find_parts(self) -> Parts:
         pid, redis = self._where.gateway_pid, self._where.redis
-        roots: dict[Part, frozenset[int]] = {
+        roots: dict[Component, frozenset[int]] = {
             "gateway": given(pid) if pid else on_port(self._client.host, self._client.port),
             "database": of_backend(self._database.backend),
             "redis": await of_redis(redis) if redis else frozenset(),

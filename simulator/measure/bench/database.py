@@ -41,7 +41,7 @@ where hypertable_schema = current_schema() and hypertable_name = 'messages' and 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class DatabaseKind:
     """What the gateway stores on. `chunk_us`: microseconds a chunk of the hypertable spans, None for a plain table."""
 
     postgres: str
@@ -77,7 +77,7 @@ from generate_series($5::int8, $6::int8 - 1) as i
 class Database:
     """A connection for asking. Every method raises Unreachable when it is lost."""
 
-    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", ground: Ground, *, backend: int) -> None:
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", ground: DatabaseKind, *, backend: int) -> None:
         self.ground = ground
         self.backend = backend
         """Process id of the server's end of this connection, as the server sees it."""
@@ -147,10 +147,10 @@ async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     return await database.connect(url, timeout=_CONNECT_S, command_timeout=_COMMAND_S)
 
 
-def _to_ground(facts: asyncpg.Record, chunk_us: int | None) -> Ground:
+def _to_ground(facts: asyncpg.Record, chunk_us: int | None) -> DatabaseKind:
     version, licence = facts["timescaledb"], facts["licence"]
     names = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
-    return Ground(
+    return DatabaseKind(
         postgres=facts["postgres"].partition(" ")[0],
         timescaledb=f"{version} ({licence})" if version else None,
         chunk_us=None if chunk_us is None else int(chunk_us),

@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 
 from simulator.core.errors import UsageError
 from simulator.measure.bench.workloads import ALL, Workload, pick
-from simulator.plan.options import Target
+from simulator.plan.options import Access
 
 _MAX_SECONDS, _MIN_SECONDS = 60.0, 0.2
 _MAX_ROUNDS = 20
@@ -82,6 +82,6 @@ class BenchOptions:
     """All that `simulator bench` takes."""
 
     work: WorkOptions = field(default_factory=WorkOptions)
-    target: Target = field(default_factory=Target)
+    target: Access = field(default_factory=Access)
     parts: PartOptions = field(default_factory=PartOptions)
     output: OutputOptions = field(default_factory=OutputOptions)

@@ -22,7 +22,7 @@ _DIGITS = 13
 _SUFFIX = 2
 MAX_MESSAGES = 10**_SUFFIX
 
-Head = Callable[[int], bytes]
+MakeHead = Callable[[int], bytes]
 """Length of the body → what comes before the body on the wire."""
 
 
@@ -68,14 +68,14 @@ def device_names(prefix: str, form: Form) -> list[str]:
     return [f"{prefix}-{i:04d}" for i in range(form.devices)]
 
 
-def to_templates(form: Form, *, prefix: str, head: Head | None) -> list[Template]:
+def to_templates(form: Form, *, prefix: str, head: MakeHead | None) -> list[Template]:
     """Return a template for each group of devices; without `head` they are payloads of MQTT publishes."""
     names = device_names(prefix, form)
     groups = [names[i : i + form.per_post] for i in range(0, form.devices, form.per_post)]
     return [_to_template(form, group, head=head) for group in groups]
 
 
-def _to_template(form: Form, devices: list[str], *, head: Head | None) -> Template:
+def _to_template(form: Form, devices: list[str], *, head: MakeHead | None) -> Template:
     random = Random(devices[0])
     items = [item for device in devices for item in _items(form, device if head else None, random)]
     body = orjson.dumps(items[0] if form.per_post == 1 and not form.flat else items)

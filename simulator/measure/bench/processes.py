@@ -27,8 +27,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LISTEN = "0A"
 _CPU_INFO = Path("/proc/cpuinfo")
 _REDIS = "Redis is given with --redis as redis://user:password@host:port/0, special characters percent-encoded."
-Part = Literal["gateway", "database", "redis", "broker"]
-PARTS: tuple[Part, ...] = get_args(Part)
+Component = Literal["gateway", "database", "redis", "broker"]
+PARTS: tuple[Component, ...] = get_args(Component)
 _ANSWER_S = 5.0
 
 
@@ -120,10 +120,10 @@ def _link(path: Path) -> str:
 class Cost:
     """CPU seconds each part has used so far; what the gateway holds in memory, in bytes."""
 
-    cpu: dict[Part, float]
+    cpu: dict[Component, float]
     resident: int
 
-    def since(self, before: Self) -> dict[Part, float]:
+    def since(self, before: Self) -> dict[Component, float]:
         """Return the CPU seconds used since an earlier look, of the parts seen both times."""
         return {part: self.cpu[part] - before.cpu[part] for part in self.cpu if part in before.cpu}
 
@@ -131,7 +131,7 @@ class Cost:
 class Parts:
     """The parts by the processes at their tops. What stands below one part and is a part itself counts only there."""
 
-    def __init__(self, roots: Mapping[Part, frozenset[int]]) -> None:
+    def __init__(self, roots: Mapping[Component, frozenset[int]]) -> None:
         self._roots = {part: pids for part, pids in roots.items() if pids}
 
     @property
@@ -146,7 +146,7 @@ class Parts:
         cpu = {part: cpu_seconds(running, own) for part, own in pids.items() if own}
         return Cost(cpu, resident_bytes(running, pids.get("gateway", set())))
 
-    def _own(self, running: Mapping[int, Process], part: Part) -> set[int]:
+    def _own(self, running: Mapping[int, Process], part: Component) -> set[int]:
         others = {pid for other, pids in self._roots.items() if other != part for pid in pids}
         own = family(running, self._roots[part])
         return own - family(running, others & own)

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from simulator.measure.bench.processes import Part
+from simulator.measure.bench.processes import Component
 from simulator.measure.bench.results import CopyRound, LoadRound, Results, Spread
 from simulator.measure.bench.workloads import WORKLOADS, Workload
 from simulator.measure.bench.yardstick import Setup
@@ -21,7 +21,7 @@ _MIB = 2**20
 _BUSY = 0.9
 """Of a core: above it the generator may well be the limit."""
 _MAX_FAULTS = 4
-_OURS: tuple[Part, ...] = ("gateway", "database", "redis")
+_OURS: tuple[Component, ...] = ("gateway", "database", "redis")
 _BAR, _LONGEST_BAR = 5, 15
 """Characters: of the first step of a growth, and at most."""
 
@@ -52,7 +52,7 @@ class Sheet:
         return f"**{self.title}**\n\n" + "\n".join(lines) + "\n"
 
 
-class Report:
+class BenchReport:
     """The report of one bench, in all its forms."""
 
     def __init__(self, results: Results) -> None:
@@ -155,7 +155,7 @@ class Report:
             share = results.share(name, "W3")
             if share is not None:
                 found.append(f"{name}: {what}: {share:.0%} of W3")
-        if any(workload.door == "mqtt" for workload in results.workloads()):
+        if any(workload.api == "mqtt" for workload in results.workloads()):
             found.append("W4, W4b: calls/s are messages committed; the times are the broker's PUBACK, not the COMMIT")
         if any(not workload.ingests for workload in results.workloads()):
             found.append("W5, W5k: readings/s are devices whose state was read, whatever number of metrics that holds")
@@ -250,7 +250,7 @@ def _growth_rows(results: Results) -> list[tuple[str, ...]]:
     return rows
 
 
-def _cost_of(rounds: list[LoadRound], part: Part) -> float | None:
+def _cost_of(rounds: list[LoadRound], part: Component) -> float | None:
     spread = Spread.of(cost for load in rounds if (cost := load.per_million(load.cpu.get(part, 0.0))) is not None)
     return None if spread is None or any(part not in load.cpu for load in rounds) else spread.median
 

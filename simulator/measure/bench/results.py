@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from simulator.measure.bench.processes import Part
+from simulator.measure.bench.processes import Component
 from simulator.measure.bench.tally import Times
 from simulator.measure.bench.workloads import WORKLOADS, Workload
 from simulator.measure.bench.yardstick import Setup
@@ -65,7 +65,7 @@ class LoadRound:
     stored: int
     grown: int
     times: Times
-    cpu: dict[Part, float]
+    cpu: dict[Component, float]
     generator_cpu: float
     resident: int
     faults: dict[str, int]

@@ -1,4 +1,4 @@
-"""The runner of a workload: a workload and a window in, a tally out. Never looks behind the doors."""
+"""The runner of a workload: a workload and a window in, a tally out. Looks at nothing but the answers."""
 
 from asyncio import TaskGroup
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _STATES = Request("POST", "/v1/states:query")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Measured:
     """`acked` readings or states in `elapsed` seconds, over `answers` requests or messages."""
 
     elapsed: float
@@ -45,7 +45,7 @@ class Runner:
         """`prefix` begins the names of its devices; their first messages are of `start_ms`."""
         self.workload = workload
         self.names = device_names(prefix, workload.form)
-        head = None if workload.door == "mqtt" else lambda length: client.head(_READINGS, length)
+        head = None if workload.api == "mqtt" else lambda length: client.head(_READINGS, length)
         templates = to_templates(workload.form, prefix=prefix, head=head)
         self.posts = Posts(templates, form=workload.form, start_ms=start_ms, cycle=_CYCLE if workload.repeats else None)
         self._client = client
@@ -56,7 +56,7 @@ class Runner:
     async def warm_up(self) -> None:
         """Let every device speak once, so that it is known. Raises Unreachable if one is not let in."""
         posts, window = (self.posts.next() for _ in range(self.posts.count)), Window(_WARM_UP_S, clock=self._clock)
-        if self.workload.door == "mqtt":
+        if self.workload.api == "mqtt":
             done = await self._publish(posts, window)
         else:
             done = await self._post(posts, window, repeats=False)
@@ -66,13 +66,13 @@ class Runner:
         hint = ": let unknown devices in (GATEWAY_DEVICES__UNKNOWN=auto)" if "unknown_device" in faults else ""
         raise Unreachable(f"{self.workload.name}: the gateway does not take our readings ({faults}){hint}.")
 
-    async def run(self, window: Window, *, rate: float = 0.0) -> Outcome:
+    async def run(self, window: Window, *, rate: float = 0.0) -> Measured:
         """Open the window once all is connected, and send until it is closed; at a rate, if one is given, in posts/s.
 
         Raises Unreachable.
         """
         posts = (self.posts.next() for _ in count())
-        match self.workload.door:
+        match self.workload.api:
             case "mqtt":
                 return await self._publish(posts, window)
             case "state" | "states":
@@ -83,16 +83,16 @@ class Runner:
 
     async def _post(
         self, posts: Iterable[tuple[bytes, bytes]], window: Window, *, repeats: bool, rate: float = 0.0
-    ) -> Outcome:
+    ) -> Measured:
         readings, requests = self.workload.form.readings, (data for _, data in posts)
         tally = Tally(ReceiptJudge(readings=readings, repeats=repeats), items=readings)
         if rate:
             elapsed = await paced(self._client, requests, tally, window, rate=rate)
         else:
             elapsed = await closed(self._client, requests, tally, window, connections=self.workload.connections)
-        return Outcome(elapsed, tally.items, tally.answers, tally)
+        return Measured(elapsed, tally.items, tally.answers, tally)
 
-    async def _post_beside_dashboards(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Outcome:
+    async def _post_beside_dashboards(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Measured:
         tally, reading = Tally(judge_state, items=1), Window(window.seconds, clock=self._clock)
         dashboards = paced(self._client, cycle(self._state_requests()), tally, reading, rate=self.workload.dashboards)
         try:
@@ -103,27 +103,27 @@ class Runner:
         except* Unreachable as errors:
             raise first_of(errors) from None
         reads = Reads(rate=tally.answers / done.elapsed, times=tally.times(), faults=dict(tally.faults))
-        return Outcome(done.elapsed, done.acked, done.answers, done.tally, reads)
+        return Measured(done.elapsed, done.acked, done.answers, done.tally, reads)
 
-    async def _publish(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Outcome:
+    async def _publish(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Measured:
         readings = self.workload.form.readings
         publishing = Publishing(
             self._client, self._broker, name=self._prefix, clients=self.workload.connections, readings=readings
         )
         await publishing.run(iter(posts), window)
         committed = publishing.committed
-        return Outcome(publishing.elapsed, committed * readings, committed, publishing.tally)
+        return Measured(publishing.elapsed, committed * readings, committed, publishing.tally)
 
-    async def _read(self, window: Window) -> Outcome:
+    async def _read(self, window: Window) -> Measured:
         """Read the newest state, one device or all of them in a request."""
-        if self.workload.door == "state":
+        if self.workload.api == "state":
             judge, requests = judge_state, self._state_requests()
         else:
             body = orjson.dumps({"devices": self.names})
             judge, requests = judge_states, [self._client.head(_STATES, len(body)) + body]
         tally = Tally(judge, items=self.workload.items)
         elapsed = await closed(self._client, cycle(requests), tally, window, connections=self.workload.connections)
-        return Outcome(elapsed, tally.items, tally.answers, tally)
+        return Measured(elapsed, tally.items, tally.answers, tally)
 
     def _state_requests(self) -> list[bytes]:
         return [self._client.head(Request("GET", f"/v1/devices/{name}/state"), 0) for name in self.names]

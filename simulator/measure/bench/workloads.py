@@ -9,7 +9,7 @@ from typing import Literal
 
 from simulator.core.errors import UsageError
 
-Door = Literal["http", "mqtt", "state", "states"]
+Api = Literal["http", "mqtt", "state", "states"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Workload:
     name: str
     title: str
     form: Form
-    door: Door = "http"
+    api: Api = "http"
     connections: int
     repeats: bool = False
     dashboards: int = 0
@@ -67,12 +67,12 @@ class Workload:
     @property
     def ingests(self) -> bool:
         """Whether it sends readings."""
-        return self.door in {"http", "mqtt"}
+        return self.api in {"http", "mqtt"}
 
     @property
     def items(self) -> int:
         """What an answer counts for: readings of a post, devices of a question for states."""
-        return self.form.readings if self.ingests else self.form.devices if self.door == "states" else 1
+        return self.form.readings if self.ingests else self.form.devices if self.api == "states" else 1
 
 
 def _short(number: int) -> str:
@@ -102,10 +102,10 @@ WORKLOADS = {
         Workload(name="W2", title="20 messages × 5, 64 c", form=_RUN, connections=64),
         Workload(name="W3", title="100 dev × 10, 16 conn", form=_BULK, connections=16),
         Workload(name="W3f", title="1,000 flat, 16 conn", form=_FLAT, connections=16),
-        Workload(name="W4", title="MQTT 1 × 5, 50 clients", form=_ONE, connections=50, door="mqtt"),
-        Workload(name="W4b", title="MQTT 20 × 5, 50 clients", form=_RUN, connections=50, door="mqtt"),
-        Workload(name="W5", title="1 state, 16 conn", form=_BULK, connections=16, door="state"),
-        Workload(name="W5k", title="1,000 states, 2 conn", form=_BULK, connections=2, door="states"),
+        Workload(name="W4", title="MQTT 1 × 5, 50 clients", form=_ONE, connections=50, api="mqtt"),
+        Workload(name="W4b", title="MQTT 20 × 5, 50 clients", form=_RUN, connections=50, api="mqtt"),
+        Workload(name="W5", title="1 state, 16 conn", form=_BULK, connections=16, api="state"),
+        Workload(name="W5k", title="1,000 states, 2 conn", form=_BULK, connections=2, api="states"),
         Workload(name="W6", title="W3 + 2,000 states/s", form=_BULK, connections=16, dashboards=2_000),
         Workload(name="W7", title="W3, all duplicates", form=_BULK, connections=16, repeats=True),
         *(

@@ -18,7 +18,7 @@ import asyncpg
 import numpy as np
 
 from simulator.core.errors import Unreachable, first_of
-from simulator.measure.bench.database import Ground, connect
+from simulator.measure.bench.database import DatabaseKind, connect
 from simulator.measure.bench.tally import Window
 from simulator.measure.bench.workloads import Workload
 from simulator.verify.database import unless_lost
@@ -142,7 +142,7 @@ def setups(workloads: Sequence[Workload]) -> list[Setup]:
 class Yardstick:
     """The table and the connections. Use as `async with`. Every method raises Unreachable."""
 
-    def __init__(self, url: str, ground: Ground) -> None:
+    def __init__(self, url: str, ground: DatabaseKind) -> None:
         self._url = url
         self._ground = ground
         self._connections: list[asyncpg.Connection[asyncpg.Record]] = []

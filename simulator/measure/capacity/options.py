@@ -111,7 +111,7 @@ class CapacityOptions(WhereTo):
         """
         plan = self.aim.aimed(replace(self.load, rate=rate).plan(name, now_ms=now_ms))
         patience = plan.scenario.give_up if self.load.give_up is not None else min(plan.scenario.give_up, _GIVE_UP_S)
-        scenario = changed(plan.scenario, phases=(), seconds=self.search.hold, give_up=patience, watch=0, enrol=True)
+        scenario = changed(plan.scenario, phases=(), seconds=self.search.hold, give_up=patience, watch=0, register=True)
         made = changed(plan, scenario=scenario)
         made.parts()
         return made

@@ -8,16 +8,16 @@ from simulator.core.errors import Unreachable
 from simulator.measure.capacity.limits import Trial, judge, why
 from simulator.measure.capacity.options import CapacityOptions
 from simulator.measure.capacity.search import Capacity, search
-from simulator.measure.run import Run
+from simulator.measure.run import ScenarioRun
 from simulator.report.report import Report
-from simulator.send.sender import Watch
+from simulator.send.sender import ShowProgress
 
 
 class Trials:
     """One search. `look` does all of it, once; `say` is told each trial."""
 
     def __init__(
-        self, scenario: str | None, options: CapacityOptions, *, watch: Watch, say: Callable[[Trial], None]
+        self, scenario: str | None, options: CapacityOptions, *, watch: ShowProgress, say: Callable[[Trial], None]
     ) -> None:
         """Raise UsageError for options that make no sense."""
         options.check()
@@ -26,7 +26,7 @@ class Trials:
         self._watch = watch
         self._say = say
         self._most = options.most(scenario, now_ms=_now_ms())
-        self._run: Run | None = None
+        self._run: ScenarioRun | None = None
         self._made = 0
         self._ended = ""
 
@@ -48,7 +48,7 @@ class Trials:
             await asyncio.sleep(options.search.rest)
         if self._ended:
             return None
-        self._run = Run(options.run_options(), options.plan(self._scenario, rate, now_ms=_now_ms()))
+        self._run = ScenarioRun(options.run_options(), options.plan(self._scenario, rate, now_ms=_now_ms()))
         try:
             report = await self._run.execute(self._watch, on_sent=lambda: None)
         except Unreachable as error:

@@ -250,9 +250,9 @@ class Link(asyncio.Protocol):
             self.abort()
 
     def _is_puback(self, packet: wire.Packet) -> bool:
-        if packet.kind is wire.Kind.CONNACK and self.connack is not None and not self.connack.done():
+        if packet.kind is wire.PacketKind.CONNACK and self.connack is not None and not self.connack.done():
             self.connack.set_result(packet.number)
-        return packet.kind is wire.Kind.PUBACK
+        return packet.kind is wire.PacketKind.PUBACK
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Be told that the connection has ended."""

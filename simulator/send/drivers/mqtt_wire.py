@@ -21,7 +21,7 @@ PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
 
 
-class Kind(IntEnum):
+class PacketKind(IntEnum):
     """Packet types (part 2.2.1) that may come from the broker."""
 
     CONNACK = 2
@@ -33,7 +33,7 @@ class Kind(IntEnum):
 class Packet:
     """`number` is the return code of a CONNACK, the packet identifier of a PUBACK, 0 of a PINGRESP."""
 
-    kind: Kind
+    kind: PacketKind
     number: int
 
 
@@ -96,7 +96,7 @@ class PacketReader:
         at, end = 0, len(data)
         while end - at >= 2:  # noqa: PLR2004 - the shortest packet
             if (data[at], data[at + 1]) == _PUBACK_HEAD and end - at >= 4:  # noqa: PLR2004 - nearly all there is
-                found.append(Packet(Kind.PUBACK, data[at + 2] << 8 | data[at + 3]))
+                found.append(Packet(PacketKind.PUBACK, data[at + 2] << 8 | data[at + 3]))
                 at += 4
                 continue
             size = _body_at(data, at)
@@ -109,10 +109,10 @@ class PacketReader:
 
 
 def _parse(kind: int, body: bytes) -> Packet:
-    if kind == Kind.CONNACK and len(body) == _CONNACK_LENGTH:
-        return Packet(Kind.CONNACK, body[1])
-    if kind == Kind.PINGRESP and not body:
-        return Packet(Kind.PINGRESP, 0)
+    if kind == PacketKind.CONNACK and len(body) == _CONNACK_LENGTH:
+        return Packet(PacketKind.CONNACK, body[1])
+    if kind == PacketKind.PINGRESP and not body:
+        return Packet(PacketKind.PINGRESP, 0)
     raise ProtocolError(f"packet type {kind} with {len(body)} bytes from the broker")
 
 

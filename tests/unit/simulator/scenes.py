@@ -11,8 +11,8 @@ from simulator.plan.scenario import FaultRates, FleetSpec, Phase, Scenario
 from simulator.send.ledger import Ledger
 from simulator.verify.findings import Findings
 from simulator.watch.judging import Judgement, judge
-from simulator.watch.sample import Place, Watched, choose
-from simulator.watch.sightings import Sightings
+from simulator.watch.observations import Observations
+from simulator.watch.sample import Cell, Watched, choose
 from simulator.watch.stream import SseEvent
 from tests.unit.simulator.cases import START_MS, ManualClock
 from tests.unit.simulator.fake_gateway import to_text
@@ -31,7 +31,7 @@ class Scene:
         self.plan = Plan(scenario=scenario, run="test", start_ms=START_MS)
         self.ledgers = [Ledger(part.lane) for part in self.plan.parts()]
         self.clock = ManualClock()
-        self.sightings = Sightings(choose(self.plan), clock=self.clock)
+        self.sightings = Observations(choose(self.plan), clock=self.clock)
         self.phases = len(scenario.timeline)
         self.events = 0
 
@@ -48,7 +48,7 @@ class Scene:
 
     def change(self, one: Watched, n: int, *, late: float = 0.01, **other: Any) -> None:
         """Let the stream show a message, so long after it was due."""
-        values = {one.metric(i): one.value(Place(n, i)) for i in range(len(METRICS))} | other
+        values = {one.metric(i): one.value(Cell(n, i)) for i in range(len(METRICS))} | other
         change = {"device": one.name, "ts": to_text(one.time_us(n) // 1_000), "values": values}
         self.events += 1
         self.event("change", one.due[n] + late, {"changes": [change]}, f"e-{self.events}")
@@ -64,7 +64,7 @@ class Scene:
 
     def shown(self, one: Watched, n: int) -> dict[str, Any]:
         ts = to_text(one.time_us(n) // 1_000)
-        return {one.metric(i): {"ts": ts, "value": one.value(Place(n, i))} for i in range(len(METRICS))}
+        return {one.metric(i): {"ts": ts, "value": one.value(Cell(n, i))} for i in range(len(METRICS))}
 
     def show_all(self, *, but: Callable[[Watched, int], bool] = lambda *_: False) -> None:
         """Let state and stream show everything in time, the stream all but some."""

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from simulator.cli.bench import shown_command
-from simulator.measure.bench.report import Report, Sheet, extent, figure, middle, millis, short
+from simulator.measure.bench.report import BenchReport, Sheet, extent, figure, middle, millis, short
 from simulator.measure.bench.results import CopyRound, LoadRound, Reads, Results, Spread
 from simulator.measure.bench.tally import Times
 from simulator.measure.bench.workloads import WORKLOADS
@@ -50,7 +50,7 @@ def results(*loads: LoadRound, copies: tuple[CopyRound, ...] = ()) -> Results:
     )
 
 
-def printed(report: Report) -> str:
+def printed(report: BenchReport) -> str:
     out = io.StringIO()
     Console(file=out, width=100).print(report.to_screen(), markup=False)
     return out.getvalue()
@@ -58,7 +58,7 @@ def printed(report: Report) -> str:
 
 def test_the_median_and_the_range_of_all_rounds() -> None:
     loads = [load("W3", acked) for acked in (2_000_000, 600_000, 1_000_000)]
-    (speed, costs) = Report(results(*loads)).sheets()
+    (speed, costs) = BenchReport(results(*loads)).sheets()
     assert speed.rows[0][2:5] == ("500,000", "300k–1.00M", "500")
     assert costs.rows[0] == ("W3", "500,000", "1.50", "123.40", "–", "–", "0.50", "0.25", "300", "20.0")
 
@@ -86,7 +86,7 @@ def test_everything_at_its_widest_fits_a_hundred_columns() -> None:
     every = setups(tuple(WORKLOADS.values()))
     reads = Reads(rate=1_999.0, times=Times(10, 20, 30), faults={"unsent": 3})
     loads = [load(name, 19_999_998, answers=199_998, beside=reads if name == "W6" else None) for name in WORKLOADS]
-    text = printed(Report(results(*loads, copies=tuple(copied(setup, 999_999) for setup in every))))
+    text = printed(BenchReport(results(*loads, copies=tuple(copied(setup, 999_999) for setup in every))))
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text
     for workload in WORKLOADS.values():
@@ -107,7 +107,7 @@ def test_everything_at_its_widest_fits_a_hundred_columns() -> None:
     ],
 )
 def test_exit_codes(loads: list[LoadRound], code: int) -> None:
-    report = Report(results(*loads))
+    report = BenchReport(results(*loads))
     assert report.exit_code == code
     assert json.loads(report.to_json())["exit_code"] == code
     assert ("LOST" in printed(report)) == (code == 1)
@@ -120,7 +120,7 @@ def test_what_a_reader_has_to_know() -> None:
         busy, load("W3", 1_000), load("W6", 900, beside=reads), load("W7", 500), load("W4", 5), load("W1h", 5)
     )
     found.commits.append(Times(0.71, 2.5, 9.0))
-    notes = "\n".join(Report(found).notes())
+    notes = "\n".join(BenchReport(found).notes())
     assert "W1: the generator used 95% of a core" in notes
     assert "http_503_overloaded 7" in notes
     assert "W6: ingest beside 2,000 state reads/s: 90% of W3" in notes
@@ -134,7 +134,7 @@ def test_what_a_reader_has_to_know() -> None:
 def test_json_keeps_every_round() -> None:
     setup = Setup(10, 1_000, 1, 5_000, 1)
     found = results(load("W3", 600), load("W3", 1_000), copies=(copied(setup, 10, database_cpu=None),))
-    report = json.loads(Report(found).to_json())
+    report = json.loads(BenchReport(found).to_json())
     assert [one["acked"] for one in report["workloads"]["W3"]["rounds"]] == [600, 1_000]
     assert report["workloads"]["W3"]["readings_per_s"] == {"median": 400.0, "low": 300.0, "high": 500.0}
     assert report["yardstick"][0]["setup"]["rows"] == 5_000
@@ -144,7 +144,7 @@ def test_json_keeps_every_round() -> None:
 def test_markdown_has_the_tables_the_command_and_the_notes() -> None:
     found = results(load("W3", 1_000_000))
     found.remarks.append("the database has no TimescaleDB: messages is a plain table")
-    text = Report(found).to_markdown()
+    text = BenchReport(found).to_markdown()
     assert text.startswith("## 2026-11-22T12:00+00:00\n\na machine. PostgreSQL 17, TimescaleDB 2.19.\n")
     assert "```bash\nsimulator bench\n```" in text
     assert "| W3 | 100 dev × 10, 16 conn | 500,000 | 500k–500k | 500 |" in text
@@ -185,10 +185,10 @@ def test_growth_is_told_beside_the_first_step_of_its_kind() -> None:
     cheap = {"gateway": 0.2, "database": 0.2, "redis": 0.1}
     dear = {"gateway": 0.3, "database": 0.4, "redis": 0.3}
     loads = [load("W3", 1_000_000, cpu=cheap), load("D100", 1_000_000, cpu=cheap), load("D100k", 1_000_000, cpu=dear)]
-    growth = Report(results(*loads)).sheets()[-1]
+    growth = BenchReport(results(*loads)).sheets()[-1]
     assert [row[0] for row in growth.rows] == ["D100", "D100k"]
     assert [row[6:] for row in growth.rows] == [("0.50", "1.00", "█" * 5), ("1.00", "2.00", "█" * 10)]
 
 
 def test_growth_without_the_cost_of_a_part_is_not_told() -> None:
-    assert "Growth" not in printed(Report(results(load("D100", 1_000_000))))
+    assert "Growth" not in printed(BenchReport(results(load("D100", 1_000_000))))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator.measure.capacity.options import CapacityOptions
-from simulator.plan.options import Aim
+from simulator.plan.options import TargetOptions
 from tests.docs.pages import blocks
 from tests.unit.simulator import fake_gateway, fake_sink
 from tests.unit.simulator.cli.test_command import simulate
@@ -70,7 +70,7 @@ async def test_a_gateway_without_its_database_is_said_to_be_unverified(tmp_path:
 
 
 def test_where_it_is_looked_for() -> None:
-    influx = Aim(kind="influx")
+    influx = TargetOptions(kind="influx")
     assert CapacityOptions(aim=influx).run_options().verdict.source == "api"
     assert CapacityOptions(aim=influx, no_verify=True).run_options().verdict.source == "none"
     assert CapacityOptions().run_options().verdict.source == "none"

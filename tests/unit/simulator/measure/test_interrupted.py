@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.measure.run import Run
+from simulator.measure.run import ScenarioRun
 from simulator.send import sender
 from simulator.send.pacing import LONGEST_SLEEP_S, Pace
 from simulator.send.progress import Look
@@ -66,14 +66,14 @@ async def test_a_second_one_ends_at_once_and_quietly(tmp_path: Path, gateway: Fa
 
 async def test_a_whole_run_is_not_called_interrupted(gateway: FakeGateway) -> None:
     given = options(gateway, seconds=0.1)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     report = await run.execute(idle, on_sent=run.stop)  # while it verifies
     assert (report.exit_code, report.interruption) == (0, "")
 
 
 async def test_what_is_not_due_yet_is_not_sent(gateway: FakeGateway) -> None:
     given = options(gateway, devices=5, rate=0.1, seconds=600)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     began = time.monotonic()
 
     async def stop_soon(_: Look) -> None:
@@ -91,7 +91,7 @@ async def test_what_is_not_due_yet_is_not_sent(gateway: FakeGateway) -> None:
 async def test_nothing_is_tried_again(gateway: FakeGateway) -> None:
     gateway.tricks.extend([overloaded] * 100_000)
     given = options(gateway, connections=1, seconds=600)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     posts: list[int] = []
 
     async def stop_soon(_: Look) -> None:
@@ -110,7 +110,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(sender, "_ON_THE_WAY_S", 0.1)
     given = options(gateway, connections=2, seconds=600)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     is_sent = asyncio.Event()
 
     async def hang() -> None:
@@ -131,7 +131,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(
 
 async def test_before_anything_was_sent_nothing_is(gateway: FakeGateway) -> None:
     given = options(gateway, seconds=600)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     run.stop()
     report = await run.execute(idle, on_sent=lambda: None)
     assert gateway.bodies == []
@@ -142,7 +142,7 @@ async def test_before_anything_was_sent_nothing_is(gateway: FakeGateway) -> None
 async def test_over_mqtt_too(gateway: FakeGateway) -> None:
     async with fake_broker.running() as broker:
         given = options(gateway, broker, transport="mqtt", devices=5, rate=1, seconds=600)
-        run = Run(given, given.plan(now_ms=now_ms()))
+        run = ScenarioRun(given, given.plan(now_ms=now_ms()))
 
         async def stop_soon(_: Look) -> None:
             await until(lambda: len(broker.published) == 1)

@@ -38,7 +38,7 @@ def parse(topic: bytes, data: bytes, *, mqtt: bool) -> list[tuple[str, int, dict
 @pytest.mark.parametrize("name", INGEST)
 def test_every_reading_is_new_and_every_row_as_wide_as_said(name: str) -> None:
     workload = WORKLOADS[name]
-    form, mqtt = workload.form, workload.door == "mqtt"
+    form, mqtt = workload.form, workload.api == "mqtt"
     source = posts(form, mqtt=mqtt)
     seen: set[tuple[str, str, int]] = set()
     latest: dict[tuple[str, str], int] = {}

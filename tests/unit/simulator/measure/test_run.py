@@ -15,9 +15,9 @@ from tests.servers import postgres
 from tests.servers.databases import Database
 from tests.servers.postgres import PLAIN_TUNING
 from simulator.core.errors import Unreachable
-from simulator.measure.run import Run
+from simulator.measure.run import ScenarioRun
 from simulator.plan.load import LoadOptions
-from simulator.plan.options import RunOptions, Target, VerdictOptions
+from simulator.plan.options import Access, RunOptions, VerdictOptions
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.progress import Look, Watcher
@@ -46,7 +46,7 @@ def options(gateway: FakeGateway, broker: FakeBroker | None = None, **load: Any)
     defaults: dict[str, Any] = {"devices": 10, "rate": 5_000, "seconds": 0.5, "transport": "http", "mixed_kinds": True}
     return RunOptions(
         load=LoadOptions(**(defaults | load)),
-        target=Target(url=gateway.url, mqtt=f"127.0.0.1:{broker.port}" if broker else "127.0.0.1:1"),
+        target=Access(url=gateway.url, mqtt=f"127.0.0.1:{broker.port}" if broker else "127.0.0.1:1"),
         verdict=VerdictOptions(settle=1.0),
     )
 
@@ -56,7 +56,7 @@ async def idle(_: Look) -> None:
 
 
 async def execute(given: RunOptions) -> Report:
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     return await run.execute(idle, on_sent=lambda: None)
 
 
@@ -164,7 +164,7 @@ async def test_the_whole_way_with_a_loss_planted(gateway: FakeGateway, plain_db:
 
     gateway.database = plain_db.url
     gateway.tricks.append(forget)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     report = await run.execute(idle, on_sent=lambda: None)
     assert report.verdict is not None
     assert report.verdict.total.lost == 7
@@ -210,7 +210,7 @@ async def test_a_database_restarted_during_the_run_is_connected_to_anew(
     given = options(gateway, seconds=0.1)
     given = dataclasses.replace(given, verdict=VerdictOptions(database=own_server.url()))
     gateway.database = own_server.url()
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     report = await run.execute(idle, on_sent=own_server.restart)
     assert report.failures == []
     assert report.exit_code == 0
@@ -223,7 +223,7 @@ async def test_a_database_gone_for_good_is_exit_2_but_the_report_is_kept(
     await migrate(own_server.url(), chunk_hours=24)
     given = options(gateway, seconds=0.1)
     given = dataclasses.replace(given, verdict=VerdictOptions(database=own_server.url(), settle=0.1))
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     report = await run.execute(idle, on_sent=own_server.stop)
     assert report.exit_code == 2
     assert report.verdict is not None
@@ -233,7 +233,7 @@ async def test_a_database_gone_for_good_is_exit_2_but_the_report_is_kept(
 
 async def test_stopped_early_it_is_judged_as_far_as_it_came(gateway: FakeGateway) -> None:
     given = options(gateway, seconds=600)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
 
     async def stop_soon(_: Look) -> None:
         await until(lambda: len(gateway.bodies) >= 5)
@@ -247,7 +247,7 @@ async def test_stopped_early_it_is_judged_as_far_as_it_came(gateway: FakeGateway
 
 
 async def test_no_gateway_is_said_before_anything_is_sent(gateway: FakeGateway) -> None:
-    given = dataclasses.replace(options(gateway), target=Target(url="http://127.0.0.1:1"))
+    given = dataclasses.replace(options(gateway), target=Access(url="http://127.0.0.1:1"))
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 does not answer"):
         await execute(given)
 
@@ -288,7 +288,7 @@ async def test_a_line_every_five_seconds_where_there_is_no_terminal(
 ) -> None:
     monkeypatch.setattr("simulator.send.progress._PLAIN_S", 0.1)
     given = options(gateway, seconds=0.5)
-    run = Run(given, given.plan(now_ms=now_ms()))
+    run = ScenarioRun(given, given.plan(now_ms=now_ms()))
     console = Console(width=80, force_terminal=False)
     await run.execute(Watcher(console, clock=ManualClock()).watch, on_sent=lambda: None)
     lines = capsys.readouterr().out.splitlines()

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from simulator.core.errors import Unreachable, UsageError
-from simulator.measure.run import Run
+from simulator.measure.run import ScenarioRun
 from simulator.plan.load import LoadOptions
-from simulator.plan.options import RunOptions, Target, VerdictOptions
+from simulator.plan.options import Access, RunOptions, VerdictOptions
 from simulator.plan.scenario import Assumed, FaultRates, FleetSpec, Phase, Scenario
 from simulator.report.report import Report
-from simulator.send.ledger_folder import Book
+from simulator.send.ledger_folder import LedgerFolder
 from simulator.send.progress import Look
 from tests.unit.simulator import fake_broker, fake_gateway
 from tests.unit.simulator.cases import now_ms
@@ -58,10 +58,10 @@ async def idle(_: Look) -> None:
 
 async def execute(gateway: FakeGateway, scenario: Scenario, *, workers: int = 1, **verdict: Any) -> Report:
     options = RunOptions(
-        load=LoadOptions(workers=workers), target=Target(url=gateway.url), verdict=VerdictOptions(settle=1.0, **verdict)
+        load=LoadOptions(workers=workers), target=Access(url=gateway.url), verdict=VerdictOptions(settle=1.0, **verdict)
     )
     plan = replace(options.plan(now_ms=now_ms()), scenario=scenario)
-    return await Run(options, plan).execute(idle, on_sent=lambda: None)
+    return await ScenarioRun(options, plan).execute(idle, on_sent=lambda: None)
 
 
 def scenario(**changes: Any) -> Scenario:
@@ -110,16 +110,16 @@ async def test_when_all_is_not_well_the_devices_stay_to_look_at(gateway: FakeGat
 
 async def test_when_nothing_could_be_sent_nothing_stays(gateway: FakeGateway, registry: FakeRegistry) -> None:
     over_mqtt = scenario(fleets=(FleetSpec(model="door", devices=2, rate=10, mqtt=1.0),))
-    options = RunOptions(target=Target(url=gateway.url, mqtt="127.0.0.1:1"))
+    options = RunOptions(target=Access(url=gateway.url, mqtt="127.0.0.1:1"))
     plan = replace(options.plan(now_ms=now_ms()), scenario=over_mqtt)
     with pytest.raises(Unreachable, match="MQTT broker"):
-        await Run(options, plan).execute(idle, on_sent=lambda: None)
+        await ScenarioRun(options, plan).execute(idle, on_sent=lambda: None)
     assert (registry.devices, len(registry.deleted)) == ({}, 2)
 
 
 async def test_a_gateway_that_takes_what_it_must_refuse_is_found_out(gateway: FakeGateway) -> None:
     faults = FaultRates(nan=0.5)  # the fake takes NaN for a number
-    report = await execute(gateway, scenario(fleets=FLEETS[:1], faults=faults, enrol=False))
+    report = await execute(gateway, scenario(fleets=FLEETS[:1], faults=faults, register=False))
     injected = report.lanes[0].injected["nan"]
     assert injected > 3
     assert report.wrong_answers == injected == report.lanes[0].wrong_answers["nan"]
@@ -132,7 +132,7 @@ async def test_a_gateway_that_takes_what_it_must_refuse_is_found_out(gateway: Fa
 
 async def test_hung_up_connections_and_orders_changed_lose_nothing(gateway: FakeGateway) -> None:
     faults = FaultRates(churn=0.1, storm=0.05, late=0.1, out_of_order=0.1, duplicate=0.1, disconnect=0.05)
-    report = await execute(gateway, scenario(faults=faults, enrol=False, seconds=2.0))
+    report = await execute(gateway, scenario(faults=faults, register=False, seconds=2.0))
     # the fake stores what comes twice but once, and does not say so
     wrong = {fault for fault, count in report.score.wrong.items() if count}
     assert wrong <= {"duplicate"}
@@ -145,7 +145,7 @@ async def test_hung_up_connections_and_orders_changed_lose_nothing(gateway: Fake
 
 async def test_latency_is_told_by_phase(gateway: FakeGateway) -> None:
     phases = (Phase(name="up", seconds=0.5, begin=0.1), Phase(name="flat", seconds=0.5))
-    report = await execute(gateway, scenario(phases=phases, enrol=False))
+    report = await execute(gateway, scenario(phases=phases, register=False))
     by_phase = report.lanes[0].latency_by_phase
     assert list(by_phase) == ["up", "flat"]
     assert 0 < by_phase["up"].count < by_phase["flat"].count
@@ -153,26 +153,26 @@ async def test_latency_is_told_by_phase(gateway: FakeGateway) -> None:
 
 
 async def test_two_processes_send_what_one_would(gateway: FakeGateway, tmp_path: Path) -> None:
-    report = await execute(gateway, scenario(enrol=False), workers=2, ledger=tmp_path / "ledger", verify="api")
+    report = await execute(gateway, scenario(register=False), workers=2, ledger=tmp_path / "ledger", verify="api")
     assert report.failures == []
     assert {part.title for part in report.parts} == {"weather-station", "meters", "door"}
     assert len(report.parts) == 6
     assert report.verdict is not None
     assert report.verdict.total.stored == report.lanes[0].acknowledged == len(gateway.readings)
     assert report.lanes[0].latency.count == len(gateway.bodies)
-    book = Book.open(tmp_path / "ledger")
-    assert sum(book.read(part).acknowledged for part in book.plan.parts()) == report.lanes[0].acknowledged
+    files = LedgerFolder.open(tmp_path / "ledger")
+    assert sum(files.read(part).acknowledged for part in files.plan.parts()) == report.lanes[0].acknowledged
 
 
 async def test_a_worker_that_cannot_send_is_said_in_one_sentence(gateway: FakeGateway) -> None:
-    options = RunOptions(load=LoadOptions(workers=2, seconds=0.2), target=Target(url=gateway.url, mqtt="127.0.0.1:1"))
+    options = RunOptions(load=LoadOptions(workers=2, seconds=0.2), target=Access(url=gateway.url, mqtt="127.0.0.1:1"))
     with pytest.raises(Unreachable, match=r"MQTT broker at 127\.0\.0\.1:1 does not answer"):
-        await Run(options, options.plan(now_ms=now_ms())).execute(idle, on_sent=lambda: None)
+        await ScenarioRun(options, options.plan(now_ms=now_ms())).execute(idle, on_sent=lambda: None)
 
 
 async def test_what_was_told_to_be_looked_at_and_cannot_be_is_exit_2(gateway: FakeGateway) -> None:
     gateway.calls.clear()
-    short = scenario(enrol=False, seconds=0.2)
+    short = scenario(register=False, seconds=0.2)
     assert (await execute(gateway, short, verify="api")).exit_code == 2
     report = await execute(gateway, short)
     assert report.exit_code == 0
@@ -186,10 +186,10 @@ async def test_publishes_of_faults_over_mqtt_are_settled_as_they_must_be(
     fleet = FleetSpec(model="vehicle", devices=20, rate=1_800, mqtt=1.0, batch=6)
     faults = FaultRates(nan=0.1, malformed_json=0.1, duplicate=0.1, churn=0.02)
     options = RunOptions(
-        target=Target(url=gateway.url, mqtt=f"127.0.0.1:{broker.port}"), verdict=VerdictOptions(no_verify=True)
+        target=Access(url=gateway.url, mqtt=f"127.0.0.1:{broker.port}"), verdict=VerdictOptions(no_verify=True)
     )
-    plan = replace(options.plan(now_ms=now_ms()), scenario=scenario(fleets=(fleet,), faults=faults, enrol=False))
-    report = await Run(dataclasses.replace(options), plan).execute(idle, on_sent=lambda: None)
+    plan = replace(options.plan(now_ms=now_ms()), scenario=scenario(fleets=(fleet,), faults=faults, register=False))
+    report = await ScenarioRun(dataclasses.replace(options), plan).execute(idle, on_sent=lambda: None)
     (lane,) = report.lanes
     assert lane.sent == lane.offered
     assert lane.acknowledged + lane.refused == lane.sent
@@ -216,7 +216,7 @@ async def test_a_slow_socket_sends_a_byte_a_second_and_its_408_is_right(
     monkeypatch.setattr("simulator.send.loads.http._PATIENCE_S", 0.5)
     faults = FaultRates(slow_socket=0.2)
     short = scenario(
-        fleets=FLEETS[:1], faults=faults, gateway=Assumed(body_deadline_secs=0.5), give_up=1.0, enrol=False
+        fleets=FLEETS[:1], faults=faults, gateway=Assumed(body_deadline_secs=0.5), give_up=1.0, register=False
     )
     report = await execute(gateway, short)
     (lane,) = report.lanes

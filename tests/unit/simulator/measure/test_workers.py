@@ -5,19 +5,19 @@ from pathlib import Path
 
 from simulator.measure import workers as worker
 from simulator.measure.workers import Workers
-from simulator.send.ledger_folder import Book
+from simulator.send.ledger_folder import LedgerFolder
 from tests.unit.simulator import fake_gateway
 from tests.unit.simulator.cases import plan
 from tests.unit.simulator.measure.test_run import idle
 
 
 async def test_processes_that_are_still_starting_are_stopped_too_and_say_so(tmp_path: Path) -> None:
-    book = Book.create(tmp_path / "book", plan(workers=2, seconds=600.0))
+    files = LedgerFolder.create(tmp_path / "files", plan(workers=2, seconds=600.0))
     async with fake_gateway.running() as gateway:
-        workers = Workers(book, {worker.URL: gateway.url, worker.MQTT: "127.0.0.1:1", worker.KEY: ""})
+        workers = Workers(files, {worker.URL: gateway.url, worker.MQTT: "127.0.0.1:1", worker.KEY: ""})
         workers.stop()
         async with asyncio.timeout(60):
             results = await workers.send(idle)
         assert gateway.bodies == []
     assert [part.counts.sent for result in results for part in result.parts] == [0, 0]
-    assert book.began().keys() == {0, 1}
+    assert files.began().keys() == {0, 1}

@@ -11,6 +11,7 @@ from simulator.plan import scenario as catalogue
 from simulator.plan.faults import CONTENT, ORDER
 from simulator.plan.load import LoadOptions
 from simulator.plan.metrics import MODEL_NAMES, MODELS
+from simulator.plan.options import RunOptions, VerdictOptions
 from simulator.plan.scenario import FaultRates, schema
 from tests.unit.simulator.cases import START_MS
 
@@ -50,6 +51,15 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('title = "mine"\nseconds = 3\n' + FLEET)
     assert catalogue.find(str(path)).duration == 3
+
+
+def test_the_name_of_before_for_registering_is_understood(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "mine"\nenrol = false\n' + FLEET)
+    assert not catalogue.find(str(path)).register
+    assert RunOptions(verdict=VerdictOptions(enrol=True)).plan(str(path), now_ms=START_MS).scenario.register
+    asked = RunOptions(verdict=VerdictOptions(register=True, enrol=False))
+    assert asked.plan(str(path), now_ms=START_MS).scenario.register
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from simulator.core.errors import UsageError
 from simulator.plan.load import LoadOptions
-from simulator.plan.options import Target
+from simulator.plan.options import Access
 from simulator.plan.plan import Plan
 from simulator.plan.scenario import Shape, run_id
 from tests.unit.simulator.cases import START_MS, plan
@@ -115,21 +115,21 @@ def test_options_out_of_bounds(options: dict[str, float]) -> None:
 def test_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SIMULATOR_KEY", raising=False)
-    assert Target().key() == ""
+    assert Access().key() == ""
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "admin.key").write_text("local\n")
-    assert Target().key() == "local"
+    assert Access().key() == "local"
     monkeypatch.setenv("SIMULATOR_KEY", "variable")
-    assert Target().key() == "variable"
+    assert Access().key() == "variable"
     monkeypatch.setenv("SIMULATOR_KEY", "two\nlines")
     with pytest.raises(UsageError, match="SIMULATOR_KEY"):
-        Target().key()
+        Access().key()
     file = tmp_path / "other.key"
     file.write_text("given\n")
-    assert Target(key_file=file).key() == "given"
+    assert Access(key_file=file).key() == "given"
     for content in (b"", b"two words", b"\xff"):
         file.write_bytes(content)
         with pytest.raises(UsageError, match="key file"):
-            Target(key_file=file).key()
+            Access(key_file=file).key()
     with pytest.raises(UsageError, match="cannot be read"):
-        Target(key_file=tmp_path / "none").key()
+        Access(key_file=tmp_path / "none").key()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.core.errors import UsageError
-from simulator.report.compare import Row, parse_tolerance, read, rows
+from simulator.report.compare import Comparison, parse_tolerance, read, rows
 from simulator.report.report import Report
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
@@ -62,8 +62,8 @@ def test_what_was_not_looked_for_is_unknown_not_none() -> None:
 
 @given(a=st.floats(0, 1e6), b=st.floats(0, 1e6), tolerance=st.floats(0, 1))
 def test_never_are_both_worse_than_each_other(a: float, b: float, tolerance: float) -> None:
-    one = Row(title="x", unit="ms", a=a, b=b, rule="more")
-    other = Row(title="x", unit="ms", a=b, b=a, rule="more")
+    one = Comparison(title="x", unit="ms", a=a, b=b, rule="more")
+    other = Comparison(title="x", unit="ms", a=b, b=a, rule="more")
     assert not (one.is_worse(tolerance) and other.is_worse(tolerance))
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from simulator.core.errors import UsageError
 from simulator.send.ledger import Ledger
-from simulator.send.ledger_folder import Book
+from simulator.send.ledger_folder import LedgerFolder
 from simulator.send.results import WorkerResult
 from tests.unit.simulator.cases import plan
 
@@ -55,47 +55,47 @@ def assert_same(one: Ledger, other: Ledger) -> None:
 @given(notes)
 def test_what_is_read_is_what_was_written(noted: list[tuple[int, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        book = Book.create(Path(folder), PLAN)
-        with book.writing() as open_ledger:
+        files = LedgerFolder.create(Path(folder), PLAN)
+        with files.writing() as open_ledger:
             written = open_ledger(PARTS[0])
             write(written, noted)
-            assert_same(Book.open(Path(folder)).read(PARTS[0]), written)
-        assert_same(Book.open(Path(folder)).read(PARTS[0]), written)
+            assert_same(LedgerFolder.open(Path(folder)).read(PARTS[0]), written)
+        assert_same(LedgerFolder.open(Path(folder)).read(PARTS[0]), written)
 
 
 def test_the_plan_and_the_results_come_back(tmp_path: Path) -> None:
-    book = Book.create(tmp_path / "a" / "b", PLAN)
-    assert Book.open(tmp_path / "a" / "b").plan == PLAN
-    book.keep_result(1, WorkerResult(parts=[], elapsed=2.5, cpu=0.5))
-    assert book.result(1).elapsed == 2.5
+    files = LedgerFolder.create(tmp_path / "a" / "b", PLAN)
+    assert LedgerFolder.open(tmp_path / "a" / "b").plan == PLAN
+    files.keep_result(1, WorkerResult(parts=[], elapsed=2.5, cpu=0.5))
+    assert files.result(1).elapsed == 2.5
     with pytest.raises(UsageError, match="Worker 0 left no result"):
-        book.result(0)
+        files.result(0)
 
 
 def test_when_parts_began_comes_back_and_half_a_time_is_none(tmp_path: Path) -> None:
-    book = Book.create(tmp_path, PLAN)
-    assert book.began() == {}
+    files = LedgerFolder.create(tmp_path, PLAN)
+    assert files.began() == {}
     for part, at in zip(PARTS, (1234.5, 1235.25), strict=True):
-        book.keep_began(part, at)
-    assert Book.open(tmp_path).began() == {0: 1234.5, 1: 1235.25}
+        files.keep_began(part, at)
+    assert LedgerFolder.open(tmp_path).began() == {0: 1234.5, 1: 1235.25}
     whole = (tmp_path / "1.began").read_bytes()
     for cut in range(len(whole)):
         (tmp_path / "1.began").write_bytes(whole[:cut])
-        assert book.began() == {0: 1234.5}
+        assert files.began() == {0: 1234.5}
 
 
 def test_notes_of_the_watch_are_appended_and_come_back(tmp_path: Path) -> None:
-    book = Book.create(tmp_path, PLAN)
-    assert book.watched() == b""
-    with book.watching() as keep:
+    files = LedgerFolder.create(tmp_path, PLAN)
+    assert files.watched() == b""
+    with files.watching() as keep:
         keep(b"one\n")
-        assert Book.open(tmp_path).watched() == b"one\n"
+        assert LedgerFolder.open(tmp_path).watched() == b"one\n"
         keep(b"two\n")
-    assert book.watched() == b"one\ntwo\n"
+    assert files.watched() == b"one\ntwo\n"
 
 
 def test_a_part_that_was_never_begun_is_unsent(tmp_path: Path) -> None:
-    assert Book.create(tmp_path, PLAN).read(PARTS[1]).sent == 0
+    assert LedgerFolder.create(tmp_path, PLAN).read(PARTS[1]).sent == 0
 
 
 KILLED = """
@@ -103,9 +103,9 @@ import os, signal, sys
 from collections import Counter
 from pathlib import Path
 from simulator.send.ledger_folder import Book
-book = Book.open(Path(sys.argv[1]))
-with book.writing() as open_ledger:
-    ledger = open_ledger(book.plan.parts()[0])
+files = Book.open(Path(sys.argv[1]))
+with files.writing() as open_ledger:
+    ledger = open_ledger(files.plan.parts()[0])
     for post in range(5):
         ledger.write_sent(post)
         ledger.write_acknowledged(post, "db") if post < 3 else None
@@ -115,22 +115,22 @@ with book.writing() as open_ledger:
 
 
 def test_a_killed_writer_leaves_all_it_noted(tmp_path: Path) -> None:
-    book = Book.create(tmp_path, PLAN)
+    files = LedgerFolder.create(tmp_path, PLAN)
     done = subprocess.run([sys.executable, "-c", KILLED, os.fspath(tmp_path)], check=False, cwd=Path.cwd())
     assert done.returncode == -signal.SIGKILL
-    ledger = book.read(PARTS[0])
+    ledger = files.read(PARTS[0])
     size = PARTS[0].lane.readings
     assert (ledger.acknowledged, ledger.refused, ledger.unacknowledged) == (4 * size - 1, 1, size)
     assert ledger.refused_readings.tolist() == [3 * size + 7]
 
 
 def test_a_note_cut_short_is_left_out(tmp_path: Path) -> None:
-    book = Book.create(tmp_path, PLAN)
-    with book.writing() as open_ledger:
+    files = LedgerFolder.create(tmp_path, PLAN)
+    with files.writing() as open_ledger:
         write(open_ledger(PARTS[0]), [(2, "partly")])
     with (tmp_path / "0.refused").open("ab") as file:
         file.write(b"\1\2\3")
-    assert len(book.read(PARTS[0]).refused_readings) == 2
+    assert len(files.read(PARTS[0]).refused_readings) == 2
 
 
 def _spoil_plan(folder: Path) -> None:
@@ -145,29 +145,29 @@ def _shorten(folder: Path) -> None:
     ("harm", "sentence"), [(_spoil_plan, "another version, or damaged"), (_shorten, "has 1 bytes")]
 )
 def test_a_damaged_book_is_said_to_be_one(tmp_path: Path, harm: object, sentence: str) -> None:
-    book = Book.create(tmp_path, PLAN)
-    with book.writing() as open_ledger:
+    files = LedgerFolder.create(tmp_path, PLAN)
+    with files.writing() as open_ledger:
         open_ledger(PARTS[0])
     assert callable(harm)
     harm(tmp_path)
     with pytest.raises(UsageError, match=sentence):
-        Book.open(tmp_path).read(PARTS[0])
+        LedgerFolder.open(tmp_path).read(PARTS[0])
 
 
 def test_no_book_and_a_folder_in_use(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no ledger"):
-        Book.open(tmp_path / "none")
+        LedgerFolder.open(tmp_path / "none")
     (tmp_path / "x").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
-        Book.create(tmp_path, PLAN)
+        LedgerFolder.create(tmp_path, PLAN)
     with pytest.raises(UsageError, match="cannot be written"):
-        Book.create(tmp_path / "x" / "y", PLAN)
+        LedgerFolder.create(tmp_path / "x" / "y", PLAN)
 
 
 def test_two_workers_keep_ledgers_of_their_own(tmp_path: Path) -> None:
     first, second = PARTS
-    book = Book.create(tmp_path, PLAN)
-    with book.writing() as open_ledger:
+    files = LedgerFolder.create(tmp_path, PLAN)
+    with files.writing() as open_ledger:
         write(open_ledger(first), [(0, "stored")])
         write(open_ledger(second), [(1, "stored")])
-    assert book.read(first).outcomes.tolist() != book.read(second).outcomes.tolist()
+    assert files.read(first).outcomes.tolist() != files.read(second).outcomes.tolist()

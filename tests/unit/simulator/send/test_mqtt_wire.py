@@ -39,10 +39,10 @@ def test_what_a_broker_says_one_byte_at_a_time() -> None:
     stream = CONNACK + b"\x40\x02\x12\x34" + PINGRESP + b"\x40\x02\x00\x01"
     packets = [packet for i in range(len(stream)) for packet in reader.feed(stream[i : i + 1])]
     assert [(p.kind, p.number) for p in packets] == [
-        (wire.Kind.CONNACK, 0),
-        (wire.Kind.PUBACK, 0x1234),
-        (wire.Kind.PINGRESP, 0),
-        (wire.Kind.PUBACK, 1),
+        (wire.PacketKind.CONNACK, 0),
+        (wire.PacketKind.PUBACK, 0x1234),
+        (wire.PacketKind.PINGRESP, 0),
+        (wire.PacketKind.PUBACK, 1),
     ]
 
 

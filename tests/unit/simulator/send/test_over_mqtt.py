@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from simulator.core.errors import UsageError
-from simulator.measure.run import Run
+from simulator.measure.run import ScenarioRun
 from simulator.plan.load import LoadOptions
-from simulator.plan.options import RunOptions, Target, VerdictOptions
+from simulator.plan.options import Access, RunOptions, VerdictOptions
 from simulator.report.report import Report
 from tests.unit.simulator import fake_broker, fake_gateway
 from tests.unit.simulator.cases import now_ms, plan
@@ -35,10 +35,10 @@ async def sent(url: str, broker: FakeBroker, **load: Any) -> Report:
     given: dict[str, Any] = {"devices": 20, "rate": 4_000, "seconds": 0.5, "run": "x", "batch": 5, "watch": 0}
     options = RunOptions(
         load=LoadOptions(transport="mqtt", **(given | load)),
-        target=Target(url=url, mqtt=f"127.0.0.1:{broker.port}"),
+        target=Access(url=url, mqtt=f"127.0.0.1:{broker.port}"),
         verdict=VerdictOptions(no_verify=True),
     )
-    return await Run(options, options.plan(now_ms=now_ms())).execute(idle, on_sent=lambda: None)
+    return await ScenarioRun(options, options.plan(now_ms=now_ms())).execute(idle, on_sent=lambda: None)
 
 
 async def test_each_device_has_one_connection_and_each_connection_some_devices(url: str, broker: FakeBroker) -> None:

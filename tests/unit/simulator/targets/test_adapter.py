@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
-from simulator.measure.run import Run
-from simulator.plan.options import Aim, RunOptions, Target, VerdictOptions
+from simulator.measure.run import ScenarioRun
+from simulator.plan.options import Access, RunOptions, TargetOptions, VerdictOptions
 from simulator.plan.plan import metrics_of
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.report.report import Report
@@ -43,10 +43,12 @@ async def sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 async def execute(sink: FakeSink, *, faults: FaultRates = FaultRates(), adapter: str = "rows.py") -> Report:  # noqa: B008 - frozen
     verdict = VerdictOptions(settle=0.3, verify="api")
-    options = RunOptions(target=Target(url=sink.url), aim=Aim(kind="custom", adapter=Path(adapter)), verdict=verdict)
+    options = RunOptions(
+        target=Access(url=sink.url), aim=TargetOptions(kind="custom", adapter=Path(adapter)), verdict=verdict
+    )
     scenario = Scenario(title="t", fleets=FLEETS, seconds=0.5, connections=4, faults=faults)
     plan = replace(options.plan(now_ms=now_ms()), scenario=scenario)
-    return await Run(options, plan).execute(idle, on_sent=lambda: None)
+    return await ScenarioRun(options, plan).execute(idle, on_sent=lambda: None)
 
 
 async def test_all_is_sent_verified_and_removed(sink: FakeSink) -> None:
@@ -174,6 +176,17 @@ async def test_a_ledger_knows_its_target_also_with_several_processes(sink: FakeS
     code, out, _ = await simulate(tmp_path, "verify", "kept", "--url", sink.url, "--settle", "0.2")
     assert (code, "FAILED: 5 lost" in out) == (1, True)
     assert (await simulate(tmp_path, "remove", "kept", "--url", sink.url))[0] == 0
+    assert not sink.rows
+
+
+@pytest.mark.parametrize("name", ["check_access", "knock"])
+async def test_access_is_checked_by_its_name_and_by_the_one_of_before(
+    sink: FakeSink, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "rows.py").write_text(EXAMPLE + f"\n    async def {name}(self, client):\n        1 / 0\n")
+    code, _, err = await simulate(tmp_path, "run", *CUSTOM, "--url", sink.url, *LOAD)
+    assert code == 2
+    assert f"failed in {name}: ZeroDivisionError" in " ".join(err.split())
     assert not sink.rows
 
 

@@ -146,10 +146,10 @@ async def test_a_command_that_fails_is_said() -> None:
         with pytest.raises(Unreachable, match="does not take our key"):
             await target.clean(client, plan())
         with pytest.raises(Unreachable, match="answers /ping with 200, as no InfluxDB does"):
-            await target.knock(client)
+            await target.check_access(client)
     async with HttpClient("http://127.0.0.1:1") as client:
         with pytest.raises(Unreachable, match="does not answer"):
-            await target.knock(client)
+            await target.check_access(client)
 
 
 async def test_what_was_written_to_2_stays_and_that_is_told() -> None:

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
-from simulator.measure.run import Run
+from simulator.measure.run import ScenarioRun
 from simulator.plan.faults import CONTENT, ORDER, Fault
-from simulator.plan.options import Aim, RunOptions, Target, VerdictOptions
+from simulator.plan.options import Access, RunOptions, TargetOptions, VerdictOptions
 from simulator.plan.plan import Plan, TargetSpec
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.send.loads.truth import HARMLESS, ForeignTruth, judge
@@ -33,28 +33,28 @@ from tests.unit.simulator.measure.test_run import idle
 @pytest.mark.parametrize(
     ("aim", "sentence"),
     [
-        (Aim(kind="custom"), "--target custom and --adapter FILE belong together"),
-        (Aim(adapter=Path("x.py")), "--target custom and --adapter FILE belong together"),
-        (Aim(kind="influx", adapter=Path("x.py")), "--target custom and --adapter FILE belong together"),
-        (Aim(influx_db="x"), "need --target influx"),
-        (Aim(kind="custom", adapter=Path("x.py"), influx_org="x"), "need --target influx"),
-        (Aim(kind="influx", influx_db='a"b'), "a name without quotes and backslashes"),
-        (Aim(kind="influx", influx_db="a\nb"), "a name without quotes and backslashes"),
-        (Aim(kind="influx", influx_db=""), "a name without quotes and backslashes"),
+        (TargetOptions(kind="custom"), "--target custom and --adapter FILE belong together"),
+        (TargetOptions(adapter=Path("x.py")), "--target custom and --adapter FILE belong together"),
+        (TargetOptions(kind="influx", adapter=Path("x.py")), "--target custom and --adapter FILE belong together"),
+        (TargetOptions(influx_db="x"), "need --target influx"),
+        (TargetOptions(kind="custom", adapter=Path("x.py"), influx_org="x"), "need --target influx"),
+        (TargetOptions(kind="influx", influx_db='a"b'), "a name without quotes and backslashes"),
+        (TargetOptions(kind="influx", influx_db="a\nb"), "a name without quotes and backslashes"),
+        (TargetOptions(kind="influx", influx_db=""), "a name without quotes and backslashes"),
     ],
 )
-def test_what_makes_no_sense_is_said(aim: Aim, sentence: str) -> None:
+def test_what_makes_no_sense_is_said(aim: TargetOptions, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         aim.spec()
 
 
 def test_a_plan_keeps_its_target_until_another_is_asked_for() -> None:
-    aimed = Aim(kind="influx", influx_db="x").aimed(plan())
+    aimed = TargetOptions(kind="influx", influx_db="x").aimed(plan())
     assert aimed.target == TargetSpec(kind="influx", db="x")
-    assert Aim().aimed(aimed) is aimed
-    assert Aim(kind="gateway").aimed(aimed).target == TargetSpec()
-    assert Aim(kind="influx").spec().db == "simulator"
-    assert Path(Aim(kind="custom", adapter=Path("x.py")).spec().adapter).is_absolute()
+    assert TargetOptions().aimed(aimed) is aimed
+    assert TargetOptions(kind="gateway").aimed(aimed).target == TargetSpec()
+    assert TargetOptions(kind="influx").spec().db == "simulator"
+    assert Path(TargetOptions(kind="custom", adapter=Path("x.py")).spec().adapter).is_absolute()
 
 
 def scenario(faults: FaultRates = FaultRates(), **fleet: Any) -> Plan:  # noqa: B008 - frozen
@@ -104,9 +104,9 @@ def test_only_a_gateway_is_shown_the_key_that_lies_about(tmp_path: Path, monkeyp
     monkeypatch.delenv("SIMULATOR_KEY", raising=False)
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "admin.key").write_text("secret")
-    assert (Target().key(), Target().key(kind="influx"), Target().key(kind="custom")) == ("secret", "", "")
+    assert (Access().key(), Access().key(kind="influx"), Access().key(kind="custom")) == ("secret", "", "")
     monkeypatch.setenv("SIMULATOR_KEY", "given")
-    assert Target().key(kind="influx") == "given"
+    assert Access().key(kind="influx") == "given"
 
 
 @pytest.fixture
@@ -136,12 +136,12 @@ async def test_an_adapter_may_write_publishes_too(sink: FakeSink, broker: FakeBr
     text = text.replace('    name = "rows"', '    name = "rows"\n    transports = frozenset({"http", "mqtt"})')
     (tmp_path / "rows.py").write_text(text)
     options = RunOptions(
-        target=Target(url=sink.url, mqtt=f"127.0.0.1:{broker.port}"),
-        aim=Aim(kind="custom", adapter=tmp_path / "rows.py"),
+        target=Access(url=sink.url, mqtt=f"127.0.0.1:{broker.port}"),
+        aim=TargetOptions(kind="custom", adapter=tmp_path / "rows.py"),
         verdict=VerdictOptions(no_verify=True),
     )
     given = replace(scenario(devices=6, rate=300, mqtt=0.5, batch=2), target=options.aim.spec())
-    report = await Run(options, replace(given, scenario=replace(given.scenario, seconds=0.3))).execute(
+    report = await ScenarioRun(options, replace(given, scenario=replace(given.scenario, seconds=0.3))).execute(
         idle, on_sent=lambda: None
     )
     assert report.failures == []

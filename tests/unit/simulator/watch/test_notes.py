@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from simulator.watch.judging import Judgement
 from simulator.watch.notes import ON_THE_WAY_S, Notes, recall, recalled
+from simulator.watch.observations import Observations
 from simulator.watch.sample import choose
-from simulator.watch.sightings import Sightings
 from simulator.watch.summary import NOT_WATCHED, Watch
 from tests.unit.simulator.cases import ManualClock
 from tests.unit.simulator.scenes import BEGAN, Scene
@@ -22,7 +22,7 @@ SEEN_WELL = Watch(devices=2, state_reads=9)
 Snapshot = tuple[list[list[list[float]]], float, int]
 
 
-def snapshot(sightings: Sightings) -> Snapshot:
+def snapshot(sightings: Observations) -> Snapshot:
     """Everything that the verdict rests on."""
     grids = [grid.round(6).tolist() for one in sightings.watched for grid in (one.state_at, one.stream_at)]
     return grids, sightings.forgiven_until, sum(found.stream_wrong for found in sightings.wrong.values())
@@ -46,8 +46,8 @@ def test_whatever_is_cut_off_the_lines_before_are_told_in_full(shown: list[tuple
     scene = Scene()
     steps = list(noted(scene, shown))
     content = b"".join(line for line, _ in steps)
-    told = [snapshot(Sightings(choose(scene.plan), clock=ManualClock())), *(told for _, told in steps)]
-    sightings = Sightings(choose(scene.plan), clock=ManualClock())
+    told = [snapshot(Observations(choose(scene.plan), clock=ManualClock())), *(told for _, told in steps)]
+    sightings = Observations(choose(scene.plan), clock=ManualClock())
     for cut in range(len(content) + 1):
         for one in sightings.watched:
             one.state_at[:] = one.stream_at[:] = math.inf
@@ -64,7 +64,7 @@ def test_a_line_that_cannot_be_is_not_believed_nor_what_follows(harm: dict[str, 
     scene = Scene()
     (first, told), (second, _), (third, _) = noted(scene, [(0, 0), (0, 1), (1, 2)])
     harmed = json.dumps(json.loads(second) | harm).encode() + b"\n"
-    sightings = Sightings(choose(scene.plan), clock=ManualClock())
+    sightings = Observations(choose(scene.plan), clock=ManualClock())
     assert recall(first + harmed + third, sightings) is not None
     assert snapshot(sightings) == told
 

@@ -57,8 +57,8 @@ def test_fewer_are_watched_where_there_is_no_room(monkeypatch: pytest.MonkeyPatc
 
 def test_a_reading_is_found_by_metric_time_and_value() -> None:
     (one,) = choose(mixed(watch=1))
-    time_us, value = one.time_us(2), one.value(sample.Place(2, 1))
-    assert one.find("humidity", time_us, value) == sample.Place(2, 1)
+    time_us, value = one.time_us(2), one.value(sample.Cell(2, 1))
+    assert one.find("humidity", time_us, value) == sample.Cell(2, 1)
     assert one.find("humidity", time_us, float(str(value)) + 0.01) is None
     assert one.find("humidity", time_us + 1, value) is None
     assert one.find("humidity", one.time_us(-1), value) is None
@@ -87,7 +87,7 @@ def test_what_is_flipped_on_purpose_is_known_as_it_is_sent() -> None:
     for one in choose(mixed(watch=20, faults=FaultRates(type_flip=0.3))):
         sent = _sent(one)
         for n, metric in sent:
-            assert one.value(sample.Place(n, metric)) == sent[n, metric]
+            assert one.value(sample.Cell(n, metric)) == sent[n, metric]
             flips += sent[n, metric] in ("ERR", -1.0)
         assert len(sent) == np.isfinite(one.due).sum() * one.part.lane.metrics
     assert flips > 10

@@ -13,14 +13,14 @@ from simulator.plan.fleet import Transport
 from simulator.send.pacing import Clock
 from simulator.verify.findings import Findings, Problem
 from simulator.verify.states import States
-from simulator.watch.sample import Place, Times, Watched
+from simulator.watch.sample import Cell, SeenAt, Watched
 from simulator.watch.stream import SseEvent
 
 _IDS = 10_000
 """Ids of events that are remembered, to see whether one comes again."""
 
 
-class Sightings:
+class Observations:
     """The sightings of one run."""
 
     def __init__(self, watched: Sequence[Watched], *, clock: Clock) -> None:
@@ -110,7 +110,7 @@ class Sightings:
             else:
                 self._mark(one.stream_at, place, now)
 
-    def _mark(self, seen_at: Times, place: Place, now: float) -> None:
+    def _mark(self, seen_at: SeenAt, place: Cell, now: float) -> None:
         """Note a sighting, if it is the first of this reading."""
         if now < seen_at[place.n, place.metric]:
             seen_at[place.n, place.metric] = self.news_at = now

@@ -26,7 +26,7 @@ _OK, _CREATED, _DONE, _NOT_FOUND = 200, 201, 204, 404
 _UNSUPPORTED, _UNPROCESSABLE = 415, 422
 
 
-class Enrolment:
+class Registration:
     """What a run has registered. `notes` are for whoever reads the report."""
 
     def __init__(self, client: HttpClient, plan: Plan) -> None:
@@ -40,7 +40,7 @@ class Enrolment:
         self._names: list[str] = []
 
     @property
-    def is_enrolled(self) -> bool:
+    def is_registered(self) -> bool:
         """Whether anything is registered."""
         return bool(self._names)
 
@@ -48,15 +48,15 @@ class Enrolment:
         """Register what is to be registered, find out which faults are none here. Raises Unreachable, UsageError."""
         scenario = self._plan.scenario
         await self.check_zstd()
-        if scenario.enrol:
-            await self.enrol()
+        if scenario.register:
+            await self.register()
         asks = scenario.faults.unknown_device and scenario.gateway.unknown == "ask"
         if not asks or not await self.lets_strangers_in():
             return ()
         self.notes.append("unknown_device is no fault here: this gateway lets unknown devices in")
         return (Fault.UNKNOWN_DEVICE,)
 
-    async def enrol(self) -> None:
+    async def register(self) -> None:
         """Register every device, and make a key that may write them alone. Raises Unreachable."""
         names = device_names(self._plan)
         while some := list(islice(names, _LINES)):
@@ -95,11 +95,11 @@ class Enrolment:
             raise UsageError("This gateway does not read zstd, which the scenario compresses with: use gzip or none.")
 
     @classmethod
-    def of_before(cls, client: HttpClient, plan: Plan) -> "Enrolment":
+    def of_before(cls, client: HttpClient, plan: Plan) -> "Registration":
         """Return what a run has left registered: its devices."""
-        enrolment = cls(client, plan)
-        enrolment._names = list(device_names(plan))
-        return enrolment
+        registration = cls(client, plan)
+        registration._names = list(device_names(plan))
+        return registration
 
     async def withdraw(self, *, keep_devices: bool = False) -> None:
         """Revoke the key, and remove the devices with all their readings. What cannot be removed is in the notes."""
@@ -110,7 +110,7 @@ class Enrolment:
                 await self._ask(Request("DELETE", f"/v1/keys/{self._key_id}"))
             async with asyncio.TaskGroup() as group:
                 for i in range(_AT_ONCE):
-                    group.create_task(self._remove_all(queue, left), name=f"enrolment.remove[{i}]")
+                    group.create_task(self._remove_all(queue, left), name=f"registration.remove[{i}]")
         except* Unreachable as errors:
             self.notes.append(f"not all was removed: {errors.exceptions[0]}")
         if left:
