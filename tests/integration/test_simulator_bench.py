@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.ground.databases import Database
+from tests.servers.databases import Database
 
 LIMIT_S = 60
 

@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from gateway.timescale.migrations import migrate
+from simulator.measure.bench.processes import cpu_seconds, family, listeners, snapshot
+from simulator.measure.bench.yardstick import COLUMNS, CopyRows
 from tests.servers import choose
 from tests.servers.errors import NoGroundError
 from tests.servers.postgres import TIMESCALE_TUNING
-from simulator.measure.bench.processes import cpu_seconds, family, listeners, snapshot
-from simulator.measure.bench.yardstick import COLUMNS, CopyRows
 
 WIDTH, DEVICES, ROWS = 5, 20_000, 5_000
 """Doubles in a row, devices that speak in turn, rows a COMMIT."""

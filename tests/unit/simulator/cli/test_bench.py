@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.databases import Database
 from simulator.cli.app import main
 
 LIMIT_S = 60

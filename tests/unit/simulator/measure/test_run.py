@@ -11,9 +11,6 @@ from rich.console import Console
 
 from gateway.app.dev_servers.postgres import PostgresServer
 from gateway.timescale.migrations import migrate
-from tests.servers import postgres
-from tests.servers.databases import Database
-from tests.servers.postgres import PLAIN_TUNING
 from simulator.core.errors import Unreachable
 from simulator.measure.run import ScenarioRun
 from simulator.plan.load import LoadOptions
@@ -21,6 +18,9 @@ from simulator.plan.options import Access, RunOptions, VerdictOptions
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.progress import Look, Watcher
+from tests.servers import postgres
+from tests.servers.databases import Database
+from tests.servers.postgres import PLAIN_TUNING
 from tests.unit.simulator import fake_broker, fake_gateway
 from tests.unit.simulator.cases import ManualClock, now_ms
 from tests.unit.simulator.fake_broker import FakeBroker

@@ -7,12 +7,12 @@ from itertools import pairwise
 import asyncpg
 import pytest
 
-from tests.servers import databases
 from simulator.core.errors import Unreachable
 from simulator.measure.bench.database import Database
 from simulator.measure.bench.tally import Window
 from simulator.measure.bench.workloads import WORKLOADS
 from simulator.measure.bench.yardstick import CONNECTIONS, ROWS, CopyRows, Setup, Yardstick, setups
+from tests.servers import databases
 from tests.unit.simulator.cases import START_MS
 
 Row = tuple[int, int, int, tuple[float, ...]]

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from tests.servers.mosquitto import Limits, Mosquitto
 from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable, UsageError
 from simulator.send.drivers.mqtt import MqttPublisher, kept
+from tests.servers.mosquitto import Limits, Mosquitto
 from tests.unit.simulator import fake_broker
 from tests.unit.simulator.fake_broker import FakeBroker
 from tests.unit.simulator.listening import listening

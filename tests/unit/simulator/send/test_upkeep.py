@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from tests.servers.mosquitto import Limits, Mosquitto
 from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable
 from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.send.drivers.upkeep import Upkeep
+from tests.servers.mosquitto import Limits, Mosquitto
 from tests.unit.simulator.waiting import until
 
 _AT_ONCE = 64
