@@ -102,8 +102,8 @@ KILLED = """
 import os, signal, sys
 from collections import Counter
 from pathlib import Path
-from simulator.send.ledger_folder import Book
-files = Book.open(Path(sys.argv[1]))
+from simulator.send.ledger_folder import LedgerFolder
+files = LedgerFolder.open(Path(sys.argv[1]))
 with files.writing() as open_ledger:
     ledger = open_ledger(files.plan.parts()[0])
     for post in range(5):
