@@ -12,8 +12,7 @@ from rich.text import Text
 from simulator.cli.terminal import stop_on_signals, write
 from simulator.measure.capacity.limits import GENERATOR, Trial
 from simulator.measure.capacity.options import CapacityOptions
-from simulator.measure.capacity.search import Capacity
-from simulator.measure.capacity.trials import Trials
+from simulator.measure.capacity.search import Capacity, Trials
 from simulator.send.progress import Watcher
 
 

@@ -13,7 +13,6 @@ from simulator.plan.scenario import (
     MAX_DEVICES,
     MAX_MQTT_CONNECTIONS,
     FleetSpec,
-    Phase,
     Scenario,
     Shape,
     find,
@@ -133,7 +132,7 @@ def overridden(scenario: Scenario, asked: LoadOptions) -> Scenario:
     return replace(
         scenario,
         fleets=tuple(_fleet(spec, asked, devices, rate) for spec in scenario.fleets),
-        phases=tuple(_longer(phase, seconds) for phase in scenario.phases),
+        phases=tuple(replace(phase, seconds=phase.seconds * seconds) for phase in scenario.phases),
         seconds=scenario.seconds * seconds,
         **{name: value for name, value in given.items() if value is not None},
     )
@@ -152,10 +151,6 @@ def _fleet(spec: FleetSpec, asked: LoadOptions, devices: float, rate: float) -> 
         publish_batch=asked.publish_batch or asked.batch or spec.publish_batch,
         shapes=(asked.shape,) if asked.shape else spec.shapes,
     )
-
-
-def _longer(phase: Phase, factor: float) -> Phase:
-    return replace(phase, seconds=phase.seconds * factor)
 
 
 def _factor(asked: float | None, now: float) -> float:

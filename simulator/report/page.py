@@ -215,11 +215,6 @@ def _errors_chart(rows: Sequence[Row], time: Time) -> str:
     if len(total) > len(codes):
         rest = [sum(count for code, count in row.errors.items() if code not in codes) for row in rows]
         series.append(Series(name="others", colour=f"e{_SHOWN_CODES}", values=rest))
+    stretch = "each second" if time.width == 1 else f"each {time.width} seconds"
     highest = max(sum(row.errors.values()) for row in rows)
-    return bars(
-        f"Attempts that failed, by code, in {_stretch(time.width)}", series, scale=linear(highest, finest=1), time=time
-    )
-
-
-def _stretch(width: int) -> str:
-    return "each second" if width == 1 else f"each {width} seconds"
+    return bars(f"Attempts that failed, by code, in {stretch}", series, scale=linear(highest, finest=1), time=time)

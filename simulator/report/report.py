@@ -1,7 +1,7 @@
 """What a run came to: results and a verdict in, one report out, as JSON and as an exit code. Pure; see `screen`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from simulator.plan.plan import Plan
 from simulator.plan.requirements import FOUND, Requirement, check
 from simulator.report.figures import figures_of
 from simulator.send.loads.script import Score
-from simulator.send.results import LaneReport, WorkerResult, lanes
+from simulator.send.results import WorkerResult, lanes
 from simulator.send.timeline import merged
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
@@ -144,7 +144,7 @@ class Report:
             found.append(f"{self.connections:,} MQTT connections, opened in {self.connecting:.1f} s")
         for title, counts in (
             ("faults", [lane.injected for lane in self.lanes]),
-            ("refused", [_without(lane.refused_by_code, lane.expected_refusals) for lane in self.lanes]),
+            ("refused", [Counter(lane.refused_by_code) - Counter(lane.expected_refusals) for lane in self.lanes]),
             ("tried again", [lane.errors for lane in self.lanes]),
             ("not understood", [lane.faults for lane in self.lanes]),
         ):
@@ -218,7 +218,7 @@ class Report:
             "generator_held_back": self.held_back,
             "mqtt_connections": self.connections,
             "mqtt_connecting_s": self.connecting,
-            "acknowledged_per_s": _per_second(self.lanes, self.elapsed),
+            "acknowledged_per_s": sum(lane.acknowledged for lane in self.lanes) / self.elapsed if self.elapsed else 0.0,
             "lanes": [asdict(lane) for lane in self.lanes],
             "watch": asdict(self.watch),
             "series": {transport: timeline.to_json() for transport, timeline in self.timelines.items()},
@@ -239,10 +239,6 @@ class Report:
         return orjson.dumps(report, option=orjson.OPT_INDENT_2)
 
 
-def _per_second(reports: Sequence[LaneReport], elapsed: float) -> float:
-    return sum(lane.acknowledged for lane in reports) / elapsed if elapsed else 0.0
-
-
 def _total(scores: Any) -> Score:
     total = Score()
     for score in scores:
@@ -250,11 +246,7 @@ def _total(scores: Any) -> Score:
     return total
 
 
-def _without(counts: dict[str, int], expected: dict[str, int]) -> dict[str, int]:
-    return dict(Counter(counts) - Counter(expected))
-
-
-def _list(counts: dict[str, int]) -> str:
+def _list(counts: Mapping[str, int]) -> str:
     most = Counter(counts).most_common(_MAX_CODES)
     more = ", …" if len(counts) > _MAX_CODES else ""
     return ", ".join(f"{code} {count:,}" for code, count in most) + more

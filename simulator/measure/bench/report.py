@@ -67,7 +67,8 @@ class BenchReport:
 
     def to_screen(self) -> RenderableType:
         """Return the report for people: 100 columns."""
-        parts: list[RenderableType] = [Text(line) for line in self._head()]
+        results = self._results
+        parts: list[RenderableType] = [Text(f"{results.machine}, {results.when}"), Text(results.ground)]
         for sheet in self.sheets():
             parts += [Text(), sheet.to_screen()]
         parts += [Text(), *(Text(f"· {note}", style="yellow") for note in self.notes())]
@@ -139,10 +140,6 @@ class BenchReport:
             found += _notes_on(workload, results.of(workload.name))
         return found
 
-    def _head(self) -> list[str]:
-        results = self._results
-        return [f"{results.machine}, {results.when}", results.ground]
-
     def _comparisons(self) -> list[str]:
         results = self._results
         found = []
@@ -183,13 +180,12 @@ def _notes_on(workload: Workload, rounds: list[LoadRound]) -> list[str]:
 
 
 def _copy_row(setup: Setup, rounds: list[CopyRound]) -> tuple[str, ...]:
-    rate = Spread.of(copy.rate for copy in rounds)
     return (
         str(setup.width),
         f"{setup.rows:,}",
         str(setup.connections),
         middle(copy.rate for copy in rounds),
-        extent(rate),
+        extent(Spread.of(copy.rate for copy in rounds)),
         middle((copy.client_cpu / copy.elapsed for copy in rounds), 2),
         middle((_copy_cost(copy) for copy in rounds), 2),
     )
@@ -202,7 +198,6 @@ def _copy_cost(copy: CopyRound) -> float | None:
 
 def _speed_row(results: Results, workload: Workload) -> tuple[str, ...]:
     rounds = results.of(workload.name)
-    share = results.share_of_copy(workload)
     return (
         workload.name,
         workload.title,
@@ -212,7 +207,7 @@ def _speed_row(results: Results, workload: Workload) -> tuple[str, ...]:
         millis(load.times.p50 for load in rounds),
         millis(load.times.p99 for load in rounds),
         millis(load.times.p999 for load in rounds),
-        NOT_TOLD if share is None else figure(share, 2),
+        figure(results.share_of_copy(workload), 2),
     )
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from simulator.measure.capacity.options import SearchOptions
 from simulator.report.figures import errors_of
 from simulator.report.report import BUSY_CPU, Report
 from simulator.send.results import LaneReport
@@ -11,14 +12,6 @@ from simulator.send.timeline import Row, percentiles
 
 GENERATOR = "the generator"
 _MAX_REASONS = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """`p99` in ms, for each transport; `errors` in per cent of the attempts."""
-
-    p99: float
-    errors: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +54,7 @@ class Trial:
         return "" if self.is_held else GENERATOR if self.held_back else self.broken[0]
 
 
-def judge(report: Report, limits: Limits, *, rate: float) -> Trial:
+def judge(report: Report, limits: SearchOptions, *, rate: float) -> Trial:
     """Hold a run against the limits."""
     broken = sorted(_broken(report, limits), key=lambda one: one.second)
     acknowledged = sum(lane.acknowledged for lane in report.lanes)
@@ -86,7 +79,7 @@ def _unverified(report: Report) -> str:
     return verdict.unfinished
 
 
-def _broken(report: Report, limits: Limits) -> Iterator[Broken]:
+def _broken(report: Report, limits: SearchOptions) -> Iterator[Broken]:
     for lane in report.lanes:
         if lane.latency.p99 > limits.p99:
             second = _first(report, lambda row: percentiles(row.latencies).get("p99", 0.0) > limits.p99)

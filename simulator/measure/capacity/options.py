@@ -9,7 +9,6 @@ from cyclopts import Group, Parameter
 from msgspec.structs import replace as changed
 
 from simulator.core.errors import UsageError
-from simulator.measure.capacity.limits import Limits
 from simulator.plan.load import LOAD, LoadOptions
 from simulator.plan.options import RunOptions, VerdictOptions, Verify, WhereTo
 from simulator.plan.plan import Plan
@@ -52,11 +51,6 @@ class SearchOptions:
         for name in ("errors", "rest"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"--{name} must not be negative.")
-
-    @property
-    def limits(self) -> Limits:
-        """What a rate must keep."""
-        return Limits(p99=self.p99, errors=self.errors)
 
 
 @Parameter(name="*", group=LOAD)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.core.errors import UsageError
-from simulator.measure.capacity.limits import GENERATOR, Limits, Trial, judge
+from simulator.measure.capacity.limits import GENERATOR, Trial, judge
 from simulator.measure.capacity.options import CapacityOptions, SearchOptions, SteadyLoad
 from simulator.measure.capacity.search import Capacity, search
 from simulator.report.report import Report
@@ -28,7 +28,7 @@ from tests.unit.simulator.fake_gateway import FakeGateway
 from tests.unit.simulator.report.test_report import latencies, result
 from tests.unit.simulator.waiting import until
 
-_LIMITS = Limits(p99=250, errors=0.1)
+_LIMITS = SearchOptions(p99=250, errors=0.1)
 _FIXED = ("--transport", "http", "--devices", "50", "--hold", "0.2", "--rest", "0", "--p99", "60000")
 
 
