@@ -32,8 +32,8 @@ STILL_TWICE = frozenset(
 """Types of HTTP answers that the OpenAPI document still describes a second time, and joints not yet in one place."""
 
 
-def class_names() -> Iterator[str]:
-    for path in sorted((ROOT / "gateway").rglob("*.py")):
+def class_names(package: str = "gateway") -> Iterator[str]:
+    for path in sorted((ROOT / package).rglob("*.py")):
         yield from (node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef))
 
 
@@ -58,3 +58,13 @@ def test_the_picture_of_the_layers_is_the_contract() -> None:
     drawn = re.search(r"## The layers\n\n```text\n(.*?)\n```", (ROOT / "docs/architecture.md").read_text(), re.DOTALL)
     assert drawn is not None
     assert drawn[1].split("\n") == [layer for layer in layers if layer]
+
+
+def test_the_simulator_has_a_layer_for_each_room_and_no_class_name_twice() -> None:
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+    layers = contract["importlinter:contract:simulator"]["layers"].strip().split("\n")
+    named = {room.removeprefix("simulator.") for layer in layers for room in layer.split(" | ")}
+    rooms = {path.stem for path in (ROOT / "simulator").iterdir() if not path.name.startswith("__")}
+    assert (rooms, len(layers)) == (named, 8)
+    assert [name for name, count in Counter(class_names("simulator")).items() if count > 1] == []
