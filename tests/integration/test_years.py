@@ -20,7 +20,7 @@ from gateway.ingest.pipeline.fallback import Fallback
 from gateway.ingest.pipeline.poison import Doubt
 from gateway.services.spool_replay import Replay
 from gateway.timescale.chunks import Room
-from gateway.timescale.write import writer
+from gateway.timescale.write import bisect
 from tests.builders.batches import Message, Said, batch, said
 from tests.builders.years import DAY, FEW_LOCKS, TAKE_ALL, daily, few_locks
 from tests.fakes.spool import MemorySpool
@@ -120,7 +120,7 @@ async def test_a_bound_that_is_too_high_is_learnt_from_the_server(
     async def generous(_: object) -> Room:
         return Room(DAY, 100_000, 100_000, 100_000)
 
-    monkeypatch.setattr(writer, "find_room", generous)
+    monkeypatch.setattr(bisect, "find_room", generous)
     async with open_gateway(place.url) as gateway:
         assert said(await gateway.write(daily("d", FEW_LOCKS))) == [Said(FEW_LOCKS)]
         copies = gateway.writer.copies
@@ -143,7 +143,7 @@ async def test_an_atomic_body_that_cannot_be_locked_is_refused_and_says_the_way_
 async def test_while_others_hold_all_locks_it_tries_again_and_then_says_so(
     place: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "CROWDED_SECS", 0.01)
+    monkeypatch.setattr(bisect, "CROWDED_SECS", 0.01)
     async with open_gateway(place.url) as gateway:
         await gateway.write([("d", 0, {"v": 1.0})])
         greedy = await asyncpg.connect(place.url)

@@ -35,7 +35,7 @@ class CountingWriter(Writer):
     """Tells how many COPYs it sent."""
 
     def count(self) -> None:
-        self._stage = self._counting = CountingStage(overwrite=self._overwrite, timeout=SOON)
+        self._stage = self._bisector._stage = self._counting = CountingStage(overwrite=self._overwrite)
 
     @property
     def copies(self) -> int:

@@ -1,4 +1,4 @@
-"""A group of batches → blocks sorted by key, repeats folded, and what to tell each sender. Pure, vectorised."""
+"""The arrangement of a group. In: batches. Out: sorted blocks, repeats folded, and what to tell each sender. Pure."""
 
 from collections.abc import Sequence
 from itertools import accumulate, chain
@@ -44,7 +44,7 @@ class Group:
         self.names = list(chain.from_iterable(batch.devices for batch in batches))
         self.times = np.frombuffer(b"".join([batch.times for batch in batches]), np.int64)
         self.verdicts = np.zeros(len(self.names), np.int8)
-        self.words: dict[int, str] = {}
+        self.errors: dict[int, str] = {}
         """What the database said of each rejected message."""
         self._doubles = np.frombuffer(b"".join([batch.doubles for batch in batches]), np.float64)
         self._ints = np.frombuffer(b"".join([batch.ints for batch in batches]), np.int64)
@@ -78,10 +78,10 @@ class Group:
             result.append(self._fold(Sorted(block, rows), keys[rows], last_wins=last_wins))
         return result
 
-    def reject(self, message: int, words: str) -> None:
+    def reject(self, message: int, error: str) -> None:
         """Note that the database refuses a message, and what it said."""
         self.verdicts[message] = REJECTED
-        self.words[message] = words
+        self.errors[message] = error
 
     def settle(self) -> list[Sorted]:
         """Give repeats of a message that was not stored its fate; call it when the verdicts of the others are final.
@@ -96,7 +96,7 @@ class Group:
             rejected = np.flatnonzero(fates == REJECTED)
             self.verdicts[repeats[rejected]] = REJECTED
             for repeat, leader in zip(repeats[rejected].tolist(), leaders[rejected].tolist(), strict=True):
-                self.words[repeat] = self.words[leader]
+                self.errors[repeat] = self.errors[leader]
             open_rows = rows[~same & (fates == CONFLICT)]
             if len(open_rows):
                 contested.append(each.take(open_rows))
@@ -119,7 +119,7 @@ class Group:
             int(widths[verdicts == STORED].sum()) + duplicates,
             duplicates,
             np.flatnonzero(verdicts == CONFLICT).tolist(),
-            [(i, self.words.get(start + i, "")) for i in rejected],
+            [(i, self.errors.get(start + i, "")) for i in rejected],
         )
 
     def _block(
@@ -184,11 +184,11 @@ def newest(blocks: Sequence[Block]) -> list[Block]:
     return result
 
 
-def stored(line: Group, parts: Sequence[Sorted]) -> list[Block]:
+def stored(group: Group, parts: Sequence[Sorted]) -> list[Block]:
     """Return what may be shown as state: duplicates too, conflicting and rejected messages not."""
     result = []
     for part in parts:
-        shown = line.verdicts[part.messages] <= DUPLICATE
+        shown = group.verdicts[part.messages] <= DUPLICATE
         result.append(part.block if shown.all() else part.block.take(np.flatnonzero(shown)))
     return result
 

@@ -1,103 +1,118 @@
-"""A group that the database refuses for its data, and its words → what to try next. Pure; decides, never writes.
+"""The division of groups that the database does not take whole. In: sorted rows. Out: good ones stored, bad ones named.
 
 PostgreSQL says at which line a COPY failed: that row is left out, and the rest tried again. Where it does not say, the
 group is halved, two statements for each doubling of the rows. What was copied before a poisoned row was copied in vain,
-so groups are cut small for a while once there was one. A group that needs more locks than there are is cut by time.
+so groups are cut small for a while once there was one. A group that needs more locks than there are (53200) is cut by
+time; the parts are committed one by one.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+import asyncio
+from itertools import chain
 
 import asyncpg
-import numpy as np
-from numpy.typing import NDArray
 
-from gateway.timescale.write.assemble import Sorted
+from gateway.timescale.chunks import Room, find_room
+from gateway.timescale.connections.connect import Direct
+from gateway.timescale.connections.pool import classify, is_crowded
+from gateway.timescale.write.assemble import Group, Sorted
+from gateway.timescale.write.split import by_chunks, by_rows, count_chunks, count_rows, failed_row, halves, without
+from gateway.timescale.write.staging import Stage, to_messages
 
-MANY = 8
+MANY_ROWS = 8
 """Rows refused in one group from which on the rest is sifted: it may be all of them, for a standing cause."""
 SIFTED_ROWS = 5000
 """Rows sifted in one statement: a fraction of a second, and a second or two on a busy server."""
 SMALL_ROWS = 2000
 """Rows of the parts that groups are cut into when rows were refused lately; larger ones are hardly faster."""
-WARY_GROUPS = 50
+SMALL_GROUPS = 50
 """Groups that are cut small after one of which rows were refused."""
-_LINE = re.compile(r"COPY messages, line (\d+)")
-"""The context of an error (PostgreSQL's sources, CopyFromErrorCallback); translated servers may say it otherwise."""
+TRIES = 3
+"""Times that one chunk is tried again while the server has no locks left for it."""
+CROWDED_SECS = 0.1
+"""Pause before each of them."""
 
 
-def told(parts: Sequence[Sorted], exc: asyncpg.PostgresError) -> int | None:
-    """Return the place of the row that the database names, None if it names none that can be."""
-    found = _LINE.search(str(getattr(exc, "context", None) or ""))
-    line = int(found[1]) if found else 0
-    return line - 1 if 1 <= line <= count(parts) else None
+class Bisector:
+    """What one writer has learnt of how much may go into one transaction."""
 
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._small_groups = 0
+        """Groups that are yet to be written in small parts."""
+        self.room = Room(None, 1, 1, 1)
+        """What a transaction may touch, as the server said last, or less after it was too much."""
 
-def halves(parts: Sequence[Sorted]) -> list[list[Sorted]]:
-    """Return the group, which has two rows at least, in two parts."""
-    rows = count(parts)
-    return list(_cut(parts, [0, rows // 2, rows]))
+    async def prepare(self, connection: Direct) -> None:
+        """Make a new connection ready, and hear what a transaction on it may touch."""
+        await self._stage.prepare(connection)
+        self.room = await find_room(connection)
 
+    def pieces(self, parts: list[Sorted]) -> list[list[Sorted]]:
+        """Return what is to be tried in one transaction: what can be locked, and little while rows are refused."""
+        if not parts:
+            return []
+        pieces = by_chunks(parts, self.room.width_us, self.room.new)
+        self.room = self.room.more()
+        if not self._small_groups:
+            return pieces
+        self._small_groups -= 1
+        return list(chain.from_iterable([by_rows(piece, SMALL_ROWS) for piece in pieces]))
 
-def small(parts: Sequence[Sorted], size: int = SMALL_ROWS) -> list[list[Sorted]]:
-    """Return the group in parts of `size` rows."""
-    rows = count(parts)
-    return list(_cut(parts, [*range(0, rows, size), rows]))
+    async def store(self, connection: Direct, group: Group, parts: list[Sorted], *, tries: int = TRIES) -> None:
+        """Store what can be stored, in as few transactions as possible; what is refused is rejected in the group.
 
+        Raises DATABASE_ERRORS but data errors.
+        """
+        try:
+            try:
+                await self._stage.copy(connection, parts)
+            except asyncpg.UniqueViolationError:
+                async with connection.transaction():
+                    await self._stage.put(connection, group, parts, width_us=self.room.width_us)
+        except asyncpg.PostgresError as exc:
+            if is_crowded(exc):
+                await self._store_by_chunks(connection, group, parts, exc, tries=tries)
+            elif classify(exc) == "data":
+                await self._divide(connection, group, parts, exc)
+            else:
+                raise
 
-def but(parts: Sequence[Sorted], places: Sequence[int]) -> list[Sorted]:
-    """Return the group without some rows; at least one is left."""
-    left = np.ones(count(parts), bool)
-    left[list(places)] = False
-    ends = np.cumsum([len(part.block) for part in parts])
-    rests = [np.flatnonzero(rest) for rest in np.split(left, ends[:-1])]
-    return [part.take(rest) for part, rest in zip(parts, rests, strict=True) if len(rest)]
+    async def _store_by_chunks(
+        self, connection: Direct, group: Group, parts: list[Sorted], exc: asyncpg.PostgresError, *, tries: int
+    ) -> None:
+        """Store fewer chunks at once; a single one is tried again, since somebody else has the locks. Raises `exc`."""
+        chunks = count_chunks(parts, self.room.width_us)
+        if chunks > 1:
+            self.room = self.room.less(chunks)
+            for piece in by_chunks(parts, self.room.width_us, -(-chunks // 2)):
+                await self.store(connection, group, piece)
+        elif tries:
+            await asyncio.sleep(CROWDED_SECS)
+            await self.store(connection, group, parts, tries=tries - 1)
+        else:
+            raise exc
 
+    async def _divide(self, connection: Direct, group: Group, parts: list[Sorted], exc: asyncpg.PostgresError) -> None:
+        """Store the good rows; what is refused alone is a row that the database refuses."""
+        self._small_groups = SMALL_GROUPS
+        rows, many = count_rows(parts), len(group.errors) >= MANY_ROWS
+        place = 0 if rows == 1 else None if many else failed_row(parts, exc)
+        refused = [] if place is None else [place]
+        if place is not None:
+            group.reject(int(to_messages(parts)[place]), f"{exc.sqlstate}: {exc}")
+        elif many and rows <= SIFTED_ROWS:
+            refused = await self._sift(connection, group, parts)
+        if refused:
+            rest = [without(parts, refused)] if len(refused) < rows else []
+        else:
+            rest = by_rows(parts, SIFTED_ROWS) if many and rows > SIFTED_ROWS else halves(parts)
+        for piece in rest:
+            await self.store(connection, group, piece)
 
-def by_time(parts: Sequence[Sorted], width_us: int | None, most: int) -> list[list[Sorted]]:
-    """Return the group in parts, oldest first, that touch at most so many chunks of this length each."""
-    if width_us is None or not parts or _reach(parts) < most * width_us - width_us:
-        return [list(parts)]
-    chunks = [part.block.times // width_us for part in parts]
-    present = np.unique(np.concatenate(chunks))
-    return [list(_within(parts, chunks, present[at : at + most])) for at in range(0, len(present), most)]
-
-
-def spread(parts: Sequence[Sorted], width_us: int | None) -> int:
-    """Return how many chunks the group touches, 1 where there are none; it has a row at least."""
-    if width_us is None:
-        return 1
-    return len(np.unique(np.concatenate([part.block.times // width_us for part in parts])))
-
-
-def count(parts: Sequence[Sorted]) -> int:
-    """Return the rows of a group."""
-    return sum([len(part.block) for part in parts])
-
-
-def _reach(parts: Sequence[Sorted]) -> int:
-    """Return the time between the first message and the last (µs)."""
-    newest = max([int(part.block.times.max()) for part in parts])
-    return newest - min([int(part.block.times.min()) for part in parts])
-
-
-def _within(
-    parts: Sequence[Sorted], chunks: Sequence[NDArray[np.int64]], wanted: NDArray[np.int64]
-) -> Iterator[Sorted]:
-    for part, numbers in zip(parts, chunks, strict=True):
-        rows = np.flatnonzero((numbers >= wanted[0]) & (numbers <= wanted[-1]))
-        if len(rows):
-            yield part.take(rows)
-
-
-def _cut(parts: Sequence[Sorted], places: Sequence[int]) -> Iterator[list[Sorted]]:
-    """Yield what lies between each two places, counted in rows over all parts."""
-    for start, end in pairwise(places):
-        piece, first = [], 0
-        for part in parts:
-            rows = np.arange(max(start - first, 0), min(end - first, len(part.block)))
-            if len(rows):
-                piece.append(part.take(rows))
-            first += len(part.block)
-        yield piece
+    async def _sift(self, connection: Direct, group: Group, parts: list[Sorted]) -> list[int]:
+        try:
+            return await self._stage.sift(connection, group, parts)
+        except asyncpg.PostgresError as exc:
+            if classify(exc) != "data":
+                raise
+            return []  # even the temporary table refuses one: it has to be found by dividing

@@ -1,4 +1,4 @@
-"""Blocks → PostgreSQL's binary COPY format, with numpy. Pure.
+"""PostgreSQL's binary COPY format. In: blocks. Out: the bytes of their rows, made with numpy. Pure.
 
 Layout of a row (PostgreSQL manual, "COPY", Binary Format): int16 number of fields, then for each an int32 length and
 its bytes, -1 for NULL; all big-endian. An array is int32 dimensions, flags, element type, then size and lower bound of

@@ -1,4 +1,4 @@
-"""Names → ids: devices, metrics, shapes. Learns what is new in a few round trips a batch, safely beside other gateways.
+"""The ids of names. In: devices, metrics, shapes. Out: their ids; what is new is made in a few round trips a batch.
 
 Ids are never used twice on one line of the database's history, so the caches only grow, but for devices that were
 removed. Past their bound they start anew, and all of them whenever the database goes on from another state (`lineage`).

@@ -1,4 +1,4 @@
-"""Batches that are safe on disk, and in no database yet → what the live state may show of them. Pure, vectorised.
+"""The preview of spooled batches. In: batches that no database has yet. Out: what live state may show of them. Pure.
 
 Only what needs no database: messages of shapes whose ids are known. The rest is shown once it is stored.
 """

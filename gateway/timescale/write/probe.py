@@ -1,12 +1,12 @@
-"""In: a database. Out: whether all that the gateway writes can be written there. Writes it, and rolls it all back.
+"""The probe of a database. In: its settings. Out: whether what the gateway writes can be written there; rolled back.
 
-Every table in the order and with the statements of `writer`, `dictionary` and `deadletters`, on a connection of its own
+Every table in the order and with the statements of `staging`, `name_ids` and `dead_letters`, on a connection of its own
 that is prepared as the writer's: what would refuse a real write (a missing right, a read-only transaction, a lock, a
 full disk, a table that is gone, a trigger) refuses this one. Nothing is left behind, no chunk of a hypertable either.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ from gateway.timescale.connections.connect import Direct, connect
 from gateway.timescale.connections.pool import classify, translated
 from gateway.timescale.hints import cure
 from gateway.timescale.queries import query
-from gateway.timescale.write import copy_format
+from gateway.timescale.write.assemble import Sorted
+from gateway.timescale.write.staging import Stage
 from gateway.timescale.write.writer import RolledBack
 
 LOCK_MS = 2000
@@ -43,12 +44,13 @@ NOBODYS = _Pair(0, 0, 1, 0, 0)
 
 async def rehearse(database: settings.DatabaseSettings, *, overwrite: bool, make_devices: bool) -> None:
     """Return if a write would succeed now. Raises SinkUnavailable, SinkFault."""
-    async with translated(), _connected(database) as connection:
+    stage = Stage(overwrite=overwrite)
+    async with translated(), _connected(database, stage) as connection:
         try:
             with suppress(RolledBack):
                 async with connection.transaction():
                     await connection.execute(f"set local lock_timeout = {LOCK_MS}")
-                    await _write(connection, overwrite=overwrite, make_devices=make_devices)
+                    await _write(connection, stage, make_devices=make_devices)
                     raise RolledBack
         except asyncpg.PostgresError as exc:
             if classify(exc) != "data":
@@ -59,7 +61,7 @@ async def rehearse(database: settings.DatabaseSettings, *, overwrite: bool, make
 
 
 @asynccontextmanager
-async def _connected(database: settings.DatabaseSettings) -> AsyncIterator[Direct]:
+async def _connected(database: settings.DatabaseSettings, stage: Stage) -> AsyncIterator[Direct]:
     connection = await connect(
         database.url,
         name="gateway-rehearsal",
@@ -67,15 +69,14 @@ async def _connected(database: settings.DatabaseSettings) -> AsyncIterator[Direc
         command_timeout=database.write_timeout_secs,
     )
     try:
-        await connection.execute(query("create_stage"))
-        await connection.execute(query("create_sift"))
+        await stage.prepare(connection)
         yield connection
         await connection.close(timeout=database.connect_timeout_secs)
     finally:
         connection.terminate()  # of no effect on one that is closed
 
 
-async def _write(connection: Direct, *, overwrite: bool, make_devices: bool) -> None:
+async def _write(connection: Direct, stage: Stage, *, make_devices: bool) -> None:
     name = f"gateway-rehearsal-{secrets.token_hex(8)}"
     async with _but_rows(connection):
         shape = await _write_shape(connection, name)
@@ -85,7 +86,7 @@ async def _write(connection: Direct, *, overwrite: bool, make_devices: bool) -> 
             await connection.fetchval(query("insert_device_shapes"), [device], [shape])
     some = await connection.fetchrow(query("some_pair"))
     async with _but_rows(connection, raising=False):
-        await _write_message(connection, _Pair(*some) if some else NOBODYS, overwrite=overwrite)
+        await _write_message(connection, stage, _Pair(*some) if some else NOBODYS)
     async with _but_rows(connection):
         letter = ("database", "rehearsal", "", name, b"", None, secrets.token_bytes(32), 1)
         await connection.execute(query("insert_dead_letters"), *[[value] for value in letter])
@@ -99,7 +100,7 @@ async def _write_shape(connection: Direct, name: str) -> int:
     return shape
 
 
-async def _write_message(connection: Direct, pair: _Pair, *, overwrite: bool) -> None:
+async def _write_message(connection: Direct, stage: Stage, pair: _Pair) -> None:
     """Write one row with the server's own time, the fast way, and then the slow way."""
     now_us = await connection.fetchval(query("server_time_us"))
     block = Block(
@@ -111,16 +112,9 @@ async def _write_message(connection: Direct, pair: _Pair, *, overwrite: bool) ->
         np.zeros((1, pair.ints), np.int64),
         [("",) * pair.texts] if pair.texts else (),
     )
-    await _copy(connection, "messages", copy_format.COLUMNS, copy_format.encode([block]))
-    await _copy(connection, "stage", copy_format.STAGED_COLUMNS, copy_format.encode([block], numbered=True))
-    await connection.fetchval(query("upsert_staged" if overwrite else "insert_staged"))
-
-
-async def _copy(connection: Direct, table: str, columns: Sequence[str], data: bytes) -> None:
-    async def once() -> AsyncIterator[bytes]:
-        yield data
-
-    await connection.copy_to_table(table, source=once(), columns=columns, format="binary")
+    parts = [Sorted(block, np.arange(1))]
+    await stage.copy(connection, parts)
+    await stage.insert(connection, parts)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""In: sorted blocks and a connection. Out: rows in `messages`, or in the stage beside it, and what became of them.
+"""The stage: a temporary table beside `messages`. In: sorted rows. Out: what became of them there.
 
 One call writes once: it never tries again, and never opens a transaction but to look. Errors are the library's.
 """
@@ -18,11 +18,10 @@ from gateway.timescale.write.assemble import CONFLICT, DUPLICATE, Group, Sorted
 
 
 class Stage:
-    """Where rows go whose key may be stored already. `timeout` is that of one COPY, in seconds."""
+    """Where rows go whose key may be stored already."""
 
-    def __init__(self, *, overwrite: bool, timeout: float) -> None:
+    def __init__(self, *, overwrite: bool) -> None:
         self._overwrite = overwrite
-        self._timeout = timeout
 
     async def prepare(self, connection: Direct) -> None:
         """Make on a new connection what the other methods need."""
@@ -33,31 +32,36 @@ class Stage:
         """Copy into `messages`."""
         await self._copy(connection, "messages", copy_format.COLUMNS, copy_format.encode(_blocks(parts)))
 
-    async def put(self, connection: Direct, line: Group, parts: Sequence[Sorted], *, width_us: int | None) -> None:
+    async def put(self, connection: Direct, group: Group, parts: Sequence[Sorted], *, width_us: int | None) -> None:
         """Insert what is new, or else give it its verdict. Looks after inserting: no other gateway can come between."""
+        kept = await self.insert(connection, parts)
+        messages = to_messages(parts)
+        group.verdicts[messages[kept]] = DUPLICATE if self._overwrite else CONFLICT
+        if kept and not self._overwrite:
+            group.verdicts[messages[await _unchanged(connection, parts, kept, width_us)]] = DUPLICATE
+
+    async def insert(self, connection: Direct, parts: Sequence[Sorted]) -> list[int]:
+        """Insert what is new by way of the stage; return the places of the rows that were not inserted."""
         await self._fill(connection, parts)
         kept: list[int] = await connection.fetchval(query("upsert_staged" if self._overwrite else "insert_staged"))
-        messages = to_messages(parts)
-        line.verdicts[messages[kept]] = DUPLICATE if self._overwrite else CONFLICT
-        if kept and not self._overwrite:
-            line.verdicts[messages[await _unchanged(connection, parts, kept, width_us)]] = DUPLICATE
+        return kept
 
-    async def compare(self, connection: Direct, line: Group, parts: Sequence[Sorted], *, width_us: int | None) -> None:
+    async def compare(self, connection: Direct, group: Group, parts: Sequence[Sorted], *, width_us: int | None) -> None:
         """Give rows that are stored already with the same values their verdict; insert nothing."""
         messages = to_messages(parts)
         async with connection.transaction():
             await self._fill(connection, parts)
             same = await _unchanged(connection, parts, range(len(messages)), width_us)
-        line.verdicts[messages[same]] = DUPLICATE
+        group.verdicts[messages[same]] = DUPLICATE
 
-    async def sift(self, connection: Direct, line: Group, parts: Sequence[Sorted]) -> list[int]:
+    async def sift(self, connection: Direct, group: Group, parts: Sequence[Sorted]) -> list[int]:
         """Reject, in one statement, what the constraints of the table refuse; return the places of these rows."""
         async with connection.transaction():
             await self._fill(connection, parts)
             found = await connection.fetch(query("sift"))
         messages = to_messages(parts)
         for place, words in found:
-            line.reject(int(messages[place]), words)
+            group.reject(int(messages[place]), words)
         return [place for place, _ in found]
 
     async def _fill(self, connection: Direct, parts: Sequence[Sorted]) -> None:
@@ -65,13 +69,7 @@ class Stage:
         await self._copy(connection, "stage", copy_format.STAGED_COLUMNS, data)
 
     async def _copy(self, connection: Direct, table: str, columns: Sequence[str], data: bytes) -> None:
-        await connection.copy_to_table(
-            table,
-            source=_once(data),
-            columns=columns,
-            format="binary",
-            timeout=self._timeout,
-        )
+        await connection.copy_to_table(table, source=_once(data), columns=columns, format="binary")
 
 
 def to_messages(parts: Sequence[Sorted]) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ from gateway.domain.history import Span
 from gateway.domain.model import Block
 from gateway.timescale.chunks import EVER, Windows
 from gateway.timescale.write.assemble import Sorted
-from gateway.timescale.write.bisect import by_time, spread
+from gateway.timescale.write.split import by_chunks, count_chunks
 
 starts = st.lists(st.integers(-1000, 1000), unique=True, max_size=30).map(sorted)
 spans = st.tuples(st.integers(-1100, 1100), st.integers(1, 2000)).map(lambda pair: Span(pair[0], sum(pair)))
@@ -84,10 +84,10 @@ def parts_of(times: list[int]) -> list[Sorted]:
 @given(times=st.lists(st.integers(-500, 500), min_size=1, max_size=60), width=st.integers(1, 100), most=most)
 def test_a_group_is_cut_by_time_and_keeps_its_order(times: list[int], width: int, most: int) -> None:
     parts = parts_of(times)
-    found = by_time(parts, width, most)
-    assert all(spread(piece, width) <= most for piece in found)
+    found = by_chunks(parts, width, most)
+    assert all(count_chunks(piece, width) <= most for piece in found)
     messages = [int(n) for piece in found for part in piece for n in part.messages]
     assert sorted(messages) == list(range(len(times)))
     assert all(list(part.messages) == sorted(part.messages) for piece in found for part in piece)
     assert [piece for piece in found if not piece] == []
-    assert by_time(parts, None, most) == [parts]
+    assert by_chunks(parts, None, most) == [parts]

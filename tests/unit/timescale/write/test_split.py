@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.model import Block
 from gateway.timescale.write.assemble import Sorted
-from gateway.timescale.write.bisect import but, count, halves, small, told
+from gateway.timescale.write.split import by_rows, count_rows, failed_row, halves, without
 
 
 def refusal(context: str | None) -> asyncpg.PostgresError:
@@ -50,26 +50,26 @@ SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
     ],
 )
 def test_the_row_that_the_database_names(context: str | None, place: int | None) -> None:
-    assert told(parts_of(4, 6), refusal(context)) == place
+    assert failed_row(parts_of(4, 6), refusal(context)) == place
 
 
 @given(SIZES.filter(lambda sizes: sum(sizes) > 1))
 def test_halves_are_smaller_and_together_all(sizes: list[int]) -> None:
     first, second = halves(parts_of(*sizes))
     assert messages(first) + messages(second) == list(range(sum(sizes)))
-    assert abs(count(first) - count(second)) <= 1
+    assert abs(count_rows(first) - count_rows(second)) <= 1
 
 
 @given(SIZES, st.integers(1, 50))
 def test_small_parts_are_small_and_together_all(sizes: list[int], size: int) -> None:
-    pieces = small(parts_of(*sizes), size)
+    pieces = by_rows(parts_of(*sizes), size)
     assert [message for piece in pieces for message in messages(piece)] == list(range(sum(sizes)))
-    assert {count(piece) for piece in pieces[:-1]} <= {size}
-    assert 1 <= count(pieces[-1]) <= size
+    assert {count_rows(piece) for piece in pieces[:-1]} <= {size}
+    assert 1 <= count_rows(pieces[-1]) <= size
 
 
 @given(SIZES, st.data())
 def test_what_is_left_out_is_left_out_and_nothing_else(sizes: list[int], data: st.DataObject) -> None:
     rows = sum(sizes)
     places = data.draw(st.lists(st.integers(0, rows - 1), unique=True, max_size=rows - 1))
-    assert messages(but(parts_of(*sizes), places)) == sorted(set(range(rows)) - set(places))
+    assert messages(without(parts_of(*sizes), places)) == sorted(set(range(rows)) - set(places))
