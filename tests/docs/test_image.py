@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,11 @@ def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     assert {to_name(one) for one in wanted} - {to_name(project["name"])} <= set(pins())
+
+
+def test_what_carries_swagger_ui_needs_nothing_else() -> None:
+    """That is why it is the one: docs/architecture.md."""
+    assert not requires("offapi")
 
 
 def test_the_constraints_hold_versions_and_nothing_of_a_machine() -> None:
