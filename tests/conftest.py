@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -23,6 +24,10 @@ from tests.servers.postgres import PLAIN_TUNING, TIMESCALE_TUNING, DatabaseServe
 
 Server = TypeVar("Server")
 _CHUNK_HOURS = 24
+_SHARED = {"fsync": "off"}
+"""Nobody kills a shared server, so nothing waits for the disk: what must outlive a kill has a server of its own."""
+_LONG_FIRST = ("e2e", "chaos", "local", "docs", "servers", "integration", "contract", "property")
+"""Folders of the longest files: begun last, one of them would leave the other processes idle."""
 
 # By default structlog draws a coloured box with the locals of every frame around an exception: 15 ms each.
 structlog.configure(
@@ -38,6 +43,27 @@ async def _migrate(url: str) -> None:
     from gateway.timescale.migrations import migrate  # noqa: PLC0415 -- only tests with a database pay for it
 
     await migrate(url, chunk_hours=_CHUNK_HOURS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let files be handed out as they are collected: by number of tests, those of one long test would come last."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    root = Path(__file__).parent
+    places = {name: place for place, name in enumerate(_LONG_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(root).parts[0], len(places)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What the imports make stays for good: no look for garbage goes through half a million objects of them."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def have(find: Callable[[], AbstractContextManager[Server]]) -> AbstractContextManager[Server]:
@@ -80,7 +106,7 @@ def made_up_labels() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def timescale_server() -> Iterator[DatabaseServer]:
     """TimescaleDB for the whole session: do not stop it (that is what ``own_timescale`` is for)."""
-    with have(lambda: choose.timescale(TIMESCALE_TUNING)) as server:
+    with have(lambda: choose.timescale(TIMESCALE_TUNING | _SHARED)) as server:
         yield server
 
 
@@ -94,7 +120,7 @@ def influx_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def plain_server() -> Iterator[PostgresServer]:
     """PostgreSQL without TimescaleDB for the whole session: do not stop it."""
-    with postgres.plain(PLAIN_TUNING) as server:
+    with postgres.plain(PLAIN_TUNING | _SHARED) as server:
         yield server
 
 

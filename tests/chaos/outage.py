@@ -18,6 +18,7 @@ from tests.chaos.overload import looking
 from tests.chaos.scene import Ground, Restarted, settings_of
 from tests.chaos.trial import Trial
 from tests.e2e.serving import ADMIN_KEY, Gateway, simulate, wait_for
+from tests.servers import plain_http
 
 MEMORY_BYTES = 512 * 2**20
 """The cap on the gateway's own memory while it spools: far below what its queues may hold."""
@@ -139,7 +140,7 @@ def asking(gateway: Gateway) -> Iterator[list[Asked]]:
 
     def ask() -> None:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        with httpx.Client(base_url=gateway.url, headers=headers, timeout=ASK_SECS) as client:
+        with plain_http.Client(base_url=gateway.url, headers=headers, timeout=ASK_SECS) as client:
             while not ended.wait(PAUSE_SECS):
                 began = time.monotonic()
                 answer = _post(client)
@@ -165,7 +166,7 @@ def _post(client: httpx.Client) -> str:
 def rows_spooled(gateway: Gateway) -> float:
     """Return how many messages wait on disk; more than none if that cannot be told now."""
     with suppress(httpx.HTTPError):
-        reply = httpx.get(f"{gateway.url}/readyz", timeout=ASK_SECS)
+        reply = plain_http.get(f"{gateway.url}/readyz", timeout=ASK_SECS)
         return float(reply.json()["parts"]["spool"]["rows"])
     return 1.0
 
@@ -184,5 +185,5 @@ def readings_spooled(gateway: Gateway) -> float:
 def ledger_of(gateway: Gateway) -> dict[str, Any]:
     """Return the gateway's books. Raises httpx.HTTPError."""
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    books: dict[str, Any] = httpx.get(f"{gateway.url}/v1/ledger", headers=headers, timeout=ASK_SECS).json()
+    books: dict[str, Any] = plain_http.get(f"{gateway.url}/v1/ledger", headers=headers, timeout=ASK_SECS).json()
     return books

@@ -25,6 +25,7 @@ from tests.chaos import flood
 from tests.chaos.scene import Ground, Restarted, settings_of
 from tests.chaos.trial import Trial
 from tests.e2e.serving import ADMIN_KEY, Gateway, descendants, wait_for
+from tests.servers import plain_http
 
 FACTOR = 10
 CONNECTIONS = 1_000
@@ -153,7 +154,7 @@ def recovery(gateway: Gateway) -> float:
 def _is_calm(gateway: Gateway) -> bool:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     try:
-        reply = httpx.post(f"{gateway.url}/v1/readings", json=SMALL, headers=headers, timeout=CALM_SECS)
+        reply = plain_http.post(f"{gateway.url}/v1/readings", json=SMALL, headers=headers, timeout=CALM_SECS)
     except httpx.HTTPError:
         return False
     return reply.status_code == HTTPStatus.OK and gateway.is_ready()
@@ -171,7 +172,7 @@ def looking(gateway: Gateway) -> Iterator[list[Look]]:
         while not ended.wait(WATCH_SECS):
             began = time.monotonic()
             with suppress(httpx.HTTPError):
-                httpx.get(f"{gateway.url}/livez", timeout=LOOK_SECS)
+                plain_http.get(f"{gateway.url}/livez", timeout=LOOK_SECS)
             looks.append(Look(sum(map(rss, pids)), time.monotonic() - began))
 
     thread = threading.Thread(target=look, name="chaos.look", daemon=True)

@@ -20,7 +20,7 @@ from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.chaos.clock import Clock
 from tests.chaos.proxy import Proxy, proxy
 from tests.e2e.serving import ADMIN_KEY, Gateway, descendants
-from tests.servers import choose
+from tests.servers import choose, plain_http
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.servers.postgres import TIMESCALE_TUNING, DatabaseServer
 
@@ -50,7 +50,7 @@ class Restarted(Gateway):
     def is_ready(self) -> bool:
         """Whether it may have traffic and every vital part is in order; a spool may be nearly full all the time."""
         with suppress(httpx.HTTPError):
-            reply = httpx.get(f"{self.url}/readyz", timeout=ASK_SECS)
+            reply = plain_http.get(f"{self.url}/readyz", timeout=ASK_SECS)
             return reply.status_code == HTTPStatus.OK and _is_whole(reply)
         return False
 
@@ -189,5 +189,5 @@ def scene(
         stack.callback(gateway.close)
         gateway.start()
         no_reuse = httpx.Limits(max_keepalive_connections=0)  # a kept connection would stay with one worker
-        asking = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=ASK_SECS, limits=no_reuse))
+        asking = stack.enter_context(plain_http.Client(base_url=gateway.url, timeout=ASK_SECS, limits=no_reuse))
         yield Scene(servers, line, gateway, asking, clock, first)

@@ -25,6 +25,7 @@ from tests.chaos.scene import Ground, Restarted, settings_of
 from tests.chaos.swarm import TIMES
 from tests.chaos.trial import Trial
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 
 ANSWER_SECS = 5.0
 """Longest wait of those who watch."""
@@ -120,13 +121,13 @@ def watching(gateway: Gateway) -> Iterator[Watch]:
 def _check(gateway: Gateway, watch: Watch, ended: threading.Event) -> None:
     while not ended.wait(PAUSE_SECS):
         with _timed(watch.livez, watch.failures, "health check"):
-            httpx.get(f"{gateway.url}/livez", timeout=ANSWER_SECS).raise_for_status()
+            plain_http.get(f"{gateway.url}/livez", timeout=ANSWER_SECS).raise_for_status()
 
 
 def _post(gateway: Gateway, watch: Watch, ended: threading.Event) -> None:
     body = {"device": "watcher", "values": {"t": 1.0}}
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    with httpx.Client(base_url=gateway.url, headers=headers, timeout=ANSWER_SECS) as client:
+    with plain_http.Client(base_url=gateway.url, headers=headers, timeout=ANSWER_SECS) as client:
         while not ended.wait(PAUSE_SECS):
             with _timed(watch.posts, watch.failures, "post"):
                 reply = client.post("/v1/readings", json=body)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 
 from tests.chaos.balancer import Balancer, balancer
+from tests.servers import plain_http
 
 SECS = 10.0
 
@@ -56,7 +57,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def ask(front: Balancer, times: int) -> None:
-    async with httpx.AsyncClient(base_url=front.url, timeout=SECS) as client:
+    async with plain_http.AsyncClient(base_url=front.url, timeout=SECS) as client:
         for _ in range(times):
             assert (await client.get("/")).text == "ok"
 
@@ -88,7 +89,7 @@ async def test_a_request_that_was_sent_and_cut_is_a_failure() -> None:
         with balancer([each.port for each in backends]) as front:
             await until(lambda: len(front.ready) == 2)
             backends[0].cuts = backends[1].cuts = True
-            async with httpx.AsyncClient(base_url=front.url, timeout=SECS) as client:
+            async with plain_http.AsyncClient(base_url=front.url, timeout=SECS) as client:
                 try:
                     await client.get("/")
                 except httpx.RemoteProtocolError:

@@ -13,6 +13,7 @@ import httpx
 
 from tests.chaos.scene import Scene
 from tests.e2e.serving import ADMIN_KEY, wait_for
+from tests.servers import plain_http
 
 DAYS = 2_500
 """A chunk each: in one transaction they would need twice the locks that the server has."""
@@ -48,7 +49,7 @@ def _post(url: str, device: str) -> dict[str, Any]:
         "values": {"v": [float(n) for n in range(DAYS)]},
     }
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    answer = httpx.post(f"{url}/v1/readings", json=body, headers=headers, timeout=POST_SECS)
+    answer = plain_http.post(f"{url}/v1/readings", json=body, headers=headers, timeout=POST_SECS)
     assert answer.status_code == httpx.codes.OK, answer.text
     found: dict[str, Any] = answer.json()
     return found

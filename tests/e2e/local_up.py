@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from gateway.app.dev_servers.ports import free_port
 from tests.e2e.serving import descendants, wait_for
+from tests.servers import plain_http
 
 START_SECS = 60.0
 DEMO_DEVICE = "demo-00000"
@@ -38,7 +37,7 @@ class Up:
     def state(self, device: str) -> dict[str, Any]:
         """What is newest of a device; nothing if it is not known."""
         key = (self.data / "admin.key").read_text().strip()
-        reply = httpx.get(
+        reply = plain_http.get(
             f"{self.url}/v1/devices/{device}/state", headers={"Authorization": f"Bearer {key}"}, timeout=5
         )
         return reply.json() if reply.status_code == 200 else {}

@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from tests.servers import plain_http
+
 Drop = Callable[[str, int], bool]
 """A device and which of its changes this is, from 1: whether it is dropped."""
 _HOP = {"connection", "content-length", "transfer-encoding", "keep-alive", "content-encoding", "host"}
@@ -23,7 +25,7 @@ class Meddler(ThreadingHTTPServer):
 
     def __init__(self, url: str, *, drop: Drop = lambda *_: False, cut_after: int = 0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.client = httpx.Client(base_url=url, timeout=30)
+        self.client = plain_http.Client(base_url=url, timeout=30)
         self.drop = drop
         self.cut_after = cut_after
         self.dropped: Counter[str] = Counter()

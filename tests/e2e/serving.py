@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from gateway.app.dev_servers.ports import free_port
+from tests.servers import plain_http
 
 ADMIN_KEY = "e2e-admin-key"
 READY_SECS = 30.0
@@ -53,7 +54,7 @@ class Gateway:
     def is_alive(self) -> bool:
         """Whether it answers at all."""
         try:
-            return httpx.get(f"{self.url}/livez", timeout=2).status_code == 200
+            return plain_http.get(f"{self.url}/livez", timeout=2).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -64,7 +65,7 @@ class Gateway:
 
     def is_ready(self) -> bool:
         try:
-            reply = httpx.get(f"{self.url}/readyz", timeout=2)
+            reply = plain_http.get(f"{self.url}/readyz", timeout=2)
         except httpx.HTTPError:
             return False
         return reply.status_code == 200 and all(part["ok"] for part in reply.json()["parts"].values())

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import httpx
 import orjson
 import pytest
 
 from tests.docs.pages import text_of
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 from tests.servers.errors import NoGroundError
 from tests.servers.postgres import DatabaseServer
 from tests.servers.prometheus import Prometheus, trixie_prometheus
@@ -49,7 +49,7 @@ def small_load(gateway: Gateway) -> Iterator[list[int]]:
     ended, statuses = threading.Event(), list[int]()
 
     def post() -> None:
-        with httpx.Client(headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=30) as client:
+        with plain_http.Client(headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=30) as client:
             while not ended.wait(0.1):
                 body = {"device": "d1", "metric": "t", "value": len(statuses)}
                 statuses.append(client.post(f"{gateway.url}/v1/readings", json=body).status_code)

@@ -11,18 +11,19 @@ import httpx
 import paho.mqtt.publish
 
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 from tests.servers.postgres import DatabaseServer
 
 
 def post(gateway: Gateway, value: float) -> httpx.Response:
     body = {"device": "d1", "metric": "t", "value": value}
-    return httpx.post(
+    return plain_http.post(
         f"{gateway.url}/v1/readings", json=body, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20
     )
 
 
 def part(gateway: Gateway, name: str) -> dict[str, Any]:
-    reply: dict[str, Any] = httpx.get(f"{gateway.url}/readyz", timeout=5).json()
+    reply: dict[str, Any] = plain_http.get(f"{gateway.url}/readyz", timeout=5).json()
     found: dict[str, Any] = reply["parts"][name]
     return found
 
@@ -112,7 +113,7 @@ def publish(gateway: Gateway, value: float) -> None:
 
 
 def asked(gateway: Gateway, path: str) -> Any:
-    return httpx.get(f"{gateway.url}{path}", headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20).json()
+    return plain_http.get(f"{gateway.url}{path}", headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20).json()
 
 
 def shown(gateway: Gateway, device: str) -> tuple[float, str] | None:

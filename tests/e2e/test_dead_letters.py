@@ -8,11 +8,11 @@ import sys
 from typing import Any
 
 import aiomqtt
-import httpx
 
 from tests.builders.mqtt.parts import publish
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 
 BODY = b'[{"ts": 1732276800, "values": {"t": 21.5}}, {"ts": 1732276801, "values": {"t": 21.75}}]'
 SOON = 15.0
@@ -53,7 +53,7 @@ def test_an_unregistered_device_is_found_registered_and_replayed(serve: Serve) -
     assert operate(gateway, "device", "add", "d9").returncode == 0
     wait_for(lambda: operate(gateway, *replay).returncode == 0, lambda: "a registered device may write", secs=SOON)
 
-    with httpx.Client(
+    with plain_http.Client(
         base_url=gateway.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, trust_env=False
     ) as client:
         state = client.get("/v1/devices/d9/state").json()

@@ -9,6 +9,7 @@ import pytest
 from gateway.state.idempotency import CLAIM_SECS
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 
 BODY = {"device": "d1", "values": {"a": 1.5}}
 """Without a time of its own: taken in twice, it would be stored twice."""
@@ -16,7 +17,7 @@ BODY = {"device": "d1", "values": {"a": 1.5}}
 
 def post(gateway: Gateway) -> httpx.Response:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": "batch-1"}
-    return httpx.post(f"{gateway.url}/v1/readings", json=BODY, headers=headers, timeout=10)
+    return plain_http.post(f"{gateway.url}/v1/readings", json=BODY, headers=headers, timeout=10)
 
 
 def test_a_repeat_is_replayed_by_any_worker_and_after_a_restart(serve: Serve) -> None:
@@ -59,9 +60,9 @@ def test_what_was_removed_with_its_device_is_taken_in_again(serve: Serve, again:
     gateway = serve(mqtt=False, GATEWAY_HTTP__WORKERS="2", GATEWAY_REDIS__ACK_WAIT_MS="5000")
     assert post(gateway).json()["accepted"] == 1
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    httpx.delete(f"{gateway.url}/v1/devices/d1?readings=delete", headers=headers, timeout=10).raise_for_status()
+    plain_http.delete(f"{gateway.url}/v1/devices/d1?readings=delete", headers=headers, timeout=10).raise_for_status()
     if again:
-        made = httpx.post(f"{gateway.url}/v1/devices", json={"device": "d1"}, headers=headers, timeout=10)
+        made = plain_http.post(f"{gateway.url}/v1/devices", json={"device": "d1"}, headers=headers, timeout=10)
         assert made.status_code == 201, made.text
     reply = post(gateway)
     assert (reply.status_code, reply.json()["accepted"]) == (200, 1)
@@ -74,5 +75,5 @@ def test_what_was_removed_with_its_device_is_taken_in_again(serve: Serve, again:
 def stored(gateway: Gateway) -> int:
     """Readings of the device in the database."""
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    answer = httpx.get(f"{gateway.url}/v1/devices/d1/readings", headers=headers, timeout=10).raise_for_status()
+    answer = plain_http.get(f"{gateway.url}/v1/devices/d1/readings", headers=headers, timeout=10).raise_for_status()
     return len(answer.json()["readings"])

@@ -3,15 +3,14 @@
 import json
 from typing import Any
 
-import httpx
-
 from tests.e2e.conftest import Run, Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
 from tests.e2e.test_promise import LOAD
+from tests.servers import plain_http
 
 
 def books_of(gateway: Gateway) -> dict[str, Any]:
-    got = httpx.get(f"{gateway.url}/v1/ledger", headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=10)
+    got = plain_http.get(f"{gateway.url}/v1/ledger", headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=10)
     assert got.status_code == 200, got.text
     books: dict[str, Any] = got.json()
     return books

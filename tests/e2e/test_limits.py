@@ -13,6 +13,7 @@ from tests.builders.mqtt.parts import device_client
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import Gateway, wait_for
 from tests.e2e.test_ledger import books_of
+from tests.servers import plain_http
 
 RATE, BURST = 40, 40
 LIMITS = {
@@ -44,7 +45,7 @@ async def publish(gateway: Gateway, device: str, count: int) -> None:
 
 
 def counted(gateway: Gateway, start: str) -> float:
-    text = httpx.get(f"{gateway.url}/metrics", timeout=5).text
+    text = plain_http.get(f"{gateway.url}/metrics", timeout=5).text
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(start))
 
 
@@ -57,7 +58,7 @@ def test_http_refuses_the_noisy_and_the_books_know_only_what_was_taken(serve: Se
     noisy, quiet = new_key(gateway, "noisy-"), new_key(gateway, "quiet-")
     began = time.monotonic()
     accepted: dict[str, int] = {"noisy-1": 0, "quiet-1": 0}
-    with httpx.Client(base_url=gateway.url, timeout=10) as client:
+    with plain_http.Client(base_url=gateway.url, timeout=10) as client:
 
         def post(token: str, device: str, number: int, query: str = "") -> httpx.Response:
             headers = {"authorization": f"Bearer {token}"}
@@ -88,7 +89,7 @@ def test_mqtt_slows_the_noisy_and_loses_nothing(serve: Serve) -> None:
 
     def stored(device: str) -> int:
         headers = {"authorization": f"Bearer {gateway.environ['GATEWAY_AUTH__ADMIN_KEY']}"}
-        answer = httpx.get(f"{gateway.url}/v1/devices/{device}/state", headers=headers, timeout=5)
+        answer = plain_http.get(f"{gateway.url}/v1/devices/{device}/state", headers=headers, timeout=5)
         return int(answer.json()["metrics"]["n"]["value"]) if answer.status_code == 200 else 0
 
     wait_for(lambda: stored("quiet") == QUIET_MESSAGES, lambda: "the quiet device is stored", secs=10)

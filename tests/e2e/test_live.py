@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
-import httpx
 from httpx_sse import aconnect_sse
 
 from gateway.app.dev_servers.valkey import ValkeyServer
@@ -16,6 +15,7 @@ from gateway.core.tasks import beside
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.e2e.watching import HEADERS, Cheap, Faithful, device
+from tests.servers import plain_http
 from tests.servers.databases import Database
 
 READERS, READINGS = 1000, 15
@@ -63,7 +63,7 @@ async def test_a_thousand_readers_and_one_that_takes_nothing(serve: Serve) -> No
                 *(loop.create_connection(lambda one=one: one, "127.0.0.1", gateway.port) for one in part)  # type: ignore[misc]
             )
         await until(lambda: all(reader.begun for reader in readers))
-        async with httpx.AsyncClient(headers=HEADERS, trust_env=False, timeout=20) as client:
+        async with plain_http.AsyncClient(headers=HEADERS, trust_env=False, timeout=20) as client:
             filler = [{"device": f"f{i}", "values": {"text": "x" * 4000}} for i in range(40)]
             for sent in range(1, READINGS + 1):
                 body = [{"device": "d1", "values": {"sent": time.time()}}, *filler]
@@ -153,11 +153,11 @@ async def test_a_gateway_that_is_killed_takes_no_change_with_it(
 
 async def test_a_tag_is_followed_and_a_revoked_key_ends_its_streams(serve: Serve) -> None:
     gateway = serve(mqtt=False)
-    async with httpx.AsyncClient(base_url=gateway.url, headers=HEADERS, trust_env=False, timeout=20) as client:
+    async with plain_http.AsyncClient(base_url=gateway.url, headers=HEADERS, trust_env=False, timeout=20) as client:
         key = (await client.post("/v1/keys", json={"role": "reader"})).json()
         assert (await client.post("/v1/devices", json={"device": "d1"})).status_code == 201
         async with (
-            httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=20) as reading,
+            plain_http.AsyncClient(base_url=gateway.url, trust_env=False, timeout=20) as reading,
             aconnect_sse(
                 reading, "GET", "/v1/stream?tag=site:north", headers={"Authorization": f"Bearer {key['token']}"}
             ) as source,

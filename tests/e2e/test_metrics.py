@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import gauges
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 from tests.servers.databases import Database
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -39,7 +39,7 @@ def gateway(plain_db: Database, valkey: str, tmp_path: Path) -> Iterator[Gateway
 
 
 def shown(gateway: Gateway) -> Samples:
-    text = httpx.get(f"{gateway.url}/metrics", timeout=10).text
+    text = plain_http.get(f"{gateway.url}/metrics", timeout=10).text
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -54,7 +54,7 @@ def value(samples: Samples, name: str, **labels: str) -> float | None:
 def post(gateway: Gateway, *devices: str) -> None:
     body = [{"device": device, "metric": "t", "value": 1.0} for device in devices]
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    assert httpx.post(f"{gateway.url}/v1/readings", json=body, headers=headers, timeout=10).status_code == 200
+    assert plain_http.post(f"{gateway.url}/v1/readings", json=body, headers=headers, timeout=10).status_code == 200
 
 
 def test_a_gateway_in_order_says_so(gateway: Gateway) -> None:

@@ -17,6 +17,7 @@ from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.conformance import Answered, document, path_of
 from tests.e2e.fuzz.ground import ADMIN, READINGS, filled_gateway
 from tests.e2e.serving import ADMIN_KEY, Gateway
+from tests.servers import plain_http
 from tests.servers.databases import Databases
 
 SPEC = document().document
@@ -135,7 +136,7 @@ def gateway(
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=30) as client:
+    with plain_http.Client(base_url=gateway.url, trust_env=False, timeout=30) as client:
         yield client
 
 
@@ -251,4 +252,4 @@ def test_schemathesis_finds_nothing(gateway: Gateway, tmp_path: Path, options: t
     cases = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert cases, done.stdout
     assert int(cases[1]) > 100
-    assert json.loads(httpx.get(f"{gateway.url}/readyz", trust_env=False).content)["status"] == "ready"
+    assert json.loads(plain_http.get(f"{gateway.url}/readyz", trust_env=False).content)["status"] == "ready"

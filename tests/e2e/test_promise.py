@@ -4,11 +4,11 @@ import os
 import signal
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.conftest import Run, Serve
 from tests.e2e.serving import Gateway, wait_for
+from tests.servers import plain_http
 
 LOAD = ("--devices", "200", "--rate", "20000", "--batch", "50", "--mixed-kinds", "--seed", "7")
 
@@ -34,7 +34,7 @@ def until_it_flows(gateway: Gateway) -> None:
 
 
 def readings_stored(gateway: Gateway) -> float:
-    text = httpx.get(f"{gateway.url}/metrics", timeout=5).text
+    text = plain_http.get(f"{gateway.url}/metrics", timeout=5).text
     lines = [line for line in text.splitlines() if line.startswith("gateway_readings_stored_total")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 

@@ -10,11 +10,11 @@ import tomllib
 from pathlib import Path
 
 import asyncpg
-import httpx
 import redis
 
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, RUN_SECS, Gateway
+from tests.servers import plain_http
 
 AUTHORIZED = {"Authorization": f"Bearer {ADMIN_KEY}"}
 DIRTY = Path("simulator/plan/scenarios/dirty.toml")
@@ -35,7 +35,7 @@ def simulator(gateway: Gateway, *arguments: str) -> tuple[int, str]:
 
 
 def registered(gateway: Gateway) -> list[str]:
-    page = httpx.get(f"{gateway.url}/v1/devices", params={"prefix": "sim-"}, headers=AUTHORIZED, timeout=10)
+    page = plain_http.get(f"{gateway.url}/v1/devices", params={"prefix": "sim-"}, headers=AUTHORIZED, timeout=10)
     return [device["device"] for device in page.raise_for_status().json()["devices"]]
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import httpx
 import redis
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 
 DEVICES = [f"d{i}" for i in range(300)]
 AUTH = {"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -15,19 +15,19 @@ AUTH = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
 def _post(gateway: Gateway, value: float) -> None:
     body = [{"device": name, "ts": 1_700_000_000_000 + value, "values": {"t": value}} for name in DEVICES]
-    assert httpx.post(f"{gateway.url}/v1/readings", json=body, headers=AUTH, timeout=10).status_code == 200
+    assert plain_http.post(f"{gateway.url}/v1/readings", json=body, headers=AUTH, timeout=10).status_code == 200
 
 
 def _states(gateway: Gateway) -> tuple[set[float], set[str]]:
     """The values and the sources that are shown."""
-    reply = httpx.post(f"{gateway.url}/v1/states:query", json={"devices": DEVICES}, headers=AUTH, timeout=10)
+    reply = plain_http.post(f"{gateway.url}/v1/states:query", json={"devices": DEVICES}, headers=AUTH, timeout=10)
     states: dict[str, Any] = reply.json()["states"]
     assert len(states) == len(DEVICES)
     return {state["metrics"]["t"]["value"] for state in states.values()}, {s["source"] for s in states.values()}
 
 
 def _redis_part(gateway: Gateway) -> dict[str, Any]:
-    reply = httpx.get(f"{gateway.url}/readyz", timeout=10)
+    reply = plain_http.get(f"{gateway.url}/readyz", timeout=10)
     assert reply.status_code == 200
     part: dict[str, Any] = reply.json()["parts"]["redis"]
     return part

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.e2e.local_up import up
 from tests.e2e.serving import wait_for
+from tests.servers import plain_http
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_it_comes_up_moves_stops_clean_and_keeps_its_data(tmp_path: Path) -> Non
         wait_for(lambda: first.newest() != "", lambda: "a demo device reports", secs=20)
         seen = first.newest()
         wait_for(lambda: first.newest() > seen, lambda: "it moves", secs=20)
-        posted = httpx.post(
+        posted = plain_http.post(
             f"{first.url}/v1/readings",
             json={"device": "kept", "metric": "t", "value": 1.5},
             headers={"Authorization": f"Bearer {key.strip()}"},

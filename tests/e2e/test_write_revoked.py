@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
 from tests.integration.writing import execute, fetch
+from tests.servers import plain_http
 from tests.servers.databases import Database
 from tests.servers.roles import plain_role, url_of
 
@@ -31,19 +31,19 @@ async def of_the_gateway(timescale_db: Database) -> AsyncIterator[str]:
 async def post(gateway: Gateway, number: int) -> Any:
     body = {"device": f"d{number}", "ts": 1_700_000_000 + number, "values": {"t": float(number)}}
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    async with httpx.AsyncClient() as client:
+    async with plain_http.AsyncClient() as client:
         answer = await client.post(f"{gateway.url}/v1/readings", json=body, headers=headers, timeout=20)
     assert answer.status_code == 200, answer.text
     return answer.json()["durability"]
 
 
 def part(gateway: Gateway, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{gateway.url}/readyz", timeout=5).json()["parts"][name]
+    found: dict[str, Any] = plain_http.get(f"{gateway.url}/readyz", timeout=5).json()["parts"][name]
     return found
 
 
 def faults(gateway: Gateway) -> float:
-    text = httpx.get(f"{gateway.url}/metrics", timeout=5).text
+    text = plain_http.get(f"{gateway.url}/metrics", timeout=5).text
     return sum(map(float, re.findall(r'^gateway_commit_failures_total\{kind="fault"\} (\S+)', text, re.MULTILINE)))
 
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.servers import plain_http
 from tests.servers.databases import Database
 
 DAYS, DAY_SECS = 3_300, 86_400
@@ -35,7 +36,7 @@ class Others:
         self._thread.join()
 
     def _post(self) -> None:
-        with httpx.Client(base_url=self._url, headers=HEADERS, timeout=SLOW_SECS) as client:
+        with plain_http.Client(base_url=self._url, headers=HEADERS, timeout=SLOW_SECS) as client:
             while not self._over.wait(0.05):
                 self.answers.append(client.post("/v1/readings", json={"device": "other", "metric": "t", "value": 1.5}))
 
@@ -66,7 +67,7 @@ def chunks(url: str) -> int:
 @pytest.mark.slow
 def test_nine_years_in_one_body(serve: Callable[..., Gateway], timescale_db: Database, valkey: str) -> None:
     gateway = serve(mqtt=False)
-    with httpx.Client(base_url=gateway.url, headers=HEADERS, timeout=SLOW_SECS) as client:
+    with plain_http.Client(base_url=gateway.url, headers=HEADERS, timeout=SLOW_SECS) as client:
         said = body()
         with Others(gateway.url) as others:
             answer = client.post("/v1/readings", json=said)

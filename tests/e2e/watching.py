@@ -11,6 +11,7 @@ import httpx
 from httpx_sse import aconnect_sse
 
 from tests.e2e.serving import ADMIN_KEY
+from tests.servers import plain_http
 
 HEADERS = {"Authorization": f"Bearer {ADMIN_KEY}"}
 MARK = b'"sent":'
@@ -62,7 +63,7 @@ class Faithful:
 
     async def follow(self, enough: Callable[["Faithful"], bool], *, leave_after: int) -> None:
         """Read until there is enough, leaving after every so many changes."""
-        async with httpx.AsyncClient(headers=HEADERS, trust_env=False, timeout=20) as client:
+        async with plain_http.AsyncClient(headers=HEADERS, trust_env=False, timeout=20) as client:
             while not enough(self):
                 address = self.addresses[self.connections % len(self.addresses)]
                 self.connections += 1
@@ -116,5 +117,5 @@ class Device:
 
 @asynccontextmanager
 async def device(*addresses: str) -> AsyncIterator[Device]:
-    async with httpx.AsyncClient(headers=HEADERS, trust_env=False, timeout=5) as client:
+    async with plain_http.AsyncClient(headers=HEADERS, trust_env=False, timeout=5) as client:
         yield Device(client, list(addresses))

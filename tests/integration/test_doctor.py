@@ -29,8 +29,8 @@ async def found(settings: Settings, part: str) -> list[Finding]:
     return [finding for finding in await examine(settings) if finding.part == part]
 
 
-async def test_all_is_well(timescale_db: Database, valkey: str) -> None:
-    findings = await examine(settings_of(timescale_db.url, redis_url=valkey))
+async def test_all_is_well(own_timescale_db: Database, valkey: str) -> None:
+    findings = await examine(settings_of(own_timescale_db.url, redis_url=valkey))
     assert [(finding.part, finding.ok) for finding in findings] == [
         ("database", True),
         ("schema", True),
@@ -42,13 +42,13 @@ async def test_all_is_well(timescale_db: Database, valkey: str) -> None:
     assert re.search(r"; a COMMIT takes [0-9]+\.[0-9] ms", findings[0].sentence)
 
 
-async def test_what_breaks_the_promise_is_named_with_what_to_set(timescale_db: Database) -> None:
-    connection = await asyncpg.connect(timescale_db.url)
+async def test_what_breaks_the_promise_is_named_with_what_to_set(own_timescale_db: Database) -> None:
+    connection = await asyncpg.connect(own_timescale_db.url)
     name = await connection.fetchval("select current_database()")
     for setting in ("synchronous_commit to off", "default_transaction_read_only to on"):
         await connection.execute(f'alter database "{name}" set {setting}')
     await connection.close()
-    _, *broken = await found(settings_of(timescale_db.url), "database")
+    _, *broken = await found(settings_of(own_timescale_db.url), "database")
     assert [finding.ok for finding in broken] == [False, False]
     assert "synchronous_commit is off" in broken[0].sentence
     assert "set it to on" in broken[0].sentence

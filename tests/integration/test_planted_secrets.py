@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
 from gateway.app.cli import main as gateway_cli
@@ -14,6 +13,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.settings_file import load, to_env
 from simulator.cli import app as simulator_cli
 from tests.e2e.serving import READY_SECS, Gateway, wait_for
+from tests.servers import plain_http
 
 SECRETS = ("s3cr3t", "31337")
 NOBODY = "127.0.0.1:1"
@@ -94,7 +94,7 @@ def test_a_running_gateway_logs_none_of_them(tmp_path: Path) -> None:
     gateway.launch()
     try:
         wait_for(gateway.is_alive, lambda: f"the gateway answers; its log:\n{gateway.log.read_text()}", secs=READY_SECS)
-        said = "".join(httpx.get(gateway.url + path).text for path in ("/readyz", "/metrics"))
+        said = "".join(plain_http.get(gateway.url + path).text for path in ("/readyz", "/metrics"))
         gateway.terminate()
     finally:
         gateway.close()

@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 from uuid import uuid4
 
-import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -16,6 +15,7 @@ from simulator.plan.options import Access, RunOptions, TargetOptions, VerdictOpt
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.report.report import Report
 from simulator.send.progress import Look
+from tests.servers import plain_http
 from tests.unit.simulator.cli.test_command import simulate
 
 FLEETS = (
@@ -35,7 +35,7 @@ def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TargetOptio
 
 
 def query(url: str, aim: TargetOptions, statement: str) -> list[list[object]]:
-    answer = httpx.post(f"{url}/query?{urlencode({'db': aim.influx_db or '', 'q': statement, 'epoch': 'ms'})}")
+    answer = plain_http.post(f"{url}/query?{urlencode({'db': aim.influx_db or '', 'q': statement, 'epoch': 'ms'})}")
     (result,) = answer.raise_for_status().json()["results"]
     assert "error" not in result, result
     rows: list[list[object]] = [row for series in result.get("series", ()) for row in series["values"]]
@@ -48,7 +48,7 @@ def of(device: str) -> str:
 
 
 def write(url: str, aim: TargetOptions, line: str) -> None:
-    answer = httpx.post(f"{url}/write?{urlencode({'db': aim.influx_db or '', 'precision': 'ms'})}", content=line)
+    answer = plain_http.post(f"{url}/write?{urlencode({'db': aim.influx_db or '', 'precision': 'ms'})}", content=line)
     assert answer.status_code == 204, answer.text
 
 

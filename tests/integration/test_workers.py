@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.integration.worker_script import REFUSES
+from tests.servers import plain_http
 
 ROOT = Path(__file__).parents[2]
 MARK = "WORKERS_TEST_MARK"
@@ -29,7 +30,7 @@ class Group:
         self.mark = uuid.uuid4().hex
         self.port = port or free_port()
         self.errors = folder / "stderr"
-        self.client = httpx.Client(headers={"Connection": "close"}, timeout=5, trust_env=False, verify=False)
+        self.client = plain_http.Client(headers={"Connection": "close"}, timeout=5, trust_env=False, verify=False)
         self.base = f"http://127.0.0.1:{self.port}"
         metrics = folder / "metrics"
         metrics.mkdir(exist_ok=True)

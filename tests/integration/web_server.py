@@ -30,6 +30,7 @@ from tests.conformance import conform
 from tests.fakes.receipts import MemoryReceipts
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
 from tests.integration.web_wire import Wire
+from tests.servers import plain_http
 
 Sanic.test_mode = True  # several apps in one process
 
@@ -259,7 +260,7 @@ async def serving(
         await server.after_start()
         door.stop, door.connections = server.before_stop, server.connections
         base = f"http://127.0.0.1:{door.port}"
-        async with httpx.AsyncClient(
+        async with plain_http.AsyncClient(
             base_url=base,
             headers={"Authorization": "Bearer admin"},
             trust_env=False,

@@ -24,6 +24,7 @@ from gateway.web.app import create_app
 from gateway.web.context import Context
 from tests.conformance import conform
 from tests.integration.writing import execute
+from tests.servers import plain_http
 
 Sanic.test_mode = True  # several apps in one process
 ADMIN = "the-admin-key"
@@ -80,7 +81,7 @@ async def whole(settings: Settings) -> AsyncIterator[Whole]:
         await server.before_start()
         await server.after_start()
         headers = {"Authorization": f"Bearer {ADMIN}"}
-        async with httpx.AsyncClient(
+        async with plain_http.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
             headers=headers,
             trust_env=False,

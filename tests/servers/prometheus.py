@@ -11,6 +11,7 @@ import httpx
 from gateway.app.dev_servers.child_process import Child
 from gateway.app.dev_servers.ports import free_port
 from gateway.app.dev_servers.server import ChildServer
+from tests.servers import plain_http
 from tests.servers.folders import scratch
 from tests.servers.trixie import Trixie
 
@@ -43,17 +44,17 @@ class Prometheus(ChildServer):
 
     def alerts(self) -> dict[str, str]:
         """Alert → `pending` or `firing`."""
-        data = httpx.get(f"{self.url}/api/v1/alerts", timeout=PATIENCE_SECS).json()["data"]
+        data = plain_http.get(f"{self.url}/api/v1/alerts", timeout=PATIENCE_SECS).json()["data"]
         return {alert["labels"]["alertname"]: alert["state"] for alert in data["alerts"]}
 
     def ask(self, expression: str) -> list[float]:
         """The present values of an expression."""
-        reply = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=PATIENCE_SECS)
+        reply = plain_http.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=PATIENCE_SECS)
         return [float(series["value"][1]) for series in reply.json()["data"]["result"]]
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+            return plain_http.get(f"{self.url}/-/ready", timeout=2).status_code == 200
         except httpx.HTTPError:
             return False
 

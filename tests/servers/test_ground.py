@@ -76,8 +76,8 @@ async def test_a_committed_row_survives_a_killed_server(own_timescale: DatabaseS
         await connection.close()
 
 
-async def test_durability_is_on(timescale_server: DatabaseServer) -> None:
-    connection = await asyncpg.connect(timescale_server.url())
+async def test_durability_is_on(own_timescale: DatabaseServer) -> None:
+    connection = await asyncpg.connect(own_timescale.url())
     try:
         assert await connection.fetchval("show fsync") == "on"
         assert await connection.fetchval("show synchronous_commit") == "on"

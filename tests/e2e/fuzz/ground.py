@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import redis
 
 from gateway.domain.contracts import DeadLetter
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.e2e.serving import ADMIN_KEY, Gateway
+from tests.servers import plain_http
 from tests.servers.databases import Databases
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -66,7 +66,7 @@ async def _bury(url: str) -> None:
 
 
 def _fill(gateway: Gateway) -> None:
-    with httpx.Client(base_url=gateway.url, headers=ADMIN, trust_env=False) as client:
+    with plain_http.Client(base_url=gateway.url, headers=ADMIN, trust_env=False) as client:
         assert client.post("/v1/readings", json=READINGS).status_code == 200
         for role in ("reader", "ingest"):
             assert client.post("/v1/keys", json={"role": role, "label": role}).status_code == 201

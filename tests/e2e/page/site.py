@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiomqtt
-import httpx
 
 from tests.builders.mqtt import parts
 from tests.e2e.serving import ADMIN_KEY, Gateway
+from tests.servers import plain_http
 
 ANSWER_SECS = 20.0
 
@@ -20,7 +20,7 @@ class Site:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.url = gateway.url
-        self._client = httpx.Client(
+        self._client = plain_http.Client(
             base_url=gateway.url,
             headers={"Authorization": f"Bearer {ADMIN_KEY}"},
             timeout=ANSWER_SECS,

@@ -1,27 +1,13 @@
 """Every labelled metric says what its labels may be, and every series is there before anything is counted."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.parser import text_string_to_metric_families
 
 import gateway.app.worker  # noqa: F401 - it knows every part, and so every metric
-from gateway.telemetry import MULTIPROC_ENV, declared
+from gateway.telemetry import declared
 from gateway.telemetry.declared import OPEN, Bound
 from gateway.web import routes
-
-BEGIN = """
-from gateway.app import worker
-from gateway.web import app
-from gateway.telemetry.declared import begin_at_zero
-begin_at_zero()
-"""
-SHOW = "from gateway.telemetry import exposition; print(exposition.exposition().decode())"
 
 
 def labelled() -> list[prometheus_client.metrics.MetricWrapperBase]:
@@ -39,23 +25,6 @@ def test_every_labelled_metric_declares_the_values_of_its_labels() -> None:
         assert bound is not None, f"{metric._name}: keep it in a Bound, with all values of its labels or OPEN"
         assert bound.declared or bound.values_open, f"{metric._name}: say which values its labels may have, or OPEN"
         assert all(len(labels) == len(metric._labelnames) for labels in bound.declared), metric._name
-
-
-def test_every_declared_series_of_every_worker_begins_at_zero(tmp_path: Path) -> None:
-    environ = {**os.environ, MULTIPROC_ENV: str(tmp_path)}
-    subprocess.run([sys.executable, "-c", BEGIN], env=environ, check=True, timeout=60)
-    show = [sys.executable, "-c", SHOW]
-    shown = subprocess.run(show, env=environ, check=True, timeout=60, capture_output=True, text=True).stdout
-    samples = {
-        (sample.name, tuple(sorted(sample.labels.values()))): sample.value
-        for family in text_string_to_metric_families(shown)
-        for sample in family.samples
-    }
-    wanted = [(b.sample, tuple(sorted(labels))) for b in declared.bounds() for labels in b.declared]
-    assert len(wanted) > 300
-    assert {one: samples.get(one) for one in wanted} == dict.fromkeys(wanted, 0.0)
-    assert samples["gateway_commit_failures_total", ("fault",)] == 0.0
-    assert samples["gateway_http_requests_total", ("499", "readings")] == 0.0
 
 
 def test_every_route_is_counted_under_a_declared_label() -> None:

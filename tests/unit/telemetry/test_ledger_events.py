@@ -1,19 +1,15 @@
 """The books: counted where readings come in and where they leave, and merged over processes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from random import Random
 
 import msgspec
 import pytest
 
 from gateway.domain.layouts import Layouts
-from gateway.domain.ledger import Account, Fate, FromSpool, Ledger
+from gateway.domain.ledger import Account, Fate, FromSpool
 from gateway.domain.model import Batch, Outcome
 from gateway.ingest.pipeline.drainer import Drainer
-from gateway.telemetry import MULTIPROC_ENV, ledger_events
+from gateway.telemetry import ledger_events
 from tests.builders.batches import Message, batch
 from tests.fakes.spool import MemorySpool
 
@@ -54,50 +50,3 @@ async def test_a_drained_batch_is_counted_by_what_became_of_it() -> None:
     now = ledger_events.read().from_spool
     change = [new - old for new, old in zip(*map(msgspec.structs.astuple, (now, before)), strict=True)]
     assert FromSpool(*change) == FromSpool(stored=4, duplicates=4, conflicts=2, dead_lettered=2)
-
-
-SETTLE = """
-import asyncio
-from gateway.domain.ledger import Fate
-from gateway.telemetry import ledger_events
-
-async def main():
-    with ledger_events.InHand("http", 5) as hand:
-        hand.settle(Fate(5))
-    await asyncio.sleep(0)
-
-asyncio.run(main())
-"""
-DIE = """
-import asyncio
-import os
-from gateway.telemetry import ledger_events
-
-async def main():
-    with ledger_events.InHand("http", 7):
-        await asyncio.sleep(0)
-        os._exit(0)
-
-asyncio.run(main())
-"""
-READ = """
-import sys
-import msgspec
-from prometheus_client.multiprocess import mark_process_dead
-from gateway.telemetry import ledger_events
-mark_process_dead(int(sys.argv[1]))
-print(msgspec.json.encode(ledger_events.read()).decode())
-"""
-
-
-def test_the_books_are_of_all_processes_and_show_what_a_killed_one_had_in_hand(tmp_path: Path) -> None:
-    environ = {**os.environ, MULTIPROC_ENV: str(tmp_path)}
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", SETTLE], env=environ, check=True, timeout=60)
-    with subprocess.Popen([sys.executable, "-c", DIE], env=environ) as dead:
-        assert dead.wait(60) == 0
-    got = subprocess.run(
-        [sys.executable, "-c", READ, str(dead.pid)], env=environ, check=True, timeout=60, capture_output=True
-    )
-    account = msgspec.json.decode(got.stdout, type=Ledger).sources["http"]
-    assert account == Account(17, 10, 0, 0, 0, 0, 0, 0, queued=0, interrupted=7)

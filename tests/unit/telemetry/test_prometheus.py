@@ -1,10 +1,6 @@
 """Counting, alone and merged over processes."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
@@ -60,36 +56,6 @@ def test_every_name_is_ours_and_says_its_unit() -> None:
         assert family.documentation.endswith(".")
         if family.type == "histogram":
             assert unit.search(family.name), family.name
-
-
-COUNT = """
-from gateway.telemetry import events, prometheus as metrics
-metrics.readings_received[("http",)].inc(5)
-events.queue_changed(7, 70)
-"""
-SHOW = "from gateway.telemetry import exposition; print(exposition.exposition().decode())"
-
-
-def test_numbers_of_several_processes_are_merged(tmp_path: Path) -> None:
-    environ = {**os.environ, MULTIPROC_ENV: str(tmp_path)}
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", COUNT], env=environ, check=True, timeout=60)
-    shown = subprocess.run(
-        [sys.executable, "-c", SHOW], env=environ, check=True, timeout=60, capture_output=True, text=True
-    ).stdout
-    assert 'gateway_readings_received_total{source="http"} 10.0' in shown
-    assert "gateway_queue_rows 14.0" in shown
-    one = subprocess.run(
-        [sys.executable, "-c", SHOW.replace("exposition()", 'exposition({"gateway_readings_received_total"})')],
-        env=environ,
-        check=True,
-        timeout=60,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert [line for line in one.splitlines() if line and line[0] != "#"] == [
-        'gateway_readings_received_total{source="http"} 10.0'
-    ]
 
 
 def test_alone_the_process_shows_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,13 @@
 """Samples of the real metrics, alone and of several processes, and what happens when they cannot be read."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.domain.ledger import Fate
 from gateway.telemetry import (
-    MULTIPROC_ENV,
     events,
     exposition,
     ledger_events,
@@ -23,23 +17,6 @@ from gateway.telemetry.rates import RateHistory, Sums
 from gateway.telemetry.rates_sampler import sampling, to_step, to_sums, totals
 
 SECS = 10.0
-COUNTING = """
-import json, sys
-from gateway.telemetry import declared, events, prometheus as metrics, rates_sampler as history_sampler
-declared.begin_at_zero()
-metrics.readings_received[("http",)].inc(5)
-metrics.readings_refused[("http",)].inc(2)
-metrics.mqtt_connected.set(1)
-events.http_answered("a", 200)
-events.http_answered("b", 404)
-events.queue_changed(7, 70)
-events.acknowledged(0.2)
-if sys.argv[1:]:
-    print(json.dumps(history_sampler.to_sums(history_sampler.totals(), at_ms=1, at_secs=1.0), default=lambda x: 0))
-else:
-    print(flush=True)
-    sys.stdin.read()
-"""
 
 
 def now() -> Sums:
@@ -68,23 +45,6 @@ async def test_a_sample_has_what_was_counted() -> None:
     assert after.messages - before.messages == 3
     grown = [new - old for old, new in zip(before.latency, after.latency, strict=True)]
     assert grown == [0, *[1] * len(prometheus.LATENCY_BUCKETS)]
-
-
-def test_the_workers_are_summed(tmp_path: Path) -> None:
-    env = os.environ | {MULTIPROC_ENV: str(tmp_path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", COUNTING], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as worker:
-        assert worker.stdout is not None
-        worker.stdout.readline()
-        other = subprocess.run(
-            [sys.executable, "-c", COUNTING, "print"], env=env, capture_output=True, text=True, check=True, timeout=60
-        )
-        worker.communicate()
-    sums = Sums(*json.loads(other.stdout))
-    assert (sums.requests, sums.readings, sums.refused, sums.mqtt_connections) == (4, 10, 4, 2)
-    assert sums.latency[-1] == 2
-    assert len(sums.latency) == len(prometheus.LATENCY_BUCKETS) + 1
 
 
 async def test_samples_come_by_themselves_and_end_with_the_block() -> None:

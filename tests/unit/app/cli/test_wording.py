@@ -1,9 +1,5 @@
 """What commands say: options, not parameters of the HTTP API."""
 
-import re
-import subprocess
-import sys
-
 import pytest
 
 from gateway.app.cli.wording import in_options
@@ -38,27 +34,3 @@ def test_tags_are_named_as_options() -> None:
 def test_the_option_for_the_database_is_named_where_it_was_given() -> None:
     assert in_options("database.url cannot be read", database=True) == "--database cannot be read"
     assert in_options("database.url cannot be read") == "database.url cannot be read"
-
-
-@pytest.mark.parametrize("program", ["gateway", "simulator"])
-def test_help_describes_each_command(program: str) -> None:
-    done = subprocess.run([sys.executable, "-m", program, "--help"], capture_output=True, text=True, check=True)
-    names = re.findall(r"^│ ([a-z][a-z-]+) ", done.stdout, re.MULTILINE)
-    described = re.findall(r"^│ ([a-z][a-z-]+) +[A-Z]", done.stdout, re.MULTILINE)
-    assert len(names) >= 10
-    assert described == names, done.stdout
-
-
-def test_settings_are_whole_in_a_pipe() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "settings"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"COLUMNS": "80", "GATEWAY_MQTT__URL": "mqtt://u:hush@h"},
-    )
-    lines = done.stdout.splitlines()
-    assert any(line.startswith("GATEWAY_HTTP__MAX_INFLATED_BYTES ") for line in lines)
-    assert any("mqtt://u:***@h *" in line for line in lines)
-    assert "hush" not in done.stdout
-    assert any(line.endswith("Fewer if the limit of open files is lower.") for line in lines)

@@ -1,9 +1,6 @@
 """Spool files that are left while others run: taken over in bounded time, emptied, given up."""
 
 import asyncio
-import re
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,23 +57,6 @@ async def test_what_is_not_empty_is_kept_and_the_oldest_comes_first(tmp_path: Pa
         await leave(tmp_path, "c", many(1))
         assert [spool.name for spool in await spools.refresh()] == ["b.db", "c.db", "a.db"]
         assert [spool.name for spool in await spools.refresh()] == ["b.db", "c.db", "a.db"]
-
-
-async def test_what_a_killed_process_had_acknowledged_is_found(tmp_path: Path) -> None:
-    command = ["-m", "tests.property.spool_writer", str(tmp_path), "killed", "0"]
-    async with asyncio.timeout(SOON), opened(tmp_path, "a") as spools:
-        writer = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=PIPE)
-        assert writer.stdout
-        try:
-            said = [await writer.stdout.readline() for _ in range(20)]
-            assert [spool.name for spool in await spools.refresh()] == ["a.db"], "it lives"
-        finally:
-            writer.kill()
-        said += (await writer.stdout.read()).splitlines(keepends=True)
-        await writer.wait()
-        taken, _ = await spools.refresh()
-        assert taken.name == "killed.db"
-        assert taken.rows >= len([line for line in said if re.fullmatch(rb"kept \d+\n", line)]) > 0
 
 
 async def test_a_folder_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:

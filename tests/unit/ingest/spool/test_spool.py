@@ -1,11 +1,9 @@
 """The spool on disk: groups, bounds, and disks that are full, slow, gone or not ours."""
 
 import asyncio
-import os
 import stat
-import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -188,45 +186,6 @@ async def test_closing_writes_what_waits(folder: Path, monkeypatch: pytest.Monke
 
 
 # -- failing disks -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(mounted)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk of its own needs root and the right to mount")
-    try:
-        yield mounted
-    finally:
-        subprocess.run(["umount", "-l", str(mounted)], check=True)
-
-
-async def test_a_disk_is_not_filled_to_the_last_byte(small_disk: Path) -> None:
-    async with opened(small_disk / "spool") as spools:
-        taken = await fill(spools.own, SpoolFault, messages=5000)
-        assert taken > 10
-        assert await devices_in(spools.own) == names(taken)
-        await spools.own.remove([each.id for each in await spools.own.oldest(10**6)])
-        await spools.own.append([named("next")])
-        assert await devices_in(spools.own) == ["next"]
-
-
-async def test_a_disk_that_others_fill_loses_nothing(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file, "FREE_BYTES", -(2**40))  # as if the space went between the look and the write
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 18 * 2**20)
-    async with opened(small_disk / "spool") as spools:
-        taken = await fill(spools.own, SpoolFault, messages=2000)
-        with pytest.raises(SpoolFault, match="full"):
-            await spools.own.append([named("x", 20_000)])
-        assert await devices_in(spools.own) == names(taken)
-        ballast.unlink()
-        await spools.own.append([named("next")])
-        assert await devices_in(spools.own) == [*names(taken), "next"]
-    async with opened(small_disk / "spool") as spools:
-        assert await devices_in(spools.own) == [*names(taken), "next"]
 
 
 async def test_a_file_deleted_by_somebody_is_noticed_before_anything_is_lost_in_it(folder: Path) -> None:
