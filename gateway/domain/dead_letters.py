@@ -3,9 +3,10 @@
 import base64
 import re
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from gateway.core.errors import BadRequest
 from gateway.core.timestamps import parse_moment
@@ -70,13 +71,29 @@ def to_readable(payload: bytes) -> Readable:
         return Readable(base64.b64encode(payload).decode(), "base64")
 
 
-def to_fields(letter: Letter) -> dict[str, object]:
+class DeadLetterItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was refused over MQTT or by the database. The same item again raises `count` and `last_at`."""
+
+    id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    source: Annotated[str, Meta(description="`mqtt` or `database`.")]
+    code: Annotated[str, Meta(description="Why it was refused.")]
+    detail: str
+    device: Annotated[str | None, Meta(description="As the topic named it.")]
+    topic: str | None
+    first_at: datetime
+    last_at: datetime
+    count: Annotated[int, Meta(ge=1, description="How many times the same item was refused.")]
+    replayed_at: datetime | None
+    size: Annotated[int, Meta(ge=0, description="Bytes of the payload.")]
+    payload: Annotated[str | None, Meta(description="Text or Base64; null where a list leaves out a large one.")]
+    encoding: Literal["utf-8", "base64"] | None
+
+
+def to_item(letter: Letter) -> DeadLetterItem:
     """Return a letter for JSON: its payload as text with its `encoding`; both are null where it was left out."""
     shown = None if letter.payload is None else to_readable(letter.payload)
-    return msgspec.structs.asdict(letter) | {
-        "payload": shown and shown.text,
-        "encoding": shown and shown.encoding,
-    }
+    text, encoding = shown or (None, None)
+    return DeadLetterItem(**msgspec.structs.asdict(letter) | {"payload": text, "encoding": encoding})
 
 
 def to_wanted(

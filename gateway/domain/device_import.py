@@ -8,14 +8,14 @@ with or without a byte order mark.
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.errors import BadPayload, BadRequest, ClientError, TooLarge
 from gateway.domain.credentials import check_device_name
-from gateway.domain.devices import DevicePatch, check_tag_key, check_tags
+from gateway.domain.devices import DevicePatch, TagKey, TagValue, check_tag_key, check_tags
 from gateway.domain.json_text import decode, without_mark
 
 MAX_ROWS = 10_000
@@ -40,21 +40,24 @@ class ImportRow(NamedTuple):
     """Why it cannot be taken; the change is empty then."""
 
 
-class Result(msgspec.Struct, frozen=True):
+class ImportResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What became of a row."""
 
-    line: int
+    line: Annotated[int, Meta(ge=1)]
     device: str | None
     status: Status
     code: str | None = None
     message: str | None = None
 
 
-class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A merge patch of a device, as it is sent."""
+class DeviceMergePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What shall become different (RFC 7396); what is left out stays as it is."""
 
     enabled: bool | UnsetType = UNSET
-    tags: dict[str, str | None] | UnsetType | None = UNSET
+    tags: Annotated[
+        dict[TagKey, TagValue | None] | UnsetType | None,
+        Meta(description="Tags to set; null removes one, or all of them."),
+    ] = UNSET
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +82,7 @@ def parse(body: bytes, media: str) -> list[ImportRow]:
     return rows
 
 
-def tally(results: Sequence[Result]) -> dict[str, int]:
+def tally(results: Sequence[ImportResult]) -> dict[str, int]:
     """Return how many rows met each fate."""
     counts: dict[str, int] = dict.fromkeys(("created", "updated", "unchanged", "refused"), 0)
     for result in results:

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from gateway.core.durations import SECOND_US
 from gateway.core.errors import BadRequest, PreconditionFailed
@@ -17,6 +19,9 @@ MAX_TAG_VALUE = 256
 MAX_PAGE = 1000
 """Devices of one page."""
 _TAG_KEY = re.compile(rf"[A-Za-z0-9._/\-]{{1,{MAX_TAG_KEY}}}")
+_Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+TagKey = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_TAG_KEY.pattern}$"})]
+TagValue = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TAG_VALUE}, description="Printable characters.")]
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -82,6 +87,18 @@ class Age(msgspec.Struct, frozen=True, kw_only=True):
         return self.stale_secs is not None or self.offline is not None
 
 
+class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device, and when it was last heard of."""
+
+    device: str
+    enabled: Annotated[bool, Meta(description="Whether its readings are taken.")]
+    tags: dict[str, str]
+    created_at: _Moment
+    last_seen: Annotated[_Moment | None, Meta(description="The time of its newest reading.")]
+    age_ms: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="How old that is.")]
+    offline: Annotated[bool, Meta(description="Whether it sent nothing for `devices.offline_after_secs`.")]
+
+
 class LastSeen(msgspec.Struct, frozen=True):
     """A device and when it was last heard of."""
 
@@ -104,18 +121,18 @@ class LastSeen(msgspec.Struct, frozen=True):
             return False
         return age.offline is None or age.offline == self.is_silent(offline_after_secs, now_us=now_us)
 
-    def fields(self, *, now_us: int, offline_after_secs: int) -> dict[str, object]:
+    def status(self, *, now_us: int, offline_after_secs: int) -> DeviceStatus:
         """Return what the API and the commands say of it."""
         age_us = self.age_us(now_us)
-        return {
-            "device": self.device.name,
-            "enabled": self.device.enabled,
-            "tags": self.device.tags,
-            "created_at": to_text(self.device.created_at),
-            "last_seen": None if self.last_us is None else to_rfc3339(self.last_us),
-            "age_ms": None if age_us is None else age_us // 1000,
-            "offline": self.is_silent(offline_after_secs, now_us=now_us),
-        }
+        return DeviceStatus(
+            device=self.device.name,
+            enabled=self.device.enabled,
+            tags=self.device.tags,
+            created_at=to_text(self.device.created_at),
+            last_seen=None if self.last_us is None else to_rfc3339(self.last_us),
+            age_ms=None if age_us is None else age_us // 1000,
+            offline=self.is_silent(offline_after_secs, now_us=now_us),
+        )
 
 
 def check_tags(tags: Mapping[str, str | None]) -> None:

@@ -70,7 +70,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a page of letters."""
 
     replayed: int
@@ -107,7 +107,9 @@ class Redelivery:
             events.letter_replayed()
         return result, act
 
-    async def some(self, wanted: DeadLetterFilter, *, after: int = 0, limit: int = 100, actor: str = UNNAMED) -> Run:
+    async def some(
+        self, wanted: DeadLetterFilter, *, after: int = 0, limit: int = 100, actor: str = UNNAMED
+    ) -> ReplayReport:
         """Replay open letters, lowest id first, one after the other. Raises Unavailable, SinkFault: call again.
 
         What was replayed until then is marked, and what is not marked meets duplicates.
@@ -126,7 +128,7 @@ class Redelivery:
         if failed:
             await self._box.note_refused(act, len(failed))
         remaining = await self._box.count_open(wanted, after=after)
-        return Run(
+        return ReplayReport(
             replayed=replayed,
             refused=len(failed),
             remaining=remaining,

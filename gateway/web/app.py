@@ -1,18 +1,17 @@
-"""Settings and a way to open the parts in, a Sanic app out. Knows no route; starts nothing by itself.
+"""The app: settings and a way to open the parts in, a Sanic app out. Knows no route; starts nothing by itself.
 
 `create_app` is called again in every worker process, so it has no side effects beyond the app it returns.
 """
 
-from random import SystemRandom
-
-from sanic import Sanic
-from sanic.config import Config
+from functools import cache
 
 from gateway.core.settings import Settings
-from gateway.web.http.problems import Problems
-from gateway.web.lifetime import App, Lifetime, OpenRuntime
-from gateway.web.routes import add_routes
-from gateway.web.server.request import AnyRequest
+from gateway.web.lifetime import Lifetime, OpenRuntime
+from gateway.web.openapi.document import to_document
+from gateway.web.operations import OPERATIONS
+from gateway.web.pages.api_docs import document_asset
+from gateway.web.pages.files import Asset
+from gateway.web.server.sanic import App, new_app
 
 NAME = "gateway"
 BACKLOG = 2048
@@ -27,38 +26,34 @@ BUFFER_BYTES = 256 * 1024
 
 def create_app(settings: Settings, open_runtime: OpenRuntime) -> App:
     """Return the app with all its routes; `open_runtime` is entered when a worker starts and left when it stops."""
-    app: App = Sanic(
-        NAME,
-        config=to_config(settings),
-        error_handler=Problems(SystemRandom()),
-        request_class=AnyRequest,
-        configure_logging=False,
-    )
+    app = new_app(NAME, to_config(settings))
+    app.ctx.openapi = _document()
     lifetime = Lifetime(settings, open_runtime)
     app.register_listener(lifetime.open, "before_server_start")
     app.register_listener(lifetime.drain, "before_server_stop")
     app.register_listener(lifetime.close, "after_server_stop")
-    app.enable_websocket()
-    add_routes(app)
     return app
 
 
-def to_config(settings: Settings) -> Config:
-    """Return Sanic's configuration; its SANIC_* environment is not read, ours is the only one."""
+@cache
+def _document() -> Asset:
+    return document_asset(to_document(OPERATIONS))
+
+
+def to_config(settings: Settings) -> dict[str, object]:
+    """Return Sanic's configuration."""
     http = settings.http
-    config = Config(env_prefix=None)
-    config.update(
-        ACCESS_LOG=http.access_log,
-        AUTO_EXTEND=False,
-        GRACEFUL_SHUTDOWN_TIMEOUT=http.grace_secs,
-        KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_SECS,
-        MOTD=False,
-        REQUEST_BUFFER_SIZE=BUFFER_BYTES,
-        REQUEST_MAX_SIZE=http.max_body_bytes,
-        REQUEST_TIMEOUT=HEADER_SECS,
-        RESPONSE_TIMEOUT=_longest(settings),
-    )
-    return config
+    return {
+        "ACCESS_LOG": http.access_log,
+        "AUTO_EXTEND": False,
+        "GRACEFUL_SHUTDOWN_TIMEOUT": http.grace_secs,
+        "KEEP_ALIVE_TIMEOUT": KEEP_ALIVE_SECS,
+        "MOTD": False,
+        "REQUEST_BUFFER_SIZE": BUFFER_BYTES,
+        "REQUEST_MAX_SIZE": http.max_body_bytes,
+        "REQUEST_TIMEOUT": HEADER_SECS,
+        "RESPONSE_TIMEOUT": _longest(settings),
+    }
 
 
 def _longest(settings: Settings) -> float:

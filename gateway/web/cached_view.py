@@ -1,4 +1,4 @@
-"""Many askers in, one look out: what was seen is shown again for a second. So that a hundred open pages cost one."""
+"""A view that many ask for: one look is shown for a second, so that a hundred open pages cost one. Knows no view."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,8 +9,8 @@ KEEP_SECS = 1.0
 View = Mapping[str, Any]
 
 
-class Glance:
-    """The newest look of one worker."""
+class CachedView:
+    """The newest view of one worker."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -18,7 +18,7 @@ class Glance:
         self._seen: View | None = None
         self._until = 0.0
 
-    async def take(self, look: Callable[[], Awaitable[View]]) -> View:
+    async def get(self, look: Callable[[], Awaitable[View]]) -> View:
         """Return what was seen within the last second, else look; whoever comes meanwhile waits for that look."""
         async with self._looking:
             if self._seen is None or self._monotonic() >= self._until:

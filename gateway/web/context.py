@@ -1,14 +1,12 @@
-"""What handlers work with, as one typed object per worker, found at `app.ctx.gateway`. Holds parts, makes none.
+"""The parts that handlers work with, as one typed object per worker, found at `app.ctx.gateway`. Makes none.
 
-The runtime opens the parts and hands them over; what is asked of each is in parts.py.
+The runtime opens the parts and hands them over; what is asked of each is in ports.py.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
-
-from sanic import Request
 
 from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.contracts import Clock, Receipts
@@ -17,14 +15,14 @@ from gateway.services.dead_letter_replay import Redelivery
 from gateway.services.device_listing import Listing
 from gateway.services.registry import Registrar
 from gateway.telemetry.rates import RateHistory
-from gateway.web.cached_view import Glance
+from gateway.web.cached_view import CachedView
 from gateway.web.limits.body_budget import Bodies
 from gateway.web.limits.connections import Crowd
 from gateway.web.limits.exports import Exports
 from gateway.web.limits.fair_turns import Turns
 from gateway.web.limits.partial_requests import Arriving
 from gateway.web.limits.rate_limits import RateLimits
-from gateway.web.ports import Authenticator, Census, Health, Intake, Letters, LiveReader, Stored
+from gateway.web.ports import Authenticator, DeviceCounts, Health, Intake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
 
 
@@ -50,7 +48,7 @@ class RegistryParts(NamedTuple):
 
     registrar: Registrar
     listing: Listing
-    census: Census
+    device_counts: DeviceCounts
 
 
 class Context:
@@ -76,13 +74,13 @@ class Context:
         self.authenticator = authenticator
         self.intake, self.receipts, self.letters, self.redelivery = ways_in
         self.live, self.stored, self.streams = ways_out
-        self.registrar, self.listing, self.census = fleet
+        self.registrar, self.listing, self.device_counts = fleet
         self.health = health
         self.history = history
         self.devices_changed = devices_changed
         """Told of devices that are known to have changed before this worker has heard of it."""
         self.exports = Exports(settings.history)
-        self.glance = Glance(time.monotonic)
+        self.overview = CachedView(time.monotonic)
         self.mqtt = bool(settings.mqtt.url)
         """Whether this gateway, though perhaps not this worker, consumes MQTT."""
         self.bodies = Bodies(settings.http)
@@ -94,11 +92,7 @@ class Context:
         self.request_ids = RequestIds()
         self.concluding: set[asyncio.Task[Any]] = set()
         """Requests with an Idempotency-Key that are under way, whether or not their client still waits."""
+        self.document: Any = None
+        """What describes the operations, as a file."""
         self.draining = False
         """Told to stop: not ready any more, connections are closed after their reply."""
-
-
-def context_of(request: Request) -> Context:
-    """Return the context of the app that serves this request."""
-    context: Context = request.app.ctx.gateway
-    return context

@@ -8,20 +8,15 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from types import SimpleNamespace
-
-from sanic import Sanic
-from sanic.config import Config
 
 from gateway.core.errors import GatewayError
 from gateway.core.settings import Settings
 from gateway.telemetry import events, ledger_events
 from gateway.web.context import Context
+from gateway.web.server.sanic import App
 
 OpenRuntime = Callable[[Settings, str], AbstractAsyncContextManager[Context]]
 """(settings, the worker's name) → an opened context, closed at exit."""
-
-App = Sanic[Config, SimpleNamespace]
 
 CLOSE_SECS = 30.0
 """Longest wait for the parts to close; whatever was acknowledged is durable long before."""
@@ -42,7 +37,9 @@ class Lifetime:
         """Open the parts before the first connection is taken."""
         try:
             runtime = self._open_runtime(self._settings, self._worker)
-            app.ctx.gateway = await self._parts.enter_async_context(runtime)
+            context = await self._parts.enter_async_context(runtime)
+            context.document = app.ctx.openapi
+            app.ctx.gateway = context
         except GatewayError as exc:
             events.worker_failed(self._worker, exc.message)
             if not hasattr(app, "multiplexer"):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -11,6 +11,7 @@ from gateway.domain.contracts import Toll
 from gateway.domain.dead_letters import DeadLetterFilter, Letter
 from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
 from gateway.domain.model import Kind, Principal, Receipt
+from gateway.timescale.registry.device_count import DeviceCount
 
 Value = float | int | bool | str
 
@@ -179,33 +180,14 @@ class Health(msgspec.Struct, frozen=True):
     """What is not well, whether or not traffic may come."""
 
     @property
-    def status(self) -> str:
-        """`ready`, `degraded` or `unready`."""
+    def status(self) -> Literal["ready", "degraded", "unready"]:
+        """In one word."""
         if not self.ready:
             return "unready"
         return "degraded" if self.degraded else "ready"
 
 
-class DeviceCount(Protocol):
-    """How many devices are registered."""
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        ...
-
-    @property
-    def enabled(self) -> int:
-        """Those that may send."""
-        ...
-
-    @property
-    def offline(self) -> int | None:
-        """Those of them that have not sent for long; None if that is not known."""
-        ...
-
-
-class Census(Protocol):
+class DeviceCounts(Protocol):
     """Where devices are counted."""
 
     async def count(self) -> DeviceCount | None:

@@ -11,21 +11,10 @@ from tests.docs.pages import ROOT
 STILL_TWICE = frozenset(
     [
         "Authenticator",
-        "Cut",
-        "DeadLetter",
-        "DeadLetters",
-        "Device",
-        "DeviceCount",
-        "DevicePatch",
         "DeviceState",
         "Door",
         "Intake",
-        "Newest",
-        "Reported",
-        "SeriesName",
-        "State",
         "States",
-        "TaggedDevices",
         "Underway",
     ]
 )

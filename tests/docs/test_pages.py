@@ -4,7 +4,6 @@ import asyncio
 import re
 import shlex
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,20 @@ from gateway.app.cli.main import app as gateway_app
 from gateway.core.settings_file import load
 from gateway.domain.conditions import find
 from gateway.domain.dead_letters import Letter
-from gateway.domain.device_import import Result, tally
-from gateway.domain.devices import Device, LastSeen
+from gateway.domain.device_import import ImportResult, tally
+from gateway.domain.devices import DeviceStatus
 from gateway.domain.history import Series as Stored
 from gateway.domain.history import SeriesName
 from gateway.domain.layouts import Layouts
 from gateway.domain.ledger import Ledger
 from gateway.domain.model import Kind, Receipt
 from gateway.ingest import wire
-from gateway.services.dead_letter_replay import Replayed, Run
+from gateway.services.dead_letter_replay import Replayed, ReplayReport
 from gateway.telemetry.rates import Backlog, Rates, RateSeries
 from gateway.timescale.registry.devices import Reported
+from gateway.web.handlers.health import Readiness
 from gateway.web.handlers.history_formats import series_json
 from gateway.web.handlers.newest import parse_query
-from gateway.web.openapi.health import Ready
 from simulator.cli.app import app as simulator_app
 from simulator.plan.plan import Plan
 from simulator.plan.scenario import parse as parse_scenario
@@ -143,11 +142,10 @@ def about_others(block: Block) -> bool:
 def test_json_about_devices_is_what_it_says(block: Block) -> None:
     sample = msgspec.json.decode(block.text)
     if block.role == "device":
-        device = Device(1, sample["device"], True, sample["tags"], datetime.now(UTC), 0, True)
-        assert set(sample) == {*LastSeen(device, 0).fields(now_us=0, offline_after_secs=1), "metrics"}
-        assert [set(metric) for metric in sample["metrics"]] == [set(Reported._fields)]
+        assert set(sample) == {*DeviceStatus.__struct_fields__, "metrics"}
+        assert [set(metric) for metric in sample["metrics"]] == [set(Reported.__struct_fields__)]
     else:
-        results = msgspec.convert(sample.pop("results"), list[Result])
+        results = msgspec.convert(sample.pop("results"), list[ImportResult])
         assert tally(results) == sample
         assert {result.code for result in results} <= {None, *codes_below("Problems")}
 
@@ -178,7 +176,7 @@ def test_json_about_dead_letters_is_what_it_says(block: Block) -> None:
         assert (letter["size"], letter["encoding"]) == (len(letter["payload"]), "utf-8")
         assert decoded(block._replace(text=letter["payload"]), device=letter["device"])
     else:
-        kind = Replayed if block.role == "replayed" else Run
+        kind = Replayed if block.role == "replayed" else ReplayReport
         assert msgspec.to_builtins(msgspec.convert(sample, kind)) == sample
 
 
@@ -206,7 +204,7 @@ def test_json_is_what_it_says(block: Block) -> None:
             assert set(sample) == {"states", "missing", "next_cursor"}
             check_reading(sample["states"]["d1"]["metrics"]["temperature"])
         case "health":
-            ready = msgspec.convert(sample, Ready)
+            ready = msgspec.convert(sample, Readiness)
             assert [(each.part, each.what) for each in ready.degraded] == [
                 (each.part, each.what) for each in find(sample["parts"])
             ]

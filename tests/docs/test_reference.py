@@ -18,7 +18,7 @@ from gateway.domain.reasons import Reason
 from gateway.mqtt.handler import BAD_TOPIC
 from gateway.web.app import create_app
 from gateway.web.http.problems import SANIC_CODES
-from gateway.web.lifetime import App
+from gateway.web.server.sanic import App
 from tests.docs import write_settings
 from tests.docs.pages import ROOT, text_of, words
 

@@ -16,7 +16,7 @@ from gateway.app.cli.output import print_fields, print_json, print_note, print_t
 from gateway.app.cli.registry_options import Database, Json
 from gateway.app.cli.session import FAILED, AdminSession, run, spoken
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, DeadLetterFilter, Letter, to_fields, to_wanted
+from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, DeadLetterFilter, Letter, to_item, to_wanted
 
 Code = Annotated[str | None, Parameter(help="Only this reason, such as unknown_device.")]
 Device = Annotated[str | None, Parameter(help="Only this device.")]
@@ -64,7 +64,7 @@ def list_letters(
     wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since, replayed=replayed))
     letters = run(lambda s: s.dead_letters.page(wanted, before=before, limit=limit), database=database)
     if as_json:
-        print_json([to_fields(letter) for letter in letters])
+        print_json([to_item(letter) for letter in letters])
     else:
         _show_letters(letters)
     if len(letters) == limit:
@@ -74,11 +74,11 @@ def list_letters(
 @dead_letters_app.command(name="show")
 def show_letter(letter: LetterId, /, *, database: Database = None, as_json: Json = False) -> None:
     """Show a dead letter with its whole payload; bytes that are no text are shown in Base64."""
-    fields = to_fields(run(lambda s: s.dead_letters.find(letter), database=database))
+    item = to_item(run(lambda s: s.dead_letters.find(letter), database=database))
     if as_json:
-        print_json(fields)
+        print_json(item)
     else:
-        print_fields(fields)
+        print_fields(asdict(item))
 
 
 @dead_letters_app.command(name="replay")

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from msgspec.structs import asdict
 
 from gateway.app.cli.device_import import import_devices
 from gateway.app.cli.output import print_fields, print_json, print_note, print_table
@@ -128,7 +129,7 @@ def show_device(name: str, /, *, database: Database = None, json: Json = False) 
         device, metrics = await session.registrar.devices.show(name)
         fields = session.fields(await session.listing.one(device))
         credentials = await session.registrar.credentials.page(device=name)
-        return {**fields, "metrics": [metric._asdict() for metric in metrics]}, credentials
+        return {**fields, "metrics": [asdict(metric) for metric in metrics]}, credentials
 
     fields, credentials = run(work, database=database)
     if json:

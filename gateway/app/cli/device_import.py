@@ -11,7 +11,7 @@ from gateway.app.cli.registry_options import Database, Json
 from gateway.app.cli.session import FAILED, AdminSession, run, spoken
 from gateway.app.cli.wording import in_options
 from gateway.core.errors import BadRequest
-from gateway.domain.device_import import CSV, NDJSON, ImportRow, Result, parse, tally
+from gateway.domain.device_import import CSV, NDJSON, ImportResult, ImportRow, parse, tally
 
 MEDIA = {"csv": CSV, "ndjson": NDJSON}
 SHOWN = 100
@@ -35,7 +35,7 @@ def import_devices(
     """
     rows = spoken(lambda: _read(file, form))
 
-    async def work(session: AdminSession) -> list[Result]:
+    async def work(session: AdminSession) -> list[ImportResult]:
         return await session.registrar.imports.apply(rows, actor=session.actor)
 
     results = run(work, database=database)

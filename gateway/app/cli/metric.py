@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from msgspec.structs import astuple
 
 from gateway.app.cli.output import print_fields, print_json, print_note, print_table
 from gateway.app.cli.registry_options import Database, Json, Limit
@@ -46,9 +47,9 @@ def set_metric(
         database=database,
     )
     if json:
-        print_json([kind._asdict() for kind in kinds])
+        print_json(kinds)
     else:
-        print_table(("metric", "kind", "unit", "exact"), kinds, empty="none")
+        print_table(("metric", "kind", "unit", "exact"), map(astuple, kinds), empty="none")
 
 
 @metric_app.command(name="declare-int")
@@ -80,9 +81,9 @@ def list_metrics(
     name, _, kind = (after or "").rpartition(" ")
     metrics = run(lambda s: s.registrar.metrics.page(prefix=prefix, after=(name, kind), limit=limit), database=database)
     if json:
-        print_json([metric._asdict() for metric in metrics])
+        print_json(metrics)
     else:
-        print_table(("metric", "kind", "unit", "exact"), metrics, empty="none")
+        print_table(("metric", "kind", "unit", "exact"), map(astuple, metrics), empty="none")
     if len(metrics) == limit:
         print_note(f'There may be more: --after "{metrics[-1].metric} {metrics[-1].kind}"')
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
+from msgspec.structs import asdict
+
 from gateway.app.cli.wording import in_options
 from gateway.core.clock import SystemClock
 from gateway.core.errors import BadRequest, GatewayError, SettingsError, SinkFault, SinkUnavailable
@@ -40,7 +42,8 @@ class AdminSession(NamedTuple):
 
     def fields(self, seen: LastSeen) -> dict[str, object]:
         """Return a device as it is shown."""
-        return seen.fields(now_us=self.clock.now_us(), offline_after_secs=self.listing.offline_after_secs)
+        status = seen.status(now_us=self.clock.now_us(), offline_after_secs=self.listing.offline_after_secs)
+        return asdict(status)
 
 
 def run(work: Callable[[AdminSession], Awaitable[Answer]], *, database: str | None) -> Answer:

@@ -33,7 +33,8 @@ from gateway.core.settings import HttpSettings, Settings
 if TYPE_CHECKING:  # Sanic and the metrics are imported late: the folder of the metrics must be known before
     from sanic.worker.manager import WorkerManager
 
-    from gateway.web.lifetime import App, OpenRuntime
+    from gateway.web.lifetime import OpenRuntime
+    from gateway.web.server.sanic import App
 
 BIND_SECS = 5.0
 """How long a taken port is tried: the workers of a killed predecessor may still be finishing."""

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.core.errors import BadRequest, ClientError
 from gateway.domain.credentials import check_new_device_name
-from gateway.domain.device_import import ImportRow, Result, Status, tally
+from gateway.domain.device_import import ImportResult, ImportRow, Status, tally
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
@@ -26,7 +26,7 @@ class Imports:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def apply(self, rows: Sequence[ImportRow], *, actor: str = UNNAMED) -> list[Result]:
+    async def apply(self, rows: Sequence[ImportRow], *, actor: str = UNNAMED) -> list[ImportResult]:
         """Take all rows that can be taken, in their order; a device may stand in several."""
         names = sorted({row.device for row in rows if row.device is not None and row.problem is None})
         await until_heard(self._pool, names)
@@ -47,7 +47,7 @@ class Imports:
         return results
 
 
-def _take(row: ImportRow, now: dict[str, State]) -> Result:
+def _take(row: ImportRow, now: dict[str, State]) -> ImportResult:
     """Bring one row into `now`, and say what became of it."""
     if row.problem is not None or row.device is None:
         return _refused(row, row.problem or BadRequest("the row names no device"))
@@ -61,11 +61,11 @@ def _take(row: ImportRow, now: dict[str, State]) -> Result:
         return _refused(row, exc)
     now[row.device] = state
     status: Status = "created" if known is None else "unchanged" if known == state else "updated"
-    return Result(row.line, row.device, status)
+    return ImportResult(row.line, row.device, status)
 
 
-def _refused(row: ImportRow, problem: ClientError) -> Result:
-    return Result(row.line, row.device, "refused", problem.code, problem.message)
+def _refused(row: ImportRow, problem: ClientError) -> ImportResult:
+    return ImportResult(row.line, row.device, "refused", problem.code, problem.message)
 
 
 async def _write(connection: Connection, states: Mapping[str, State], *, known: bool) -> None:

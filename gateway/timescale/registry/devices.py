@@ -1,7 +1,6 @@
 """In: a registry operation and who asks. Out: devices as they are after COMMIT, and a line of audit. Never caches."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -16,7 +15,7 @@ from gateway.timescale.registry.audit import UNNAMED, note
 from gateway.timescale.registry.device_removal import until_heard
 
 
-class Reported(NamedTuple):
+class Reported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A metric that a device has reported."""
 
     metric: str

@@ -1,8 +1,10 @@
 """In: units and kinds of metrics, and who sets them. Out: both after COMMIT. Never touches readings."""
 
-from typing import NamedTuple
+from typing import Annotated
 
 import asyncpg
+import msgspec
+from msgspec import Meta
 
 from gateway.core.errors import BadRequest, NotFound
 from gateway.domain.layouts import METRIC_NAME
@@ -16,14 +18,13 @@ MAX_UNIT = 64
 MAX_PAGE = 1000
 
 
-class Registered(NamedTuple):
+class MetricFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A metric in one of its kinds."""
 
     metric: str
     kind: Kind
     unit: str | None
-    declared_int: bool
-    """Whether JSON integers of this name are stored exactly, as int8."""
+    declared_int: Annotated[bool, Meta(description="Whether JSON integers are stored exactly, up to 64 bits.")]
 
 
 class MetricRegistry:
@@ -32,7 +33,7 @@ class MetricRegistry:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def page(self, *, prefix: str = "", after: tuple[str, str] = ("", ""), limit: int = 100) -> list[Registered]:
+    async def page(self, *, prefix: str = "", after: tuple[str, str] = ("", ""), limit: int = 100) -> list[MetricFacts]:
         """Return metrics by name and kind; the next page is after those of the last one. Raises BadRequest."""
         if not 1 <= limit <= MAX_PAGE + 1:
             raise BadRequest(f"limit is {limit}; it must lie between 1 and {MAX_PAGE}", parameter="limit")
@@ -50,7 +51,7 @@ class MetricRegistry:
         clear_unit: bool = False,
         declared_int: bool | None = None,
         actor: str = UNNAMED,
-    ) -> list[Registered]:
+    ) -> list[MetricFacts]:
         """Set the unit of a metric in all its kinds, and whether its integers are exact; None leaves each as it is.
 
         A metric that was never reported may be told of beforehand. Returns its kinds. Raises BadRequest.
@@ -115,9 +116,9 @@ def _check_unit(unit: str | None) -> None:
         raise BadRequest(f"a unit is 1 to {MAX_UNIT} printable characters, or null for none", parameter="unit")
 
 
-async def _kinds(connection: Connection, name: str) -> list[Registered]:
+async def _kinds(connection: Connection, name: str) -> list[MetricFacts]:
     return [_to_registered(row) for row in await connection.fetch(query("metric"), name)]
 
 
-def _to_registered(row: asyncpg.Record) -> Registered:
-    return Registered(row["name"], Kind(row["kind"]), row["unit"], row["declared_int"])
+def _to_registered(row: asyncpg.Record) -> MetricFacts:
+    return MetricFacts(row["name"], Kind(row["kind"]), row["unit"], row["declared_int"])

@@ -1,39 +1,64 @@
-"""Questions about who did what in, JSON out, newest first. For admins; changes nothing."""
+"""The audit: who did what, newest first. For admins; changes nothing."""
+
+from typing import Annotated, Any
 
 import msgspec
-import orjson
-from sanic import HTTPResponse, Request
+from msgspec import Meta
 
 from gateway.core.timestamps import to_datetime, to_text
 from gateway.timescale.registry.audit import MAX_ID, MAX_PAGE, AuditEntry
-from gateway.web.context import context_of
-from gateway.web.http.admins import admitted
-from gateway.web.http.query import Question
-from gateway.web.http.responses import reply
-
-LIMIT = 100
-"""Lines of a page, unless the caller says otherwise."""
+from gateway.web.context import Context
+from gateway.web.http.call import Call
+from gateway.web.http.fields import MOMENTS, Cursor, Id, Moment, NextCursor, SpokenMoment
+from gateway.web.http.query import to_moment, to_page
+from gateway.web.http.responses import NO_STORE, Answer
 
 
-async def list_audit(request: Request) -> HTTPResponse:
+class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which acts are listed."""
+
+    since: Annotated[SpokenMoment | None, Meta(description=f"Only acts of then or later. {MOMENTS}")] = None
+    actor: Annotated[str | None, Meta(description="Only acts of this one.", examples=["admin key"])] = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Entries of a page; 100 if left out.")] = 100
+    cursor: Cursor = None
+
+
+class AuditedAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an admin did."""
+
+    id: Id
+    at: Moment
+    actor: Annotated[str, Meta(examples=['key 12 "ops"', "admin key", "cli anna"])]
+    action: Annotated[str, Meta(examples=["device.create"])]
+    target: str
+    detail: dict[str, Any]
+
+
+class AuditPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of what admins did."""
+
+    entries: list[AuditedAction]
+    next_cursor: NextCursor
+
+
+async def list_audit(call: Call[AuditQuery, None], parts: Context) -> Answer:
     """Answer with a page of acts."""
-    context = context_of(request)
-    await admitted(request, context)
-    question = Question(request)
-    since, actor = question.moment("since", now_us=context.clock.now_us()), question.one("actor")
-    page = question.page(default=LIMIT, most=MAX_PAGE, about=("audit", actor))
-    question.finish()
-    entries = await context.registrar.audit.page(
+    query = call.query
+    since = None if query.since is None else to_moment(query.since, parameter="since", now_us=parts.clock.now_us())
+    page = to_page(query.limit, query.cursor, about=("audit", query.actor))
+    entries = await parts.registrar.audit.page(
         since=None if since is None else to_datetime(since),
-        actor=actor,
+        actor=query.actor,
         before=page.last_number(most=MAX_ID),
         limit=page.limit + 1,
     )
     shown, last = page.cut(entries)
-    body = {"entries": [to_fields(entry) for entry in shown], "next_cursor": page.cursor(last and last.id)}
-    return reply(request, context, orjson.dumps(body), headers={"cache-control": "no-store"})
+    return Answer(
+        AuditPage(entries=[to_action(entry) for entry in shown], next_cursor=page.cursor(last and last.id)),
+        headers=NO_STORE,
+    )
 
 
-def to_fields(entry: AuditEntry) -> dict[str, object]:
-    """Return an act for JSON."""
-    return msgspec.structs.asdict(entry) | {"at": to_text(entry.at)}
+def to_action(entry: AuditEntry) -> AuditedAction:
+    """Return an act as it is shown."""
+    return AuditedAction(**msgspec.structs.asdict(entry) | {"at": to_text(entry.at)})

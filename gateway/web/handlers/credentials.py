@@ -1,30 +1,37 @@
-"""Questions about keys and device tokens in, JSON out; a token is shown once, where it is made. For admins."""
+"""Keys and device tokens, for admins; a token is shown once, where it is made."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import msgspec
-import orjson
 from msgspec import Meta
-from sanic import HTTPResponse, Request
 
 from gateway.core.timestamps import to_text
 from gateway.domain.credentials import MAX_LIFETIME, OVERLAP, Credential, check_device_name
 from gateway.domain.model import Role
-from gateway.web.context import context_of
-from gateway.web.handlers.devices import CREATED, NO_CONTENT
-from gateway.web.http.admins import acting, admitted
-from gateway.web.http.json_body import read_json
-from gateway.web.http.path import device_name
-from gateway.web.http.query import Question
-from gateway.web.http.responses import reply
+from gateway.web.context import Context
+from gateway.web.http.audited import acting
+from gateway.web.http.call import Call, NoQuery
+from gateway.web.http.fields import Cursor, DeviceName, Id, Moment, NextCursor
+from gateway.web.http.query import to_page
+from gateway.web.http.responses import CREATED, NO_CONTENT, NO_STORE, Answer
 
-LIMIT, MOST = 100, 1000
+MOST = 1000
 """Keys of a page."""
-ROLES = tuple(role.value for role in Role)
-PRIVATE = {"cache-control": "no-store"}
 
 Days = Annotated[int, Meta(ge=1, le=MAX_LIFETIME.days)]
+Token = Annotated[str, Meta(description="The secret. It is shown here and never again.")]
+Expires = Annotated[Moment | None, Meta(description="Null: never.")]
+
+
+class KeyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which keys are listed."""
+
+    device: Annotated[DeviceName | None, Meta(description="Only the tokens of this device.")] = None
+    role: Annotated[Role | None, Meta(description="Only keys with this role.")] = None
+    all: Annotated[bool | None, Meta(description="`true` shows those that are revoked or have expired, too.")] = None
+    limit: Annotated[int, Meta(ge=1, le=MOST, description="Entries of a page; 100 if left out.")] = 100
+    cursor: Cursor = None
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,103 +52,121 @@ class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_days: Days | None = None
 
 
-_new_key = msgspec.json.Decoder(NewKey)
-_rotation = msgspec.json.Decoder(Rotation)
+class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key or a device's token, without its secret."""
+
+    id: Id
+    role: Role
+    device: Annotated[str | None, Meta(description="Of a device's token.")]
+    prefix: Annotated[str, Meta(description="The devices that an ingest key may write.")]
+    label: str
+    created_at: Moment
+    expires_at: Expires
+    revoked_at: Moment | None
 
 
-async def list_keys(request: Request) -> HTTPResponse:
+class KeyPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of keys."""
+
+    keys: list[Key]
+    next_cursor: NextCursor
+
+
+class IssuedKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key that was just made."""
+
+    id: Id
+    role: Role
+    device: str | None
+    prefix: str
+    label: str
+    expires_at: Expires
+    token: Token
+
+
+class IssuedToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device's next token."""
+
+    id: Id
+    token: Token
+    device: str
+    expires_at: Expires
+
+
+async def list_keys(call: Call[KeyQuery, None], parts: Context) -> Answer:
     """Answer with a page of keys and device tokens, by id; never with a token."""
-    context = context_of(request)
-    await admitted(request, context)
-    question = Question(request)
-    device = question.one("device")
-    role = question.word("role", default="", known=ROLES)
-    dead = question.flag("all") or False
-    page = question.page(default=LIMIT, most=MOST, about=("keys", device, role, dead))
-    question.finish()
-    if device is not None:
-        check_device_name(device)
-    keys = await context.registrar.credentials.page(
-        device=device,
-        role=Role(role) if role else None,
+    query = call.query
+    dead = query.all or False
+    page = to_page(query.limit, query.cursor, about=("keys", query.device, query.role or "", dead))
+    if query.device is not None:
+        check_device_name(query.device)
+    keys = await parts.registrar.credentials.page(
+        device=query.device,
+        role=query.role,
         dead=dead,
         after=page.last_number(most=2**31 - 1) or 0,
         limit=page.limit + 1,
     )
     shown, last = page.cut(keys)
-    body = {"keys": [to_fields(key) for key in shown], "next_cursor": page.cursor(last and last.id)}
-    return reply(request, context, orjson.dumps(body), headers=PRIVATE)
+    return Answer(
+        KeyPage(keys=[to_key(key) for key in shown], next_cursor=page.cursor(last and last.id)), headers=NO_STORE
+    )
 
 
-async def post_key(request: Request) -> HTTPResponse:
+async def post_key(call: Call[NoQuery, NewKey], parts: Context) -> Answer:
     """Make a key, or a device's token: the answer is the only place where it is ever shown."""
-    context = context_of(request)
-    await admitted(request, context)
-    Question(request).finish()
-    new = await read_json(request, context, _new_key)
-    issued = await context.registrar.credentials.issue(
+    new = call.content
+    issued = await parts.registrar.credentials.issue(
         new.role,
         device=new.device,
         prefix=new.prefix,
         label=new.label,
         lifetime=_lifetime(new.expires_days),
-        actor=await acting(request, context),
+        actor=await acting(call, parts),
     )
-    body = {
-        "id": issued.id,
-        "role": new.role,
-        "device": new.device,
-        "prefix": new.prefix,
-        "label": new.label,
-        "expires_at": _moment(issued.expires_at),
-        "token": issued.token,
-    }
-    return reply(request, context, orjson.dumps(body), status=CREATED, headers=PRIVATE)
+    key = IssuedKey(
+        id=issued.id,
+        role=new.role,
+        device=new.device,
+        prefix=new.prefix,
+        label=new.label,
+        expires_at=_moment(issued.expires_at),
+        token=issued.token,
+    )
+    return Answer(key, CREATED, NO_STORE)
 
 
-async def rotate_key(request: Request, device: str, call: str) -> HTTPResponse:  # noqa: ARG001 - the path segment
+async def rotate_key(call: Call[NoQuery, Rotation], parts: Context) -> Answer:
     """Make a device's next token; the one in use stays valid for the overlap."""
-    context = context_of(request)
-    device = device_name(device)
-    await admitted(request, context)
-    Question(request).finish()
-    asked = await read_json(request, context, _rotation)
-    issued = await context.registrar.credentials.rotate(
+    device, wanted = call.path["device"], call.content
+    issued = await parts.registrar.credentials.rotate(
         device,
-        overlap=timedelta(seconds=asked.overlap_secs),
-        lifetime=_lifetime(asked.expires_days),
-        actor=await acting(request, context),
+        overlap=timedelta(seconds=wanted.overlap_secs),
+        lifetime=_lifetime(wanted.expires_days),
+        actor=await acting(call, parts),
     )
-    body = {
-        "id": issued.id,
-        "token": issued.token,
-        "device": device,
-        "expires_at": _moment(issued.expires_at),
-    }
-    return reply(request, context, orjson.dumps(body), status=CREATED, headers=PRIVATE)
+    token = IssuedToken(id=issued.id, token=issued.token, device=device, expires_at=_moment(issued.expires_at))
+    return Answer(token, CREATED, NO_STORE)
 
 
-async def delete_key(request: Request, key: int) -> HTTPResponse:
+async def delete_key(call: Call[NoQuery, None], parts: Context) -> Answer:
     """Revoke a key or a token, for good."""
-    context = context_of(request)
-    await admitted(request, context)
-    Question(request).finish()
-    await context.registrar.credentials.revoke(key, actor=await acting(request, context))
-    return reply(request, context, b"", status=NO_CONTENT)
+    await parts.registrar.credentials.revoke(call.path["key"], actor=await acting(call, parts))
+    return Answer(status=NO_CONTENT)
 
 
-def to_fields(key: Credential) -> dict[str, object]:
+def to_key(key: Credential) -> Key:
     """Return what is shown of a key: neither the token nor its digest."""
-    return {
-        "id": key.id,
-        "role": key.role.value,
-        "device": key.device,
-        "prefix": key.prefix,
-        "label": key.label,
-        "created_at": _moment(key.created_at),
-        "expires_at": _moment(key.expires_at),
-        "revoked_at": _moment(key.revoked_at),
-    }
+    return Key(
+        id=key.id,
+        role=key.role,
+        device=key.device,
+        prefix=key.prefix,
+        label=key.label,
+        created_at=to_text(key.created_at),
+        expires_at=_moment(key.expires_at),
+        revoked_at=_moment(key.revoked_at),
+    )
 
 
 def _lifetime(days: int | None) -> timedelta | None:

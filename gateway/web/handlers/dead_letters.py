@@ -1,97 +1,108 @@
-"""Questions about dead letters in, JSON out; replays through the one door. For admins; never looks into a payload."""
+"""Dead letters and their replay, for admins; never looks into a payload."""
+
+from typing import Annotated
 
 import msgspec
-from sanic import HTTPResponse, Request
+from msgspec import Meta
 
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import MAX_PAGE, DeadLetterFilter, to_fields, to_number, to_wanted
-from gateway.web.context import Context, context_of
-from gateway.web.http.admins import acting
-from gateway.web.http.path import refuse_unknown, shown
-from gateway.web.http.permissions import identify, require_admin
-from gateway.web.http.responses import reply
+from gateway.domain.dead_letters import (
+    MAX_FILTER,
+    MAX_PAGE,
+    DeadLetterFilter,
+    DeadLetterItem,
+    to_item,
+    to_number,
+    to_wanted,
+)
+from gateway.web.context import Context
+from gateway.web.http.audited import acting
+from gateway.web.http.call import Call, NoQuery
+from gateway.web.http.fields import Moment, NextCursor
+from gateway.web.http.responses import NO_STORE, Answer
 
 LIMIT = 100
 """Letters of a page, unless the caller says otherwise."""
-FILTERS = "code, device, source, since"
 REFUSED_AGAIN = 422
-PRIVATE = {"cache-control": "no-store"}
 
-_encode = msgspec.json.Encoder().encode
-
-
-async def list_letters(request: Request) -> HTTPResponse:
-    """Answer with a page of letters, newest first, and with a cursor if there may be more."""
-    context = await _admitted(request)
-    given = _given(request)
-    replayed = given.pop("replayed", None)
-    cursor, limit = _cursor_and_limit(given)
-    wanted = _wanted(given, replayed, known=f"{FILTERS}, replayed, cursor, limit")
-    letters = await context.letters.page(wanted, before=cursor, limit=limit)
-    following = str(letters[-1].id) if len(letters) == limit else None
-    body = {"dead_letters": [to_fields(letter) for letter in letters], "next_cursor": following}
-    return reply(request, context, _encode(body), headers=PRIVATE)
+Word = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z0-9_]{1,64}$"})]
 
 
-async def get_letter(request: Request, letter: int) -> HTTPResponse:
-    """Answer with one letter and its whole payload."""
-    context = await _admitted(request)
-    refuse_unknown(_given(request), known="none")
-    found = await context.letters.find(letter)
-    return reply(request, context, _encode(to_fields(found)), headers=PRIVATE)
+class ReplayQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which open letters are replayed."""
 
-
-async def replay_letter(request: Request, letter: int) -> HTTPResponse:
-    """Take a letter's bytes in once more: 200 if all of it is safe now, 422 if something was refused again."""
-    context = await _admitted(request)
-    await _refuse_body(request, context)
-    refuse_unknown(_given(request), known="none")
-    result = await context.redelivery.one(letter, actor=await acting(request, context))
-    return reply(request, context, _encode(result), status=200 if result.replayed else REFUSED_AGAIN)
-
-
-async def replay_letters(request: Request, call: str) -> HTTPResponse:  # noqa: ARG001 - the path segment
-    """Replay a page of the letters that are open, oldest first, and say how many remain."""
-    context = await _admitted(request)
-    await _refuse_body(request, context)
-    given = _given(request)
-    cursor, limit = _cursor_and_limit(given)
-    wanted = _wanted(given, None, known=f"{FILTERS}, cursor, limit")
-    actor = await acting(request, context)
-    run = await context.redelivery.some(wanted, after=cursor or 0, limit=limit, actor=actor)
-    return reply(request, context, _encode(run))
-
-
-async def _admitted(request: Request) -> Context:
-    context = context_of(request)
-    require_admin(await identify(request, context))
-    return context
-
-
-async def _refuse_body(request: Request, context: Context) -> None:
-    """Raise BadRequest for a body: filters in it would be passed over, and everything replayed."""
-    with context.bodies.hold() as hold:
-        if await hold.read(request):
-            raise BadRequest(f"this call has no body; filters are parameters of the address: {FILTERS}")
-
-
-def _given(request: Request) -> dict[str, str]:
-    given: dict[str, list[str]] = request.get_args(keep_blank_values=True)
-    for name, values in given.items():
-        if len(values) > 1:
-            raise BadRequest(f"{shown(name)} stands {len(values)} times; send it once", parameter=shown(name))
-    return {name: value for name, [value] in given.items()}
-
-
-def _cursor_and_limit(given: dict[str, str]) -> tuple[int | None, int]:
-    cursor, limit = given.pop("cursor", None), given.pop("limit", str(LIMIT))
-    return (
-        None if cursor is None else to_number(cursor, parameter="cursor"),
-        to_number(limit, parameter="limit", highest=MAX_PAGE),
+    code: Annotated[Word | None, Meta(description="Only letters with this code.", examples=["unknown_device"])] = None
+    device: Annotated[
+        Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_FILTER})] | None,
+        Meta(description="Only letters of this device.", examples=["d1"]),
+    ] = None
+    source: Annotated[Word | None, Meta(description="Only `mqtt` or `database`.", examples=["mqtt"])] = None
+    since: Annotated[Moment | None, Meta(description="Only those refused then or later, for the last time.")] = None
+    cursor: Annotated[
+        Annotated[str, Meta(extra_json_schema={"pattern": "^[1-9][0-9]{0,17}$"})] | None,
+        Meta(description="The `next_cursor` before."),
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description=f"Letters of a page; {LIMIT} if left out.")] = (
+        msgspec.field(default_factory=lambda: LIMIT)
     )
 
+    @property
+    def after(self) -> int | None:
+        """The letter after which the page begins. Raises BadRequest."""
+        return None if self.cursor is None else to_number(self.cursor, parameter="cursor")
 
-def _wanted(given: dict[str, str], replayed: str | None, *, known: str) -> DeadLetterFilter:
-    filters = {name: given.pop(name, None) for name in ("code", "device", "source", "since")}
-    refuse_unknown(given, known=known)
-    return to_wanted(**filters, replayed=replayed)
+    def wanted(self, *, replayed: bool | None = None) -> DeadLetterFilter:
+        """Return which letters are meant. Raises BadRequest for what no letter can have."""
+        wanted = to_wanted(code=self.code, device=self.device, source=self.source, since=self.since)
+        return msgspec.structs.replace(wanted, replayed=replayed)
+
+
+class DeadLetterQuery(ReplayQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which letters are listed."""
+
+    replayed: Annotated[
+        bool | None, Meta(description="Only those that were replayed, or only those that were not.")
+    ] = None
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of dead letters."""
+
+    dead_letters: list[DeadLetterItem]
+    next_cursor: NextCursor
+
+
+async def list_letters(call: Call[DeadLetterQuery, None], parts: Context) -> Answer:
+    """Answer with a page of letters, newest first, and with a cursor if there may be more."""
+    query = call.query
+    wanted = query.wanted(replayed=query.replayed)
+    letters = await parts.letters.page(wanted, before=query.after, limit=query.limit)
+    following = str(letters[-1].id) if len(letters) == query.limit else None
+    page = DeadLetterPage(dead_letters=[to_item(letter) for letter in letters], next_cursor=following)
+    return Answer(page, headers=NO_STORE)
+
+
+async def get_letter(call: Call[NoQuery, None], parts: Context) -> Answer:
+    """Answer with one letter and its whole payload."""
+    return Answer(to_item(await parts.letters.find(call.path["letter"])), headers=NO_STORE)
+
+
+async def replay_letter(call: Call[NoQuery, bytes], parts: Context) -> Answer:
+    """Take a letter's bytes in once more: 200 if all of it is safe now, 422 if something was refused again."""
+    _refuse_body(call.content)
+    result = await parts.redelivery.one(call.path["letter"], actor=await acting(call, parts))
+    return Answer(result, 200 if result.replayed else REFUSED_AGAIN)
+
+
+async def replay_letters(call: Call[ReplayQuery, bytes], parts: Context) -> Answer:
+    """Replay a page of the letters that are open, oldest first, and say how many remain."""
+    _refuse_body(call.content)
+    query, wanted = call.query, call.query.wanted()
+    actor = await acting(call, parts)
+    return Answer(await parts.redelivery.some(wanted, after=query.after or 0, limit=query.limit, actor=actor))
+
+
+def _refuse_body(body: bytes) -> None:
+    """Raise BadRequest for a body: filters in it would be passed over, and everything replayed."""
+    if body:
+        raise BadRequest("this call has no body; filters are parameters of the address: code, device, source, since")

@@ -1,128 +1,143 @@
-"""Questions about devices and changes to them in, JSON with an ETag out. Readings and states are others' business.
+"""Devices: lists of them and changes to them, with an ETag. Readings and states are others' business.
 
 The ETag is that of the registry's facts (enabled, tags): no reading changes it, so that If-Match guards a change.
 """
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
-import orjson
-from sanic import HTTPResponse, Request
+from msgspec import Meta
 
 from gateway.domain.credentials import check_new_device_name
-from gateway.domain.device_import import Patch, to_change
-from gateway.domain.devices import MAX_PAGE, Age, Device, LastSeen, check_tags, to_wanted
-from gateway.web.context import Context, context_of
-from gateway.web.handlers.newest import NOT_MODIFIED, matches
-from gateway.web.http.admins import acting, admitted
-from gateway.web.http.json_body import read_json
-from gateway.web.http.path import device_name
-from gateway.web.http.permissions import identify, require_reader, require_reader_of_all
-from gateway.web.http.query import Question
-from gateway.web.http.responses import JSON, reply
+from gateway.domain.device_import import DeviceMergePatch, to_change
+from gateway.domain.devices import (
+    MAX_PAGE,
+    MAX_TAGS,
+    Age,
+    Device,
+    DeviceStatus,
+    LastSeen,
+    TagKey,
+    TagValue,
+    check_tags,
+    to_wanted,
+)
+from gateway.timescale.registry.devices import Reported
+from gateway.web.context import Context
+from gateway.web.http.audited import acting
+from gateway.web.http.call import Call, NoQuery
+from gateway.web.http.etag import if_match, matches
+from gateway.web.http.fields import Cursor, DeviceName, Duration, NamePrefix, NextCursor, Source, Tag
+from gateway.web.http.query import to_page, to_seconds
+from gateway.web.http.responses import CREATED, NO_CONTENT, NO_STORE, NOT_MODIFIED, REVALIDATED, Answer
 
-LIMIT = 100
-"""Devices of a page, unless the caller says otherwise."""
 MERGE_PATCH = "application/merge-patch+json"
-CREATED, NO_CONTENT = 201, 204
+
+
+class DeviceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which devices are listed."""
+
+    prefix: Annotated[NamePrefix | None, Meta(description="How the names begin.")] = None
+    tag: Annotated[
+        list[Tag],
+        Meta(description="Tags it has: `key:value`, or `key` with any value. Repeated: all of them."),
+    ] = []
+    enabled: Annotated[bool | None, Meta(description="Only those that are, or that are not.")] = None
+    stale: Annotated[
+        Duration | None, Meta(description="Only those whose newest reading is older, or that have none.")
+    ] = None
+    offline: Annotated[bool | None, Meta(description="Only those that are, or that are not.")] = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Entries of a page; 100 if left out.")] = 100
+    cursor: Cursor = None
+
+
+class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes with a device."""
+
+    readings: Annotated[
+        Literal["delete"] | None, Meta(description="Its readings go, too; without this it must not have any.")
+    ] = None
 
 
 class NewDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/devices."""
+    """A device to register."""
 
-    device: str
-    tags: dict[str, str] = {}
+    device: DeviceName
+    tags: Annotated[dict[TagKey, TagValue], Meta(extra_json_schema={"maxProperties": MAX_TAGS})] = {}
     enabled: bool = True
 
 
-_new_device = msgspec.json.Decoder(NewDevice)
-_patch = msgspec.json.Decoder(Patch)
+class DeviceDetails(DeviceStatus, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device and what it has reported."""
+
+    metrics: list[Reported]
 
 
-async def list_devices(request: Request) -> HTTPResponse:
+class DeviceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of devices. With filters by age it may be shorter than asked, and still not be the last."""
+
+    devices: list[DeviceStatus]
+    next_cursor: NextCursor
+    source: Source
+
+
+async def list_devices(call: Call[DeviceQuery, None], parts: Context) -> Answer:
     """Answer with a page of devices, by name."""
-    context = context_of(request)
-    require_reader_of_all(await identify(request, context))
-    question = Question(request)
-    wanted = to_wanted(prefix=question.one("prefix") or "", tags=question.all("tag"), enabled=question.flag("enabled"))
-    age = Age(stale_secs=question.duration("stale"), offline=question.flag("offline"))
-    page = question.page(default=LIMIT, most=MAX_PAGE, about=("devices", wanted, age))
-    question.finish()
-    listed = await context.listing.page(wanted, age, after=page.last_name(), limit=page.limit)
-    body = {
-        "devices": [_fields(seen, context) for seen in listed.devices],
-        "next_cursor": page.cursor(listed.last),
-        "source": listed.source,
-    }
-    return reply(request, context, orjson.dumps(body), headers={"cache-control": "no-store"})
+    query = call.query
+    wanted = to_wanted(prefix=query.prefix or "", tags=query.tag, enabled=query.enabled)
+    stale = None if query.stale is None else to_seconds(query.stale, parameter="stale")
+    age = Age(stale_secs=stale, offline=query.offline)
+    page = to_page(query.limit, query.cursor, about=("devices", wanted, age))
+    listed = await parts.listing.page(wanted, age, after=page.last_name(), limit=page.limit)
+    devices = [_status(seen, parts) for seen in listed.devices]
+    return Answer(
+        DeviceList(devices=devices, next_cursor=page.cursor(listed.last), source=listed.source), headers=NO_STORE
+    )
 
 
-async def get_device(request: Request, device: str) -> HTTPResponse:
+async def get_device(call: Call[NoQuery, None], parts: Context) -> Answer:
     """Answer with one device and what it has reported; 304 if the caller has its facts already."""
-    context = context_of(request)
-    device = device_name(device)
-    require_reader(await identify(request, context), device)
-    Question(request).finish()
-    found, metrics = await context.registrar.devices.show(device)
-    if matches(request.headers.getall("if-none-match", ()), found.etag):
-        return reply(request, context, b"", status=NOT_MODIFIED, headers={"etag": found.etag})
-    seen = await context.listing.one(found)
-    body = {**_fields(seen, context), "metrics": [metric._asdict() for metric in metrics]}
-    return reply(request, context, orjson.dumps(body), headers=_headers(found))
+    found, metrics = await parts.registrar.devices.show(call.path["device"])
+    if matches(call.headers.getall("if-none-match", []), found.etag):
+        return Answer(status=NOT_MODIFIED, headers={"etag": found.etag})
+    status = _status(await parts.listing.one(found), parts)
+    return Answer(DeviceDetails(**msgspec.structs.asdict(status), metrics=metrics), headers=_headers(found))
 
 
-async def post_device(request: Request) -> HTTPResponse:
+async def post_device(call: Call[NoQuery, NewDevice], parts: Context) -> Answer:
     """Register a device: 201, or 409 if there is one of this name."""
-    context = context_of(request)
-    await admitted(request, context)
-    Question(request).finish()
-    new = await read_json(request, context, _new_device)
+    new = call.content
     check_new_device_name(new.device)
     check_tags(new.tags)
-    actor = await acting(request, context)
-    device = await context.registrar.devices.add(new.device, tags=new.tags, enabled=new.enabled, actor=actor)
+    actor = await acting(call, parts)
+    device = await parts.registrar.devices.add(new.device, tags=new.tags, enabled=new.enabled, actor=actor)
     headers = {**_headers(device), "location": f"/v1/devices/{device.name}"}
-    body = _fields(LastSeen(device, None), context)
-    return reply(request, context, orjson.dumps(body), status=CREATED, headers=headers)
+    return Answer(_status(LastSeen(device, None), parts), CREATED, headers)
 
 
-async def patch_device(request: Request, device: str) -> HTTPResponse:
+async def patch_device(call: Call[NoQuery, DeviceMergePatch], parts: Context) -> Answer:
     """Change a device by a merge patch (RFC 7396) of its tags and its enabled; 412 if If-Match names another state."""
-    context = context_of(request)
-    device = device_name(device)
-    await admitted(request, context)
-    Question(request).finish()
-    patch = await read_json(request, context, _patch, media=(MERGE_PATCH, JSON))
-    change = to_change(patch.enabled, patch.tags)
-    actor = await acting(request, context)
-    changed = await context.registrar.devices.change(device, change, if_match=if_match(request), actor=actor)
-    body = _fields(await context.listing.one(changed), context)
-    return reply(request, context, orjson.dumps(body), headers=_headers(changed))
+    change = to_change(call.content.enabled, call.content.tags)
+    etags = if_match(call.headers.getall("if-match", []))
+    actor = await acting(call, parts)
+    changed = await parts.registrar.devices.change(call.path["device"], change, if_match=etags, actor=actor)
+    return Answer(_status(await parts.listing.one(changed), parts), headers=_headers(changed))
 
 
-async def delete_device(request: Request, device: str) -> HTTPResponse:
+async def delete_device(call: Call[DeleteQuery, None], parts: Context) -> Answer:
     """Remove a device, its credentials and its state; its readings only with readings=delete."""
-    context = context_of(request)
-    device = device_name(device)
-    await admitted(request, context)
-    question = Question(request)
-    with_readings = question.word("readings", default="", known=("delete",)) == "delete"
-    question.finish()
-    actor = await acting(request, context)
-    await context.registrar.removal.remove(device, with_readings=with_readings, if_match=if_match(request), actor=actor)
-    context.devices_changed((device,))
-    return reply(request, context, b"", status=NO_CONTENT)
+    device, with_readings = call.path["device"], call.query.readings is not None
+    etags = if_match(call.headers.getall("if-match", []))
+    actor = await acting(call, parts)
+    await parts.registrar.removal.remove(device, with_readings=with_readings, if_match=etags, actor=actor)
+    parts.devices_changed((device,))
+    return Answer(status=NO_CONTENT)
 
 
-def if_match(request: Request) -> list[str] | None:
-    """Return the ETags of If-Match (RFC 9110 13.1.1), None if there is no such header."""
-    headers: list[str] = request.headers.getall("if-match", [])
-    return [tag.strip() for header in headers for tag in header.split(",")] if headers else None
-
-
-def _fields(seen: LastSeen, context: Context) -> dict[str, object]:
-    return seen.fields(now_us=context.clock.now_us(), offline_after_secs=context.listing.offline_after_secs)
+def _status(seen: LastSeen, parts: Context) -> DeviceStatus:
+    return seen.status(now_us=parts.clock.now_us(), offline_after_secs=parts.listing.offline_after_secs)
 
 
 def _headers(device: Device) -> Mapping[str, str]:
-    return {"etag": device.etag, "cache-control": "private, no-cache"}
+    return {"etag": device.etag, **REVALIDATED}

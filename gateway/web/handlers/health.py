@@ -1,66 +1,94 @@
-"""Health and metrics out, for load balancers and Prometheus. Never needs a credential, never changes anything."""
+"""Health and metrics, for load balancers and Prometheus. Never needs a credential, never changes anything."""
 
 import asyncio
+from typing import Annotated, Any, Literal
 
 import msgspec
-from sanic import HTTPResponse, Request
+from msgspec import UNSET, Meta, UnsetType
 
 from gateway.telemetry import exposition, http_events
-from gateway.web.context import Context, context_of
-from gateway.web.http.responses import reply
-from gateway.web.ports import Health
+from gateway.web.context import Context
+from gateway.web.http.call import Call
+from gateway.web.http.responses import NO_STORE, OK, Answer
+from gateway.web.ports import Health, Trouble
 
 HEALTH_SECS = 3.0
 """Longest wait for the parts' own account; a part that cannot give one is not well."""
-ALIVE = b'{"status":"alive"}'
 UNAVAILABLE = 503
-_encode = msgspec.json.Encoder(enc_hook=str).encode
 LEAVING = Health(ready=False, parts={})
 """No part is asked any more: the answer would be the same, and a balancer should have it before the port closes."""
 
+Status = Annotated[
+    Literal["ready", "degraded", "unready", "draining"],
+    Meta(description="`degraded`: traffic may come as ever, and something needs a look."),
+]
 
-async def livez(request: Request) -> HTTPResponse:
+
+class Alive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """How a part of the gateway is, with facts that are its own."""
+
+    ok: bool
+    error: str | UnsetType | None = UNSET
+
+
+Parts = Annotated[dict[str, Any], Meta(description="Part → how it is.")]
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether traffic may come."""
+
+    status: Status
+    worker: Annotated[str, Meta(description="The worker process that answered.")]
+    degraded: Annotated[list[Trouble], Meta(description="What is not well; empty when all is.")]
+    parts: Parts
+
+
+class PrometheusQuery(msgspec.Struct, frozen=True, rename={"names": "name[]"}):
+    """Which metrics are shown; what else stands in the address is passed over."""
+
+    names: Annotated[list[str], Meta(description="Only metrics of these names; repeated: all of them.")] = []
+
+
+def livez(_call: Call[None, None], _parts: Context) -> Answer:
     """Answer 200 as long as the event loop turns: restart the process if this fails."""
-    return reply(request, context_of(request), ALIVE)
+    return Answer(Alive())
 
 
-async def readyz(request: Request) -> HTTPResponse:
+async def readyz(_call: Call[None, None], parts: Context) -> Answer:
     """Answer 200 if traffic may come (ready, degraded), 503 if not, with the facts of each part and what is not well.
 
     When draining at once, without them.
     """
-    context = context_of(request)
-    health = LEAVING if context.draining else await account(context)
-    body = _encode(
-        {
-            "status": status_of(context, health),
-            "worker": context.worker,
-            "degraded": health.degraded,
-            "parts": health.parts,
-        }
+    health = LEAVING if parts.draining else await account(parts)
+    readiness = Readiness(
+        status=status_of(parts, health), worker=parts.worker, degraded=list(health.degraded), parts=dict(health.parts)
     )
-    code = 200 if health.ready else UNAVAILABLE
-    return reply(request, context, body, status=code, headers={"cache-control": "no-store"})
+    return Answer(readiness, OK if health.ready else UNAVAILABLE, NO_STORE)
 
 
-def status_of(context: Context, health: Health) -> str:
-    """Return the state of this worker in one word: ready, degraded, unready or draining."""
-    return "draining" if context.draining else health.status
+def status_of(parts: Context, health: Health) -> Status:
+    """Return the state of this worker in one word."""
+    return "draining" if parts.draining else health.status
 
 
-async def account(context: Context) -> Health:
+async def account(parts: Context) -> Health:
     """Return how the parts of this worker are, at most HEALTH_SECS later."""
     try:
         async with asyncio.timeout(HEALTH_SECS):
-            return await context.health()
+            return await parts.health()
     except TimeoutError:
         return Health(ready=False, parts={"health": {"ok": False, "error": f"no account within {HEALTH_SECS:g} s"}})
 
 
-async def get_metrics(request: Request) -> HTTPResponse:
+async def get_metrics(call: Call[PrometheusQuery, None], _parts: Context) -> Answer:
     """Answer with the metrics of all workers in the Prometheus text format; `name[]` says which."""
     http_events.count_times()
-    shown = await asyncio.to_thread(
-        exposition.exposition, frozenset(request.args.getlist("name[]", ()))
-    )  # milliseconds, in which requests are served
-    return reply(request, context_of(request), shown, content_type=exposition.CONTENT_TYPE)
+    # milliseconds, in which requests are served
+    shown = await asyncio.to_thread(exposition.exposition, frozenset(call.query.names))
+    return Answer(shown, media=exposition.CONTENT_TYPE)

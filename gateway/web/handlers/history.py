@@ -1,20 +1,22 @@
-"""Calls for stored readings in, answers out: rows, buckets or points, as JSON, NDJSON or CSV. Only reads."""
+"""Stored readings: rows, buckets or points, as JSON, NDJSON or CSV. Only reads."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
+import msgspec
 import orjson
-from sanic import HTTPResponse, Request
 
+from gateway.core.errors import BadRequest
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.history import HistoryRow, Order, SeriesAnswer
-from gateway.web.context import Context, context_of
+from gateway.web.context import Context
+from gateway.web.handlers.history_answers import BucketSeries, NamedSeries, PointSeries, ReadingPage
 from gateway.web.handlers.history_formats import (
     CSV,
     JSON,
     NDJSON,
     ROWS_HEADER,
-    named,
     rows_csv,
     rows_json,
     rows_ndjson,
@@ -24,100 +26,95 @@ from gateway.web.handlers.history_formats import (
     series_ndjson,
 )
 from gateway.web.handlers.history_query import (
+    MAX_DEVICES,
     BucketsQuery,
+    DeviceHistoryQuery,
+    DevicesHistoryQuery,
     HistoryQuery,
     PointsQuery,
     RowsQuery,
-    device_names,
     to_asked,
 )
 from gateway.web.handlers.history_stream import stream
-from gateway.web.http.path import device_name
-from gateway.web.http.permissions import identify, require_reader
-from gateway.web.http.query import Question
-from gateway.web.http.responses import reply
+from gateway.web.http.call import Call
+from gateway.web.http.path import check_device
+from gateway.web.http.responses import Answer, Stream
 
 CSV_TYPE = "text/csv; charset=utf-8; header=present"
 NEXT_CURSOR = "x-next-cursor"
 
 
-async def get_device_readings(request: Request, device: str) -> HTTPResponse | None:
+async def get_device_readings(call: Call[DeviceHistoryQuery, None], parts: Context) -> Answer | Stream:
     """Answer with the history of the device in the path."""
-    context = context_of(request)
-    name = device_name(device)
-    require_reader(await identify(request, context), name)
-    return await _answer(request, context, Question(request), [name], one=True)
+    device = call.path["device"]
+    return await _answer(call, parts, [device], {"device": device})
 
 
-async def get_readings(request: Request) -> HTTPResponse | None:
+async def get_readings(call: Call[DevicesHistoryQuery, None], parts: Context) -> Answer | Stream:
     """Answer with the history of several devices."""
-    context = context_of(request)
-    principal = await identify(request, context)
-    question = Question(request)
-    names = device_names(question)
-    for name in names:
-        require_reader(principal, name)
-    return await _answer(request, context, question, names, one=False)
+    devices = call.query.device
+    if not devices:
+        raise BadRequest(f"device= is missing; name up to {MAX_DEVICES} devices", parameter="device")
+    for name in devices:
+        check_device(name)
+        call.permit(name)
+    return await _answer(call, parts, devices, {"devices": devices})
 
 
 async def _answer(
-    request: Request, context: Context, question: Question, devices: list[str], *, one: bool
-) -> HTTPResponse | None:
-    asked = to_asked(request, question, devices, now_us=context.clock.now_us())
-    head: dict[str, object] = {"device": devices[0]} if one else {"devices": devices}
-    head |= {"from": to_rfc3339(asked.span.start_us), "to": to_rfc3339(asked.span.end_us)}
+    call: Call[Any, None], parts: Context, devices: list[str], about: dict[str, object]
+) -> Answer | Stream:
+    asked = to_asked(call.query, devices, call.headers.getall("accept", []), now_us=parts.clock.now_us())
+    head: dict[str, Any] = {
+        **about, "start": to_rfc3339(asked.span.start_us), "end": to_rfc3339(asked.span.end_us)
+    }  # fmt: skip
+    label = call.operation.label
     match asked.wanted:
         case RowsQuery(limit=None) as wanted:
-            await stream(request, context, _all_rows(context, asked, wanted.order), content_type=_content_type(asked))
-            return None
+            return _stream(parts, asked, _all_rows(parts, asked, wanted.order), label)
         case RowsQuery() as wanted:
-            return await _page(request, context, asked, wanted, head=head)
+            return await _page(parts, asked, wanted, head=head)
         case BucketsQuery() as wanted:
-            answer = await context.stored.buckets(devices, asked.metrics, cut=wanted.cut, wish=wanted.wish)
+            answer = await parts.stored.buckets(devices, asked.metrics, cut=wanted.cut, wish=wanted.wish)
             functions = list(wanted.wish.functions)
-            head |= {"every": wanted.every, "tz": wanted.zone, "fn": functions}
-            return await _series(request, context, asked, answer, head=head, columns=functions)
-        case PointsQuery() as wanted:
-            answer = await context.stored.chart(devices, asked.metrics, span=wanted.span, points=wanted.points)
-            return await _series(
-                request, context, asked, answer, head=head | {"points": wanted.points}, columns=["value"]
+            if asked.media != JSON:
+                return _stream(parts, asked, _series_parts(asked, answer, functions), label)
+            return Answer(
+                BucketSeries(**head, every=wanted.every, tz=wanted.zone, fn=functions, **_series(asked, answer))
             )
+        case PointsQuery() as wanted:
+            answer = await parts.stored.chart(devices, asked.metrics, span=wanted.span, points=wanted.points)
+            if asked.media != JSON:
+                return _stream(parts, asked, _series_parts(asked, answer, ["value"]), label)
+            return Answer(PointSeries(**head, points=wanted.points, **_series(asked, answer)))
 
 
-async def _page(
-    request: Request, context: Context, asked: HistoryQuery, wanted: RowsQuery, *, head: dict[str, object]
-) -> HTTPResponse:
-    page = await context.stored.page(asked.devices, asked.metrics, order=wanted.order, limit=wanted.page.limit)
+def _stream(parts: Context, asked: HistoryQuery, pieces: AsyncGenerator[bytes, None], label: str) -> Stream:
+    return stream(parts.exports, pieces, media=_content_type(asked), label=label)
+
+
+async def _page(parts: Context, asked: HistoryQuery, wanted: RowsQuery, *, head: dict[str, Any]) -> Answer:
+    page = await parts.stored.page(asked.devices, asked.metrics, order=wanted.order, limit=wanted.page.limit)
     cursor = wanted.cursor(page.last)
     if asked.media == JSON:
-        rows = rows_json(page.rows, bigint=asked.bigint)
-        return reply(request, context, orjson.dumps({**head, "readings": rows, "next_cursor": cursor}))
-    body = _encoded(asked, page.rows)
+        rows: Any = msgspec.Raw(orjson.dumps(rows_json(page.rows, bigint=asked.bigint)))
+        return Answer(ReadingPage(**head, readings=rows, next_cursor=cursor))
     headers = {} if cursor is None else {NEXT_CURSOR: cursor}
-    return reply(request, context, body, content_type=_content_type(asked), headers=headers)
+    return Answer(_encoded(asked, page.rows), headers=headers, media=_content_type(asked))
 
 
-async def _series(
-    request: Request,
-    context: Context,
-    asked: HistoryQuery,
-    answer: SeriesAnswer,
-    *,
-    head: dict[str, object],
-    columns: list[str],
-) -> HTTPResponse | None:
-    if asked.media != JSON:
-        parts = _series_parts(asked, answer, columns)
-        await stream(request, context, parts, content_type=_content_type(asked))
-        return None
-    body: dict[str, object] = {**head, "series": [series_json(one, bigint=asked.bigint) for one in answer.series]}
+def _series(asked: HistoryQuery, answer: SeriesAnswer) -> dict[str, Any]:
+    """Return the members that both kinds of series have."""
+    found: dict[str, Any] = {
+        "series": [msgspec.Raw(orjson.dumps(series_json(one, bigint=asked.bigint))) for one in answer.series]
+    }
     if answer.left_out:
-        body["left_out"] = [named(name) for name in answer.left_out]
-    return reply(request, context, orjson.dumps({**body, "next_cursor": None}))
+        found["left_out"] = [NamedSeries(**name._asdict()) for name in answer.left_out]
+    return found
 
 
-async def _all_rows(context: Context, asked: HistoryQuery, order: Order) -> AsyncGenerator[bytes, None]:
-    async with aclosing(context.stored.stream(asked.devices, asked.metrics, order=order)) as lists:
+async def _all_rows(parts: Context, asked: HistoryQuery, order: Order) -> AsyncGenerator[bytes, None]:
+    async with aclosing(parts.stored.stream(asked.devices, asked.metrics, order=order)) as lists:
         first = True
         async for rows in lists:
             yield _encoded(asked, rows, header=first)

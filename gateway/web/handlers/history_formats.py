@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import orjson
 
-from gateway.domain.history import HistoryRow, Series, SeriesName
+from gateway.domain.history import HistoryRow, Series
 from gateway.domain.model import Kind, Value
 
 Media = Literal["application/json", "application/x-ndjson", "text/csv"]
@@ -57,7 +57,7 @@ def rows_csv(rows: Sequence[HistoryRow], *, bigint: bool) -> bytes:
 
 def series_json(series: Series, *, bigint: bool) -> dict[str, object]:
     """Return a series as columns; times are epoch milliseconds, with the microseconds as a fraction."""
-    found: dict[str, object] = {**named(series.name), "ts": list(map(_ms, series.times))}
+    found: dict[str, object] = {**series.name._asdict(), "ts": list(map(_ms, series.times))}
     found |= {function: _column(series, function, bigint=bigint) for function in series.columns}
     beyond = [function for function, column in series.columns.items() if not all(map(_is_in_range, column))]
     return found | ({"truncated": True} if series.truncated else {}) | ({"out_of_range": beyond} if beyond else {})
@@ -66,7 +66,7 @@ def series_json(series: Series, *, bigint: bool) -> dict[str, object]:
 def series_ndjson(series: Series, *, bigint: bool) -> Iterator[bytes]:
     """Yield a line for each time; its `ts` is RFC 3339."""
     columns = [_column(series, function, bigint=bigint) for function in series.columns]
-    head = named(series.name)
+    head = series.name._asdict()
     for start in range(0, len(series.times), SERIES_AT_ONCE):
         part = slice(start, start + SERIES_AT_ONCE)
         rows = zip(to_stamps(series.times[part]), *(column[part] for column in columns), strict=True)
@@ -87,11 +87,6 @@ def series_csv(series: Series, *, bigint: bool) -> Iterator[bytes]:
         rows = zip(to_stamps(series.times[part]), *(column[part] for column in series.columns.values()), strict=True)
         lines = [f"{head},{stamp},{','.join(_cell(v, bigint=bigint) for v in row)}\r\n" for stamp, *row in rows]
         yield "".join(lines).encode()
-
-
-def named(name: SeriesName) -> dict[str, object]:
-    """Return the members that name a series."""
-    return {"device": name.device, "metric": name.metric, "kind": name.kind}
 
 
 def _column(series: Series, function: str, *, bigint: bool) -> list[object]:

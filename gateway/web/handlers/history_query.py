@@ -1,24 +1,24 @@
-"""The query string and headers of a call for history in, what is asked out. Asks no database; raises BadRequest.
+"""A call for history: its parameters and its Accept header in, what is asked out. Asks no database; raises BadRequest.
 
 Three questions share one address: rows, buckets (`every=`) and points (`points=`). A parameter of another is refused.
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from sanic import Request
+from msgspec import Meta
 
 from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.domain.buckets import Cut, to_cut
 from gateway.domain.history import FUNCTIONS, Fill, Order, RowPosition, SeriesQuery, Span
-from gateway.domain.layouts import DEVICE_NAME
-from gateway.domain.model import MAX_NAME
 from gateway.web.handlers.history_formats import CSV, JSON, NDJSON, Media
+from gateway.web.http.fields import MOMENTS, Cursor, DeviceName, Duration, MetricName, SpokenMoment
 from gateway.web.http.path import shown
-from gateway.web.http.query import Page, Question, made_up, to_moment, to_page
+from gateway.web.http.query import Page, made_up, to_moment, to_page
 
 MAX_DEVICES = 100
 MAX_METRICS = 500
@@ -28,6 +28,67 @@ LAST_US = 253_370_764_800_000_000
 """9999-01-01: no reading lies beyond it, and every zone can still say it."""
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
 _ROWS, _BUCKETS, _POINTS = "rows", "every=", "points="
+
+
+Function = Annotated[str, Meta(extra_json_schema={"enum": list(FUNCTIONS)})]
+
+
+class DeviceHistoryQuery(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}
+):
+    """What is asked of the history of a device: rows, buckets (`every`) or points (`points`)."""
+
+    metric: Annotated[
+        list[MetricName],
+        Meta(
+            description=f"Only these, up to {MAX_METRICS}; repeated or separated by commas.",
+            extra={"most": MAX_METRICS},
+        ),
+    ] = []
+    start: Annotated[SpokenMoment, Meta(description=f"Where it begins; `-1h` if left out. {MOMENTS}")] = "-1h"
+    end: Annotated[SpokenMoment, Meta(description=f"Where it ends, exclusive; `now` if left out. {MOMENTS}")] = "now"
+    every: Annotated[
+        Duration | None,
+        Meta(description="Buckets: how wide; days are those of the calendar in `tz`.", examples=["5m"]),
+    ] = None
+    points: Annotated[
+        Annotated[int, Meta(ge=LEAST_POINTS, le=MOST_POINTS)] | None, Meta(description="Points: how many.")
+    ] = None
+    fn: Annotated[
+        list[Function],
+        Meta(
+            description="Buckets: what of each; `avg` if left out.",
+            examples=[["avg", "max"]],
+            extra={"most": len(FUNCTIONS)},
+        ),
+    ] = []
+    tz: Annotated[
+        str | None, Meta(description="Buckets: an IANA time zone; `UTC` if left out.", examples=["Europe/Berlin"])
+    ] = None
+    fill: Annotated[Fill | None, Meta(description="Buckets: what stands in empty ones; `none` leaves them out.")] = None
+    order: Annotated[Literal["asc", "desc"] | None, Meta(description="Rows: oldest or newest first.")] = None
+    limit: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_ROWS)] | None,
+        Meta(description=f"Entries of a page; {DEFAULT_ROWS} if left out."),
+    ] = None
+    cursor: Cursor = None
+    bigint: Annotated[
+        Literal["number", "string"], Meta(description="`string` writes metrics of kind int as strings.")
+    ] = "number"
+
+
+class DevicesHistoryQuery(DeviceHistoryQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same of several devices."""
+
+    device: Annotated[
+        list[DeviceName],
+        Meta(
+            description=f"Up to {MAX_DEVICES} devices; repeated or separated by commas.",
+            extra_json_schema={"minItems": 1},
+            examples=[["d1", "d2"]],
+            extra={"most": MAX_DEVICES, "required": True},
+        ),
+    ] = []
 
 
 class RowsQuery(NamedTuple):
@@ -71,63 +132,28 @@ class HistoryQuery(NamedTuple):
     wanted: RowsQuery | BucketsQuery | PointsQuery
 
 
-class _Given(NamedTuple):
-    """The parameters that belong to one of the questions, as text."""
-
-    every: str | None
-    points: str | None
-    fn: list[str]
-    tz: str | None
-    fill: str | None
-    order: str | None
-    limit: str | None
-    cursor: str | None
-
-
-def device_names(question: Question) -> list[str]:
-    """Return the devices that `device=` names. Raises BadRequest."""
-    names = question.names("device", most=MAX_DEVICES)
-    if not names:
-        raise BadRequest(f"device= is missing; name up to {MAX_DEVICES} devices", parameter="device")
-    for name in names:
-        if DEVICE_NAME.fullmatch(name) is None:
-            raise BadRequest(
-                f"device name {shown(name)} is not allowed; use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -",
-                parameter="device",
-            )
-    return names
-
-
-def to_asked(request: Request, question: Question, devices: list[str], *, now_us: int) -> HistoryQuery:
-    """Return what is asked of these devices. Raises BadRequest, TooManyBuckets."""
-    metrics = question.names("metric", most=MAX_METRICS) or None
-    texts = tuple(
-        default if text is None else text
-        for text, default in ((question.one("from"), "-1h"), (question.one("to"), "now"))
-    )
-    given = _given(question)
-    bigint = question.word("bigint", default="number", known=("number", "string")) == "string"
-    question.finish()
-    start, end = (
-        to_moment(text, parameter=name, now_us=now_us) for name, text in zip(("from", "to"), texts, strict=True)
-    )
+def to_asked(query: DeviceHistoryQuery, devices: list[str], accepted: Sequence[str], *, now_us: int) -> HistoryQuery:
+    """Return what is asked of these devices; `accepted` are the values of Accept. Raises BadRequest, TooManyBuckets."""
+    metrics = query.metric or None
+    start = to_moment(query.start, parameter="from", now_us=now_us)
+    end = to_moment(query.end, parameter="to", now_us=now_us)
     if start > end:
         raise BadRequest("from= lies after to=; exchange them", parameter="from")
     span = Span(min(start, LAST_US), min(end, LAST_US))
-    asked = HistoryQuery(devices, metrics, span, to_media(request), bigint, PointsQuery(span, 0))
-    if given.every is not None:
-        return asked._replace(wanted=_buckets(given, given.every, span))
-    if given.points is not None:
-        return asked._replace(wanted=_points(given, given.points, span))
-    rows = _rows(given, asked, about=(devices, metrics, texts))
+    asked = HistoryQuery(devices, metrics, span, to_media(accepted), query.bigint == "string", PointsQuery(span, 0))
+    if query.every is not None:
+        return asked._replace(wanted=_buckets(query, query.every, span))
+    if query.points is not None:
+        return asked._replace(wanted=_points(query, query.points, span))
+    rows = _rows(query, asked, about=(devices, metrics, (query.start, query.end)))
     return asked._replace(span=rows.order.span, wanted=rows)
 
 
-def to_media(request: Request) -> Media:
+def to_media(accepted: Sequence[str]) -> Media:
     """Return the media type that the Accept header likes best of ours (RFC 9110 12.5.1); JSON if it likes none."""
     best: Media = JSON
     liked = 0.0
-    for part in ",".join(request.headers.getall("accept", ())).split(","):
+    for part in ",".join(accepted).split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = _quality(parameters)
         if name in _MEDIA and quality > liked:
@@ -155,34 +181,20 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
-def _given(question: Question) -> _Given:
-    return _Given(
-        question.one("every"),
-        question.one("points"),
-        question.names("fn", most=len(FUNCTIONS)),
-        question.one("tz"),
-        question.one("fill"),
-        question.one("order"),
-        question.one("limit"),
-        question.one("cursor"),
-    )
-
-
-def _refuse(given: _Given, *names: str, here: str) -> None:
+def _refuse(query: DeviceHistoryQuery, *names: str, here: str) -> None:
     """Raise BadRequest for parameters of another question."""
     for name in names:
-        if getattr(given, name):
+        if getattr(query, name):
             raise BadRequest(f"{name}= does not go with {here}; leave it out", parameter=name)
 
 
-def _rows(given: _Given, asked: HistoryQuery, *, about: object) -> RowsQuery:
-    _refuse(given, "fn", "tz", "fill", here="rows: it needs every=")
-    descending = _word(given.order, "order", ("asc", "desc")) == "desc"
-    streamed = given.limit is None and asked.media != JSON
-    limit = DEFAULT_ROWS if given.limit is None else _number(given.limit, "limit", 1, MAX_ROWS)
-    page = to_page(limit, given.cursor, about=(about, descending))
+def _rows(query: DeviceHistoryQuery, asked: HistoryQuery, *, about: object) -> RowsQuery:
+    _refuse(query, "fn", "tz", "fill", here="rows: it needs every=")
+    descending = query.order == "desc"
+    streamed = query.limit is None and asked.media != JSON
+    page = to_page(query.limit or DEFAULT_ROWS, query.cursor, about=(about, descending))
     span, after = (asked.span, None) if page.after is None else _resumed(page.after)
-    return RowsQuery(Order(span, descending, after), None if streamed else limit, page)
+    return RowsQuery(Order(span, descending, after), None if streamed else page.limit, page)
 
 
 def _resumed(held: object) -> tuple[Span, RowPosition]:
@@ -196,25 +208,25 @@ def _resumed(held: object) -> tuple[Span, RowPosition]:
     return Span(start, end), RowPosition(time_us, device_id, shape_ids)
 
 
-def _buckets(given: _Given, every: str, span: Span) -> BucketsQuery:
-    _refuse(given, "points", "order", "limit", "cursor", here=_BUCKETS)
+def _buckets(query: DeviceHistoryQuery, every: str, span: Span) -> BucketsQuery:
+    _refuse(query, "points", "order", "limit", "cursor", here=_BUCKETS)
     width = parse_duration(every)
     if width is None:
         raise BadRequest(
             f"every={shown(every)} is no width; send a whole number and s, m, h or d, such as 5m", parameter="every"
         )
-    functions = given.fn or ["avg"]
+    functions = query.fn or ["avg"]
     for function in functions:
-        _word(function, "fn", FUNCTIONS)
-    fill: Fill = _word(given.fill, "fill", ("none", "null", "prev"))  # type: ignore[assignment]
-    zone = (given.tz or "UTC").replace(" ", "+")  # of Etc/GMT+1, where the query did not escape it
+        if function not in FUNCTIONS:
+            raise BadRequest(f"fn={shown(function)} is none of {', '.join(FUNCTIONS)}", parameter="fn")
+    zone = (query.tz or "UTC").replace(" ", "+")  # of Etc/GMT+1, where the query did not escape it
     cut = to_cut(span, count=width.number, unit=width.unit, zone=_zone(zone))
-    return BucketsQuery(cut, every, zone, SeriesQuery(functions, fill))
+    return BucketsQuery(cut, every, zone, SeriesQuery(functions, query.fill or "none"))
 
 
-def _points(given: _Given, points: str, span: Span) -> PointsQuery:
-    _refuse(given, "fn", "tz", "fill", "order", "limit", "cursor", here=_POINTS)
-    return PointsQuery(span, _number(points, "points", LEAST_POINTS, MOST_POINTS))
+def _points(query: DeviceHistoryQuery, points: int, span: Span) -> PointsQuery:
+    _refuse(query, "fn", "tz", "fill", "order", "limit", "cursor", here=_POINTS)
+    return PointsQuery(span, points)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -224,17 +236,3 @@ def _zone(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a name that is a folder of names is an OSError
         pass
     raise BadRequest(f"tz={shown(name)} is no time zone; send an IANA name such as Europe/Berlin", parameter="tz")
-
-
-def _word(text: str | None, parameter: str, known: tuple[str, ...]) -> str:
-    """Return one of the words, the first if there is none given."""
-    if text is not None and text not in known:
-        raise BadRequest(f"{parameter}={shown(text)} is none of {', '.join(known)}", parameter=parameter)
-    return known[0] if text is None else text
-
-
-def _number(text: str, parameter: str, least: int, most: int) -> int:
-    number = int(text) if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else -1
-    if not least <= number <= most:
-        raise BadRequest(f"{parameter}={shown(text)} is not a whole number from {least} to {most}", parameter=parameter)
-    return number

@@ -1,90 +1,76 @@
-"""POST bodies of readings in, receipts out. Knows HTTP only: what the bytes mean is `intake`'s business."""
+"""Readings posted over HTTP. Knows HTTP only: what the bytes mean is `intake`'s business."""
 
 from collections.abc import Collection
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, Literal
 
-from sanic import HTTPResponse, Request
+import msgspec
+from msgspec import Meta
 
 from gateway.domain.contracts import Toll
-from gateway.ingest.receipts import to_json
-from gateway.web.context import Context, context_of
+from gateway.web.context import Context
+from gateway.web.http.body import media_of
+from gateway.web.http.call import Call
 from gateway.web.http.idempotency import key_of, take_once
-from gateway.web.http.path import device_name, require_json
-from gateway.web.http.permissions import identify, require_writer
-from gateway.web.http.query import Question
-from gateway.web.http.responses import reply
-from gateway.web.limits.rate_limits import RateLimits
+from gateway.web.http.responses import JSON, Answer
+from gateway.web.limits.body_budget import Incoming
 
 FEW_ERRORS, ALL_ERRORS = 100, 10_000
 """Refusals listed in a receipt: without and with ?errors=all."""
 
 
-class Options(NamedTuple):
-    """What the query says."""
+class IngestQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How readings are taken in."""
 
-    atomic: bool = False
-    max_errors: int = FEW_ERRORS
-    backfill: bool = False
+    atomic: Annotated[
+        bool | None, Meta(description="`true` stores all of the body or nothing; it needs the database.")
+    ] = None
+    errors: Annotated[Literal["few", "all"], Meta(description="`all` lists up to 10,000 refusals instead of 100.")] = (
+        "few"
+    )
+    backfill: Annotated[
+        bool | None,
+        Meta(description="`true`: old readings, which yield to live ones and have a limit of their own."),
+    ] = None
 
 
-DEFAULTS = Options()
-
-
-async def post_readings(request: Request, device: str | None = None) -> HTTPResponse:
+async def post_readings(call: Call[IngestQuery, Incoming], parts: Context) -> Answer:
     """Take readings in: of the device in the path, or of any that the credential may write."""
-    context = context_of(request)
-    if device is not None:
-        device = device_name(device)
-    principal = await identify(request, context)
-    require_writer(principal, device)
-    require_json(request)
-    options = _options(request) if request.query_string else DEFAULTS
-    key = key_of(request)
-    await context.turns.mine()
-    context.intake.knock()
-    limits = context.limits
-    if limits is not None:
-        limits.send(request, backfill=options.backfill, most_bytes=context.http.max_body_bytes)
-    with context.bodies.hold() as hold:
-        body = await hold.read(request)
-        require_json(request, body)
+    device: str | None = call.path.get("device")
+    query, key = call.query, key_of(call)
+    backfill = query.backfill or False
+    await parts.turns.mine()
+    parts.intake.knock()
+    if parts.limits is not None and call.visit is not None:
+        most_bytes = parts.http.max_body_bytes
+        parts.limits.send(call.visit, call.incoming.declared, backfill=backfill, most_bytes=most_bytes)
+    with parts.bodies.hold() as hold:
+        body = await hold.read(call.incoming, call.header("content-encoding"))
+        media_of(call.headers, (JSON,), body)
         take = partial(
-            context.intake.take,
+            parts.intake.take,
             body,
-            principal=principal,
+            principal=call.principal,
             media=None,
             device=device,
-            atomic=options.atomic,
-            max_errors=options.max_errors,
-            toll=_toll(request, limits, body, backfill=options.backfill),
+            atomic=query.atomic or False,
+            max_errors=ALL_ERRORS if query.errors == "all" else FEW_ERRORS,
+            toll=_counting(call, parts, body, backfill=backfill),
         )
         if key is not None:
-            devices = partial(_devices, context, body, device)
-            return await take_once(request, context, take, key=key, body=body, devices=devices, hold=hold)
+            devices = partial(_devices, parts, body, device)
+            return await take_once(call, parts, take, key=key, body=body, devices=devices, hold=hold)
         receipt = await take()
-    return reply(request, context, to_json(receipt), status=receipt.status)
+    return Answer(receipt, receipt.status)
 
 
-def _devices(context: Context, body: bytes, device: str | None) -> Collection[str]:
-    return context.intake.devices(body) if device is None else (device,)
+def _devices(parts: Context, body: bytes, device: str | None) -> Collection[str]:
+    return parts.intake.devices(body) if device is None else (device,)
 
 
-def _options(request: Request) -> Options:
-    """Return what the query says. A parameter with a typo must not silently mean its default."""
-    question = Question(request)
-    options = Options(
-        atomic=question.flag("atomic") or False,
-        max_errors=ALL_ERRORS if question.word("errors", default="few", known=("few", "all")) == "all" else FEW_ERRORS,
-        backfill=question.flag("backfill") or False,
-    )
-    question.finish()
-    return options
-
-
-def _toll(request: Request, limits: RateLimits | None, body: bytes, *, backfill: bool) -> Toll | None:
-    if limits is not None:
-        return limits.toll(request, body, backfill=backfill)
+def _counting(call: Call[IngestQuery, Incoming], parts: Context, body: bytes, *, backfill: bool) -> Toll | None:
+    if parts.limits is not None and call.visit is not None:
+        return parts.limits.counting(call.visit, body, backfill=backfill)
     return _yields if backfill else None
 
 

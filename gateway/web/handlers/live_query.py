@@ -1,22 +1,45 @@
-"""What a caller wants to see live, checked: parameters or a message in, a filter out. Raises BadRequest, Forbidden."""
+"""What a caller wants to see live: parameters or a message in, a filter out. Raises BadRequest, Forbidden."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from sanic import Request
+import msgspec
+from msgspec import Meta
 
-from gateway.core.errors import BadRequest, Forbidden
+from gateway.core.errors import BadRequest
 from gateway.domain.changes import LogPosition, Tag, to_position
-from gateway.domain.layouts import DEVICE_NAME, METRIC_NAME
-from gateway.domain.model import MAX_NAME, Principal, Role
+from gateway.domain.model import Principal
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS, Filter
-from gateway.web.http.path import shown
-from gateway.web.http.query import Question
+from gateway.web.http import fields
+from gateway.web.http.call import Call
+from gateway.web.http.path import check_device, check_metric, shown
+from gateway.web.http.permissions import readable
 
 MAX_TAG = 400
 """Characters of a tag, its value included."""
 UNKNOWN = LogPosition("unknown0", 0, 0)
 """An id that is not one of ours, sent by a client that cannot help it: older than everything."""
+
+
+class StreamQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a stream is asked to show."""
+
+    device: Annotated[
+        list[fields.DeviceName],
+        Meta(description="Only these; repeated or separated by commas.", extra={"most": MAX_DEVICES}),
+    ] = []
+    metric: Annotated[
+        list[fields.MetricName],
+        Meta(description="Only these; repeated or separated by commas.", extra={"most": MAX_METRICS}),
+    ] = []
+    tag: Annotated[
+        list[fields.Tag],
+        Meta(description="Only devices with all of these tags: `key:value`, or `key` with any value."),
+    ] = []
+    snapshot: Annotated[bool | None, Meta(description="`false`: begin without the newest values.")] = None
+    last_event_id: Annotated[
+        str | None, Meta(description="The same as `Last-Event-ID`, for clients that cannot set it.")
+    ] = None
 
 
 class LiveQuery(NamedTuple):
@@ -28,20 +51,15 @@ class LiveQuery(NamedTuple):
     snapshot: bool
 
 
-def to_asked(request: Request, principal: Principal) -> LiveQuery:
+def to_asked(call: Call[StreamQuery, None]) -> LiveQuery:
     """Read the question of GET /v1/stream."""
-    question = Question(request)
-    devices = question.names("device", most=MAX_DEVICES)
-    metrics = question.names("metric", most=MAX_METRICS)
-    tags = question.all("tag")
-    snapshot = question.flag("snapshot")
-    last = to_last(question.one("last_event_id"))
-    question.finish()
-    offered = request.headers.getone("last-event-id", "")
+    query = call.query
+    last = to_last(query.last_event_id)
+    offered = call.header("last-event-id")
     if offered:  # a browser that comes back repeats the address, and knows better by now
         last = to_position(offered) or UNKNOWN
-    wanted = to_filter(principal, devices=devices, metrics=metrics, tags=tags)
-    return LiveQuery(wanted, last, snapshot is not False)
+    wanted = to_filter(call.principal, devices=query.device, metrics=query.metric, tags=query.tag)
+    return LiveQuery(wanted, last, query.snapshot is not False)
 
 
 def to_last(text: str | None) -> LogPosition | None:
@@ -57,36 +75,13 @@ def to_last(text: str | None) -> LogPosition | None:
 def to_filter(principal: Principal, *, devices: Sequence[str], metrics: Sequence[str], tags: Sequence[str]) -> Filter:
     """Return what this caller may see of that. Raises BadRequest, Forbidden."""
     for name in devices:
-        if DEVICE_NAME.fullmatch(name) is None:
-            raise BadRequest(
-                f"device name {shown(name)} is not allowed; use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -",
-                parameter="device",
-            )
+        check_device(name)
     for name in metrics:
-        if METRIC_NAME.fullmatch(name) is None:
-            raise BadRequest(
-                f"metric name {shown(name)} is not allowed; use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : / -",
-                parameter="metric",
-            )
+        check_metric(name)
     if len(tags) > MAX_TAGS:
         raise BadRequest(f"tag= stands {len(tags)} times; at most {MAX_TAGS} in one stream", parameter="tag")
-    chosen = _allowed(principal, devices, tags)
+    chosen = readable(principal, devices, tags)
     return Filter(chosen, frozenset(metrics) or None, frozenset(map(_to_tag, tags)))
-
-
-def _allowed(principal: Principal, devices: Sequence[str], tags: Sequence[str]) -> frozenset[str] | None:
-    if principal.role is Role.INGEST:
-        raise Forbidden("an ingest key may not read; use a reader key or the device's token")
-    if principal.role is not Role.DEVICE or principal.device is None:
-        return frozenset(devices) or None
-    if tags:
-        raise Forbidden("a device's token reads that device only; leave tag= out", parameter="tag")
-    for name in devices:
-        if not principal.may_read(name):
-            raise Forbidden(
-                f"this credential may not read device {name!r}; use a reader key or that device's token", device=name
-            )
-    return frozenset([principal.device])
 
 
 def _to_tag(text: str) -> Tag:

@@ -1,63 +1,69 @@
-"""Questions about metrics in, their kinds and units out; these are set here too. Never shows readings."""
+"""Metrics: their kinds and units, which are set here too. Never shows readings."""
+
+from typing import Annotated
 
 import msgspec
-import orjson
-from msgspec import UNSET, UnsetType
-from sanic import HTTPResponse, Request
+from msgspec import UNSET, Meta, UnsetType
 
-from gateway.timescale.registry.metrics import MAX_PAGE, check_metric_name
-from gateway.web.context import context_of
-from gateway.web.http.admins import acting, admitted
-from gateway.web.http.json_body import read_json
+from gateway.timescale.registry.metrics import MAX_PAGE, MetricFacts, check_metric_name
+from gateway.web.context import Context
+from gateway.web.http.audited import acting
+from gateway.web.http.call import Call, NoQuery
+from gateway.web.http.fields import Cursor, NextCursor
 from gateway.web.http.path import decoded
-from gateway.web.http.permissions import identify, require_reader_of_all
-from gateway.web.http.query import Page, Question, made_up
-from gateway.web.http.responses import reply
-
-LIMIT = 100
-"""Metrics of a page, unless the caller says otherwise."""
+from gateway.web.http.query import Page, made_up, to_page
+from gateway.web.http.responses import NO_STORE, Answer
 
 
-class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MetricQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which metrics are listed."""
+
+    prefix: Annotated[str | None, Meta(description="How the names begin.")] = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Entries of a page; 100 if left out.")] = 100
+    cursor: Cursor = None
+
+
+class MetricChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of PUT /v1/metrics/{metric}; what is left out stays as it is."""
 
     unit: str | UnsetType | None = UNSET
     declared_int: bool | UnsetType = UNSET
 
 
-_facts = msgspec.json.Decoder(Facts)
+class MetricKinds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A metric in all its kinds."""
+
+    metrics: list[MetricFacts]
 
 
-async def list_metrics(request: Request) -> HTTPResponse:
+class MetricPage(MetricKinds, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of metrics."""
+
+    next_cursor: NextCursor
+
+
+async def list_metrics(call: Call[MetricQuery, None], parts: Context) -> Answer:
     """Answer with a page of metrics, by name and kind."""
-    context = context_of(request)
-    require_reader_of_all(await identify(request, context))
-    question = Question(request)
-    prefix = question.one("prefix") or ""
-    page = question.page(default=LIMIT, most=MAX_PAGE, about=("metrics", prefix))
-    question.finish()
-    metrics = await context.registrar.metrics.page(prefix=prefix, after=_last(page), limit=page.limit + 1)
+    query, prefix = call.query, call.query.prefix or ""
+    page = to_page(query.limit, query.cursor, about=("metrics", prefix))
+    metrics = await parts.registrar.metrics.page(prefix=prefix, after=_last(page), limit=page.limit + 1)
     shown, last = page.cut(metrics)
-    body = {"metrics": [metric._asdict() for metric in shown], "next_cursor": page.cursor(last and last[:2])}
-    return reply(request, context, orjson.dumps(body), headers={"cache-control": "no-store"})
+    cursor = page.cursor(last and (last.metric, last.kind))
+    return Answer(MetricPage(metrics=list(shown), next_cursor=cursor), headers=NO_STORE)
 
 
-async def put_metric(request: Request, metric: str) -> HTTPResponse:
+async def put_metric(call: Call[NoQuery, MetricChange], parts: Context) -> Answer:
     """Set the unit of a metric in all its kinds, and whether its integers are stored exactly."""
-    context = context_of(request)
-    await admitted(request, context)
-    Question(request).finish()
-    name = decoded(metric)
+    name, change = decoded(call.path["metric"]), call.content
     check_metric_name(name)
-    facts = await read_json(request, context, _facts)
-    kinds = await context.registrar.metrics.put(
+    kinds = await parts.registrar.metrics.put(
         name,
-        unit=facts.unit if isinstance(facts.unit, str) else None,
-        clear_unit=facts.unit is None,
-        declared_int=None if facts.declared_int is UNSET else facts.declared_int,
-        actor=await acting(request, context),
+        unit=change.unit if isinstance(change.unit, str) else None,
+        clear_unit=change.unit is None,
+        declared_int=None if change.declared_int is UNSET else change.declared_int,
+        actor=await acting(call, parts),
     )
-    return reply(request, context, orjson.dumps({"metrics": [kind._asdict() for kind in kinds]}))
+    return Answer(MetricKinds(metrics=kinds))
 
 
 def _last(page: Page) -> tuple[str, str]:

@@ -1,50 +1,54 @@
-"""The whole gateway at a glance out, for readers and admins: rates, health, books and devices. Changes nothing.
+"""The whole gateway at a glance, for readers and admins: rates, health, ledger and devices. Changes nothing.
 
 Whichever worker is asked, the numbers are those of all; only `parts` are its own, as on /readyz.
 """
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from sanic import HTTPResponse, Request
+from msgspec import Meta
 
-from gateway.core.errors import Forbidden
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import find
-from gateway.domain.model import Principal, Role
+from gateway.domain.ledger import Ledger
+from gateway.domain.model import Role
 from gateway.telemetry import ledger_events
-from gateway.telemetry.rates import Backlog
-from gateway.web.context import Context, context_of
-from gateway.web.handlers.health import account, status_of
-from gateway.web.http.permissions import identify
-from gateway.web.http.query import Question
-from gateway.web.http.responses import reply
+from gateway.telemetry.rates import Backlog, Rates, RateSeries
+from gateway.timescale.registry.device_count import DeviceCount
+from gateway.web.context import Context
+from gateway.web.handlers.health import Parts, Status, account, status_of
+from gateway.web.http.call import Call, NoQuery
+from gateway.web.http.fields import Moment
+from gateway.web.http.responses import NO_STORE, Answer
 from gateway.web.ports import Health, Trouble
 
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole gateway at a glance; `parts` are those of the worker that answers."""
+
+    now: Moment
+    ready: bool
+    status: Status
+    degraded: Annotated[list[Trouble], Meta(description="As on `/readyz` of the worker that answers.")]
+    parts: Parts
+    rates: Annotated[Rates, Meta(description="Now, of all workers.")]
+    history: Annotated[RateSeries, Meta(description="Of the last 15 minutes, every 5 s.")]
+    waiting: Backlog
+    ledger: Ledger
+    devices: DeviceCount | None
+    role: Annotated[Role, Meta(description="Of the key that asks.")]
 
 
-async def get_fleet(request: Request) -> HTTPResponse:
-    """Answer with rates now and over the last 15 minutes, the health of the parts, the books, and counts of devices."""
-    context = context_of(request)
-    principal = await identify(request, context)
-    require_overview(principal)
-    Question(request).finish()
-    view = await context.glance.take(partial(_look, context))
-    body = _encode({**view, "role": principal.role})
-    return reply(request, context, body, headers={"cache-control": "no-store"})
-
-
-def require_overview(principal: Principal) -> None:
-    """Raise Forbidden unless the numbers of the whole gateway may be seen."""
-    if principal.role not in (Role.READER, Role.ADMIN):
-        raise Forbidden(f"a key with the role {principal.role} may not see the fleet; use a reader or an admin key")
+async def get_fleet(call: Call[NoQuery, None], parts: Context) -> Answer:
+    """Answer with rates now and over the last 15 minutes, the health of the parts, the ledger and counts."""
+    view = await parts.overview.get(partial(_look, parts))
+    return Answer(Overview(**view, role=call.principal.role), headers=NO_STORE)
 
 
 async def _look(context: Context) -> dict[str, Any]:
-    health, devices = await asyncio.gather(account(context), context.census.count())
+    health, devices = await asyncio.gather(account(context), context.device_counts.count())
     health = _with_mqtt(context, health)
     newest = context.history.newest
     return {

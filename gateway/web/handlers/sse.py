@@ -3,24 +3,16 @@
 Filters, resumption and bounds are in `gateway.live`; here they are only written down. A connection serves one stream.
 """
 
-import asyncio
-import math
-from functools import partial
 from random import Random, SystemRandom
-from typing import cast
-
-from sanic import HTTPResponse, Request
-from sanic.exceptions import RequestCancelled
-from sanic.http import Http as Stream
 
 from gateway.core.errors import GatewayError
 from gateway.live.events import Event, Lagged, Output
 from gateway.live.reader import LiveClient, Round
 from gateway.telemetry import live_events
-from gateway.web.context import Context, context_of
-from gateway.web.handlers.live_query import to_asked
-from gateway.web.http.permissions import identify
-from gateway.web.http.responses import reply, send_no_body
+from gateway.web.context import Context
+from gateway.web.handlers.live_query import StreamQuery, to_asked
+from gateway.web.http.call import Call
+from gateway.web.http.responses import Gone, Stream, StreamWire
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -32,49 +24,40 @@ PING = b": ping\n"
 """No empty line after it: to some readers that would be an event without data."""
 
 
-async def get_stream(request: Request) -> HTTPResponse | None:
+def get_stream(call: Call[StreamQuery, None], parts: Context) -> Stream:
     """Stream changes until the caller leaves, may not read any more, takes nothing, or this worker stops."""
-    context = context_of(request)
-    principal = await identify(request, context)
-    asked = to_asked(request, principal)
-    header = request.headers.getone("authorization", None)
-    if request.method == "HEAD":
-        await send_no_body(await _begin(request, context))
-        return None
-    with context.streams.reader(header, principal, cut=partial(_hang_up, request)) as reader:
-        await reader.subscribe("", asked.wanted, last=asked.last, snapshot=asked.snapshot)
-        response = await _begin(request, context)
-        try:
-            await _serve(response, reader)
-        except RequestCancelled:
-            pass  # the caller has left
-        except GatewayError:  # what was missed cannot be read now; the caller comes back with the same id
-            live_events.ended("unavailable")
-            _hang_up(request)
-        except Exception as exc:  # noqa: BLE001 - the answer has begun: no problem document can follow
-            live_events.failed(exc)
-            _hang_up(request)
-    return None
+    asked = to_asked(call)
+
+    async def write(wire: StreamWire) -> None:
+        if wire.head_only:
+            await wire.begin()
+            return
+        with parts.streams.reader(call.authorization, call.principal, cut=wire.abort) as reader:
+            await reader.subscribe("", asked.wanted, last=asked.last, snapshot=asked.snapshot)
+            await wire.begin()
+            try:
+                await _serve(wire, reader)
+            except Gone:
+                pass
+            except GatewayError:  # what was missed cannot be read now; the caller comes back with the same id
+                live_events.ended("unavailable")
+                wire.abort()
+            except Exception as exc:  # noqa: BLE001 - the answer has begun: no problem document can follow
+                live_events.failed(exc)
+                wire.abort()
+
+    return Stream(write, CONTENT_TYPE, HEADERS, endless=True)
 
 
-async def _begin(request: Request, context: Context) -> HTTPResponse:
-    response = reply(request, context, b"", content_type=CONTENT_TYPE, headers=HEADERS)
-    if isinstance(request.stream, Stream):
-        request.stream.keep_alive = False
-        request.stream.protocol.response_timeout = math.inf  # a stream ends when its reader does
-    await request.respond(response)
-    return response
-
-
-async def _serve(response: HTTPResponse, reader: LiveClient) -> None:
-    await reader.send(response.send(PING))  # the headers leave now, not with the first event
+async def _serve(wire: StreamWire, reader: LiveClient) -> None:
+    await reader.send(wire.send(PING))  # the headers leave now, not with the first event
     hint = to_hint(SystemRandom())
     async for each in reader.rounds():
         data = to_sse(each)
         if each.outputs:  # a block of its own would be an event without data to some readers
             data, hint = hint + data, b""
         for start in range(0, len(data), WRITE_BYTES):
-            await reader.send(response.send(data[start : start + WRITE_BYTES]))
+            await reader.send(wire.send(data[start : start + WRITE_BYTES]))
     live_events.ended(reader.ended or "")
 
 
@@ -105,8 +88,3 @@ def _to_event(output: Output) -> bytes:
 def _to_changes(event: Event) -> bytes:
     *first, last = [b'event: change\ndata: {"changes":%b}\n' % part for part in event.parts]
     return b"".join([*[part + b"\n" for part in first], last, b"id: %b\n\n" % event.position.text.encode()])
-
-
-def _hang_up(request: Request) -> None:
-    if request.transport is not None:
-        cast("asyncio.Transport", request.transport).abort()

@@ -1,4 +1,4 @@
-"""A WebSocket (RFC 6455) on a Sanic connection: whole text messages in and out, every buffer bounded. Reads no JSON.
+"""A WebSocket (RFC 6455) on a connection of the server's: whole text messages in and out, every buffer bounded.
 
 The protocol itself is the `websockets` package's, without I/O. Sanic's own socket is not used: text that is not UTF-8
 ends its reading without a word, and what waits in it has no bound in time.
@@ -6,9 +6,8 @@ ends its reading without a word, and what waits in it has no bound in time.
 
 import asyncio
 import logging
-from typing import Any, cast
+from typing import Any, Protocol
 
-from sanic import Request
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
@@ -18,6 +17,8 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from gateway.core.errors import BadRequest, UpgradeRequired
+from gateway.web.http.call import Call
+from gateway.web.http.dispatch import offered_subprotocols
 
 MAX_MESSAGE = 64 * 1024
 """Bytes of one message from the other side; a larger one ends the connection (1009)."""
@@ -37,15 +38,33 @@ _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False  # what a client does wrong is its own affair; our events say what matters
 
 
+class SocketLink(Protocol):
+    """A connection of the server's that will be a WebSocket's."""
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """What writes."""
+        ...
+
+    def attach(self, socket: "SocketWire") -> None:
+        """Give what arrives, and its end, to the socket from now on."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Return when the connection has room. Raises Gone."""
+        ...
+
+
 class SocketWire:
     """One connection, from the handshake on."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, call: Call[Any, Any]) -> None:
         """Check the handshake; nothing is sent yet. Raises UpgradeRequired, BadRequest."""
-        if request.headers.getone("upgrade", "").lower() != "websocket" or request.transport is None:
+        link: SocketLink | None = call.link
+        if (call.header("upgrade") or "").lower() != "websocket" or link is None:
             raise UpgradeRequired
-        _check_version(request)
-        wants = SUBPROTOCOL in offered_subprotocols(request)
+        _check_version(call)
+        wants = SUBPROTOCOL in offered_subprotocols(call.headers)
         self.ws_proto = ServerProtocol(
             state=State.OPEN,
             max_size=MAX_MESSAGE,
@@ -54,9 +73,9 @@ class SocketWire:
         )
         """Under the name by which Sanic looks at its state when it stops."""
         self.loop = asyncio.get_running_loop()
-        self._answer = _accept(self.ws_proto, request)
-        self._connection = cast("Any", request.transport.get_protocol())  # Sanic's, which is not typed
-        self._transport = cast("asyncio.Transport", request.transport)
+        self._answer = _accept(self.ws_proto, call)
+        self._link = link
+        self._transport = link.transport
         self._parts: list[bytes] = []
         self._messages: asyncio.Queue[str | None] = asyncio.Queue()
         self._pinged: float | None = None
@@ -64,8 +83,8 @@ class SocketWire:
     async def open(self, request_id: str) -> None:
         """Send the handshake; from now on the connection is ours."""
         self._answer.headers["X-Request-Id"] = request_id
-        self._connection.websocket = self
-        await self._connection.send(self._answer.serialize())
+        self._link.attach(self)
+        await self._link.send(self._answer.serialize())
 
     async def receive(self) -> str | None:
         """Return the next message; None when there are no more."""
@@ -75,13 +94,13 @@ class SocketWire:
         return message
 
     async def send(self, text: bytes) -> None:
-        """Send one message; returns when the connection has room. Raises Sanic's RequestCancelled when it is gone."""
+        """Send one message; returns when the connection has room. Raises Gone."""
         if self.ws_proto.state is not State.OPEN:
             return
         self.ws_proto.send_text(text)
         data = b"".join(self.ws_proto.data_to_send())
         for start in range(0, len(data), WRITE_BYTES):
-            await self._connection.send(data[start : start + WRITE_BYTES])
+            await self._link.send(data[start : start + WRITE_BYTES])
 
     def ping(self) -> None:
         """Ask the other side for a sign of life."""
@@ -162,9 +181,9 @@ class SocketWire:
             self.loop.call_later(CLOSE_SECS, self._transport.abort)
 
 
-def _check_version(request: Request) -> None:
+def _check_version(call: Call[Any, Any]) -> None:
     """Raise UpgradeRequired for another version than ours: the answer names it (RFC 6455 4.4)."""
-    asked = ", ".join(request.headers.getall("sec-websocket-version", []))
+    asked = ", ".join(call.headers.getall("sec-websocket-version", []))
     if asked != VERSION:
         words = f"not {asked!a}" if asked else "and there is no Sec-WebSocket-Version"
         raise UpgradeRequired(
@@ -173,16 +192,9 @@ def _check_version(request: Request) -> None:
         )
 
 
-def offered_subprotocols(request: Request) -> list[str]:
-    """Return what the caller offers to speak."""
-    return [
-        offered.strip() for line in request.headers.getall("sec-websocket-protocol", ()) for offered in line.split(",")
-    ]
-
-
-def _accept(protocol: ServerProtocol, request: Request) -> Response:
-    headers = Headers([(name, value) for name, value in request.headers.items() if value.isascii()])
-    answer = protocol.accept(Handshake(path=request.path, headers=headers))
+def _accept(protocol: ServerProtocol, call: Call[Any, Any]) -> Response:
+    headers = Headers([(name, value) for name, value in call.headers.items() if value.isascii()])
+    answer = protocol.accept(Handshake(path=call.url.decode(), headers=headers))
     if answer.status_code != SWITCHING:
         words = bytes(answer.body).decode(errors="replace").partition("\n")[0]
         raise BadRequest(words, parameter="Sec-WebSocket-*")

@@ -10,31 +10,21 @@ from typing import Annotated
 import msgspec
 import orjson
 from msgspec import Meta
-from sanic import Request
-from sanic.exceptions import RequestCancelled
 
-from gateway.core.errors import BadRequest, Forbidden, GatewayError, Unauthorized
+from gateway.core.errors import BadRequest, GatewayError, Unauthorized
 from gateway.core.tasks import end
 from gateway.domain.json_text import decode, without_mark
-from gateway.domain.model import MAX_NAME, Role
+from gateway.domain.model import MAX_NAME
 from gateway.live.events import Event, Lagged, Output
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS
 from gateway.live.reader import LiveClient, Round
 from gateway.telemetry import events, live_events
-from gateway.web.context import Context, context_of
+from gateway.web.context import Context
 from gateway.web.handlers.live_query import to_filter, to_last
-from gateway.web.handlers.websocket_protocol import (
-    AWAY,
-    NORMAL,
-    SWITCHING,
-    SocketWire,
-    offered_subprotocols,
-)
-from gateway.web.http.permissions import identify
-from gateway.web.http.responses import route_label
+from gateway.web.handlers.websocket_protocol import AWAY, NORMAL, SWITCHING, SocketWire
+from gateway.web.http.call import Call
+from gateway.web.http.responses import Gone
 
-BEARER = "bearer."
-"""How the subprotocol begins that carries a token: browsers can send no Authorization header here."""
 MAX_ID = 64
 POLICY = 1008
 """RFC 6455 7.4.1: the other side may not do that."""
@@ -86,7 +76,7 @@ class Conversation:
                 except GatewayError as exc:
                     answer = to_error(exc.code, exc.message, _id_of(message))
                 await self.say([answer])
-        except RequestCancelled:
+        except Gone:
             pass  # the one who sends changes finds the same
         except Exception as exc:  # noqa: BLE001 - a mistake of ours must not leave the socket half alive
             live_events.failed(exc)
@@ -105,7 +95,7 @@ class Conversation:
                 self._reader.end("silent")
 
     async def say(self, messages: list[bytes]) -> None:
-        """Send messages. Raises RequestCancelled."""
+        """Send messages. Raises Gone."""
         async with self._turn:
             for message in messages:
                 await self._reader.send(self._wire.send(message))
@@ -126,22 +116,13 @@ class Conversation:
         return orjson.dumps({"type": "subscribed", "subscription": asked.id})
 
 
-async def serve_socket(request: Request) -> None:
+async def serve_socket(call: Call[None, None], parts: Context) -> None:
     """Serve one WebSocket until either side leaves."""
-    context = context_of(request)
-    header = _header_of(request)
-    principal = await identify(request, context, header)
-    if principal.role is Role.INGEST:
-        raise Forbidden("an ingest key may not read; use a reader key or the device's token")
-    wire = SocketWire(request)
-    with context.streams.reader(header, principal, cut=wire.fail_connection) as reader:
-        await wire.open(_request_id(request, context))
-        events.http_answered(route_label(request), SWITCHING)
+    wire = SocketWire(call)
+    with parts.streams.reader(call.authorization, call.principal, cut=wire.fail_connection) as reader:
+        await wire.open(parts.request_ids.choose(call.header("x-request-id")))
+        events.http_answered(call.operation.label, SWITCHING)
         await _converse(wire, reader)
-
-
-# Sanic expects no response of such a handler. Its own kind of route would shake hands before anything is checked.
-serve_socket.is_websocket = True  # type: ignore[attr-defined]
 
 
 async def _converse(wire: SocketWire, reader: LiveClient) -> None:
@@ -150,7 +131,7 @@ async def _converse(wire: SocketWire, reader: LiveClient) -> None:
     try:
         await conversation.speak()
         await _take_leave(conversation, wire, reader)
-    except RequestCancelled:
+    except Gone:
         pass  # the caller has left
     except GatewayError as exc:  # what was missed cannot be read now; the caller comes back with the same ids
         live_events.ended("unavailable")
@@ -204,19 +185,6 @@ def _to_messages(name: str, output: Output) -> list[bytes]:
         b'{"type":"reset","subscription":%b,"id":%b,"reason":"%b","states":%b,"truncated":%b}'
         % (subscription, number, output.reason.encode(), output.states, b"true" if output.truncated else b"false")
     ]
-
-
-def _header_of(request: Request) -> str | None:
-    """Return the Authorization header, or what a subprotocol says in its place."""
-    header = request.headers.getone("authorization", None)
-    tokens = [offered for offered in offered_subprotocols(request) if offered.startswith(BEARER)]
-    if header is None and tokens:
-        return f"Bearer {tokens[0].removeprefix(BEARER)}"
-    return header
-
-
-def _request_id(request: Request, context: Context) -> str:
-    return context.request_ids.choose(request.headers.getone("x-request-id", None))
 
 
 def _id_of(message: str) -> str | None:

@@ -8,8 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-
-from sanic import HTTPResponse, Request
+from typing import Any
 
 from gateway.core.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
 from gateway.core.tasks import beside
@@ -19,7 +18,8 @@ from gateway.ingest.admission.auth import to_token
 from gateway.ingest.receipts import to_json
 from gateway.telemetry import events
 from gateway.web.context import Context
-from gateway.web.http.responses import reply
+from gateway.web.http.call import Call
+from gateway.web.http.responses import Answer
 from gateway.web.limits.body_budget import Hold
 
 HEADER, REPLAYED = "idempotency-key", "idempotency-replayed"
@@ -37,24 +37,24 @@ Devices = Callable[[], Collection[str]]
 """Tells whose readings the body holds; asked for a repeat only."""
 
 
-def key_of(request: Request) -> str | None:
+def key_of(call: Call[Any, Any]) -> str | None:
     """Return the request's key, None if it has none. Raises BadRequest for one that is not allowed."""
-    key: str | None = request.headers.getone(HEADER, None)
+    key = call.header(HEADER)
     if key is not None and not (0 < len(key) <= MAX_KEY and all("!" <= c <= "~" for c in key)):
         raise BadRequest(f"the key must have 1 to {MAX_KEY} visible ASCII characters", parameter="Idempotency-Key")
     return key
 
 
 async def take_once(
-    request: Request, context: Context, take: Take, *, key: str, body: bytes, devices: Devices, hold: Hold
-) -> HTTPResponse:
+    call: Call[Any, Any], context: Context, take: Take, *, key: str, body: bytes, devices: Devices, hold: Hold
+) -> Answer:
     """Answer as the first time, or take the readings in and keep the receipt.
 
     What was begun is concluded also if the client goes away: its repeat must find the receipt, and no claim of nobody.
     Raises IdempotencyMismatch for the key of another request, IdempotencyInProgress while the first one runs, and what
     `take` raises; of that nothing is kept, so that a repeat is judged anew.
     """
-    name, fingerprint = _name(request, key), _digest(request.raw_url, body)
+    name, fingerprint = _name(call, key), _digest(call.url, body)
     work = asyncio.create_task(_conclude(context, name, fingerprint, take, devices), name="idempotency.conclude")
     context.concluding.add(work)
     work.add_done_callback(lambda done: _concluded(context, done))
@@ -63,7 +63,7 @@ async def take_once(
     except asyncio.CancelledError:
         hold.outlive(work)
         raise
-    return reply(request, context, kept.body, status=kept.status, headers={REPLAYED: "true"} if is_repeat else None)
+    return Answer(kept.body, kept.status, {REPLAYED: "true"} if is_repeat else {})
 
 
 async def _conclude(context: Context, name: str, fingerprint: bytes, take: Take, devices: Devices) -> tuple[Kept, bool]:
@@ -131,9 +131,9 @@ def _check(kept: Kept, fingerprint: bytes) -> None:
         raise IdempotencyInProgress
 
 
-def _name(request: Request, key: str) -> str:
+def _name(call: Call[Any, Any], key: str) -> str:
     """Return the key within its credential: two clients who both count from 1 must not meet."""
-    credential = to_token(request.headers.getone("authorization", None)) or ""
+    credential = to_token(call.authorization) or ""
     return _digest(credential.encode(), key.encode()).hex()
 
 

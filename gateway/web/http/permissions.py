@@ -1,57 +1,65 @@
-"""An Authorization header in, a principal out, or 401/403. Never reads the body: who may not write sends it in vain."""
+"""Who may do what: the rule of an operation, with the one sentence of each refusal. Knows no route and no request."""
 
-from sanic import Request
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
-from gateway.core.errors import Forbidden, Unauthorized
+from gateway.core.errors import Forbidden
 from gateway.domain.model import Principal, Role
-from gateway.web.context import Context
 
 
-async def identify(request: Request, context: Context, header: str | None = None) -> Principal:
-    """Return who is calling; from the cache at once, else after a look-up. `header` stands in for the request's own.
+class Access(NamedTuple):
+    """Who may call an operation; without roles everybody may, without a credential."""
 
-    Raises Unauthorized, SinkUnavailable; and RateLimited, for every request that is identified counts.
-    """
-    limits = context.limits
-    if limits is not None:
-        limits.arrive(request)
-    header = request.headers.getone("authorization", None) if header is None else header
-    if header is not None and not header.isascii():
-        raise Unauthorized
-    principal = context.authenticator.principal(header) or await context.authenticator.authenticate(header)
-    if limits is not None:
-        limits.identified(request, principal, header)
-    return principal
+    roles: tuple[Role, ...] = ()
+    refusal: str = ""
+    """What another role is told; `{role}` is its name."""
+    may: Callable[[Principal, str], bool] = lambda _principal, _device: True
+    """Whether a principal with one of the roles may do it to this device."""
+    refusal_of_device: str = ""
+    """`{device}` is its name, quoted."""
 
+    def allows(self, principal: Principal, device: str | None = None) -> bool:
+        """Whether the operation may be called: on this device, or on any at all if None."""
+        return principal.role in self.roles and (device is None or self.may(principal, device))
 
-def require_writer(principal: Principal, device: str | None) -> None:
-    """Raise Forbidden unless readings may be written: of this device, or of any at all if None."""
-    if principal.role is Role.READER:
-        raise Forbidden("a reader key may not write readings; use a device token or an ingest key")
-    if device is not None and not principal.may_write(device):
-        raise Forbidden(
-            f"this credential may not write device {device!r}; use that device's token or an ingest key",
-            device=device,
-        )
+    def check(self, principal: Principal, device: str | None = None) -> None:
+        """Raise Forbidden unless `allows`."""
+        if principal.role not in self.roles:
+            raise Forbidden(self.refusal.format(role=principal.role))
+        if device is not None and not self.may(principal, device):
+            raise Forbidden(self.refusal_of_device.format(device=repr(device)), device=device)
 
 
-def require_reader(principal: Principal, device: str) -> None:
-    """Raise Forbidden unless the newest state of this device may be read."""
-    if principal.role is Role.INGEST:
-        raise Forbidden("an ingest key may not read; use a reader key or the device's token")
-    if not principal.may_read(device):
-        raise Forbidden(
-            f"this credential may not read device {device!r}; use a reader key or that device's token", device=device
-        )
+ANYBODY = Access()
+WRITERS = Access(
+    (Role.INGEST, Role.ADMIN, Role.DEVICE),
+    "a reader key may not write readings; use a device token or an ingest key",
+    Principal.may_write,
+    "this credential may not write device {device}; use that device's token or an ingest key",
+)
+READERS = Access(
+    (Role.READER, Role.ADMIN, Role.DEVICE),
+    "an ingest key may not read; use a reader key or the device's token",
+    Principal.may_read,
+    "this credential may not read device {device}; use a reader key or that device's token",
+)
+LISTERS = Access(
+    (Role.READER, Role.ADMIN),
+    "this credential may not list devices; use a reader key",
+)
+OVERSEERS = Access(
+    (Role.READER, Role.ADMIN),
+    "a key with the role {role} may not see the fleet; use a reader or an admin key",
+)
+ADMINS = Access((Role.ADMIN,), "only an admin key may do this")
 
 
-def require_reader_of_all(principal: Principal) -> None:
-    """Raise Forbidden unless everything may be read."""
-    if principal.role not in (Role.READER, Role.ADMIN):
-        raise Forbidden("this credential may not list devices; use a reader key")
-
-
-def require_admin(principal: Principal) -> None:
-    """Raise Forbidden unless everything may be done."""
-    if principal.role is not Role.ADMIN:
-        raise Forbidden("only an admin key may do this")
+def readable(principal: Principal, devices: Collection[str], tags: Sequence[str]) -> frozenset[str] | None:
+    """Return the devices of which a reader may see what it asks for, None for all. Raises Forbidden."""
+    if principal.role is not Role.DEVICE or principal.device is None:
+        return frozenset(devices) or None
+    if tags:
+        raise Forbidden("a device's token reads that device only; leave tag= out", parameter="tag")
+    for name in devices:
+        READERS.check(principal, name)
+    return frozenset([principal.device])

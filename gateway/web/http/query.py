@@ -1,17 +1,19 @@
-"""Query strings in, checked values out: moments, durations, pages and their cursors. Knows no route; raises BadRequest.
+"""Query strings: checked values out of them, by the struct of their operation; moments, durations, pages, cursors.
 
-A cursor is opaque to callers: Base64url (RFC 4648 5) of MessagePack, with a digest of the question it continues: one
-from another question is refused and never skips or repeats rows.
+Raises BadRequest. A cursor is opaque to callers: Base64url (RFC 4648 5) of MessagePack, with a digest of the question
+it continues: one from another question is refused and never skips or repeats rows.
 """
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from sanic import Request
+from msgspec import Meta
 
 from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
@@ -29,6 +31,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 Row = TypeVar("Row")
+Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 
 
 class Page(NamedTuple):
@@ -66,78 +69,102 @@ class Page(NamedTuple):
         return number
 
 
-class Question:
-    """The parameters of one request, each taken once; what is left over at the end is refused."""
+def read_query(kind: type[Parameters], given: Mapping[str, list[str]]) -> Parameters:
+    """Return the parameters of a request as the struct of its operation has them. Raises BadRequest.
 
-    def __init__(self, request: Request) -> None:
-        self._given: dict[str, list[str]] = dict(request.get_args(keep_blank_values=True))
-        self._asked: list[str] = []
+    The type of a field says how it is read: a Literal or an Enum is one of some words, a bool is true or false, an int
+    lies within its bounds; of a list the parameter may be repeated, or, where its Meta has `most`, stand as names
+    separated by commas. What is left out has its default. With forbid_unknown_fields others are refused.
+    """
+    readers = _readers(kind)
+    if kind.__struct_config__.forbid_unknown_fields:
+        for name in given:
+            if name not in readers:
+                known = ", ".join(readers) or "none"
+                raise BadRequest(f"there is no parameter {shown(name)}; known here: {known}", parameter=shown(name))
+    return kind(**{field: read(name, given[name]) for name, (field, read) in readers.items() if name in given})
 
-    def all(self, name: str) -> list[str]:
-        """Return every value of a parameter that may be repeated."""
-        self._asked.append(name)
-        return self._given.pop(name, [])
 
-    def one(self, name: str) -> str | None:
-        """Return a parameter that may stand once. Raises BadRequest."""
-        values = self.all(name)
-        if len(values) > 1:
-            raise BadRequest(f"{name}= stands {len(values)} times; send it once", parameter=name)
-        return values[0] if values else None
+Read = Callable[[str, list[str]], object]
 
-    def names(self, name: str, *, most: int) -> list[str]:
-        """Return names separated by commas or repeated, without doubles. Raises BadRequest for more than `most`."""
-        found = [part.strip() for value in self.all(name) for part in value.split(",")]
-        if "" in found:
-            raise BadRequest(f"{name}= names nothing; separate names by commas, or leave it out", parameter=name)
-        found = list(dict.fromkeys(found))
-        if len(found) > most:
-            raise BadRequest(f"{name}= names {len(found)}; at most {most} in one call", parameter=name)
-        return found
 
-    def flag(self, name: str) -> bool | None:
-        """Return a parameter that is true or false. Raises BadRequest."""
-        text = self.one(name)
-        if text not in (None, "true", "false"):
-            raise BadRequest(f"{name}={shown(text)} is not true or false", parameter=name)
-        return None if text is None else text == "true"
+@cache
+def _readers(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Read]]:
+    """Return parameter → the field that holds it, and what reads it."""
+    hints = get_type_hints(kind, include_extras=True)
+    names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+    return {name: (field, _reader(*bare_type(hints[field]))) for field, name in names}
 
-    def number(self, name: str, *, default: int, least: int = 1, most: int) -> int:
-        """Return a whole number. Raises BadRequest."""
-        text = self.one(name)
-        if text is None:
-            return default
-        number = int(text) if _WHOLE.fullmatch(text) else -1
-        if not least <= number <= most:
-            raise BadRequest(f"{name}={shown(text)} is not a whole number from {least} to {most}", parameter=name)
-        return number
 
-    def word(self, name: str, *, default: str, known: tuple[str, ...]) -> str:
-        """Return one of some words. Raises BadRequest."""
-        text = self.one(name)
-        if text is not None and text not in known:
-            raise BadRequest(f"{name}={shown(text)} is none of {', '.join(known)}", parameter=name)
-        return default if text is None else text
+def bare_type(hint: Any) -> tuple[Any, list[Meta]]:
+    """Return a type without None, and what was noted of it."""
+    metas: list[Meta] = []
+    while get_origin(hint) in (Annotated, Union, UnionType):
+        if get_origin(hint) is Annotated:
+            hint, *more = get_args(hint)
+            metas = [*more, *metas]
+        else:
+            [hint] = [one for one in get_args(hint) if one is not NoneType]
+    return hint, metas
 
-    def duration(self, name: str) -> int | None:
-        """Return a duration in seconds. Raises BadRequest."""
-        text = self.one(name)
-        return None if text is None else to_seconds(text, parameter=name)
 
-    def moment(self, name: str, *, now_us: int) -> int | None:
-        """Return a moment in microseconds since 1970 UTC. Raises BadRequest."""
-        text = self.one(name)
-        return None if text is None else to_moment(text, parameter=name, now_us=now_us)
+def _reader(kind: Any, metas: list[Meta]) -> Read:
+    if kind is int:
+        least, most = (next(getattr(meta, bound) for meta in metas if meta.ge is not None) for bound in ("ge", "le"))
+        return partial(_number, least=least, most=most)
+    if kind is bool:
+        return _flag
+    if get_origin(kind) is Literal:
+        return partial(_word, known=get_args(kind))
+    if get_origin(kind) is list:
+        most = next((meta.extra["most"] for meta in metas if meta.extra), None)
+        return _all if most is None else partial(_names, most=most)
+    if kind is str:
+        return _one
+    return lambda name, values: kind(_word(name, values, known=tuple(kind)))  # an Enum of words
 
-    def page(self, *, default: int, most: int, about: object) -> Page:
-        """Return which part is asked for; `about` is everything else that the question says. Raises BadRequest."""
-        return to_page(self.number("limit", default=default, most=most), self.one("cursor"), about=about)
 
-    def finish(self) -> None:
-        """Raise BadRequest for a parameter that nobody has asked for."""
-        for name in self._given:
-            known = ", ".join(self._asked) or "none"
-            raise BadRequest(f"there is no parameter {shown(name)}; known here: {known}", parameter=shown(name))
+def _one(name: str, values: list[str]) -> str:
+    if len(values) > 1:
+        raise BadRequest(f"{name}= stands {len(values)} times; send it once", parameter=name)
+    return values[0]
+
+
+def _all(_: str, values: list[str]) -> list[str]:
+    return values
+
+
+def _names(name: str, values: list[str], *, most: int) -> list[str]:
+    """Return names separated by commas or repeated, without doubles."""
+    found = [part.strip() for value in values for part in value.split(",")]
+    if "" in found:
+        raise BadRequest(f"{name}= names nothing; separate names by commas, or leave it out", parameter=name)
+    found = list(dict.fromkeys(found))
+    if len(found) > most:
+        raise BadRequest(f"{name}= names {len(found)}; at most {most} in one call", parameter=name)
+    return found
+
+
+def _flag(name: str, values: list[str]) -> bool:
+    text = _one(name, values)
+    if text not in ("true", "false"):
+        raise BadRequest(f"{name}={shown(text)} is not true or false", parameter=name)
+    return text == "true"
+
+
+def _number(name: str, values: list[str], *, least: int, most: int) -> int:
+    text = _one(name, values)
+    number = int(text) if _WHOLE.fullmatch(text) else -1
+    if not least <= number <= most:
+        raise BadRequest(f"{name}={shown(text)} is not a whole number from {least} to {most}", parameter=name)
+    return number
+
+
+def _word(name: str, values: list[str], *, known: tuple[str, ...]) -> str:
+    text = _one(name, values)
+    if text not in known:
+        raise BadRequest(f"{name}={shown(text)} is none of {', '.join(known)}", parameter=name)
+    return text
 
 
 def to_page(limit: int, cursor: str | None, *, about: object) -> Page:

@@ -1,14 +1,11 @@
-"""Request streams in, whole bodies out, under a size cap, a deadline and a cap on all bodies in hand together.
+"""The budget for bodies: arriving ones in, whole ones out, under a size cap, a deadline and a cap on all together.
 
 Never parses a body. Raises TooLarge, BodyTimeout, Overloaded, and what `inflate` raises.
 """
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
-
-from sanic import Request
-from sanic.http import Http as Stream
+from typing import Any, Protocol, Self
 
 from gateway.core.errors import BodyTimeout, Overloaded, TooLarge
 from gateway.core.settings import HttpSettings
@@ -18,6 +15,29 @@ from gateway.web.limits.decompress import inflate
 INFLIGHT = "http.max_inflight_bytes"
 CHUNKED: object = "chunked"
 """Sanic's mark of a body whose length is not declared."""
+
+
+class Incoming(Protocol):
+    """A body that is still to be read."""
+
+    @property
+    def declared(self) -> int | None:
+        """Bytes of it that were not read yet; None if they are not declared."""
+        ...
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the rest of a body of declared length has arrived already."""
+        ...
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to read."""
+        ...
+
+    async def read(self) -> bytes | None:
+        """Return the next bytes, as they come."""
+        ...
 
 
 class Bodies:
@@ -77,28 +97,24 @@ class Hold:
                 value=bodies.limits.max_inflight_bytes,
             )
 
-    async def read(self, request: Request) -> bytes:
-        """Return the request's body, decompressed; to be called once."""
-        stream = request.stream
-        if not isinstance(stream, Stream):
-            return b""
-        raw = await self._arrived(stream)
-        encoding = request.headers.getone("content-encoding", None)
+    async def read(self, incoming: Incoming, encoding: str | None) -> bytes:
+        """Return a body, without its Content-Encoding; to be called once."""
+        raw = await self._arrived(incoming)
         if encoding is None:
             return raw
         body = inflate(raw, encoding=encoding, limit=self._bodies.limits.max_inflated_bytes)
         self.add(max(0, len(body) - len(raw)))
         return body
 
-    async def _arrived(self, stream: Stream) -> bytes:
+    async def _arrived(self, incoming: Incoming) -> bytes:
         limits = self._bodies.limits
-        if (stream.request_bytes_left or 0) > limits.max_body_bytes:
+        if (incoming.declared or 0) > limits.max_body_bytes:
             raise too_large(limits)
-        if is_here(stream):  # the usual case for a small body; a timer would cost more than reading it
-            return await self._collect(stream)
+        if incoming.is_here:  # the usual case for a small body; a timer would cost more than reading it
+            return await self._collect(incoming)
         try:
             async with asyncio.timeout(limits.body_deadline_secs):
-                return await self._collect(stream)
+                return await self._collect(incoming)
         except TimeoutError:
             raise BodyTimeout(
                 f"the body did not arrive within {limits.body_deadline_secs:g} s (http.body_deadline_secs); "
@@ -107,22 +123,16 @@ class Hold:
                 value=limits.body_deadline_secs,
             ) from None
 
-    async def _collect(self, stream: Stream) -> bytes:
+    async def _collect(self, incoming: Incoming) -> bytes:
         parts: list[bytes] = []
-        while stream.request_body:
-            part = await stream.read()
+        while incoming.has_more:
+            part = await incoming.read()
             if part:
                 self.add(len(part))
                 if self.size > self._bodies.limits.max_body_bytes:
                     raise too_large(self._bodies.limits)
                 parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def is_here(stream: Stream) -> bool:
-    """Whether the rest of a body of declared length has arrived already."""
-    left = stream.request_bytes_left
-    return stream.request_body != CHUNKED and left is not None and len(stream.recv_buffer) >= left
 
 
 def too_large(limits: HttpSettings) -> TooLarge:

@@ -10,10 +10,7 @@ The headers follow draft-ietf-httpapi-ratelimit-headers-11. `qu="readings"` is o
 import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from typing import NamedTuple
-
-from sanic import Request
-from sanic.http import Http as Stream
+from typing import NamedTuple, Protocol
 
 from gateway.core import settings
 from gateway.core.errors import RateLimited
@@ -22,7 +19,6 @@ from gateway.domain.model import Principal, Role
 from gateway.domain.rate_limit import Meter, Meters, Rate, to_meter, to_meters
 from gateway.ingest.admission.auth import to_token
 from gateway.telemetry import limit_events
-from gateway.web.limits.body_budget import CHUNKED
 from gateway.web.limits.client_address import Addresses
 
 ADDRESS, CREDENTIAL = "address", "credential"
@@ -30,6 +26,14 @@ QUOTA_UNITS = {"requests": "", "bytes": ';qu="content-bytes"', "readings": ';qu=
 NONE = Meters(None, None, None)
 Payer = tuple[Meters, Hashable, str]
 """Meters, under which name they count, and whether that is an address or a credential."""
+
+
+class Fields(Protocol):
+    """The headers of a request."""
+
+    def getall(self, key: str, default: list[str], /) -> list[str]:
+        """Return all values of a field, in order."""
+        ...
 
 
 class LimitCount(NamedTuple):
@@ -77,25 +81,23 @@ class RateLimits:
         parts = (self._of_address, self._of_device, self._of_key, self._backfill)
         return any(part is not None for part in parts)
 
-    def arrive(self, request: Request) -> None:
+    def arrive(self, visit: Visit, peer: str, headers: Fields) -> None:
         """Count a request of somebody against its address. Raises RateLimited."""
-        request.ctx.visit = visit = Visit()
-        said = request.headers.getall(self._addresses.header, ()) if self._addresses.believes else ()
-        for payer in self._at(request.ip, said):
+        said = headers.getall(self._addresses.header, []) if self._addresses.believes else ()
+        for payer in self._at(peer, said):
             self._enter(visit, payer)
 
-    def identified(self, request: Request, principal: Principal, header: str | None) -> None:
+    def identified(self, visit: Visit, principal: Principal, header: str | None) -> None:
         """Count the request against its credential, too. Raises RateLimited."""
-        self._enter(request.ctx.visit, self._with(principal, header))
+        self._enter(visit, self._with(principal, header))
 
-    def send(self, request: Request, *, backfill: bool, most_bytes: int) -> None:
+    def send(self, visit: Visit, declared: int | None, *, backfill: bool, most_bytes: int) -> None:
         """Count the declared size of a body of readings, before it is read. Raises RateLimited.
 
         What is declared beyond `most_bytes` is refused by its size, and does not count.
         """
-        visit: Visit = request.ctx.visit
-        visit.declared = _declared(request.stream)
-        size = visit.declared or 0
+        visit.declared = declared
+        size = declared or 0
         self._send(visit, size if size <= most_bytes else 0, backfill=backfill)
 
     def _send(self, visit: Visit, size: int, *, backfill: bool) -> None:
@@ -107,12 +109,11 @@ class RateLimits:
             if meters.bytes is not None:
                 self._pass(visit, LimitCount(meters.bytes, caller, scope), size)
 
-    def toll(self, request: Request, body: bytes, *, backfill: bool) -> Toll:
+    def counting(self, visit: Visit, body: bytes, *, backfill: bool) -> Toll:
         """Return what counts the readings of the body, before they are stored. It raises RateLimited.
 
         Of a body whose size was not declared it counts the bytes, decompressed.
         """
-        visit: Visit = request.ctx.visit
         size = len(body) if visit.declared is None else 0
 
         async def count(readings: int) -> bool:
@@ -161,13 +162,8 @@ class RateLimits:
             self._send(visit, visit.declared or 0, backfill=False)
             self._charge(visit, readings, 0, backfill=False)
 
-    def headers(self, request: Request) -> dict[str, str]:
-        """Return the headers that tell what is left: of the limit that refused, or of the one that is nearest."""
-        visit: Visit | None = getattr(request.ctx, "visit", None)
-        return {} if visit is None else self.tell(visit)
-
     def tell(self, visit: Visit) -> dict[str, str]:
-        """Return the same for a visit."""
+        """Return the headers that tell what is left: of the limit that refused, or of the one that is nearest."""
         if not visit.counts:
             return {}
         now = self._monotonic()
@@ -218,13 +214,6 @@ class RateLimits:
         wait = count.meter.wait(count.caller, 1, self._monotonic())
         if wait:
             raise _refusal(visit, count, wait)
-
-
-def _declared(stream: object) -> int | None:
-    """Return the bytes of a body that is not read yet, None if they are not declared."""
-    if not isinstance(stream, Stream) or not stream.request_body:
-        return 0
-    return None if stream.request_body == CHUNKED else stream.request_bytes_left
 
 
 def _refusal(visit: Visit, count: LimitCount, wait: float) -> RateLimited:

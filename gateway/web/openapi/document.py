@@ -1,21 +1,24 @@
-"""Routes and operations in, the OpenAPI 3.1 document out, as bytes. Pure; made once, when the app is.
+"""The OpenAPI 3.1 document, as bytes: from the table of operations and what is told of each. Made when the app is.
 
 Schemas come from `msgspec.json.schema_components`. Roles stand in `security`, where 3.1 has a place for them: each
 alternative is one role that may call.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
-from gateway.web.openapi import refusals
-from gateway.web.openapi.operations import OPERATIONS
-from gateway.web.openapi.refusals import Problem
-from gateway.web.openapi.values import PATH
-from gateway.web.openapi.words import JSON, AnyOf, Body, Header, Operation, Parameter, ResponseDoc, Type
+from gateway.web.http.call import AnyOf, Body, Operation
+from gateway.web.http.fields import DeviceName, Id, MetricName
+from gateway.web.http.query import bare_type
+from gateway.web.http.responses import JSON
+from gateway.web.limits.body_budget import Incoming
+from gateway.web.openapi import refusals as problems
+from gateway.web.openapi.descriptions import DESCRIPTIONS
+from gateway.web.openapi.words import Description, Header, Sent, refusals
 
 DISTRIBUTION = "device-ingestion-gateway"
 ABOUT = """Takes in device readings over HTTP and MQTT, and answers only when they are safe.
@@ -42,118 +45,131 @@ HEADERS = {
 UNCOUNTED = ("X-Request-Id",)
 COUNTED = (*UNCOUNTED, "RateLimit", "RateLimit-Policy")
 """Headers of all answers: without a credential, and with one."""
+PATH = {
+    "device": Sent("device", "The device's name.", DeviceName, "d1"),
+    "letter": Sent("letter", "The dead letter's id.", Id, 17),
+    "key": Sent("key", "The key's id.", Id, 12),
+    "metric": Sent("metric", "The metric's name; a `/` may be percent-encoded.", MetricName, "t"),
+    "file": Sent("file", "The file's name.", str, "start.js"),
+    "static": Sent("file", "The file's name.", str, "main.js"),
+}
+"""The parameters of paths, by their name, or by the operation's label."""
+NOT_MODIFIED = 304
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer", "description": "A device token or a key."}}
-_PATTERN = re.compile(r"\{(\w+):\w+\}")
-_NAMES = re.compile(r"\{(\w+)\}")
-
-
-class Described(Protocol):
-    """What of a route stands in the document."""
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """In capitals."""
-        ...
-
-    @property
-    def path(self) -> str:
-        """With `{name}` or `{name:pattern}`."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """By which its operation is found."""
-        ...
-
-
-class Schemas:
-    """JSON Schemas of all types that operations speak of."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        kinds = [Problem, *_flat(_kinds(operations))]
-        schemas, self.components = msgspec.json.schema_components(kinds, ref_template=REF)
-        self._found = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
-
-    def of(self, kind: Type) -> dict[str, Any]:
-        """Return the schema of a type that an operation names; Structs are references."""
-        if not isinstance(kind, AnyOf):
-            return self._found[id(kind)]
-        one = {"anyOf": [self.of(each) for each in kind.kinds]}
-        return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]} if kind.many else one
+_PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
 class DocumentWriter:
-    """Writes operations down, and collects the responses that several of them share."""
+    """Writes operations down, and collects what several of them share."""
 
-    def __init__(self, schemas: Schemas) -> None:
-        self._schemas = schemas
-        self._everywhere = refusals.everywhere()
-        self.responses: dict[str, Any] = refusals.unrouted()
+    def __init__(self) -> None:
+        self._everywhere = problems.everywhere()
+        self.responses: dict[str, Any] = problems.unrouted()
+        self.schemas: dict[str, Any] = {}
+        self.schema(problems.Problem)
 
-    def operation(self, operation: Operation, path: str, *, name: str, bodiless: bool) -> dict[str, Any]:
-        """Return one operation; `bodiless` for HEAD, whose answers have the headers only."""
-        own = {one.name: one for one in operation.parameters}
-        parameters = {name: PATH[name] for name in _NAMES.findall(path)} | own
+    def schema(self, kind: object) -> dict[str, Any]:
+        """Return the schema of a type; that of a Struct is a reference."""
+        if isinstance(kind, AnyOf):
+            one = {"anyOf": [self.schema(each) for each in kind.kinds]}
+            return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]} if kind.many else one
+        (schema,), components = msgspec.json.schema_components([kind], ref_template=REF)
+        self.schemas |= components
+        return schema
+
+    def operation(self, one: Operation, told: Description, *, head: bool) -> dict[str, Any]:
+        """Return one operation, or the HEAD of it, whose answers have the headers only."""
+        path = [PATH.get(one.label) or PATH[name] for name in _PARAMETER.findall(one.path)]
         written: dict[str, Any] = {
-            "operationId": name,
-            "tags": [operation.tag],
-            "summary": operation.summary,
-            "description": _about(operation),
-            "security": [{"bearer": [role.value]} for role in operation.who],
-            "parameters": [self._parameter(one) for one in parameters.values()],
-            "responses": self._answers(operation, bodiless=bodiless),
+            "operationId": f"{one.label}_head" if head else one.label,
+            "tags": [told.tag],
+            "summary": told.summary,
+            "description": _about(one, told),
+            "security": [{"bearer": [role.value]} for role in one.access.roles],
+            "parameters": [
+                *[self._sent(each, "path") for each in path],
+                *self._parameters(one.query),
+                *[self._sent(each, "header") for each in told.sent],
+            ],
+            "responses": self._answers(one, told, head=head),
         }
-        return written | ({"requestBody": self._body(operation.body)} if operation.body else {})
+        has_body = one.body is not None and one.body.media
+        return written | ({"requestBody": self._body(one.body, told)} if one.body and has_body else {})
 
-    def _parameter(self, one: Parameter) -> dict[str, Any]:
+    def _parameters(self, query: type[msgspec.Struct] | None) -> list[dict[str, Any]]:
+        """Return the parameters that a struct holds."""
+        if query is None:
+            return []
+        hints = get_type_hints(query, include_extras=True)
+        names = zip(query.__struct_encode_fields__, query.__struct_fields__, strict=True)
+        return [self._parameter(name, hints[field]) for name, field in names]
+
+    def _parameter(self, name: str, hint: Any) -> dict[str, Any]:
+        kind, metas = bare_type(hint)
+        schema = self.schema(Annotated[kind, *metas] if metas else kind)
+        written = {
+            "name": name,
+            "in": "query",
+            "required": any(meta.extra and meta.extra.get("required") for meta in metas),
+            "description": schema.pop("description"),
+            "schema": schema,
+        }
+        examples = schema.pop("examples", ())
+        return written | ({"example": examples[0]} if examples else {})
+
+    def _sent(self, one: Sent, place: str) -> dict[str, Any]:
         written: dict[str, Any] = {
             "name": one.name,
-            "in": one.place,
-            "required": one.required,
+            "in": place,
+            "required": place == "path",
             "description": one.about,
-            "schema": self._schemas.of(one.type),
+            "schema": self.schema(one.type),
         }
         return written | ({} if one.example is None else {"example": one.example})
 
-    def _body(self, body: Body) -> dict[str, Any]:
-        return ({"description": FORM_TOO} if JSON in body.content else {}) | {
+    def _body(self, body: Body, told: Description) -> dict[str, Any]:
+        kind = told.body or (str if body.type in (bytes, Incoming) else body.type)
+        return ({"description": FORM_TOO} if JSON in body.media else {}) | {
             "required": body.required,
             "content": {
                 media: {
-                    "schema": self._schemas.of(kind),
+                    "schema": self.schema(kind),
                     "examples": {
                         name: {"value": value}
-                        for name, value in body.examples.items()
+                        for name, value in told.examples.items()
                         if kind is not str or name == media
                     },
                 }
-                for media, kind in body.content.items()
+                for media in body.media
             },
         }
 
-    def _answers(self, operation: Operation, *, bodiless: bool) -> dict[str, Any]:
-        common = COUNTED if operation.who else UNCOUNTED
-        answers = {answer.status: self._answer(answer, common, bodiless=bodiless) for answer in operation.answers}
-        refused = refusals.responses((*operation.refusals, *self._everywhere))
+    def _answers(self, one: Operation, told: Description, *, head: bool) -> dict[str, Any]:
+        answers = {status: self._answer(one, told, status, head=head) for status in one.answers}
+        refused = problems.responses((*problems.of(one), *refusals(told.errors), *self._everywhere))
         for status, (name, response) in refused.items():
-            if bodiless:
+            if head:
                 response = {key: value for key, value in response.items() if key != "content"}  # noqa: PLW2901
             if status in answers:  # such as 422: a receipt, or a problem
                 answers[status] = _both(answers[status], response)
             else:
-                answers[status] = self._shared(f"{name}.HEAD" if bodiless else name, response)
-        return {str(status): one for status, one in sorted(answers.items())}
+                answers[status] = self._shared(f"{name}.HEAD" if head else name, response)
+        return {str(status): answer for status, answer in sorted(answers.items())}
 
     def _shared(self, name: str, response: dict[str, Any]) -> dict[str, Any]:
         self.responses[name] = response
         return {"$ref": f"#/components/responses/{name}"}
 
-    def _answer(self, answer: ResponseDoc, common: Iterable[str], *, bodiless: bool) -> dict[str, Any]:
+    def _answer(self, one: Operation, told: Description, status: int, *, head: bool) -> dict[str, Any]:
+        common = COUNTED if one.access.roles else UNCOUNTED
         headers = {name: {"$ref": f"#/components/headers/{name}"} for name in common}
-        headers |= {name: self.header(one) for name, one in answer.headers.items()}
-        written = {"description": answer.about, "headers": headers}
-        if answer.content and not bodiless:
-            written["content"] = {media: {"schema": self._schemas.of(kind)} for media, kind in answer.content.items()}
+        own = {"ETag"} if status == NOT_MODIFIED else set(told.headers)
+        headers |= {name: self.header(each) for name, each in told.headers.items() if name in own}
+        written = {"description": told.answers[status], "headers": headers}
+        kind = one.answers[status]
+        if kind is not None and not head:
+            content = kind if isinstance(kind, Mapping) else {JSON: kind}
+            written["content"] = {media: {"schema": self.schema(each)} for media, each in content.items()}
         return written
 
     def header(self, header: Header) -> dict[str, Any]:
@@ -162,33 +178,32 @@ class DocumentWriter:
         return {"description": header.about, "required": header.required, "schema": {"type": kind}}
 
 
-def to_document(routes: Iterable[Described]) -> bytes:
-    """Return the document of these routes, as JSON in UTF-8.
+def to_document(operations: Iterable[Operation]) -> bytes:
+    """Return the document of these operations, as JSON in UTF-8.
 
-    A route that nobody has described is left out, so that the gateway starts; a test says that there is none.
+    One that nobody has described is left out, so that the gateway starts; a test says that there is none.
     """
-    routes = [route for route in routes if route.label in OPERATIONS]
-    described = [OPERATIONS[route.label] for route in routes]
-    schemas = Schemas(described)
-    writer = DocumentWriter(schemas)
+    writer = DocumentWriter()
     paths: dict[str, dict[str, Any]] = {}
-    for route, operation in zip(routes, described, strict=True):
-        path = to_template(route.path)
-        for method in route.methods:
-            name = route.label if method == route.methods[0] else f"{route.label}_{method.lower()}"
-            one = writer.operation(operation, path, name=name, bodiless=method == "HEAD")
-            paths.setdefault(path, {})[method.lower()] = one
-    return msgspec.json.encode(_document(paths, described, writer, schemas))
+    tags: dict[str, None] = {}
+    for one in operations:
+        told = DESCRIPTIONS.get(one.label)
+        if told is None:
+            continue
+        tags[told.tag] = None
+        methods = paths.setdefault(to_template(one.path), {})
+        methods[one.method.lower()] = writer.operation(one, told, head=False)
+        if not one.access.roles:
+            methods["head"] = writer.operation(one, told, head=True)
+    return msgspec.json.encode(_document(paths, tags, writer))
 
 
 def to_template(path: str) -> str:
     """`/v1/dead-letters/{letter:id}:replay` → `/v1/dead-letters/{letter}:replay`."""
-    return _PATTERN.sub(r"{\1}", path)
+    return _PARAMETER.sub(r"{\1}", path)
 
 
-def _document(
-    paths: Mapping[str, Any], described: list[Operation], writer: DocumentWriter, schemas: Schemas
-) -> dict[str, Any]:
+def _document(paths: Mapping[str, Any], tags: Iterable[str], writer: DocumentWriter) -> dict[str, Any]:
     return {
         "openapi": "3.1.1",
         "info": {
@@ -198,10 +213,10 @@ def _document(
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in described)],
+        "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
+            "schemas": dict(sorted(writer.schemas.items())),
             "responses": dict(sorted(writer.responses.items())),
             "headers": {name: writer.header(one) for name, one in HEADERS.items()},
             "securitySchemes": SECURITY,
@@ -209,10 +224,10 @@ def _document(
     }
 
 
-def _about(operation: Operation) -> str:
-    who = ", ".join([f"`{role.value}`" for role in operation.who])
+def _about(one: Operation, told: Description) -> str:
+    who = ", ".join([f"`{role.value}`" for role in one.access.roles])
     called = f"Who may: {who}." if who else "Everybody may call it, without a credential."
-    return "\n\n".join([part for part in (operation.about, called) if part])
+    return "\n\n".join([part for part in (told.about, called) if part])
 
 
 def _both(answer: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
@@ -221,19 +236,3 @@ def _both(answer: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
         "headers": problem["headers"] | answer["headers"],
         "content": answer.get("content", {}) | problem.get("content", {}),
     }
-
-
-def _kinds(operations: Iterable[Operation]) -> Iterator[Type]:
-    for operation in operations:
-        yield from [one.type for one in (*operation.parameters, *PATH.values())]
-        yield from operation.body.content.values() if operation.body else ()
-        for answer in operation.answers:
-            yield from answer.content.values()
-
-
-def _flat(kinds: Iterable[Type]) -> Iterator[Type]:
-    for kind in kinds:
-        if isinstance(kind, AnyOf):
-            yield from kind.kinds
-        else:
-            yield kind

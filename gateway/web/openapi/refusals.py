@@ -15,38 +15,29 @@ from gateway.core.errors import (
     BadPayload,
     BadRequest,
     BodyTimeout,
-    Draining,
     Forbidden,
     GatewayError,
     Overloaded,
     RateLimited,
     SinkFault,
     SinkUnavailable,
-    SpoolFault,
-    SpoolFull,
-    StateUnavailable,
     TooLarge,
     TooManyConnections,
     Unauthorized,
     UnsupportedMedia,
 )
+from gateway.web.http.call import Operation
 from gateway.web.http.problems import RETRYABLE, SANIC_CODES, UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED
-from gateway.web.openapi.words import PROBLEM, RefusalDoc, refusals
+from gateway.web.http.responses import PROBLEM
+from gateway.web.openapi.words import RefusalDoc, refusals
 
 TOO_MANY = 429
 UNROUTED = ("not_found", "method_not_allowed")
 """What only an address or a method that is not here is told; no operation answers so."""
-GUARDED = refusals(Unauthorized, Forbidden, RateLimited, SinkUnavailable, SinkFault)
-"""What a call with a credential may be told before anything is looked at."""
-PARAMETERS = refusals(BadRequest)
-BODIES = refusals(BadPayload, BodyTimeout, TooLarge, UnsupportedMedia, Overloaded)
+GUARDED = refusals((Unauthorized, Forbidden, RateLimited, SinkUnavailable, SinkFault, BadRequest))
+"""What a call with a credential may be told before anything is looked at, and about its parameters."""
+BODIES = refusals((BadPayload, BodyTimeout, TooLarge, UnsupportedMedia, Overloaded))
 """What a call with a body may be told about it."""
-STORED = refusals(SinkUnavailable, SinkFault)
-"""What a call that needs the database may be told."""
-INTAKE = refusals(SinkUnavailable, SinkFault, SpoolFull, SpoolFault, Overloaded, Draining)
-"""What a call that takes readings in may be told when it cannot make them safe."""
-STATE = refusals(SinkUnavailable, StateUnavailable)
-"""What a call that reads the newest state may be told."""
 
 
 class Problem(msgspec.Struct):
@@ -69,6 +60,11 @@ class Problem(msgspec.Struct):
     ] = msgspec.UNSET
 
 
+def of(operation: Operation) -> tuple[RefusalDoc, ...]:
+    """Return what follows from the table."""
+    return (*(GUARDED if operation.access.roles else ()), *(BODIES if operation.body else ()))
+
+
 def everywhere() -> tuple[RefusalDoc, ...]:
     """Return what any request may be told, whatever it asks for: by the server, before a handler sees it."""
     of_server = [
@@ -79,7 +75,7 @@ def everywhere() -> tuple[RefusalDoc, ...]:
     return (
         *of_server,
         RefusalDoc(431, "headers_too_large", "The request's headers are too large."),
-        *refusals(GatewayError, TooManyConnections),
+        *refusals((GatewayError, TooManyConnections)),
     )
 
 

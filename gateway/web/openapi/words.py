@@ -1,66 +1,30 @@
-"""The words in which an operation is described: parameters, bodies, answers, refusals. Types only; no I/O, no route.
-
-A type is anything `msgspec.json.schema_components` takes; `AnyOf` stands for several Structs without a tag.
-"""
+"""The words in which an operation is described beyond what the table says of it. Types only."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gateway.core.errors import GatewayError
-from gateway.domain.model import Role
 
-JSON, PROBLEM = "application/json", "application/problem+json"
-TEXT, HTML, CSV = "text/plain", "text/html", "text/csv"
-NDJSON, EVENTS = "application/x-ndjson", "text/event-stream"
-
-Type = object
-"""A type whose JSON Schema is wanted."""
-
-
-class AnyOf(NamedTuple):
-    """One of some types, or, with `many`, also an array of them."""
-
-    kinds: tuple[Type, ...]
-    many: bool = False
-
-
-class Parameter(NamedTuple):
-    """A value that stands in the address or in a header."""
-
-    name: str
-    type: Type
-    about: str
-    place: Literal["query", "path", "header"] = "query"
-    required: bool = False
-    example: object = None
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Header(NamedTuple):
     """A header of an answer."""
 
     about: str
-    type: Type = str
+    type: type = str
     required: bool = False
     """Whether it always stands there."""
 
 
-class Body(NamedTuple):
-    """What is sent: media type → type, and examples by name; the example of a text has its media type as name."""
+class Sent(NamedTuple):
+    """A header of a request, or a parameter of a path."""
 
-    content: Mapping[str, Type]
-    examples: Mapping[str, object]
-    required: bool = True
-
-
-class ResponseDoc(NamedTuple):
-    """One status that is no problem."""
-
-    status: int
+    name: str
     about: str
-    content: Mapping[str, Type] = MappingProxyType({})
-    """Media type → type; empty if there is no body."""
-    headers: Mapping[str, Header] = MappingProxyType({})
+    type: object = str
+    example: object = None
 
 
 class RefusalDoc(NamedTuple):
@@ -71,22 +35,26 @@ class RefusalDoc(NamedTuple):
     about: str
 
 
-class Operation(NamedTuple):
-    """One method of one path."""
+class Description(NamedTuple):
+    """What is told of an operation."""
 
     summary: str
     tag: str
-    answers: tuple[ResponseDoc, ...]
+    answers: Mapping[int, str]
+    """What each status means that is no problem."""
     about: str = ""
-    who: tuple[Role, ...] = ()
-    """Roles that may call it; empty: everybody, without a credential."""
-    parameters: tuple[Parameter, ...] = ()
-    """Those of the path are known by their names, and stand here only if there is something else to say of them."""
-    body: Body | None = None
-    refusals: tuple[RefusalDoc, ...] = ()
-    """Beyond those that any request may meet."""
+    sent: tuple[Sent, ...] = ()
+    """Headers that it reads."""
+    headers: Mapping[str, Header] = MappingProxyType({})
+    """Of its answers; of a 304 only ETag."""
+    body: object = None
+    """The type of its body, or media type → type, if that says more than what it is decoded to."""
+    examples: Mapping[str, object] = NOTHING
+    """Of the body; that of a text has its media type as name."""
+    errors: tuple[type[GatewayError], ...] = ()
+    """What it may say no with, beyond what the table tells: credentials, parameters, bodies."""
 
 
-def refusals(*kinds: type[GatewayError]) -> tuple[RefusalDoc, ...]:
+def refusals(kinds: tuple[type[GatewayError], ...]) -> tuple[RefusalDoc, ...]:
     """Return what these exceptions say when they are raised without words of their own."""
     return tuple([RefusalDoc(kind.status, kind.code, kind().message) for kind in kinds])

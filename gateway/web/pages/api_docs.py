@@ -10,12 +10,16 @@ from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Any
 
-from sanic import HTTPResponse, Request
+import msgspec
+from msgspec import Meta
 
 from gateway.core.errors import NotFound
+from gateway.web.context import Context
+from gateway.web.http.call import Call
 from gateway.web.http.path import shown
-from gateway.web.http.responses import JSON
+from gateway.web.http.responses import JSON, Answer
 from gateway.web.pages.files import MEDIA, Asset
 from gateway.web.pages.headers import content_policy, page_headers
 from gateway.web.pages.send_file import send_asset
@@ -33,22 +37,31 @@ HEADERS = page_headers(content_policy(trusted_types=False))
 """Swagger UI makes HTML from the Markdown of descriptions, hence no trusted types."""
 
 
-async def get_document(request: Request) -> HTTPResponse:
+class AnyDocument(msgspec.Struct, kw_only=True):
+    """An OpenAPI document."""
+
+    openapi: Annotated[str, Meta(pattern="^3[.]1[.]")]
+    info: dict[str, Any]
+    paths: dict[str, Any]
+
+
+def get_document(call: Call[None, None], parts: Context) -> Answer:
     """Answer with the OpenAPI document."""
-    return send_asset(request, request.app.ctx.openapi, {})
+    return send_asset(call, parts.document, {})
 
 
-async def get_docs(request: Request) -> HTTPResponse:
+def get_docs(call: Call[None, None], _parts: Context) -> Answer:
     """Answer with the page."""
-    return send_asset(request, load(None, "index.html"), HEADERS)
+    return send_asset(call, load(None, "index.html"), HEADERS)
 
 
-async def get_docs_asset(request: Request, file: str) -> HTTPResponse:
+async def get_docs_asset(call: Call[None, None], _parts: Context) -> Answer:
     """Answer with a script or a style of the page."""
+    file: str = call.path["file"]
     if file not in FILES:
         raise NotFound(f"there is no file {shown(file)}; the page is at /docs")
     asset = await asyncio.to_thread(load, *FILES[file])  # compressing 1.5 MB once would hold up everybody for 50 ms
-    return send_asset(request, asset, HEADERS)
+    return send_asset(call, asset, HEADERS)
 
 
 def to_asset(plain: bytes, media: str) -> Asset:

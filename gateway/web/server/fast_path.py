@@ -10,17 +10,18 @@ from typing import Any, Final, Protocol
 
 from sanic.compat import Header
 
-from gateway.domain.model import Principal, Role
+from gateway.domain.model import Principal
 from gateway.ingest.receipts import to_json
 from gateway.telemetry import events, http_events
 from gateway.web.context import Context
 from gateway.web.handlers.newest import to_answer
+from gateway.web.http.permissions import READERS, WRITERS
 from gateway.web.http.responses import JSON, to_bytes
-from gateway.web.lifetime import App
 from gateway.web.limits.rate_limits import Visit
 from gateway.web.ports import Underway
 from gateway.web.server.parser import Plain
 from gateway.web.server.request import AnyRequest
+from gateway.web.server.sanic import App
 
 
 class Send(Protocol):
@@ -69,12 +70,8 @@ def _sender(context: Context, plain: Plain) -> Principal | None:
     principal = context.authenticator.principal(plain.authorization)
     if principal is None or context.draining:
         return None
-    role, device = principal.role, plain.device
-    if plain.posts:
-        may = role is not Role.READER and (device is None or principal.may_write(device))
-    else:
-        may = role is not Role.INGEST and device is not None and principal.may_read(device)
-    return principal if may else None
+    access = WRITERS if plain.posts else READERS
+    return principal if access.allows(principal, plain.device) else None
 
 
 def _visit(context: Context, principal: Principal, plain: Plain, peer: str) -> Visit | None:

@@ -10,7 +10,7 @@ from gateway.domain.dead_letters import (
     MAX_ID,
     DeadLetterFilter,
     Letter,
-    to_fields,
+    to_item,
     to_number,
     to_readable,
     to_wanted,
@@ -49,9 +49,9 @@ def test_text_is_shown_as_it_is(text: str) -> None:
 
 
 def test_what_was_left_out_is_neither_text_nor_bytes() -> None:
-    left_out, empty = to_fields(letter(None)), to_fields(letter(b""))
-    assert (left_out["payload"], left_out["encoding"]) == (None, None)
-    assert (empty["payload"], empty["encoding"]) == ("", "utf-8")
+    left_out, empty = to_item(letter(None)), to_item(letter(b""))
+    assert (left_out.payload, left_out.encoding) == (None, None)
+    assert (empty.payload, empty.encoding) == ("", "utf-8")
 
 
 def test_a_question_is_read() -> None:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter
 import gateway.app.worker  # noqa: F401 - it knows every part, and so every metric
 from gateway.telemetry import declared
 from gateway.telemetry.declared import OPEN, Bound
-from gateway.web import routes
+from gateway.web.operations import OPERATIONS
 
 
 def labelled() -> list[prometheus_client.metrics.MetricWrapperBase]:
@@ -29,7 +29,7 @@ def test_every_labelled_metric_declares_the_values_of_its_labels() -> None:
 
 def test_every_route_is_counted_under_a_declared_label() -> None:
     (bound,) = [one for one in declared.bounds() if one.sample == "gateway_http_requests_total"]
-    assert {label for label, _ in bound.declared} == {*[route.label for route in routes.ROUTES], "none"}
+    assert {label for label, _ in bound.declared} == {*[one.label for one in OPERATIONS], "none"}
 
 
 def test_what_is_counted_under_other_labels_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.timestamps import to_rfc3339
-from gateway.web.handlers.newest import matches
+from gateway.web.http.etag import matches
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,9 @@ from sanic.exceptions import (
 from gateway.core import errors
 from gateway.core.errors import UnknownDevice
 from gateway.core.settings import HttpSettings
-from gateway.web.http.problems import JITTER, Problems
+from gateway.web.http.problems import JITTER
 from gateway.web.request_ids import RequestIds
+from gateway.web.server.sanic import Failures
 
 pytestmark = pytest.mark.usefixtures("made_up_labels")
 
@@ -41,8 +42,8 @@ def answer(exc: BaseException, *, routed: bool = True, seed: int = 1) -> Answere
     route = SimpleNamespace(ctx=SimpleNamespace(label="readings")) if routed else None
     headers = SimpleNamespace(getone=lambda _name, default: default)
     app = SimpleNamespace(ctx=SimpleNamespace(gateway=context))
-    request = cast(Request, SimpleNamespace(app=app, route=route, headers=headers, stream=None))
-    response = Problems(Random(seed)).response(request, exc)
+    request = cast(Request, SimpleNamespace(app=app, route=route, headers=headers, stream=None, ctx=SimpleNamespace()))
+    response = Failures(Random(seed)).response(request, exc)
     assert response.body is not None
     return Answered(response.status, dict(response.headers), orjson.loads(response.body))
 

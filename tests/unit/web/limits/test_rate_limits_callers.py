@@ -1,15 +1,12 @@
 """Whom the limits take for one caller, asked without a server."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import pytest
-from sanic import Request
+from multidict import CIMultiDict
 
 from gateway.core import settings
 from gateway.core.errors import RateLimited
 from gateway.domain.model import Principal, Role
-from gateway.web.limits.rate_limits import RateLimits
+from gateway.web.limits.rate_limits import RateLimits, Visit
 
 ONE = settings.LimitSettings(device_requests_per_sec=1e-3, key_requests_per_sec=1e-3, burst_secs=1)
 
@@ -19,9 +16,9 @@ def limits() -> RateLimits:
 
 
 def ask(one: RateLimits, principal: Principal, header: str) -> None:
-    request = cast(Request, SimpleNamespace(ctx=SimpleNamespace(), ip="192.0.2.1", headers={}))
-    one.arrive(request)
-    one.identified(request, principal, header)
+    visit = Visit()
+    one.arrive(visit, "192.0.2.1", CIMultiDict[str]())
+    one.identified(visit, principal, header)
 
 
 @pytest.mark.parametrize("header", ["Bearer gwi_a", "bearer gwi_a", "BEARER gwi_a", "Bearer   gwi_a", "Bearer gwi_a  "])
