@@ -40,8 +40,7 @@ class DeviceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     prefix: Annotated[NamePrefix | None, Meta(description="How the names begin.")] = None
     tag: Annotated[
-        list[Tag],
-        Meta(description="Tags it has: `key:value`, or `key` with any value. Repeated: all of them."),
+        list[Tag], Meta(description="Tags it has: `key:value`, or `key` with any value. Repeated: all of them.")
     ] = []
     enabled: Annotated[bool | None, Meta(description="Only those that are, or that are not.")] = None
     stale: Annotated[

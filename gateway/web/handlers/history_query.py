@@ -48,8 +48,7 @@ class DeviceHistoryQuery(
     start: Annotated[SpokenMoment, Meta(description=f"Where it begins; `-1h` if left out. {MOMENTS}")] = "-1h"
     end: Annotated[SpokenMoment, Meta(description=f"Where it ends, exclusive; `now` if left out. {MOMENTS}")] = "now"
     every: Annotated[
-        Duration | None,
-        Meta(description="Buckets: how wide; days are those of the calendar in `tz`.", examples=["5m"]),
+        Duration | None, Meta(description="Buckets: how wide; days are those of the calendar in `tz`.", examples=["5m"])
     ] = None
     points: Annotated[
         Annotated[int, Meta(ge=LEAST_POINTS, le=MOST_POINTS)] | None, Meta(description="Points: how many.")

@@ -29,8 +29,7 @@ class IngestQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "few"
     )
     backfill: Annotated[
-        bool | None,
-        Meta(description="`true`: old readings, which yield to live ones and have a limit of their own."),
+        bool | None, Meta(description="`true`: old readings, which yield to live ones and have a limit of their own.")
     ] = None
 
 

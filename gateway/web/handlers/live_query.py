@@ -33,8 +33,7 @@ class StreamQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Only these; repeated or separated by commas.", extra={"most": MAX_METRICS}),
     ] = []
     tag: Annotated[
-        list[fields.Tag],
-        Meta(description="Only devices with all of these tags: `key:value`, or `key` with any value."),
+        list[fields.Tag], Meta(description="Only devices with all of these tags: `key:value`, or `key` with any value.")
     ] = []
     snapshot: Annotated[bool | None, Meta(description="`false`: begin without the newest values.")] = None
     last_event_id: Annotated[

@@ -30,8 +30,7 @@ KindName = Annotated[
 Tag = Annotated[str, Meta(extra_json_schema={"maxLength": 400}, examples=["site:north"])]
 Duration = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,10}[smhd]$"}, examples=["15m"])]
 Cursor = Annotated[
-    str | None,
-    Meta(description="The `next_cursor` of the page before; all other parameters must stay the same."),
+    str | None, Meta(description="The `next_cursor` of the page before; all other parameters must stay the same.")
 ]
 NextCursor = Annotated[str | None, Meta(description="For the page after this one; null at the end.")]
 Source = Annotated[

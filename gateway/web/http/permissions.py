@@ -43,13 +43,9 @@ READERS = Access(
     Principal.may_read,
     "this credential may not read device {device}; use a reader key or that device's token",
 )
-LISTERS = Access(
-    (Role.READER, Role.ADMIN),
-    "this credential may not list devices; use a reader key",
-)
+LISTERS = Access((Role.READER, Role.ADMIN), "this credential may not list devices; use a reader key")
 OVERSEERS = Access(
-    (Role.READER, Role.ADMIN),
-    "a key with the role {role} may not see the fleet; use a reader or an admin key",
+    (Role.READER, Role.ADMIN), "a key with the role {role} may not see the fleet; use a reader or an admin key"
 )
 ADMINS = Access((Role.ADMIN,), "only an admin key may do this")
 

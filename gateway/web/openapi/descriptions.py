@@ -99,10 +99,7 @@ REGISTRY = {
         errors=(*STORED, UnknownDevice),
     ),
     "key_revoke": Description(
-        "Revoke a key or a token, for good",
-        "Keys",
-        {204: "It is refused from now on."},
-        errors=(*STORED, NotFound),
+        "Revoke a key or a token, for good", "Keys", {204: "It is refused from now on."}, errors=(*STORED, NotFound)
     ),
     "metric_list": Description(
         "List metrics by name and kind", "Metrics", {200: "A page of metrics."}, headers=NO_STORE, errors=STORED
@@ -119,11 +116,7 @@ REGISTRY = {
         "What admins did, newest first", "Operations", {200: "A page of acts."}, headers=NO_STORE, errors=STORED
     ),
     "dead_letters": Description(
-        "List dead letters, newest first",
-        "Dead letters",
-        {200: "A page of letters."},
-        headers=NO_STORE,
-        errors=STORED,
+        "List dead letters, newest first", "Dead letters", {200: "A page of letters."}, headers=NO_STORE, errors=STORED
     ),
     "dead_letter": Description(
         "One dead letter with its whole payload",
@@ -152,17 +145,10 @@ REGISTRY = {
 }
 PAGES = {
     "fleet": Description(
-        "Rates, health, ledger and counts at a glance",
-        "Operations",
-        {200: "The whole gateway."},
-        headers=NO_STORE,
+        "Rates, health, ledger and counts at a glance", "Operations", {200: "The whole gateway."}, headers=NO_STORE
     ),
     "page": Description(
-        "The fleet page",
-        "Operations",
-        {200: "The page.", 304: UNCHANGED},
-        sent=(IF_NONE_MATCH,),
-        headers=SECURE | ETAG,
+        "The fleet page", "Operations", {200: "The page.", 304: UNCHANGED}, sent=(IF_NONE_MATCH,), headers=SECURE | ETAG
     ),
     "static": Description(
         "What the fleet page is made of",
@@ -189,11 +175,7 @@ PAGES = {
         "Metrics of all workers, for Prometheus", "Operations", {200: "The Prometheus text format."}
     ),
     "openapi": Description(
-        "This document",
-        "Operations",
-        {200: "OpenAPI 3.1.", 304: UNCHANGED},
-        sent=(IF_NONE_MATCH,),
-        headers=ETAG,
+        "This document", "Operations", {200: "OpenAPI 3.1.", 304: UNCHANGED}, sent=(IF_NONE_MATCH,), headers=ETAG
     ),
     "docs": Description(
         "This document as a page",

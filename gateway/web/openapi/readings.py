@@ -99,10 +99,7 @@ DESCRIPTIONS = {
     "device_state": Description(
         "Newest values of a device",
         "State",
-        {
-            200: "The newest value of each metric.",
-            304: "Nothing changed since the ETag in `If-None-Match`.",
-        },
+        {200: "The newest value of each metric.", 304: "Nothing changed since the ETag in `If-None-Match`."},
         sent=(IF_NONE_MATCH,),
         headers={
             "ETag": Header("Of the values and their times, not of ages; for `If-None-Match`.", required=True),
