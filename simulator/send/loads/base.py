@@ -1,4 +1,4 @@
-"""What the loads of both transports share: a part and a pace in, a filled ledger, latencies and a score out.
+"""The base of both loads: a part and a pace in, a filled ledger, latencies and a score out.
 
 At-least-once: a post without an answer that settles it is sent again, with the same bytes, until `give_up`; it is
 acknowledged once. Latency counts from the intended time of the post to the answer that settles it, retries and all.

@@ -1,4 +1,4 @@
-"""Send one part over HTTP: as many senders as connections, one post at a time each."""
+"""A load over HTTP: as many senders as connections, one post at a time each."""
 
 import asyncio
 from collections import Counter

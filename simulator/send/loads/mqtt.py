@@ -1,4 +1,4 @@
-"""Send one part over MQTT: each device on one connection, each connection with its window of messages on the way.
+"""A load over MQTT: each device on one connection, each connection with its window of messages on the way.
 
 One task takes the turns in order and never waits for a connection that has no room: what is for that one is set aside,
 at most `_MAX_ASIDE` posts, and goes out when there is room again.
