@@ -1,4 +1,4 @@
-"""What an adapter file for `--target custom` may use, in one place; docs/simulator.md has an example. Holds nothing."""
+"""The names that an adapter file for `--target custom` may use; docs/simulator.md has an example. Holds nothing."""
 
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.core.errors import Refused as ReadingsRefused

@@ -1,4 +1,4 @@
-"""What commands share: reports written to files, plain tables, and Ctrl-C, which ends in order first, then at once."""
+"""What commands share: reports written to files, and Ctrl-C, which ends in order first, then at once."""
 
 import asyncio
 import signal

@@ -1,1 +1,1 @@
-"""What the whole simulator stands on: errors, addresses, chance, signals. Imports nothing of ours."""
+"""What the whole simulator stands on: errors, addresses, times, chance. Imports nothing of ours."""

@@ -1,4 +1,4 @@
-"""Every exception of the simulator. Never raised for a bad verdict: that is a report, not an error."""
+"""The exceptions of the simulator, every one. Never raised for a bad verdict: that is a report, not an error."""
 
 from typing import TypeVar
 

@@ -1,4 +1,4 @@
-"""Read an object of JSON from whoever may send anything: text in, what is in it out. Pure; never raises."""
+"""Objects of JSON from whoever may send anything: text in, what is in it out. Pure; never raises."""
 
 from typing import Any
 

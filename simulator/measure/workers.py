@@ -77,7 +77,7 @@ class Workers:
     """The processes of one run."""
 
     def __init__(self, files: LedgerFolder, environ: Mapping[str, str]) -> None:
-        """`environ` tells them where to send (`worker`), on top of ours."""
+        """`environ` tells them where to send, on top of ours."""
         self._files = files
         self._environ = os.environ | environ
         self._processes: list[asyncio.subprocess.Process] = []

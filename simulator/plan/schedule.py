@@ -1,4 +1,4 @@
-"""When each post is due, over phases of steady, rising and falling rate: a number in, seconds out, and back. Pure."""
+"""Schedules: when each post is due, over phases of steady, rising and falling rate; a number in, seconds out. Pure."""
 
 from bisect import bisect_right
 from dataclasses import dataclass

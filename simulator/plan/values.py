@@ -1,4 +1,4 @@
-"""How a value moves: (device, n, salt) in, codes out; any n at once, without the ones before it. Pure, in integers.
+"""Movements of values: (device, n, salt) in, codes out; any n at once, without the ones before it. Pure, in integers.
 
 A *code* is an integer from which the value follows exactly (`metrics.Metric`). Whole arrays are made in one call, to
 send them and, later, to check them.

@@ -1,4 +1,4 @@
-"""Two reports of runs side by side: bytes of `--json` in, rows with their differences out. Pure; see `compare_command`.
+"""The comparison of two reports of runs: bytes of `--json` in, rows with their differences out. Pure.
 
 Worse is: a lower rate, a higher percentile or a higher share of errors, each beyond the tolerance; and more readings
 lost, altered or wrongly shown, or more wrong answers, where nothing is tolerated.

@@ -1,4 +1,4 @@
-"""What a run came to: results and a verdict in, one report out, as JSON and as an exit code. Pure; see `screen`."""
+"""The report of a run: results and a verdict in, one report out, as JSON and as an exit code. Pure; see `screen`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Collect latencies: seconds in, percentiles in milliseconds out. Pure.
+"""Latencies: seconds in, percentiles in milliseconds out. Pure.
 
 Three views of the same samples: an HDR histogram of the whole run (three digits), and the samples since the last look,
 for the live line, and since the last second, for the timeline; percentiles of an HDR histogram are too slow to take

@@ -1,6 +1,6 @@
-"""What was sent and what was answered: one byte a post, and the numbers of single readings that were refused.
+"""The ledger: what was sent and what was answered, in one byte a post, and the single readings that were refused.
 
-What a post holds follows from its number (`lane`), so nothing else has to be kept: ten million readings in posts of
+What a post holds follows from its number (`fleet`), so nothing else has to be kept: ten million readings in posts of
 fifty take 200 KB. The ledger never forgets and never guesses: a post without an answer stays `SENT`, and may be
 stored or not. Where it is kept, in memory or in files, is `ledger_folder`'s business.
 """

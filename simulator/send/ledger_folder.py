@@ -6,7 +6,7 @@
 | `N.outcomes` | one byte for each post of part N, in its order |
 | `N.refused` | single readings refused, as int64, below 0 how many of a post; written before that post is settled |
 | `N.began` | when part N began to send, as a float64 on the clock that all processes of a machine share |
-| `watch` | what was seen of the watched devices, a line a second at most: see `sight.notes` |
+| `watch` | what was seen of the watched devices, a line a second at most: see `watch.notes` |
 | `worker-N.json` | what process N came to, of several |
 
 The outcomes are mapped into memory: a note costs no call, and a killed simulator leaves all it has noted. A machine

@@ -1,4 +1,4 @@
-"""When each post is to be sent, whatever became of the ones before it: an open loop. No I/O; the clock comes in.
+"""The pace: when each post is to be sent, whatever became of the ones before it (an open loop). The clock comes in.
 
 A closed loop waits for the answer before it sends again, so a server that stalls is asked less and looks fast
 (coordinated omission). Here the intended time of a post follows from its number alone, and latency counts from there.

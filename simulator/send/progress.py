@@ -1,4 +1,4 @@
-"""Show how a running load stands: one live line on a terminal, a plain line every five seconds elsewhere."""
+"""The progress of a running load: one live line on a terminal, a plain line every five seconds elsewhere."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Read what the gateway answers to a post: status and body in, an answer out. Pure; trusts nothing it is told.
+"""Receipts, the gateway's answers to posts: status and body in, an answer out. Pure; trusts nothing it is told.
 
 Written from the documented API, never from the gateway's code. Only an answer that says so in full counts as an
 acknowledgement: a 200 whose count is not the number of readings posted is a fault, and is reported as one.

@@ -1,4 +1,4 @@
-"""What sending came to: loads in, counts and latencies out, in a form that processes can hand each other. Pure."""
+"""The results of sending: loads in, counts and latencies out, in a form that processes can hand each other. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -5,7 +5,6 @@ import resource
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from random import Random
 
 from simulator.core.addresses import Broker
 from simulator.core.errors import SimulatorError, UsageError, first_of
@@ -15,7 +14,7 @@ from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger_folder import OpenLedger
 from simulator.send.loads.base import Load
 from simulator.send.loads.http import HttpLoad
-from simulator.send.loads.mqtt import MqttLoad, open_publishers
+from simulator.send.loads.mqtt import MqttLoad
 from simulator.send.loads.script import Script
 from simulator.send.pacing import Pace
 from simulator.send.progress import Look, look_at
@@ -119,20 +118,13 @@ class Sender:
         scenario, ledger = self._plan.scenario, open_ledger(part)
         grain = _GRAIN_S if part.lane.transport == "mqtt" else 0.0
         pace = Pace(part.timetable, part.lane.posts, patience=scenario.give_up, clock=time.monotonic, grain=grain)
-        phases, script = len(scenario.timeline), Script(part, self._target)
+        script, clock = Script(part, self._target), time.monotonic
         if part.lane.transport == "http":
             return HttpLoad(
-                script, ledger, pace,
-                client=client, senders=self._connections, random=Random(scenario.seed), clock=time.monotonic,
-                give_up=scenario.give_up, phases=phases,
-            )  # fmt: skip
+                script, ledger, pace, scenario=scenario, clock=clock, client=client, senders=self._connections
+            )
         name = f"{scenario.seed}-{self._plan.run}" + (f"-{part.index}" if part.index else "")
-        return MqttLoad(
-            script, ledger, pace,
-            open_publisher=open_publishers(self._broker, run=name, window=scenario.window, publishers=part.connections),
-            publishers=part.connections, random=Random(scenario.seed), clock=time.monotonic,
-            give_up=scenario.give_up, phases=phases,
-        )  # fmt: skip
+        return MqttLoad(script, ledger, pace, scenario=scenario, clock=clock, broker=self._broker, run=name)
 
 
 async def _send(

@@ -1,4 +1,4 @@
-"""How a run went, second by second: what loads count in, rows that add up over processes out. No I/O.
+"""The timeline of a run, second by second: what loads count in, rows that add up over processes out. No I/O.
 
 Memory is bounded: when there are more rows than `MAX_ROWS`, each two become one, of twice the time. Latencies are kept
 in buckets 4 % apart, so that rows of several processes add up and still have percentiles.

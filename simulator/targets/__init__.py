@@ -1,1 +1,1 @@
-"""What readings can be sent to: a gateway, or something else that is to be measured with the same scenario."""
+"""Targets: a gateway, or something else that is to be measured with the same scenario."""

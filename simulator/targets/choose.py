@@ -1,4 +1,4 @@
-"""Make the target that a plan names, and see that the plan can be run there. Raises UsageError; sends nothing."""
+"""The target that a plan names, and whether the plan can be run there. Raises UsageError; sends nothing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Load a target from a Python file: a path in, a guarded target out. Whatever is wrong with it is a UsageError.
+"""A target from a Python file: a path in, a guarded target out. Whatever is wrong with it is a UsageError.
 
 The file is executed: it is the user's own, given by name on the command line.
 """

@@ -1,4 +1,4 @@
-"""Register the devices of a run and a key of its own through the gateway's public API, and remove them again.
+"""The registration of a run's devices, and of a key of its own, through the gateway's public API, and their removal.
 
 A gateway or a key that cannot do that leaves the run as it would be without: unknown devices must be let in then. What
 was found out is told in notes. Never touches a device whose name does not begin with the run's.

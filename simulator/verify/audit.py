@@ -1,4 +1,4 @@
-"""Hold what is stored against the ledger, for some devices of a lane: columns in, findings out. Pure.
+"""The audit of some devices of a lane, what is stored against the ledger: columns in, findings out. Pure.
 
 The readings of the devices form a grid: device x n x metric. From the ledger follows which cells must be filled, and
 which may be; from what is stored, which are, how often, and with what. A reading that was sent in another kind on

@@ -1,4 +1,4 @@
-"""The URL of a gateway's database in, a connection out. Of several servers it is the one that can be written to.
+"""Connections to a gateway's database: its URL in, a connection out, of several servers to the one that can be written.
 
 They are tried one after the other, each with its share of the time: one that is frozen hides no other. What is read
 back from a standby would come late, and a reading that is merely late must not be called lost.

@@ -1,4 +1,4 @@
-"""Verify a run: wait until all is stored, read it in portions of devices, check the state of each. Never writes.
+"""The referee of a run: waits until all is stored, reads it in portions of devices, checks the state of each.
 
 Only facts decide: an acknowledged reading must be stored once with its value; one that was sent and not answered may
 be; any other must not. The state of a series must be its newest reading acknowledged or stored. What was spoiled over
@@ -15,8 +15,8 @@ from simulator.send.drivers.http import HttpClient
 from simulator.send.pacing import Clock, Sleep
 from simulator.send.target import Source
 from simulator.verify.audit import Audit, Newest
+from simulator.verify.dead_letters import DeadLetterFindings, compare, expected_letters, fetch_letters
 from simulator.verify.findings import Account, DroppedFindings, DroppedPosts, Findings, Problem
-from simulator.verify.letters import LetterFindings, compare, expected_letters, fetch_letters
 from simulator.verify.states import MAX_DEVICES, States, differences, fetch_states
 
 _CELLS = 1_000_000
@@ -37,7 +37,7 @@ class Verdict:
     states_unchecked: str = ""
     stream_unchecked: str = "only a run can watch it, while it sends"
     unfinished: str = ""
-    letters: LetterFindings = field(default_factory=LetterFindings)
+    letters: DeadLetterFindings = field(default_factory=DeadLetterFindings)
     dropped: DroppedFindings = field(default_factory=DroppedFindings)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Ask the gateway for the newest state of some devices and compare. Never reads the database."""
+"""The newest states of some devices, asked of the gateway and compared. Never reads the database."""
 
 from collections.abc import Iterator
 from typing import Any

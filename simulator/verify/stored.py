@@ -1,4 +1,4 @@
-"""Read from the database what is stored of some devices: their names in, columns of readings out. Never writes.
+"""Stored readings from the database: names of devices in, columns of readings out. Never writes.
 
 Reads the table of messages (DESIGN: one row a message, its values in arrays whose metrics the shape names), a few
 thousand rows at a time, so that memory stays flat however much there is.

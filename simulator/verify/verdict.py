@@ -1,4 +1,4 @@
-"""Reach a verdict on a run: a plan and its ledgers in, a verdict out. Opens what has to be read, and closes it."""
+"""The verdict on a run: a plan and its ledgers in, a verdict out. Opens what has to be read, and closes it."""
 
 import asyncio
 import time

@@ -1,1 +1,1 @@
-"""When readings of a few devices become visible, in the state and in the live stream, and what that leaves out."""
+"""The watch of a few devices: when readings become visible, in the state and in the live stream, and what does not."""

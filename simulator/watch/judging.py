@@ -1,4 +1,4 @@
-"""Hold what was seen against what was sent: sightings, ledgers and the start of each part in, latencies and gaps out.
+"""The judgement of a watch: observations, ledgers and the start of each part in, latencies and gaps out.
 
 Pure. What the stream must show follows from docs/http-api.md alone. The newest reading of every series must come, in a
 change or in the newest values of a `reset`. So must any other that is not in the same COMMIT as a newer one of its
@@ -95,7 +95,7 @@ class _Sent:
 
 
 def judge(
-    sightings: Observations,
+    observations: Observations,
     ledgers: Sequence[Ledger],
     *,
     began: Mapping[int, float],
@@ -108,7 +108,7 @@ def judge(
     What the state showed, or was due, after `sure_until` may have been on its way when the watch broke off.
     """
     found = Judgement()
-    for one in sightings.watched:
+    for one in observations.watched:
         part = one.part
         if part.index not in began:
             continue
@@ -117,10 +117,10 @@ def judge(
             into = collected.setdefault(part.index, Collected(phases))
             _collect(into, sent, seen_at, now=now, sure_until=sure_until)
         findings = found.findings.setdefault(part.lane.transport, Findings())
-        _find_gaps(findings, sent, excused_until=sightings.forgiven_until, sure_until=sure_until)
+        _find_gaps(findings, sent, excused_until=observations.forgiven_until, sure_until=sure_until)
         _find_refused(findings, sent)
         _list_unwatched(found, sent, sure_until)
-    for transport, wrong in sightings.wrong.items():
+    for transport, wrong in observations.wrong.items():
         found.findings.setdefault(transport, Findings()).add(wrong)
     return found
 

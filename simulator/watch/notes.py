@@ -1,4 +1,4 @@
-"""Notes of a watch, a line a second, so that it outlives its process: sightings in, lines out, and back. No I/O.
+"""Notes of a watch, a line a second, so that it outlives its process: observations in, lines out, and back. No I/O.
 
 A line is JSON and ends with a line break. It holds what was seen first since the line before, and how the watch stands.
 Each reading stands in at most two of them (state, stream), so their length is bounded by the watched readings, at some
@@ -26,7 +26,7 @@ from simulator.watch.summary import NOT_WATCHED, Watch
 
 
 class _Seen(Struct, kw_only=True, array_like=True):
-    """First sightings, as columns: which watched device, message and metric, and when on the run's clock."""
+    """First observations, as columns: which watched device, message and metric, and when on the run's clock."""
 
     device: list[int] = field(default_factory=list)
     n: list[int] = field(default_factory=list)
@@ -49,36 +49,36 @@ class Line(Struct, kw_only=True, forbid_unknown_fields=True):
 class Notes:
     """Writes the lines of one watch, each with what is new."""
 
-    def __init__(self, sightings: Observations) -> None:
-        self._sightings = sightings
-        self._noted = [_nothing_of(one.state_at) for one in sightings.watched]
-        self._noted_of_stream = [_nothing_of(one.stream_at) for one in sightings.watched]
+    def __init__(self, observations: Observations) -> None:
+        self._observations = observations
+        self._noted = [_nothing_of(one.state_at) for one in observations.watched]
+        self._noted_of_stream = [_nothing_of(one.stream_at) for one in observations.watched]
 
     def line(self, watch: Watch, *, until: float, has_settled: bool = False) -> bytes:
         """Return what has been seen since the line before."""
-        sightings = self._sightings
+        observations = self._observations
         line = Line(
             until=until,
             has_settled=has_settled,
             watch=watch,
-            forgiven_until=sightings.forgiven_until,
-            state=_new([one.state_at for one in sightings.watched], self._noted),
-            stream=_new([one.stream_at for one in sightings.watched], self._noted_of_stream),
-            wrong=sightings.wrong,
+            forgiven_until=observations.forgiven_until,
+            state=_new([one.state_at for one in observations.watched], self._noted),
+            stream=_new([one.stream_at for one in observations.watched], self._noted_of_stream),
+            wrong=observations.wrong,
         )
         return msgspec.json.encode(line) + b"\n"
 
 
-def recall(content: bytes, sightings: Observations) -> Line | None:
-    """Put into new sightings what the lines say; return the last line that is whole, None if there is none."""
+def recall(content: bytes, observations: Observations) -> Line | None:
+    """Put into new observations what the lines say; return the last line that is whole, None if there is none."""
     last: Line | None = None
     for line in _lines(content):
-        if not _take(line, sightings.watched):
+        if not _take(line, observations.watched):
             break
         last = line
     if last is not None:
-        sightings.forgiven_until = last.forgiven_until
-        sightings.wrong = last.wrong
+        observations.forgiven_until = last.forgiven_until
+        observations.wrong = last.wrong
     return last
 
 
@@ -92,7 +92,7 @@ def _lines(content: bytes) -> Iterator[Line]:
 
 
 def _take(line: Line, watched: Sequence[Watched]) -> bool:
-    """Put the sightings of a line into their grids, all or none; return whether they are of these devices."""
+    """Put the observations of a line into their grids, all or none; return whether they are of these devices."""
     both = ((line.state, [one.state_at for one in watched]), (line.stream, [one.stream_at for one in watched]))
     if not all(_fits(seen, grids) for seen, grids in both):
         return False
@@ -139,13 +139,13 @@ def recalled(
 
     Of a run that was killed they end with the last line that is whole, and what came after was not watched.
     """
-    sightings = Observations(choose(plan), clock=lambda: 0.0)
-    line = recall(content, sightings)
+    observations = Observations(choose(plan), clock=lambda: 0.0)
+    line = recall(content, observations)
     if line is None or not began:
         return Judgement(), NOT_WATCHED
     sure_until = math.inf if line.has_settled else line.until - ON_THE_WAY_S
     found = judge(
-        sightings, ledgers, began=began, phases=len(plan.scenario.timeline), now=line.until, sure_until=sure_until
+        observations, ledgers, began=began, phases=len(plan.scenario.timeline), now=line.until, sure_until=sure_until
     )
     if line.has_settled:
         return found, line.watch

@@ -1,4 +1,4 @@
-"""What was seen of the watched devices: answers and events in, first sightings and what cannot be right out. No I/O.
+"""Observations of the watched devices: answers and events in, what was seen first and what cannot be right out. No I/O.
 
 Written from docs/http-api.md, "The newest state" and "Live changes"; trusts nothing it is told.
 """
@@ -21,7 +21,7 @@ _IDS = 10_000
 
 
 class Observations:
-    """The sightings of one run."""
+    """The observations of one run."""
 
     def __init__(self, watched: Sequence[Watched], *, clock: Clock) -> None:
         self.watched = watched
@@ -111,7 +111,7 @@ class Observations:
                 self._mark(one.stream_at, place, now)
 
     def _mark(self, seen_at: SeenAt, place: Cell, now: float) -> None:
-        """Note a sighting, if it is the first of this reading."""
+        """Note an observation, if it is the first of this reading."""
         if now < seen_at[place.n, place.metric]:
             seen_at[place.n, place.metric] = self.news_at = now
 

@@ -1,4 +1,4 @@
-"""Ask for the newest state of some devices at fixed times, whatever became of the questions before: an open loop."""
+"""Polls of the newest state of some devices, at fixed times whatever became of those before: an open loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Polls:
             while True:
                 if self._open < AT_ONCE:
                     self._open += 1
-                    group.create_task(self._ask(), name="sight.poll")
+                    group.create_task(self._ask(), name="watch.poll")
                 else:
                     self.left_out += 1
                 following = max(turn + 1, int((self._clock() - began) / EVERY_S))

@@ -1,4 +1,4 @@
-"""Which devices are watched, and when each of their readings was seen first: a plan and sightings in, grids out. Pure.
+"""The sample of devices that are watched, and when each of their readings was seen first, in grids. Pure.
 
 A device's readings form a grid, message x metric, as in `verify.audit`. Memory is bounded by the cells of all grids.
 """

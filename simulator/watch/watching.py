@@ -1,4 +1,4 @@
-"""Watch some devices beside a load: a plan and a client in; when their readings were seen, and what was not, out.
+"""The watch beside a load: a plan and a client in; when readings of some devices were seen, and what was not, out.
 
 Owns the two tasks that read, and the one that notes what was seen. Sends no readings, and judges nothing before all
 was sent: `judging` does.
@@ -45,11 +45,11 @@ class Watching:
         self._sleep = sleep
         self._watched = choose(plan)
         names = [one.name for one in self._watched]
-        self._sightings = Observations(self._watched, clock=clock)
-        self._polls = Polls(client, names, take=self._sightings.take_states, clock=clock, sleep=sleep)
+        self._observations = Observations(self._watched, clock=clock)
+        self._polls = Polls(client, names, take=self._observations.take_states, clock=clock, sleep=sleep)
         random = Random(f"{plan.scenario.seed}.watch")
         self._stream = StreamReader(client, names, take=self._take_event, random=random, sleep=sleep)
-        self._notes = Notes(self._sightings)
+        self._notes = Notes(self._observations)
         self._keep = keep
         self._unkept = ""
         self._judgement = Judgement()
@@ -62,9 +62,9 @@ class Watching:
     async def __aenter__(self) -> Self:
         if self._watched:
             self._tasks = [
-                asyncio.create_task(self._stream.run(), name="sight.stream"),
-                asyncio.create_task(self._polls.run(), name="sight.polls"),
-                asyncio.create_task(self._note_all(), name="sight.notes"),
+                asyncio.create_task(self._stream.run(), name="watch.stream"),
+                asyncio.create_task(self._polls.run(), name="watch.polls"),
+                asyncio.create_task(self._note_all(), name="watch.notes"),
             ]
         return self
 
@@ -79,12 +79,12 @@ class Watching:
         """Wait a little for the stream: what is sent before it begins it does not show."""
         if not self._watched:
             return
-        waiting = asyncio.create_task(self._has_begun.wait(), name="sight.begun")
+        waiting = asyncio.create_task(self._has_begun.wait(), name="watch.begun")
         try:
             await asyncio.wait([*self._tasks, waiting], timeout=_BEGIN_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        if not self._sightings.has_begun:
+        if not self._observations.has_begun:
             self._late = self._stream.refused or f"it did not begin within {_BEGIN_S:g} s"
 
     async def _note_all(self) -> None:
@@ -103,8 +103,8 @@ class Watching:
             self._unkept = str(error)
 
     def _take_event(self, event: SseEvent) -> None:
-        self._sightings.take_event(event)
-        if self._sightings.has_begun:
+        self._observations.take_event(event)
+        if self._observations.has_begun:
             self._has_begun.set()
 
     async def settle(
@@ -120,7 +120,7 @@ class Watching:
         while True:
             now = self._clock()
             found, told = self._judge(ledgers, began, now=now), self._look()
-            is_quiet = told.stream_unwatched != LOST and self._clock() - self._sightings.news_at >= quiet
+            is_quiet = told.stream_unwatched != LOST and self._clock() - self._observations.news_at >= quiet
             if not _is_waited_for(found, told) or is_quiet or self._clock() >= deadline:
                 break
             await self._sleep(min(pause, max(0.0, deadline - self._clock())))
@@ -136,11 +136,11 @@ class Watching:
 
     def _judge(self, ledgers: Sequence[Ledger], began: Mapping[int, float], *, now: float) -> Judgement:
         phases = len(self._plan.scenario.timeline)
-        return judge(self._sightings, ledgers, began=began, phases=phases, now=now)
+        return judge(self._observations, ledgers, began=began, phases=phases, now=now)
 
     def _look(self) -> Watch:
         """Return what was watched until now, and how well."""
-        polls, sightings = self._polls, self._sightings
+        polls, observations = self._polls, self._observations
         if not self._watched:
             why = "nobody asked for it" if not self._plan.scenario.watch else "one device alone has too many readings"
             return Watch(state_unwatched=why, stream_unwatched=why)
@@ -152,8 +152,8 @@ class Watching:
             state_reads_left_out=polls.left_out,
             state_unwatched="" if polls.answered else polls.trouble or "no question was answered",
             stream_connections=self._stream.connections,
-            stream_resets=dict(sightings.resets),
-            stream_skipped=sightings.skipped,
+            stream_resets=dict(observations.resets),
+            stream_skipped=observations.skipped,
             stream_unwatched=self._late or lost,
         )
 

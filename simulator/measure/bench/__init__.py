@@ -1,1 +1,1 @@
-"""How fast a gateway is, and what that costs: its throughput beside the raw COPY rate of the same rows."""
+"""Benches: how fast a gateway is, and what that costs, beside the raw COPY rate of the same rows."""

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from random import Random
 
 from simulator.core.addresses import Broker
-from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.measure.bench.database import Database
 from simulator.measure.bench.options import BenchOptions
 from simulator.measure.bench.processes import Component, Parts, describe, given, of_backend, of_redis, on_port
@@ -23,6 +22,7 @@ from simulator.measure.bench.yardstick import Setup, Yardstick, setups
 from simulator.plan.scenario import run_id
 from simulator.send.drivers.http import HttpClient
 from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.targets.gateway import GatewayTarget
 from simulator.verify.stored import StoredReadings
 
 _BACK_MS = 50 * 60 * 1_000
@@ -32,7 +32,6 @@ _APART_US = 120_000_000
 _APART_MS = 60_000
 """Between the times of what the table is filled with and of what is sent."""
 _ANSWER_S = 10.0
-_UNAUTHORIZED = 401
 
 
 class Bench:
@@ -151,12 +150,7 @@ class Bench:
 
     async def _check_access(self) -> None:
         """Ask for something harmless. Raises Unreachable if gateway or broker is not there or does not let us in."""
-        try:
-            response = await self._client.post(b'{"devices":["bench"]}', path="/v1/states:query")
-        except ConnectionLost as error:
-            raise Unreachable(f"The gateway at {self._client.url} does not answer: {error}.") from error
-        if response.status == _UNAUTHORIZED:
-            raise Unreachable("The gateway does not take our key: give one with --key-file.")
+        await GatewayTarget().check_access(self._client)
         if self._publishes:
             publisher = MqttPublisher(self._broker, client_id="bench-access", on_ack=lambda _: None)
             async with kept([publisher], random=Random()):

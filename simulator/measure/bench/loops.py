@@ -2,8 +2,8 @@
 
 In the closed loop each connection sends its next request when the last one is answered. In the open one a request is
 sent when it is due, and its time counts from then, so a gateway that stalls cannot hide it. Everything happens in
-callbacks of the event loop: 18 µs of CPU a request, where a task that awaits each answer (`drivers.http`) takes 45 µs.
-On a machine that the gateway and its database share with us the difference is their throughput.
+callbacks of the event loop: some 20 µs of CPU a request, where a task that awaits each answer (`drivers.http`) takes
+45 µs. On a machine that the gateway and its database share with us the difference is their throughput.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What `simulator bench` takes, with its defaults: words and numbers in, checked values out."""
+"""The options of `simulator bench`, with their defaults: words and numbers in, checked values out."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was measured: plain data, with medians and ranges over the rounds. Pure."""
+"""The results of a bench: plain data, with medians and ranges over the rounds. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What is measured: the workloads by name. Pure data.
+"""The workloads of a bench, by name. Pure data.
 
 All but W1h and the dashboards of W6 are closed loops: each connection sends its next request when the last one is
 answered. That measures capacity; latency is what a load that does not wait sees, below capacity.

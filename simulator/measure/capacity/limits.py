@@ -1,4 +1,4 @@
-"""What a rate must keep to be held: a report and limits in, what broke first out. Pure."""
+"""The limits that a rate must keep to be held: a report and limits in, what broke first out. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What `simulator capacity` takes, with its defaults: words and numbers in, checked values out."""
+"""The options of `simulator capacity`, with their defaults: words and numbers in, checked values out."""
 
 import math
 from dataclasses import dataclass, field, replace

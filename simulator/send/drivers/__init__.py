@@ -1,1 +1,1 @@
-"""What speaks to the gateway and the broker: small clients of our own, fast enough to measure with."""
+"""Drivers: small HTTP and MQTT clients of our own, fast enough to measure with."""

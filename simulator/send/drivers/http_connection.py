@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 from simulator.core.errors import ConnectionLost
@@ -37,26 +37,21 @@ class HttpProtocol(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Be given what came in."""
-        with self._reading():
-            response = self._reader.feed(data)
-            if response is not None:
-                self._deliver(response)
+        self._take(lambda: self._reader.feed(data))
 
     def eof_received(self) -> None:
         """Be told that nothing more comes in."""
-        with self._reading():
-            response = self._reader.end()
-            if response is not None:
-                self._deliver(response)
+        self._take(self._reader.end)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Be told that the connection has ended."""
         self._fail(ConnectionLost(str(exc or "closed by the peer")))
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _take(self, read: Callable[[], Response | None]) -> None:
         try:
-            yield
+            response = read()
+            if response is not None:
+                self._deliver(response)
         except ConnectionLost as error:
             self._fail(error)
             self.close()

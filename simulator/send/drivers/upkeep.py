@@ -1,4 +1,4 @@
-"""Keep many clients of one broker connected: clients in; pings, and connections made anew, until it is left.
+"""The upkeep of many clients of one broker: clients in; pings, and connections made anew, until it is left.
 
 Two tasks and one timer each, however many clients there are. At most `_AT_ONCE` connections are being made at a time:
 a broker's queue of those it has not accepted is short. Never publishes.

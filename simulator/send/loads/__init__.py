@@ -1,1 +1,1 @@
-"""Send the parts of a run at their times, over HTTP and over MQTT, and keep their ledgers."""
+"""Loads: the parts of a run, sent at their times over HTTP and over MQTT, with their faults and right answers."""

@@ -1,4 +1,4 @@
-"""What the loads of both transports share: a part and a pace in, a filled ledger, latencies and a score out.
+"""The base of both loads: a part and a pace in, a filled ledger, latencies and a score out.
 
 At-least-once: a post without an answer that settles it is sent again, with the same bytes, until `give_up`; it is
 acknowledged once. Latency counts from the intended time of the post to the answer that settles it, retries and all.
@@ -8,8 +8,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Final
 
+from simulator.plan.scenario import Scenario
 from simulator.send.latency import Latencies
 from simulator.send.ledger import Ledger
 from simulator.send.loads.script import Job, Script
@@ -19,20 +21,19 @@ from simulator.send.pacing import Clock, Pace, Turn
 class Load(ABC):
     """The pace, the ledger and the measurements of one part."""
 
-    def __init__(
-        self, script: Script, ledger: Ledger, pace: Pace, *, clock: Clock, give_up: float, phases: int
-    ) -> None:
-        """`give_up` in seconds: how long a post that was started is pursued."""
+    def __init__(self, script: Script, ledger: Ledger, pace: Pace, *, scenario: Scenario, clock: Clock) -> None:
+        """`scenario` says how long a post that was started is pursued; its seed decides the jitter."""
         self.part: Final = script.part
         self.ledger: Final = ledger
         self.pace: Final = pace
         self.script: Final = script
         self.latencies: Final = Latencies()
-        self.phases: Final = [Latencies() for _ in range(phases)]
+        self.phases: Final = [Latencies() for _ in scenario.timeline]
         """The same latencies by phase."""
         self.lateness: Final = Latencies()
         self._clock = clock
-        self._give_up = give_up
+        self._give_up = scenario.give_up
+        self._random = Random(scenario.seed)
 
     @property
     @abstractmethod

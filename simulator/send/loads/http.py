@@ -1,13 +1,13 @@
-"""Send one part over HTTP: as many senders as connections, one post at a time each."""
+"""A load over HTTP: as many senders as connections, one post at a time each."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from random import Random
 
 from simulator.core.errors import ConnectionLost
 from simulator.plan.faults import AGAIN, HANG_UPS, Fault
+from simulator.plan.scenario import Scenario
 from simulator.send.drivers.http import HttpClient, Request
 from simulator.send.drivers.http_reader import Response
 from simulator.send.encode import Post
@@ -35,22 +35,12 @@ class HttpLoad(Load):
     """A part over HTTP."""
 
     def __init__(
-        self,
-        script: Script,
-        ledger: Ledger,
-        pace: Pace,
-        *,
-        client: HttpClient,
+        self, script: Script, ledger: Ledger, pace: Pace, *, scenario: Scenario, clock: Clock, client: HttpClient,
         senders: int,
-        random: Random,
-        clock: Clock,
-        give_up: float,
-        phases: int = 1,
-    ) -> None:
-        super().__init__(script, ledger, pace, clock=clock, give_up=give_up, phases=phases)
+    ) -> None:  # fmt: skip
+        super().__init__(script, ledger, pace, scenario=scenario, clock=clock)
         self._client = client
         self._senders = senders
-        self._random = random
         self._busy = 0
         self._aside = asyncio.Semaphore(_MAX_ASIDE)
         self._errors: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Send one part over MQTT: each device on one connection, each connection with its window of messages on the way.
+"""A load over MQTT: each device on one connection, each connection with its window of messages on the way.
 
 One task takes the turns in order and never waits for a connection that has no room: what is for that one is set aside,
 at most `_MAX_ASIDE` posts, and goes out when there is room again.
@@ -9,10 +9,10 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from random import Random
 
 from simulator.core.addresses import Broker
 from simulator.plan.faults import AGAIN, HANG_UPS, Fault
+from simulator.plan.scenario import Scenario
 from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
@@ -32,22 +32,16 @@ class MqttLoad(Load):
     """A part over MQTT. A PUBACK says that the broker has a message; whether it is stored, the verdict tells."""
 
     def __init__(
-        self,
-        script: Script,
-        ledger: Ledger,
-        pace: Pace,
-        *,
-        open_publisher: Callable[[int, Callable[[int], None]], MqttPublisher],
-        publishers: int,
-        random: Random,
-        clock: Clock,
-        give_up: float,
-        phases: int = 1,
+        self, script: Script, ledger: Ledger, pace: Pace, *, scenario: Scenario, clock: Clock, broker: Broker, run: str
     ) -> None:
-        """`open_publisher` makes the i-th publisher, given what it is to call for each acknowledgement."""
-        super().__init__(script, ledger, pace, clock=clock, give_up=give_up, phases=phases)
-        self._publishers = [open_publisher(i, self._acknowledged) for i in range(publishers)]
-        self._random = random
+        """`run` is in the client ids, which are stable."""
+        super().__init__(script, ledger, pace, scenario=scenario, clock=clock)
+        count = self.part.connections
+        window = max(1, min(scenario.window, _MOST_ON_THE_WAY // count))
+        self._publishers = [
+            MqttPublisher(broker, client_id=f"sim-{run}-{i}", on_ack=self._acknowledged, window=window)
+            for i in range(count)
+        ]
         self._jobs: dict[int, Job] = {}
         self._seconds = 0
         self._aside: dict[int, deque[Job]] = {}
@@ -181,15 +175,3 @@ class MqttLoad(Load):
             ledger.write_refused(number, codes)
         else:
             ledger.write_partly(number, codes, refused=expected.refused)
-
-
-def open_publishers(
-    broker: Broker, *, run: str, window: int, publishers: int
-) -> Callable[[int, Callable[[int], None]], MqttPublisher]:
-    """Return what makes the publishers of a part, so many with a window each: their client ids are stable."""
-    window = max(1, min(window, _MOST_ON_THE_WAY // publishers))
-
-    def open_publisher(i: int, on_ack: Callable[[int], None]) -> MqttPublisher:
-        return MqttPublisher(broker, client_id=f"sim-{run}-{i}", on_ack=on_ack, window=window)
-
-    return open_publisher

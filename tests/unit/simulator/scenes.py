@@ -1,4 +1,4 @@
-"""A small run, acknowledged and shown as a test wants it: doors, sightings, what follows from them."""
+"""A small run, acknowledged and shown as a test wants it: doors, observations, what follows from them."""
 
 import json
 from collections.abc import Callable
@@ -31,13 +31,13 @@ class Scene:
         self.plan = Plan(scenario=scenario, run="test", start_ms=START_MS)
         self.ledgers = [Ledger(part.lane) for part in self.plan.parts()]
         self.clock = ManualClock()
-        self.sightings = Observations(choose(self.plan), clock=self.clock)
+        self.observations = Observations(choose(self.plan), clock=self.clock)
         self.phases = len(scenario.timeline)
         self.events = 0
 
     @property
     def first(self) -> Watched:
-        return self.sightings.watched[0]
+        return self.observations.watched[0]
 
     def acknowledge(self) -> None:
         """Let every post be acknowledged."""
@@ -55,12 +55,12 @@ class Scene:
 
     def event(self, kind: str, at: float, data: Any, number: str = "") -> None:
         self.clock.now = float(BEGAN + at)
-        self.sightings.take_event(SseEvent(kind, json.dumps(data), number))
+        self.observations.take_event(SseEvent(kind, json.dumps(data), number))
 
     def state(self, one: Watched, n: int, *, late: float = 0.05) -> None:
         """Let the state show a message."""
         self.clock.now = float(BEGAN + one.due[n] + late)
-        self.sightings.take_states({one.name: self.shown(one, n)})
+        self.observations.take_states({one.name: self.shown(one, n)})
 
     def shown(self, one: Watched, n: int) -> dict[str, Any]:
         ts = to_text(one.time_us(n) // 1_000)
@@ -69,14 +69,14 @@ class Scene:
     def show_all(self, *, but: Callable[[Watched, int], bool] = lambda *_: False) -> None:
         """Let state and stream show everything in time, the stream all but some."""
         self.event("reset", -1.0, {"reason": "start", "states": {}})
-        for one in self.sightings.watched:
+        for one in self.observations.watched:
             for n in range(int(np.isfinite(one.due).sum())):
                 self.state(one, n)
                 if not but(one, n):
                     self.change(one, n)
 
     def judge(self, now: float = 10.0) -> Judgement:
-        return judge(self.sightings, self.ledgers, began={0: BEGAN, 1: BEGAN}, phases=self.phases, now=BEGAN + now)
+        return judge(self.observations, self.ledgers, began={0: BEGAN, 1: BEGAN}, phases=self.phases, now=BEGAN + now)
 
     def findings(self) -> Findings:
         total = Findings()

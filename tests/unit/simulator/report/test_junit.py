@@ -7,8 +7,8 @@ from simulator.plan.requirements import parse
 from simulator.report.checks import to_junit
 from simulator.report.report import Report
 from simulator.send.loads.script import Score, WrongAnswer
+from simulator.verify.dead_letters import DeadLetterFindings
 from simulator.verify.findings import Findings, Problem
-from simulator.verify.letters import LetterFindings
 from simulator.verify.referee import Verdict
 from tests.unit.simulator.cases import plan
 from tests.unit.simulator.report.test_report import result
@@ -60,7 +60,7 @@ def test_what_was_not_looked_at_is_skipped_and_what_broke_off_is_an_error() -> N
 def test_odd_characters_and_missing_letters_make_xml_all_the_same() -> None:
     score = Score()
     score.note(Fault.NUL, WrongAnswer(device="d<1>\x00\ud800&", time_us=0, fault="nul", expected="207", got="200"))
-    letters = LetterFindings(expected=3, missing=2, examples=["d1 bad_text \x1b[31m"])
+    letters = DeadLetterFindings(expected=3, missing=2, examples=["d1 bad_text \x1b[31m"])
     suite, ends = cases(Report(plan(), [result(score=score)], verdict=Verdict({}, letters=letters)))
     assert (ends["wrong answers"], ends["dead letters"]) == ("failure", "failure")
     text = "".join(suite.itertext())

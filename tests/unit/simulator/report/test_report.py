@@ -11,8 +11,8 @@ from simulator.send.latency import Latencies
 from simulator.send.loads.script import MAX_WRONG, Score, WrongAnswer
 from simulator.send.progress import Progress, together
 from simulator.send.results import PartResult, Sent, WorkerResult
+from simulator.verify.dead_letters import DeadLetterFindings
 from simulator.verify.findings import Findings
-from simulator.verify.letters import LetterFindings
 from simulator.verify.referee import Verdict
 from tests.unit.simulator.cases import plan
 
@@ -90,7 +90,7 @@ def test_a_wrong_answer_is_exit_1_and_the_first_hundred_are_named() -> None:
         (Verdict({"http": Findings(lost=2, state_wrong=1)}, stored_checked=True), ["2 lost", "1 state wrong"], 1),
         (Verdict({"http": Findings()}, unfinished="The database does not answer."), [], 2),
         (Verdict({"http": Findings(wrong=1)}, unfinished="gone"), ["1 wrong"], 1),
-        (Verdict({}, letters=LetterFindings(expected=5, missing=1, unexpected=2)), ["3 wrong answers"], 1),
+        (Verdict({}, letters=DeadLetterFindings(expected=5, missing=1, unexpected=2)), ["3 wrong answers"], 1),
     ],
 )
 def test_failures_and_exit_codes(verdict: Verdict, failures: list[str], code: int) -> None:

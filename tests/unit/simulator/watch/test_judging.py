@@ -1,4 +1,4 @@
-"""What follows from sightings: latencies from the intended time, gaps that cannot be excused, and none that can."""
+"""What follows from observations: latencies from the intended time, gaps that cannot be excused, and none that can."""
 
 import json
 import math
@@ -47,12 +47,12 @@ def test_all_that_is_shown_in_time_is_measured_and_nothing_is_missed(scene: Scen
 
 
 def test_a_message_that_a_newer_one_hides_took_until_that_was_seen(scene: Scene) -> None:
-    for one in scene.sightings.watched:
+    for one in scene.observations.watched:
         for n in (4, 9):
             scene.state(one, n)
     seen = scene.judge().state[0].seen()
     took = Latencies()
-    for one in scene.sightings.watched:
+    for one in scene.observations.watched:
         for n in range(10):
             took.record(one.due[4 if n <= 4 else 9] + 0.05 - one.due[n])
     assert (percentiles(seen), seen.unseen) == (took.summary(), 0)
@@ -60,7 +60,7 @@ def test_a_message_that_a_newer_one_hides_took_until_that_was_seen(scene: Scene)
 
 def test_what_is_not_seen_until_the_end_took_that_long_and_is_named(scene: Scene) -> None:
     scene.state(scene.first, 9)
-    seen, other = scene.judge(now=60.0).state[0].seen(), scene.sightings.watched[1]
+    seen, other = scene.judge(now=60.0).state[0].seen(), scene.observations.watched[1]
     assert (seen.unseen, {example.split()[0] for example in seen.examples}) == (10, {other.name})
     assert percentiles(seen).max == pytest.approx(1_000 * (60 - other.due[0]), rel=0.01)
 
@@ -69,7 +69,7 @@ def test_each_phase_has_its_own() -> None:
     scene = Scene(phases=(Phase(name="slow", seconds=2), Phase(name="fast", seconds=3)))
     scene.acknowledge()
     scene.event("reset", -1.0, {"reason": "start", "states": {}})
-    for one in scene.sightings.watched:
+    for one in scene.observations.watched:
         for n in range(10):
             scene.change(one, n, late=0.3 if one.due[n] < 2 else 0.1)
     slow, fast = (phase.summary() for phase in scene.judge().stream[0].phases)
@@ -91,7 +91,7 @@ def test_a_message_left_out_is_a_gap_of_that_device_alone(scene: Scene, n: int) 
 def test_what_may_be_in_the_same_commit_as_a_newer_one_is_not_missed(scene: Scene) -> None:
     """The state did not show it before the next was due: so both may have been stored at once."""
     scene.event("reset", -1.0, {"reason": "start", "states": {}})
-    for one in scene.sightings.watched:
+    for one in scene.observations.watched:
         for n in range(10):
             scene.state(one, n, late=0.6)
             if n % 2:
@@ -105,17 +105,17 @@ def test_the_newest_is_never_excused_and_the_rest_is_by_a_reset(scene: Scene) ->
     scene.show_all(but=lambda *_: True)
     scene.event("reset", 6.0, {"reason": "lost", "states": {scene.first.name: scene.shown(scene.first, 9)}})
     total = scene.findings()
-    other = scene.sightings.watched[1]
+    other = scene.observations.watched[1]
     assert named(total) == {("stream gap", other.name)}
     assert total.stream_gaps == len(METRICS)
-    assert scene.sightings.resets == Counter(start=1, lost=1)
+    assert scene.observations.resets == Counter(start=1, lost=1)
 
 
 def test_lagged_excuses_what_was_sent_before(scene: Scene) -> None:
     scene.show_all(but=lambda one, n: one is scene.first and n in {2, 7})
     scene.event("lagged", 3.0, {"skipped": 4})
     total = scene.findings()
-    assert scene.sightings.skipped == 4
+    assert scene.observations.skipped == 4
     assert {problem.time_us for problem in total.problems} == {scene.first.time_us(7)}
 
 
@@ -130,7 +130,7 @@ def test_an_unanswered_newer_one_may_take_the_place_of_the_newest() -> None:
         if post != last:
             scene.ledgers[0].write_acknowledged(post, "db")
     scene.show_all(but=lambda each, n: each is one and n == 8)
-    scene.sightings.watched[0].state_at[:] = math.inf
+    scene.observations.watched[0].state_at[:] = math.inf
     assert scene.findings().is_clean
 
 
@@ -141,9 +141,9 @@ def test_an_unanswered_newer_one_may_take_the_place_of_the_newest() -> None:
 def test_what_was_never_said_or_is_told_again_is_wrong(scene: Scene, other: dict[str, Any], says: str) -> None:
     scene.show_all()
     scene.events -= not other
-    scene.change(scene.sightings.watched[1], 9, **other)
+    scene.change(scene.observations.watched[1], 9, **other)
     total = scene.findings()
-    assert named(total) == {("stream wrong", scene.sightings.watched[1].name)}
+    assert named(total) == {("stream wrong", scene.observations.watched[1].name)}
     assert all(says in problem.detail for problem in total.problems)
 
 
@@ -169,12 +169,12 @@ def test_late_and_refused_messages_confuse_nothing(mqtt: float) -> None:
     scene = Scene(faults=FaultRates(late=0.2, out_of_order=0.2), mqtt=mqtt)
     scene.acknowledge()
     scene.event("reset", -1.0, {"reason": "start", "states": {}})
-    for one in scene.sightings.watched:
+    for one in scene.observations.watched:
         newest = -1
         for n in np.argsort(one.due, kind="stable")[: np.isfinite(one.due).sum()].tolist():
             newest = max(newest, n)
             scene.clock.now = BEGAN + one.due[n] + 0.05
-            scene.sightings.take_states({one.name: scene.shown(one, newest)})
+            scene.observations.take_states({one.name: scene.shown(one, newest)})
             scene.change(one, n)
     found = scene.judge()
     assert scene.findings().is_clean
@@ -188,8 +188,8 @@ def test_late_and_refused_messages_confuse_nothing(mqtt: float) -> None:
 def test_exactly_what_is_dropped_is_found(dropped: set[tuple[int, int]]) -> None:
     scene = Scene()
     scene.acknowledge()
-    scene.show_all(but=lambda one, n: (scene.sightings.watched.index(one), n) in dropped)
-    watched = scene.sightings.watched
+    scene.show_all(but=lambda one, n: (scene.observations.watched.index(one), n) in dropped)
+    watched = scene.observations.watched
     found = {(problem.device, problem.time_us) for problem in scene.findings().problems}
     assert found == {(watched[i].name, watched[i].time_us(n)) for i, n in dropped}
 
@@ -199,8 +199,8 @@ def test_exactly_what_is_dropped_is_found(dropped: set[tuple[int, int]]) -> None
 ).map(json.dumps)), kind=st.sampled_from(["change", "reset", "lagged", "message"]))  # fmt: skip
 def test_no_event_is_believed_or_breaks_anything(kind: str, text: str) -> None:
     scene = Scene()
-    scene.sightings.take_event(SseEvent(kind, text, "1"))
-    assert all(np.isinf(one.stream_at).all() for one in scene.sightings.watched)
+    scene.observations.take_event(SseEvent(kind, text, "1"))
+    assert all(np.isinf(one.stream_at).all() for one in scene.observations.watched)
 
 
 def test_a_message_that_was_never_sent_stands_in_nobodys_way() -> None:
@@ -213,7 +213,7 @@ def test_a_message_that_was_never_sent_stands_in_nobodys_way() -> None:
     scene.event("reset", -1.0, {"reason": "start", "states": {}})
     for n in {*range(10)} - {4}:
         scene.state(one, n, late=0.6 if n == 3 else 0.05)
-    for each in scene.sightings.watched:
+    for each in scene.observations.watched:
         for n in {*range(10)} - ({3, 4} if each is one else set()):
             scene.change(each, n)
     assert {problem.time_us for problem in scene.findings().problems} == {one.time_us(3)}

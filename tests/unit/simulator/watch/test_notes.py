@@ -22,22 +22,22 @@ SEEN_WELL = Watch(devices=2, state_reads=9)
 Snapshot = tuple[list[list[list[float]]], float, int]
 
 
-def snapshot(sightings: Observations) -> Snapshot:
+def snapshot(observations: Observations) -> Snapshot:
     """Everything that the verdict rests on."""
-    grids = [grid.round(6).tolist() for one in sightings.watched for grid in (one.state_at, one.stream_at)]
-    return grids, sightings.forgiven_until, sum(found.stream_wrong for found in sightings.wrong.values())
+    grids = [grid.round(6).tolist() for one in observations.watched for grid in (one.state_at, one.stream_at)]
+    return grids, observations.forgiven_until, sum(found.stream_wrong for found in observations.wrong.values())
 
 
 def noted(scene: Scene, shown: list[tuple[int, int]]) -> Iterator[tuple[bytes, Snapshot]]:
     """Show one message after the other, and note each."""
-    notes = Notes(scene.sightings)
+    notes = Notes(scene.observations)
     for turn, (device, n) in enumerate(shown):
-        one = scene.sightings.watched[device]
+        one = scene.observations.watched[device]
         scene.state(one, n)
         scene.change(one, n, **({"unheard_of": 1.0} if turn == 1 else {}))
         if turn == 2:
             scene.event("lagged", 4.0, {"skipped": 1})
-        yield notes.line(SEEN_WELL, until=scene.clock()), snapshot(scene.sightings)
+        yield notes.line(SEEN_WELL, until=scene.clock()), snapshot(scene.observations)
 
 
 @settings(deadline=None, max_examples=15)
@@ -47,15 +47,15 @@ def test_whatever_is_cut_off_the_lines_before_are_told_in_full(shown: list[tuple
     steps = list(noted(scene, shown))
     content = b"".join(line for line, _ in steps)
     told = [snapshot(Observations(choose(scene.plan), clock=ManualClock())), *(told for _, told in steps)]
-    sightings = Observations(choose(scene.plan), clock=ManualClock())
+    observations = Observations(choose(scene.plan), clock=ManualClock())
     for cut in range(len(content) + 1):
-        for one in sightings.watched:
+        for one in observations.watched:
             one.state_at[:] = one.stream_at[:] = math.inf
-        sightings.forgiven_until, sightings.wrong = 0.0, {}
-        last = recall(content[:cut], sightings)
+        observations.forgiven_until, observations.wrong = 0.0, {}
+        last = recall(content[:cut], observations)
         whole = content[:cut].count(b"\n")
         assert (last is None) == (whole == 0)
-        assert snapshot(sightings) == told[whole], cut
+        assert snapshot(observations) == told[whole], cut
 
 
 @pytest.mark.parametrize("harm", [{"state": [[7], [0], [0], [1.0]]}, {"stream": [[0], [99], [0], [1.0]]},
@@ -64,21 +64,21 @@ def test_a_line_that_cannot_be_is_not_believed_nor_what_follows(harm: dict[str, 
     scene = Scene()
     (first, told), (second, _), (third, _) = noted(scene, [(0, 0), (0, 1), (1, 2)])
     harmed = json.dumps(json.loads(second) | harm).encode() + b"\n"
-    sightings = Observations(choose(scene.plan), clock=ManualClock())
-    assert recall(first + harmed + third, sightings) is not None
-    assert snapshot(sightings) == told
+    observations = Observations(choose(scene.plan), clock=ManualClock())
+    assert recall(first + harmed + third, observations) is not None
+    assert snapshot(observations) == told
 
 
 def after_the_kill(scene: Scene, *, until: float, has_settled: bool = False) -> tuple[Judgement, Watch]:
     """Judge by the notes of a watch that ended so many seconds after the start."""
-    line = Notes(scene.sightings).line(SEEN_WELL, until=BEGAN + until, has_settled=has_settled)
+    line = Notes(scene.observations).line(SEEN_WELL, until=BEGAN + until, has_settled=has_settled)
     return recalled(line, scene.plan, scene.ledgers, {0: BEGAN, 1: BEGAN})
 
 
 def show_until(scene: Scene, until: float, dropped: set[tuple[int, int]]) -> None:
     """Let state and stream show in time what is seen before the kill, the stream all but some."""
     scene.event("reset", -1.0, {"reason": "start", "states": {}})
-    for device, one in enumerate(scene.sightings.watched):
+    for device, one in enumerate(scene.observations.watched):
         for n in np.flatnonzero(one.due + 0.05 <= until).tolist():
             scene.state(one, n)
             if (device, n) not in dropped:
@@ -98,7 +98,7 @@ def test_exactly_what_was_dropped_is_found_and_what_came_last_is_said_to_be_unwa
     show_until(scene, until, dropped)
     found, told = after_the_kill(scene, until=until)
     sure, gaps, unwatched = until - ON_THE_WAY_S, set[str](), set[str]()
-    for device, one in enumerate(scene.sightings.watched):
+    for device, one in enumerate(scene.observations.watched):
         shown = [n for n in range(10) if one.due[n] + 0.05 <= until and (device, n) not in dropped]
         for n in {*range(10)} - {*shown}:
             is_known = one.due[n] + 0.05 <= sure or n < max(shown, default=-1)
@@ -115,7 +115,7 @@ def test_latencies_are_of_what_was_seen_and_what_may_have_been_on_its_way_is_no_
     show_until(scene, 3.0, set())
     found, _ = after_the_kill(scene, until=3.0)
     seen = found.state[0]
-    in_time = sum(int((one.due + 0.05 <= 3.0).sum()) for one in scene.sightings.watched)
+    in_time = sum(int((one.due + 0.05 <= 3.0).sum()) for one in scene.observations.watched)
     assert (seen.latencies.summary().count, seen.unseen) == (in_time, 0)
     assert seen.latencies.summary().max == pytest.approx(50, rel=0.01)
     late, _ = after_the_kill(scene, until=60.0)
@@ -128,7 +128,7 @@ def test_what_was_acknowledged_after_the_last_note_was_not_watched_however_long_
     show_until(scene, 3.0, set())
     found, told = after_the_kill(scene, until=60.0)
     assert all(findings.is_clean for findings in found.findings.values())
-    assert told.unwatched == sum(int((one.due + 0.05 > 3.0).sum()) for one in scene.sightings.watched) > 0
+    assert told.unwatched == sum(int((one.due + 0.05 > 3.0).sum()) for one in scene.observations.watched) > 0
 
 
 def test_a_run_that_came_to_its_end_is_judged_as_it_was_then() -> None:
@@ -147,5 +147,5 @@ def test_a_run_that_came_to_its_end_is_judged_as_it_was_then() -> None:
 def test_without_notes_nobody_watched(content: bytes) -> None:
     scene = Scene()
     assert recalled(content, scene.plan, scene.ledgers, {0: BEGAN}) == (Judgement(), NOT_WATCHED)
-    line = Notes(scene.sightings).line(SEEN_WELL, until=BEGAN)
+    line = Notes(scene.observations).line(SEEN_WELL, until=BEGAN)
     assert recalled(line, scene.plan, scene.ledgers, {})[1] is NOT_WATCHED, "no part began"

@@ -1,4 +1,4 @@
-"""Hold the gateway's dead letters against what was spoiled over MQTT, where a refusal has no other answer.
+"""Dead letters, held against what was spoiled over MQTT, where a refusal has no other answer.
 
 Written from docs/http-api.md: one letter for each message that was not taken whole, with the device of its topic and
 the code of the first refusal. A message the broker took without an answer to us may have left one or not.
@@ -27,12 +27,12 @@ _OK = 200
 _CLOCKS_APART_MS = 60_000
 MAX_EXAMPLES = 100
 
-Letter = tuple[str, str]
+DeadLetter = tuple[str, str]
 """(device, code)."""
 
 
 @dataclass(slots=True)
-class LetterFindings:
+class DeadLetterFindings:
     """Counts of dead letters; `unchecked` says why they were not looked at, if so."""
 
     expected: int = 0
@@ -42,10 +42,10 @@ class LetterFindings:
     examples: list[str] = field(default_factory=list)
 
 
-def expected_letters(accounts: Sequence[Account]) -> tuple[Counter[Letter], Counter[Letter]]:
+def expected_letters(accounts: Sequence[Account]) -> tuple[Counter[DeadLetter], Counter[DeadLetter]]:
     """Return the letters that there must be, and those that there may be beside them."""
-    must: Counter[Letter] = Counter()
-    may: Counter[Letter] = Counter()
+    must: Counter[DeadLetter] = Counter()
+    may: Counter[DeadLetter] = Counter()
     for account in accounts:
         if account.draw is None or not account.draw.spoils or account.ledger.lane.transport != "mqtt":
             continue
@@ -56,7 +56,7 @@ def expected_letters(accounts: Sequence[Account]) -> tuple[Counter[Letter], Coun
     return must, may
 
 
-def _letters(account: Account, posts: "np.typing.NDArray[np.int64]") -> Iterator[Letter]:
+def _letters(account: Account, posts: "np.typing.NDArray[np.int64]") -> Iterator[DeadLetter]:
     lane, draw = account.ledger.lane, account.draw
     if draw is None:
         return
@@ -70,9 +70,9 @@ def _letters(account: Account, posts: "np.typing.NDArray[np.int64]") -> Iterator
                 yield account.fleet.name(device) + (GHOST if fault is Fault.UNKNOWN_DEVICE else ""), code
 
 
-async def fetch_letters(client: HttpClient, *, since_ms: int, prefix: str) -> Counter[Letter]:
+async def fetch_letters(client: HttpClient, *, since_ms: int, prefix: str) -> Counter[DeadLetter]:
     """Return the letters of the run's devices, by device and code. Raises Refused and Unreachable."""
-    found: Counter[Letter] = Counter()
+    found: Counter[DeadLetter] = Counter()
     query = {"source": "mqtt", "since": time_of((since_ms - _CLOCKS_APART_MS) * 1_000), "limit": str(_LIMIT)}
     while True:
         page = await _page(client, query)
@@ -98,9 +98,9 @@ async def _page(client: HttpClient, query: dict[str, str]) -> dict[str, Any]:
     return page
 
 
-def compare(must: Counter[Letter], may: Counter[Letter], found: Counter[Letter]) -> LetterFindings:
+def compare(must: Counter[DeadLetter], may: Counter[DeadLetter], found: Counter[DeadLetter]) -> DeadLetterFindings:
     """Return which letters are missing, and which nobody can explain."""
     missing, surplus = must - found, found - must - may
     examples = [f"no dead letter {code} of {device}" for device, code in missing.elements()]
     examples += [f"an unexpected dead letter {code} of {device}" for device, code in surplus.elements()]
-    return LetterFindings(must.total(), missing.total(), surplus.total(), examples=examples[:MAX_EXAMPLES])
+    return DeadLetterFindings(must.total(), missing.total(), surplus.total(), examples=examples[:MAX_EXAMPLES])

@@ -11,8 +11,8 @@ from simulator.send.drivers.http import HttpClient
 from simulator.send.ledger import Ledger
 from simulator.send.loads.spoil import GHOST
 from simulator.send.loads.truth import Truth
+from simulator.verify.dead_letters import DeadLetterFindings, compare, expected_letters
 from simulator.verify.findings import Account
-from simulator.verify.letters import LetterFindings, compare, expected_letters
 from simulator.verify.referee import Referee
 from tests.unit.simulator import fake_gateway
 from tests.unit.simulator.cases import METRICS, START_MS, ManualClock, fleet, lane
@@ -46,7 +46,7 @@ def account(*, unanswered: int = 0) -> Account:
     return Account(fleet(), ledger, draw)
 
 
-async def look(gateway: FakeGateway, one: Account) -> LetterFindings:
+async def look(gateway: FakeGateway, one: Account) -> DeadLetterFindings:
     clock = ManualClock()
     async with HttpClient(gateway.url) as client:
         referee = Referee(stored=None, client=client, clock=clock, sleep=clock.sleep, settle=1.0)
@@ -102,7 +102,7 @@ def test_what_was_not_answered_may_have_left_one_or_not() -> None:
     must, may = expected_letters([account(unanswered=30)])
     assert may
     for found in (must, must + may):
-        assert compare(must, may, found) == LetterFindings(must.total())
+        assert compare(must, may, found) == DeadLetterFindings(must.total())
     assert compare(must, may, must + may + may).unexpected == may.total()
 
 
