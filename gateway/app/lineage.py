@@ -7,12 +7,12 @@ from pathlib import Path
 
 from gateway.core.errors import GatewayError
 from gateway.core.settings import Settings
-from gateway.state.timelines import open_marks
-from gateway.timescale.connections.connect import connect
+from gateway.state.timelines import open_watermarks
+from gateway.timescale.connections.connect import connected
 from gateway.timescale.connections.identity import ServerIdentity
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Pool, translated
-from gateway.timescale.connections.timelines import DiskMarks
+from gateway.timescale.connections.timelines import WatermarkFile
 from gateway.timescale.migrations import MigrationStep, migrate
 
 LOOK_SECS = 1.0
@@ -21,8 +21,8 @@ LOOK_SECS = 1.0
 @asynccontextmanager
 async def open_lineage(settings: Settings) -> AsyncIterator[Lineage]:
     """Open it; nothing is asked yet on return, so it opens while Redis and the database are away."""
-    async with open_marks(settings.redis) as marks:
-        yield Lineage(DiskMarks(Path(settings.spool.dir)), marks)
+    async with open_watermarks(settings.redis) as watermarks:
+        yield Lineage(WatermarkFile(Path(settings.spool.dir)), watermarks)
 
 
 async def migrate_here(settings: Settings, *, plan_only: bool = False) -> list[MigrationStep]:
@@ -50,16 +50,14 @@ async def accept(settings: Settings) -> ServerIdentity:
     """
     database = settings.database
     async with open_lineage(settings) as lineage, translated():
-        connection = await connect(
+        opened = connected(
             database.url,
             name="gateway database accept",
             connect_timeout=database.connect_timeout_secs,
             command_timeout=database.read_timeout_secs,
         )
-        try:
+        async with opened as connection:
             return await lineage.accept(connection)
-        finally:
-            await connection.close(timeout=database.connect_timeout_secs)
 
 
 async def watch(pool: Pool) -> None:

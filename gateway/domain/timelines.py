@@ -6,7 +6,7 @@ TIMELINES = 2**32
 """Beyond the highest timeline that a cluster can have."""
 
 
-class Mark(NamedTuple):
+class Watermark(NamedTuple):
     """How far a cluster was seen to be."""
 
     value: int = 0
@@ -24,21 +24,21 @@ class Mark(NamedTuple):
         """The highest timeline."""
         return self.value % TIMELINES
 
-    def at(self, timeline: int) -> "Mark":
-        """Return the mark when the cluster was seen on a timeline that is not lower."""
-        return self if timeline <= self.timeline else Mark(self.value - self.timeline + timeline)
+    def at(self, timeline: int) -> "Watermark":
+        """Return the watermark when the cluster was seen on a timeline that is not lower."""
+        return self if timeline <= self.timeline else Watermark(self.value - self.timeline + timeline)
 
-    def turned(self, timeline: int) -> "Mark":
-        """Return the mark that is above all of before, on this timeline."""
-        return Mark(self.value - self.timeline + TIMELINES + timeline)
+    def turned(self, timeline: int) -> "Watermark":
+        """Return the watermark that is above all of before, on this timeline."""
+        return Watermark(self.value - self.timeline + TIMELINES + timeline)
 
 
-class Marks(Protocol):
-    """Remembers marks for longer than a process lives."""
+class WatermarkStore(Protocol):
+    """Remembers watermarks for longer than a process lives."""
 
-    async def merge(self, key: str, mark: Mark) -> Mark:
-        """Keep a cluster's mark if it is higher than what is kept, and return what is kept then.
+    async def merge(self, key: str, watermark: Watermark) -> Watermark:
+        """Keep a cluster's watermark if it is higher than what is kept, and return what is kept then.
 
-        Of marks with equal values the longer log counts. Raises GatewayError, OSError.
+        Of watermarks with equal values the longer log counts. Raises GatewayError, OSError.
         """
         ...

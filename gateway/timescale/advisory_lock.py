@@ -1,4 +1,4 @@
-"""In: a pool and a key. Out: a connection, to one process at a time that holds the key. Never waits for the key."""
+"""An advisory lock. In: a pool and a key. Out: a connection, to one process at a time. Never waits for the key."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

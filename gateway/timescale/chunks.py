@@ -1,4 +1,4 @@
-"""In: a connection. Out: how many chunks one transaction may touch, and windows of time of so many chunks. Only reads.
+"""The chunks of `messages`. In: a connection. Out: how many a transaction may touch, windows of so many. Only reads.
 
 Every chunk that a transaction touches costs locks, and all sessions of a server share one table of locks: when it is
 full everybody gets 53200. So a statement of ours takes a small share of it, whatever times it is about. An ordinary

@@ -1,4 +1,4 @@
-"""An error of PostgreSQL → what an operator can do about it, in one clause. Pure; never says what the server said."""
+"""Hints for operators. In: an error of PostgreSQL. Out: what to do about it, in a clause. Pure; quotes no server."""
 
 import asyncpg
 

@@ -1,4 +1,4 @@
-"""In: sql/migrations/NNNN_name.sql and a database URL. Out: the schema, each file applied once. Never goes back.
+"""The migrations. In: sql/migrations/NNNN_name.sql, a database URL. Out: the schema, each file once. Never goes back.
 
 A file and its row in schema_migration are one transaction. Its checksum is taken before {chunk_hours} is filled in, so
 that setting may change later. What is applied must be the first files of the folder, unchanged.
@@ -8,15 +8,15 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import asyncpg
 
 from gateway.core.errors import MigrationError
-from gateway.timescale.connections.connect import Direct, connect
+from gateway.timescale.connections.connect import connected
+from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Connection, classify, translated
 from gateway.timescale.queries import query, sql_dir
@@ -69,7 +69,15 @@ async def migrate(
     Safe to call from many processes at once. Raises MigrationError, SettingsError, SinkUnavailable, SinkFault.
     """
     files = read_files(directory or sql_dir() / "migrations")
-    async with translated(), _connected(url, connect_timeout, file_timeout, lineage) as connection:
+    opened = connected(  # of its own: a pool's reset would drop the lock
+        url,
+        name="gateway migrate",
+        connect_timeout=connect_timeout,
+        command_timeout=file_timeout,
+        trusting=False,
+        lineage=lineage,
+    )
+    async with translated(), opened as connection:
         pending = await _pending(connection, files)
         if plan_only or not pending:
             return [MigrationStep(file.version, file.name, None) for file in pending]
@@ -105,25 +113,6 @@ def _read(path: Path) -> _File:
         raise MigrationError(f"{path.name} is not named like a migration (0001_what_it_does.sql)")
     text = path.read_text(encoding="utf-8")
     return _File(int(match[1]), match[2], hashlib.sha256(text.encode()).hexdigest(), text)
-
-
-@asynccontextmanager
-async def _connected(
-    url: str, connect_timeout: float, file_timeout: float, lineage: Lineage | None
-) -> AsyncIterator[Direct]:
-    """Open a connection of its own: a pool's reset would drop the lock."""
-    connection = await connect(
-        url,
-        name="gateway migrate",
-        connect_timeout=connect_timeout,
-        command_timeout=file_timeout,
-        trusting=False,
-        lineage=lineage,
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close(timeout=connect_timeout)
 
 
 async def _pending(connection: Direct, files: Sequence[_File]) -> Sequence[_File]:

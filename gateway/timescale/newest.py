@@ -1,4 +1,4 @@
-"""Device names → the newest stored message of each shape, straight from `messages`. Only reads, for a bounded time."""
+"""The newest stored messages. In: names of devices. Out: the newest of each shape. Only reads, for a bounded time."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What this database is called, and whether it answers."""
+"""The database as a whole: what it is called, what kind it is, and whether it answers."""
 
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.timescale.connections.pool import Pool

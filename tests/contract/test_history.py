@@ -143,7 +143,7 @@ async def test_a_stream_holds_all_rows_in_small_lists(past: Past) -> None:
 async def test_a_question_that_takes_too_long_is_ended_and_leaves_the_connection_usable(past_url: str) -> None:
     settings = HistorySettings(pool=1, timeout_secs=0.5, wait_secs=0.2)
     async with open_past(past_url, settings) as past:
-        lending = past.history._lending
+        lending = past.history._leases
         with pytest.raises(QueryTimeout, match=r"0\.5 s \(history\.timeout_secs\)") as caught:
             async with lending.connection() as connection:
                 await connection.execute("set local statement_timeout = '500ms'; select pg_sleep(20)")
@@ -155,7 +155,7 @@ async def test_a_question_that_takes_too_long_is_ended_and_leaves_the_connection
 async def test_all_connections_taken_is_an_answer(past_url: str) -> None:
     async with open_past(past_url, HistorySettings(pool=1, wait_secs=0.05)) as past:
         await past.store(("taken", 1, {"a": 1.0}))
-        async with past.history._lending.connection():
+        async with past.history._leases.connection():
             with pytest.raises(Overloaded, match=r"history\.pool") as caught:
                 await past.rows("taken", within=WHOLE)
         assert caught.value.details["limit"] == "history.pool"
@@ -166,7 +166,7 @@ async def test_who_gives_up_ends_the_query(past_url: str) -> None:
     async with open_past(past_url, HistorySettings(pool=1, wait_secs=5)) as past:
 
         async def ask() -> None:
-            async with past.history._lending.connection() as connection:
+            async with past.history._leases.connection() as connection:
                 await connection.execute("/* given up */ select pg_sleep(60)")
 
         asking = asyncio.create_task(ask(), name="test.ask")

@@ -106,8 +106,8 @@ async def test_a_group_under_way_is_arranged_anew(plain_db: Database) -> None:
     """Its ids are learnt; before it is written the database becomes another one."""
     async with open_gateway(plain_db.url) as gateway:
         await _fill(gateway, "first", 1)
-        lent, *_ = gateway.writer._connections._idle._kept
-        lineage, greet = gateway.dictionary.lineage, gateway.dictionary.lineage.greet
+        lent, *_ = gateway.writer._connections._idle
+        lineage, greet = gateway.dictionary.lineage, gateway.dictionary.lineage.check
         await lent.close()  # so that the group needs a new connection
         greeted = 0
 
@@ -119,7 +119,7 @@ async def test_a_group_under_way_is_arranged_anew(plain_db: Database) -> None:
                 await execute(plain_db.url, SHIFTED)
                 lineage._forget()
 
-        lineage.greet = another  # type: ignore[method-assign]
+        lineage.check = another  # type: ignore[method-assign]
         again = await _fill(gateway, "first", 1, at=1)
         assert greeted > 1
     assert await fetch(plain_db.url, SEEN) == [("other", 0, "first_0", "double", 0.0), *readings(*again)]

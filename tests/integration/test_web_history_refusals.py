@@ -143,7 +143,7 @@ async def test_all_connections_taken_is_503(url: str) -> None:
     async with serving() as door, open_past(url, HistorySettings(pool=1, wait_secs=0.05)) as past:
         door.context.stored = past.history
         await past.store(("d1", 0, {"a": 1.0}))
-        async with past.history._lending.connection():
+        async with past.history._leases.connection():
             for headers in ({}, NDJSON):
                 got = await door.client.get(BASE, headers=headers)
                 assert (got.status_code, got.json()["code"], got.json()["limit"]) == (503, "overloaded", "history.pool")

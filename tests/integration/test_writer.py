@@ -175,7 +175,7 @@ async def _cut_sleeper(url: str) -> None:
 async def test_a_connection_cut_while_idle_is_not_used_again(database: Database) -> None:
     async with open_gateway(database.url) as gateway:
         await gateway.write([("d", 0, {"a": 0.5})])
-        (idle,) = gateway.writer._connections._idle._kept
+        (idle,) = gateway.writer._connections._idle
         await fetch(database.url, "select pg_terminate_backend($1)", idle.get_server_pid())
         async with asyncio.timeout(SOON):
             while not idle.is_closed():  # noqa: ASYNC110 - the server closes it
@@ -193,7 +193,7 @@ async def test_a_write_given_up_leaves_nothing_and_no_connection_in_doubt(databa
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
-        assert gateway.writer._connections._idle._kept == []
+        assert gateway.writer._connections._idle == []
         assert said(await gateway.write([("d", 1, {"a": 0.5})])) == [Said(1)]
     assert await fetch(database.url, COUNT) == [(1,)]
 

@@ -9,7 +9,7 @@ import asyncpg
 from gateway.core import settings
 from gateway.domain.contracts import Written
 from gateway.domain.layouts import Layouts
-from gateway.timescale.connections.connect import Direct
+from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.write.name_ids import Dictionary
 from gateway.timescale.write.staging import Stage

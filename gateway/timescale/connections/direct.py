@@ -1,14 +1,15 @@
-"""Connections to write on: as many as are written on at once, each prepared once. Never of another epoch."""
+"""The connections of a writer: as many as are written on at once, each prepared once. Never one of another epoch."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from gateway.core import settings
 from gateway.telemetry import gauges
-from gateway.timescale.connections.connect import Direct, connect
-from gateway.timescale.connections.idle import Idle
+from gateway.timescale.connections import hosts
+from gateway.timescale.connections.connect import connect
+from gateway.timescale.connections.hosts import DATABASE_ERRORS, Direct
 from gateway.timescale.connections.lineage import Lineage, moved
-from gateway.timescale.connections.pool import DATABASE_ERRORS, translated
+from gateway.timescale.connections.pool import translated
 
 DROP_SECS = 2.0
 """Longest wait for the server to give up a command."""
@@ -24,16 +25,17 @@ class DirectConnections:
         self._database = database
         self._lineage = lineage
         self._prepare = prepare
-        self._idle = Idle()
+        self._idle: list[Direct] = []
         self._epoch = lineage.epoch
-        """Of the idle ones."""
+        """Of the idle ones, and so is this:"""
+        self._failovers = hosts.failovers()
 
     @asynccontextmanager
     async def lend(self, epoch: int) -> AsyncIterator[Direct]:
         """Lend a connection on which ids of this epoch hold, to the end of the block.
 
-        One that is in doubt afterwards is dropped. Raises SinkUnavailable, also when the database became another one:
-        what was written is perhaps on a server that has been replaced; SinkFault.
+        One that failed is dropped. Raises SinkUnavailable, also when the database became another one: what was written
+        is perhaps on a server that has been replaced; SinkFault.
         """
         async with translated():
             connection = await self._reuse() or await self._connect()
@@ -43,15 +45,16 @@ class DirectConnections:
                 yield connection
                 self._check(epoch)
             except BaseException:
-                await _drop(connection)
+                await _drop(connection, DROP_SECS)
                 raise
             finally:
                 gauges.lent(gauges.WRITER, -1)
-            self._idle.add(connection)
+            if not connection.is_closed():
+                self._idle.append(connection)
 
     async def close(self) -> None:
         """Close those that are not in use."""
-        await self._idle.close(self._database.connect_timeout_secs)
+        await self._drop_idle(self._database.connect_timeout_secs)
 
     def _check(self, epoch: int) -> None:
         if epoch != self._lineage.epoch:
@@ -74,16 +77,28 @@ class DirectConnections:
 
     async def _reuse(self) -> "Direct | None":
         """Return an idle connection; those that the server has closed, or that lead elsewhere, are passed over."""
+        if self._failovers != hosts.failovers():
+            self._failovers = hosts.failovers()
+            while self._idle:
+                self._idle.pop().terminate()  # what leads to a server that was replaced may hang for long
         if self._epoch != self._lineage.epoch:
-            left, self._idle = self._idle, Idle()
             self._epoch = self._lineage.epoch
-            await left.close(DROP_SECS)
-        return self._idle.take()
+            await self._drop_idle(DROP_SECS)
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    async def _drop_idle(self, timeout: float) -> None:
+        left, self._idle = self._idle, []
+        for connection in left:
+            await _drop(connection, timeout)
 
 
-async def _drop(connection: Direct) -> None:
-    """Close a connection in doubt; the server is asked to give up what it still does there, for its locks."""
+async def _drop(connection: Direct, timeout: float) -> None:
+    """Close a connection; the server is asked to give up what it still does there, for its locks."""
     try:
-        await connection.close(timeout=DROP_SECS)
+        await connection.close(timeout=timeout)
     except DATABASE_ERRORS:
         connection.terminate()

@@ -1,4 +1,4 @@
-"""In: a database URL. Out: the servers it names, and the first of them that lets us in. Never retries.
+"""The servers of a database URL. In: the URL. Out: which it names, and the first that lets us in. Never retries.
 
 A server that is frozen, black-holed or a standby must not hide the next: each is given a head start, not all the time
 there is, and goes on meanwhile. The one that was good last comes first.
@@ -22,20 +22,20 @@ from gateway.core.tasks import end
 
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-SERVER_ERRORS = (
+DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
-"""Everything that talking to a server may raise."""
+"""Everything that talking to the database may raise."""
 
 FORM = (
     "database.url cannot be read; its form is postgresql://user:password@host:port/database, several hosts with commas"
     " between them, special characters percent-encoded"
 )
-WHOLE = 0.9
+RACE_SHARE = 0.9
 """Share of the time to connect in which all servers are tried: whoever waits hears what became of each."""
 DEFAULT_PORT = 5432
 _HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]*))(?::([0-9]+))?")
@@ -67,13 +67,13 @@ class ServerAddress(NamedTuple):
         return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
 
 
-class Named(NamedTuple):
+class HostList(NamedTuple):
     """What a URL says of its servers."""
 
     places: tuple[ServerAddress, ...]
     attribute: str
     """What a session must be, in libpq's words (target_session_attrs)."""
-    by_name: bool
+    keeps_names: bool
     """Whether a server's name must be kept: its certificate or the password file is looked up by it."""
 
 
@@ -82,21 +82,21 @@ class NoHost(ConnectionError):
 
     def __init__(self, failures: Sequence[tuple[ServerAddress, BaseException]]) -> None:
         self.failures = [failure for _, failure in failures]
-        said = "; ".join(f"{place}: {told(failure)}" for place, failure in failures)
-        super().__init__(f"none of the hosts of database.url can be used ({said})")
+        reasons = "; ".join(f"{place}: {reason(failure)}" for place, failure in failures)
+        super().__init__(f"none of the hosts of database.url can be used ({reasons})")
 
 
 _last: dict[tuple[ServerAddress, ...], ServerAddress] = {}
 """The server of each list that was good last, for the whole process."""
-_switches = 0
+_failovers = 0
 
 
-def switches() -> int:
+def failovers() -> int:
     """Return how often another server became the good one: what is connected to the one before is not to be used."""
-    return _switches
+    return _failovers
 
 
-def named(url: str) -> Named:
+def parse_hosts(url: str) -> HostList:
     """Read the servers of a URL, or of the environment where it names none. Raises SettingsError, never with its words.
 
     Stricter than the library where a password that is not percent-encoded would be taken for a host or a database.
@@ -104,13 +104,13 @@ def named(url: str) -> Named:
     try:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
-        if parts.scheme not in ("postgresql", "postgres") or parts.fragment or _torn(parts):
+        if parts.scheme not in ("postgresql", "postgres") or parts.fragment or _is_torn(parts):
             raise SettingsError(FORM)
         places = _places(parts.netloc.rpartition("@")[2], query)
         _require_taken(query)
     except ValueError:  # its words may quote a part of the password
         raise SettingsError(FORM) from None
-    return Named(places, _attribute(query), _by_name(query, has_password=":" in parts.netloc.rpartition("@")[0]))
+    return HostList(places, _attribute(query), _keeps_names(query, has_password=":" in parts.netloc.rpartition("@")[0]))
 
 
 async def first(
@@ -121,36 +121,36 @@ async def first(
     `attempt` is given what a session must be: several servers are asked for the one that can be written to. Raises
     SettingsError, what `attempt` raises for the only server, NoHost for several.
     """
-    url_says = named(url)
+    listed = parse_hosts(url)
     async with asyncio.timeout(timeout):
-        places = await resolved(url_says)
+        places = await resolved(listed)
         if len(places) == 1:
             return places[0], await attempt(places[0], None)
-        wants = "read-write" if url_says.attribute == "any" else url_says.attribute
-        last = _last.get(url_says.places)
+        attribute = "read-write" if listed.attribute == "any" else listed.attribute
+        last = _last.get(listed.places)
         places.sort(key=lambda place: place != last)
-        place, connection = await _race(places, lambda place: attempt(place, wants), timeout=timeout * WHOLE)
-    _note(url_says.places, place)
+        place, connection = await _race(places, lambda place: attempt(place, attribute), timeout=timeout * RACE_SHARE)
+    _remember(listed.places, place)
     return place, connection
 
 
-def _note(places: tuple[ServerAddress, ...], good: ServerAddress) -> None:
-    global _switches  # noqa: PLW0603 -- as the servers themselves, it is there once for all pools
+def _remember(places: tuple[ServerAddress, ...], good: ServerAddress) -> None:
+    global _failovers  # noqa: PLW0603 -- as the servers themselves, it is there once for all pools
     if _last.get(places, good) != good:
-        _switches += 1
+        _failovers += 1
     _last[places] = good
 
 
-async def resolved(url_says: Named) -> list[ServerAddress]:
+async def resolved(listed: HostList) -> list[ServerAddress]:
     """Return a place for each address of each name: of several behind a name, each may be the one that is there.
 
     A name that cannot be resolved stays as it is, for the library to say so. Raises OSError if it is the only one.
     """
-    found = await asyncio.gather(*(_addresses(place, url_says) for place in url_says.places))
+    found = await asyncio.gather(*(_addresses(place, listed) for place in listed.places))
     return list(dict.fromkeys(place for places in found for place in places))
 
 
-def told(exc: BaseException) -> str:
+def reason(exc: BaseException) -> str:
     """Say in a few words why a server cannot be used."""
     if isinstance(exc, asyncpg.TargetServerAttributeNotMatched):
         return "a standby, or read-only"
@@ -179,7 +179,7 @@ async def _race(
                 if (failure := task.exception()) is None:
                     return running.pop(task), task.result()
                 failures.append((running.pop(task), failure))
-                if not _of_one_server(failure):
+                if not _may_differ(failure):
                     raise failure
     finally:
         await _give_up(running)
@@ -187,11 +187,11 @@ async def _race(
     raise NoHost(sorted([*failures, *unanswered], key=lambda one: places.index(one[0])))
 
 
-def _of_one_server(exc: BaseException) -> bool:
+def _may_differ(exc: BaseException) -> bool:
     """Say whether the next server may be better: what cannot be meant, and what is our mistake, is the same for all."""
     if isinstance(exc, SettingsError) or (isinstance(exc, ValueError) and not isinstance(exc, OSError)):
         return False
-    return isinstance(exc, (*SERVER_ERRORS, GatewayError))
+    return isinstance(exc, (*DATABASE_ERRORS, GatewayError))
 
 
 async def _awaited(call: Awaitable[Direct]) -> Direct:
@@ -205,8 +205,8 @@ async def _give_up(running: dict[asyncio.Task[Direct], ServerAddress]) -> None:
             task.result().terminate()
 
 
-async def _addresses(place: ServerAddress, url_says: Named) -> list[ServerAddress]:
-    if place.host is None or place.host.startswith("/") or url_says.by_name or _is_address(place.host):
+async def _addresses(place: ServerAddress, listed: HostList) -> list[ServerAddress]:
+    if place.host is None or place.host.startswith("/") or listed.keeps_names or _is_address(place.host):
         return [place]
     loop = asyncio.get_running_loop()
     try:
@@ -224,7 +224,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _torn(parts: SplitResult) -> bool:
+def _is_torn(parts: SplitResult) -> bool:
     """Say whether a character of the password has torn the URL: its rest would be shown as host or database."""
     if "@" in parts.netloc:
         return parts.netloc.count("@") > 1
@@ -275,7 +275,7 @@ def _attribute(query: dict[str, str]) -> str:
     return attribute
 
 
-def _by_name(query: dict[str, str], *, has_password: bool) -> bool:
+def _keeps_names(query: dict[str, str], *, has_password: bool) -> bool:
     if (query.get("sslmode") or os.environ.get("PGSSLMODE")) == "verify-full" or "krbsrvname" in query:
         return True
     if has_password or query.get("password") or os.environ.get("PGPASSWORD"):

@@ -1,4 +1,4 @@
-"""In: a connection. Out: where it leads: which cluster, which line of its history, how far along it. Only reads."""
+"""The identity of a server. In: a connection. Out: which cluster, which line of its history, how far. Only reads."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -11,7 +11,7 @@ from gateway.timescale.queries import query
 
 SITE_LENGTH = 8
 LINE_LENGTH = 6
-_NOT_TOLD = (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError, asyncpg.FeatureNotSupportedError)
+_WITHHELD = (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError, asyncpg.FeatureNotSupportedError)
 
 
 class Queryable(Protocol):
@@ -85,7 +85,7 @@ async def ask(connection: Queryable) -> ServerIdentity:
     """Ask where a connection leads. Raises DATABASE_ERRORS."""
     try:
         whole: Any = await connection.fetchrow(query("server_whole"))
-    except (*_NOT_TOLD, asyncpg.UndefinedTableError):
+    except (*_WITHHELD, asyncpg.UndefinedTableError):
         return await _ask_in_steps(connection)
     server = ServerIdentity(
         whole["standby"],
@@ -95,7 +95,7 @@ async def ask(connection: Queryable) -> ServerIdentity:
         installation=whole["installation"],
         system=str(whole["system"]),
     )
-    return server if server.standby else _placed(server, whole)
+    return server if server.standby else _with_position(server, whole)
 
 
 async def _ask_in_steps(connection: Queryable) -> ServerIdentity:
@@ -104,18 +104,18 @@ async def _ask_in_steps(connection: Queryable) -> ServerIdentity:
     server = ServerIdentity(row["standby"], row["started"], row["database"], row["tables"])
     if row["has_installation"]:
         server = server._replace(installation=await connection.fetchval(query("installation")))
-    with suppress(*_NOT_TOLD):  # a hosted server may keep it to itself
+    with suppress(*_WITHHELD):  # a hosted server may keep it to itself
         server = server._replace(system=str(await connection.fetchval(query("server_system"))))
     if server.standby:
         return server
     try:
         position: Any = await connection.fetchrow(query("server_position"))
-    except _NOT_TOLD:
+    except _WITHHELD:
         return server
-    return _placed(server, position)
+    return _with_position(server, position)
 
 
-def _placed(server: ServerIdentity, position: Any) -> ServerIdentity:
+def _with_position(server: ServerIdentity, position: Any) -> ServerIdentity:
     timeline = int(position["segment"][:8], 16)
     return server._replace(timeline=timeline, flushed=position["flushed"], inserted=position["inserted"])
 

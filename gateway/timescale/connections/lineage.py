@@ -1,4 +1,4 @@
-"""In: every new connection. Out: whether it leads to where we were, and who must hear if not. Refuses an old primary.
+"""The database's line of history. In: every new connection. Out: whether it leads to where we were; no old primary.
 
 Ids are numbers that one line of history has given out. After a failover that lost something, or a restore, another
 server gives the same numbers to other names: so all that was learnt is forgotten before anything else is read or
@@ -8,7 +8,7 @@ written (a new *epoch*), and what was arranged with older ids is never written.
 from collections.abc import Callable
 
 from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
-from gateway.domain.timelines import Mark, Marks
+from gateway.domain.timelines import Watermark, WatermarkStore
 from gateway.telemetry import lineage_events
 from gateway.timescale.connections.identity import Queryable, ServerIdentity, ask, site
 
@@ -25,7 +25,7 @@ def moved() -> SinkUnavailable:
 class Lineage:
     """Where the database's connections lead to. One per process, shared by its pools and its writer."""
 
-    def __init__(self, *stores: Marks) -> None:
+    def __init__(self, *stores: WatermarkStore) -> None:
         self.epoch = 0
         """Grows when ids learnt so far may mean something else; connections of an older one are not used again."""
         self.server: ServerIdentity | None = None
@@ -37,26 +37,26 @@ class Lineage:
         self.on_move: list[Callable[[], None]] = []
         """Called when `site` has changed."""
         self._stores = stores
-        self._marks: dict[str, Mark] = {}
-        self._blind = False
+        self._watermarks: dict[str, Watermark] = {}
+        self._only_standby = False
         """Whether only a standby was there to learn from, of which nobody knows what it follows."""
 
-    async def greet(self, connection: Queryable) -> None:
+    async def check(self, connection: Queryable) -> None:
         """Look where a connection leads, before it is used.
 
         Raises SinkUnavailable because of an OldPrimary, and DATABASE_ERRORS.
         """
-        marks = dict(self._marks)  # of before: what is flushed meanwhile must not look like lost
+        watermarks = dict(self._watermarks)  # of before: what is flushed meanwhile must not look like lost
         server = await ask(connection)
         if server.standby:
-            self._blind = self._blind or self.server is None
+            self._only_standby = self._only_standby or self.server is None
             return
         if self.server is None or not server.is_line_of(self.server):
             await self._share(server.key)
-            marks = dict(self._marks)
+            watermarks = dict(self._watermarks)
             server = await ask(connection)
-        self._judge(server, marks.get(server.key, Mark()))
-        if self._marks[server.key].value != marks.get(server.key, Mark()).value:
+        self._admit(server, watermarks.get(server.key, Watermark()))
+        if self._watermarks[server.key].value != watermarks.get(server.key, Watermark()).value:
             await self._share(server.key)
 
     async def share(self) -> None:
@@ -64,13 +64,13 @@ class Lineage:
         if self.server is None:
             return
         key = self.server.key
-        turn = self._marks.get(key, Mark()).turn
+        turn = self._watermarks.get(key, Watermark()).turn
         await self._share(key)
         if self.server is None or self.server.key != key:
             return
-        if self.server.timeline < self._marks[key].timeline:
+        if self.server.timeline < self._watermarks[key].timeline:
             self.server = None
-        if self.server is None or turn != self._marks[key].turn:
+        if self.server is None or turn != self._watermarks[key].turn:
             self._forget()
         self._settle()
 
@@ -80,24 +80,24 @@ class Lineage:
         if server.standby:
             raise SinkFault("this server is a standby: it follows a primary, and takes no readings")
         await self._share(server.key)
-        self._marks[server.key] = self._marks.get(server.key, Mark()).turned(server.timeline)
+        self._watermarks[server.key] = self._watermarks.get(server.key, Watermark()).turned(server.timeline)
         await self._share(server.key)
         return server
 
-    def _judge(self, server: ServerIdentity, seen: Mark) -> None:
+    def _admit(self, server: ServerIdentity, seen: Watermark) -> None:
         """Take a primary for the one to use, or raise SinkUnavailable because of an OldPrimary."""
-        mark = self._marks.get(server.key, Mark())
-        if 0 < server.timeline < mark.timeline:
-            sentence = _to_sentence(server, mark)
+        kept = self._watermarks.get(server.key, Watermark())
+        if 0 < server.timeline < kept.timeline:
+            sentence = _to_sentence(server, kept)
             lineage_events.old_primary(sentence)
             raise SinkUnavailable from OldPrimary(sentence)
-        rewound = mark.at(server.timeline) == mark and mark.value == seen.value and 0 < server.inserted < seen.flushed
-        mark = mark.turned(server.timeline) if rewound else mark.at(server.timeline)
-        self._marks[server.key] = mark._replace(flushed=max(mark.flushed, server.flushed))
+        rewound = kept.at(server.timeline) == kept and kept.value == seen.value and 0 < server.inserted < seen.flushed
+        kept = kept.turned(server.timeline) if rewound else kept.at(server.timeline)
+        self._watermarks[server.key] = kept._replace(flushed=max(kept.flushed, server.flushed))
         known, self.server = self.server, server.after(self.server)
-        if rewound or (self._blind if known is None else not server.is_same(known)):
+        if rewound or (self._only_standby if known is None else not server.is_same(known)):
             self._forget()
-        self._blind = False
+        self._only_standby = False
         if known is not None and (rewound or not server.is_line_of(known)):
             lineage_events.moved(known, self.server, rewound=rewound)
         self._settle()
@@ -110,7 +110,7 @@ class Lineage:
     def _settle(self) -> None:
         """Tell everybody if the name has changed."""
         server = self.server
-        name = "" if server is None else site(server, self._marks.get(server.key, Mark()).turn)
+        name = "" if server is None else site(server, self._watermarks.get(server.key, Watermark()).turn)
         if name != self.site:
             self.site = name
             for call in self.on_move:
@@ -120,19 +120,19 @@ class Lineage:
         """Have what is highest, here and wherever it is kept."""
         for store in self._stores:
             try:
-                kept = await store.merge(key, self._marks.get(key, Mark()))
+                kept = await store.merge(key, self._watermarks.get(key, Watermark()))
             except GatewayError:
                 pass  # Redis is away, which is told where it matters; the disk remembers as well
             except OSError as exc:
                 lineage_events.not_kept(exc)
             else:
-                self._marks[key] = max(kept, self._marks.get(key, Mark()))
-        self._marks.setdefault(key, Mark())
+                self._watermarks[key] = max(kept, self._watermarks.get(key, Watermark()))
+        self._watermarks.setdefault(key, Watermark())
 
 
-def _to_sentence(server: ServerIdentity, mark: Mark) -> str:
+def _to_sentence(server: ServerIdentity, kept: Watermark) -> str:
     return (
-        f"this database server is at timeline {server.timeline}, but timeline {mark.timeline} of the same cluster was"
+        f"this database server is at timeline {server.timeline}, but timeline {kept.timeline} of the same cluster was"
         " seen: it is an old primary that another one has replaced, and what it stores is lost. Readings wait in the"
         " spool. Stop it, and let database.url lead to the new primary; if this server is the right one, run"
         " 'gateway database accept'"

@@ -1,9 +1,10 @@
-"""In: a database URL and bounds. Out: a pool of connections that heals, the library's errors as ours. Never retries."""
+"""The pool. In: a database URL and bounds. Out: connections that heal, the library's errors as ours. Never retries."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import asyncpg
@@ -12,19 +13,17 @@ from asyncpg.pool import PoolConnectionProxy
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.telemetry import gauges
 from gateway.timescale.connections import hosts
-from gateway.timescale.connections.connect import PLANS, Direct, connect, to_sets
-from gateway.timescale.connections.hosts import NoHost
+from gateway.timescale.connections.connect import PLANS, connect, to_sets
+from gateway.timescale.connections.hosts import DATABASE_ERRORS, Direct, NoHost
 from gateway.timescale.connections.lineage import Lineage, moved
 from gateway.timescale.hints import cure
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
-Raw: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+LibraryPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Verdict = Literal["transient", "fault", "data"]
 
 ATTEMPTS = 3
 """How often a connection is taken that leads to where others do not any more."""
-DATABASE_ERRORS = hosts.SERVER_ERRORS
-"""Everything that talking to the database may raise."""
 
 # PostgreSQL's appendix "Error Codes"; a class is the first two characters.
 _BY_STATE: dict[str, Verdict] = {
@@ -60,11 +59,8 @@ def classify(exc: BaseException) -> Verdict:
     if isinstance(exc, asyncpg.InvalidCachedStatementError):
         return "transient"  # the schema changed under a prepared statement; the next call prepares it anew
     if isinstance(exc, NoHost):
-        return (
-            "fault"
-            if all(isinstance(one, SinkFault) or classify(one) == "fault" for one in exc.failures)
-            else "transient"
-        )
+        lasting = all(isinstance(one, SinkFault) or classify(one) == "fault" for one in exc.failures)
+        return "fault" if lasting else "transient"
     if isinstance(exc, asyncpg.PostgresError):
         state = exc.sqlstate or ""
         return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], "fault")
@@ -107,8 +103,8 @@ class Pool:
 
     def __init__(
         self,
-        make: Callable[[], Awaitable[Raw]],
-        raw: Raw,
+        make: Callable[[], Awaitable[LibraryPool]],
+        raw: LibraryPool,
         *,
         acquire_timeout: float,
         name: str = "",
@@ -119,7 +115,7 @@ class Pool:
         self._pool = raw
         self._name = name
         self._acquire_timeout = acquire_timeout
-        self._switches = hosts.switches()
+        self._failovers = hosts.failovers()
         self._ending: set[asyncio.Task[None]] = set()
         self.lineage = lineage or Lineage()
         """Where the connections lead to."""
@@ -141,15 +137,15 @@ class Pool:
     async def look(self) -> None:
         """Look where the connections lead to now. Raises SinkUnavailable, SinkFault."""
         async with self._lent() as connection:
-            await self.lineage.greet(connection)
+            await self.lineage.check(connection)
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[Connection]:
         """Lend a connection that leads to where new ones do."""
         async with translated():
             for _ in range(ATTEMPTS):
-                if self._switches != hosts.switches():
-                    await self._begin_anew()
+                if self._failovers != hosts.failovers():
+                    await self._reopen()
                 if self._epoch != self.lineage.epoch:
                     await self._pool.expire_connections()
                     self._epoch = self.lineage.epoch
@@ -167,19 +163,37 @@ class Pool:
         """Close when all connections are back, or cut them off after `timeout` seconds."""
         await asyncio.gather(_close(self._pool, timeout), *self._ending)
 
-    async def _begin_anew(self) -> None:
-        self._switches = hosts.switches()
+    async def _reopen(self) -> None:
+        self._failovers = hosts.failovers()
         before, self._pool = self._pool, await self._make()
         task = asyncio.create_task(_close(before, self._acquire_timeout), name="pool.close")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
 
-async def _close(raw: Raw, timeout: float) -> None:
+async def _close(raw: LibraryPool, timeout: float) -> None:
     try:
         await asyncio.wait_for(raw.close(), timeout)
     except DATABASE_ERRORS:
         raw.terminate()
+
+
+def _maker(
+    connect_one: Callable[..., Awaitable[Direct]], size: int, session: str | None
+) -> Callable[[], Awaitable[LibraryPool]]:
+    """Return what makes pools; between two uses of a connection it is reset, and `session` executed (None: neither)."""
+
+    async def connect_with(*_: Any, **internals: Any) -> Any:
+        return await connect_one(**internals)
+
+    async def reset(connection: Direct) -> None:
+        if session is not None:
+            await connection.execute(connection.get_reset_query() + session)
+
+    async def make() -> LibraryPool:
+        return await asyncpg.create_pool(min_size=0, max_size=size, connect=connect_with, reset=reset)
+
+    return make
 
 
 @asynccontextmanager
@@ -190,40 +204,30 @@ async def open_pool(
     size: int,
     connect_timeout: float,
     command_timeout: float,
-    init: Callable[[Direct], Coroutine[Any, Any, None]] | None = None,
     parameters: Mapping[str, str] | None = None,
     lineage: Lineage | None = None,
     leaves_nothing: bool = False,
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it at the end of the block. Timeouts in seconds.
 
-    `lineage` looks where each new connection leads, `init` prepares it; `parameters` are the session's, and outlive the
-    reset between two uses, which is left out where what is done `leaves_nothing` in the session. Nothing is connected
-    yet on return, so a wrong URL shows at first use.
+    `lineage` looks where each new connection leads; `parameters` are the session's, and outlive the reset between two
+    uses, which is left out where what is done `leaves_nothing` in the session. Nothing is connected yet on return, so a
+    wrong URL shows at first use.
     """
-    again = to_sets({"timezone": "UTC", **PLANS, **(parameters or {})})  # a pooler's server has a time zone of its own
-    line = lineage or Lineage()
-
-    async def make(*_: Any, **internals: Any) -> Any:
-        return await connect(
-            url,
-            name=name,
-            connect_timeout=connect_timeout,
-            command_timeout=command_timeout,
-            parameters=parameters,
-            lineage=line,
-            **internals,
-        )
-
-    async def reset(connection: Direct) -> None:
-        if not leaves_nothing:
-            await connection.execute(connection.get_reset_query() + again)
-
-    async def empty() -> Raw:
-        return await asyncpg.create_pool(min_size=0, max_size=size, init=init, connect=make, reset=reset)
-
+    lineage = lineage or Lineage()
+    connect_one = partial(
+        connect,
+        url,
+        name=name,
+        connect_timeout=connect_timeout,
+        command_timeout=command_timeout,
+        parameters=parameters,
+        lineage=lineage,
+    )
+    session = to_sets({"timezone": "UTC", **PLANS, **(parameters or {})})  # a pooler's server has its own time zone
+    make = _maker(connect_one, size, None if leaves_nothing else session)
     # The library counts waiting for a free connection and making one together.
-    pool = Pool(empty, await empty(), acquire_timeout=connect_timeout, name=name, lineage=line)
+    pool = Pool(make, await make(), acquire_timeout=connect_timeout, name=name, lineage=lineage)
     gauges.pool_opened(name, size)
     try:
         yield pool

@@ -1,6 +1,6 @@
-"""In: a new connection. Out: nothing, or why it cannot be worked on: a pooler such as PgBouncer that shares sessions.
+"""The check for a pooler such as PgBouncer. In: a new connection. Out: nothing, or why it cannot be worked on.
 
-Writers keep temporary tables, readers keep settings, and who works alone keeps a lock: all of it lives in a session. In
+Writers keep temporary tables, readers keep settings, and jobs under a lock keep it: all of it lives in a session. In
 transaction mode the next transaction may find another session, or another's.
 """
 
@@ -8,15 +8,12 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from gateway.core.errors import SinkFault
-from gateway.timescale.connections.hosts import ServerAddress
-
-Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from gateway.timescale.connections.hosts import Direct, ServerAddress
 
 SHARED = (
     "database.url leads to a connection pooler that gives each transaction another session (PgBouncer with"

@@ -1,4 +1,4 @@
-"""In: a database URL. Out: what each of its servers is, and how many connections a pooler gives. Changes nothing."""
+"""Reports on servers. In: a database URL. Out: what each is, how many connections a pooler gives. Changes nothing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import asyncpg
 
 from gateway.core.errors import GatewayError
 from gateway.timescale.connections import pooler
-from gateway.timescale.connections.hosts import SERVER_ERRORS, ServerAddress, named, resolved, told
+from gateway.timescale.connections.hosts import DATABASE_ERRORS, ServerAddress, parse_hosts, reason, resolved
 from gateway.timescale.connections.pool import Pool
 
 _ANY: Any = "any"
@@ -28,7 +28,7 @@ async def look(url: str, *, timeout: float) -> Sequence[ServerReport]:
 
     Raises SettingsError for a URL that cannot be meant.
     """
-    places = await resolved(named(url))
+    places = await resolved(parse_hosts(url))
     if len(places) == 1:
         return []
     return await asyncio.gather(*(_look_at(url, place, timeout=timeout) for place in places))
@@ -49,7 +49,7 @@ async def count_connections(pool: Pool, wanted: int, *, timeout: float) -> int |
                     connection = await stack.enter_async_context(pool.connection())
                     await connection.execute("select")
                     given += 1
-        except (GatewayError, *SERVER_ERRORS):
+        except (GatewayError, *DATABASE_ERRORS):
             pass  # it is full
         return given
 
@@ -69,8 +69,8 @@ async def _look_at(url: str, place: ServerAddress, *, timeout: float) -> ServerR
                 version = await connection.fetchval("show server_version")
             finally:
                 connection.terminate()
-    except SERVER_ERRORS as exc:
-        return ServerReport(place, reachable=False, sentence=told(exc))
+    except DATABASE_ERRORS as exc:
+        return ServerReport(place, reachable=False, sentence=reason(exc))
     return ServerReport(
         place, reachable=True, sentence=f"{'a standby' if standby else 'a primary'}, PostgreSQL {version}"
     )

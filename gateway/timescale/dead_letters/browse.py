@@ -1,4 +1,4 @@
-"""In: questions about dead letters. Out: letters and counts; marks and removals after COMMIT. Never edits a payload."""
+"""Dead letters, looked through. In: filters, marks. Out: letters and counts; marks and removals after COMMIT."""
 
 from msgspec.structs import asdict
 

@@ -1,4 +1,4 @@
-"""Dead letters → the database, committed before `put` returns; rejected messages → dead letters."""
+"""The store of dead letters. In: letters, or rejected messages. Out: rows, committed before `put` returns."""
 
 import hashlib
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""Buckets of stored series. In: series and a cut. Out: what each bucket says, computed by the database.
+"""Buckets. In: series and a cut. Out: what each bucket says, computed by the database.
 
 Bools count as 0 and 1. Sums and extremes of ints are exact; a sum may be larger than any int8. A sum of doubles that is
 larger than any double is infinite, and a percentile between two values further apart than that is NaN.

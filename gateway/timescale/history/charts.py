@@ -1,4 +1,4 @@
-"""Charts of stored series. In: series and a number of points. Out: numbers thinned, bools and texts as their changes.
+"""Charts. In: series and a number of points. Out: numbers thinned, bools and texts as their changes.
 
 Up to MAX_VALUES values are read one by one and thinned. Of more, the database first keeps the first, last, lowest and
 highest point of each of MAX_CUTS slices of the span, so that peaks survive, and those are thinned.
@@ -49,17 +49,17 @@ class ChartQuery(NamedTuple):
     """The span in parts that may be read by one statement, in order of time."""
 
 
-async def read_chart(connection: Connection, sources: Sources, asked: ChartQuery) -> list[Series]:
+async def read_chart(connection: Connection, sources: Sources, chart: ChartQuery) -> list[Series]:
     """Return the series that have readings in the span, ordered by name. Raises DATABASE_ERRORS."""
     places = sources.series()
     numbers = [name for name in places if name.kind in NUMBERS]
-    points = await _read_all(connection, sources, asked) if numbers else {}
+    points = await _read_all(connection, sources, chart) if numbers else {}
     if points is None:
-        points = await _read_extremes(connection, places, asked)
-    found = await asyncio.to_thread(_thin_all, points, asked.points)
+        points = await _read_extremes(connection, places, chart)
+    found = await asyncio.to_thread(_thin_all, points, chart.points)
     for name in places:
         if name.kind not in NUMBERS:
-            found += await _changes(connection, name, places[name], asked)
+            found += await _changes(connection, name, places[name], chart)
     return sorted(found, key=lambda series: series.name)
 
 
@@ -73,13 +73,13 @@ def _thin_all(points: Mapping[SeriesName, ChartPoints], most: int) -> list[Serie
 
 
 async def _read_all(
-    connection: Connection, sources: Sources, asked: ChartQuery
+    connection: Connection, sources: Sources, chart: ChartQuery
 ) -> dict[SeriesName, ChartPoints] | None:
     """Read every message, or return None as soon as there are clearly too many."""
     pairs = [numeric for pair in sources.pairs if (numeric := _numbers_of(pair)).wanted]
     read: list[HistoryBlock] = []
     seen = 0
-    for window in asked.windows:
+    for window in chart.windows:
         spans = [(pair, window) for pair in pairs]
         while spans:
             rows = max(2, BLOCK_VALUES // sum(pair.width for pair, _ in spans))
@@ -87,7 +87,7 @@ async def _read_all(
             read += blocks
             seen += sum(block.doubles.size + block.ints.size for block in blocks)
             full = [block for block in blocks if len(block.times) == rows]
-            if seen + sum(_to_come(block, asked.span) for block in full) > MAX_VALUES:
+            if seen + sum(_to_come(block, chart.span) for block in full) > MAX_VALUES:
                 return None
             spans = [(block.pair, window._replace(start_us=int(block.times[-1]) + 1)) for block in full]
     return _by_name(read)
@@ -130,16 +130,16 @@ def _joined(parts: Sequence[ChartPoints]) -> ChartPoints:
 
 
 async def _read_extremes(
-    connection: Connection, places: Mapping[SeriesName, Sequence[HistorySource]], asked: ChartQuery
+    connection: Connection, places: Mapping[SeriesName, Sequence[HistorySource]], chart: ChartQuery
 ) -> dict[SeriesName, ChartPoints]:
-    span = asked.span
+    span = chart.span
     every_us = -(-(span.end_us - span.start_us) // MAX_CUTS)
     cut = Cut(span, every_us, span.start_us, None)
     found: dict[SeriesName, ChartPoints] = {}
     for kind in NUMBERS:
         names = [name for name in places if name.kind is kind]
         if names:
-            read = BucketRead({name: places[name] for name in names}, cut, asked.timescale, asked.windows)
+            read = BucketRead({name: places[name] for name in names}, cut, chart.timescale, chart.windows)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 parts = await read.fetch(connection, query("history_extremes", **read.parts))
             rows = list(chain.from_iterable(parts))
@@ -157,15 +157,15 @@ def _extremes(rows: Sequence[Any], kind: Kind) -> ChartPoints:
 
 
 async def _changes(
-    connection: Connection, name: SeriesName, places: Sequence[HistorySource], asked: ChartQuery
+    connection: Connection, name: SeriesName, places: Sequence[HistorySource], chart: ChartQuery
 ) -> list[Series]:
     """Return one series, or none if there is nothing in the span."""
     only = {name: places}
     statement, arguments = query("history_changes", **to_parts(only)), to_arguments(only)
     rows: list[Row] = []
-    for window in reversed(asked.windows):
+    for window in reversed(chart.windows):
         (found,) = await fetch_over(connection, statement, arguments, [window], [MAX_CHANGES + 1])
-        _go_back(rows, found)
+        _append_older(rows, found)
         if len(rows) > MAX_CHANGES:
             break
     kept = rows[:MAX_CHANGES][::-1]
@@ -174,7 +174,7 @@ async def _changes(
     return [series] if kept else []
 
 
-def _go_back(newer: list[Row], older: Sequence[Row]) -> None:
+def _append_older(newer: list[Row], older: Sequence[Row]) -> None:
     """Append the changes of the window before, newest first, and leave out what is none now that both are known."""
     if newer and older:
         if newer[-1]["v"] == older[0]["v"] and len(newer) > 1:

@@ -1,4 +1,4 @@
-"""Pairs and where to go on in, blocks of messages out: one round trip, no object per message until rows are made.
+"""Blocks of messages. In: pairs and where to go on. Out: their columns: one round trip, no object per message.
 
 The database packs each column of a block into one value: times as int8, arrays as `array_send` writes them (a header of
 20 bytes, then 4 bytes of length before each element; PostgreSQL's arrayfuncs.c). All are big-endian.

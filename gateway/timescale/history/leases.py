@@ -1,4 +1,4 @@
-"""A pool in, connections for reads out: waited for within bounds, and what takes too long is a `query_timeout`.
+"""Connections for reading. In: a pool. Out: one of it for a question, waited for and used within bounds.
 
 Each is lent for one question, or for one block of a stream: a slow reader of a stream holds none while it reads.
 """
@@ -20,7 +20,7 @@ RETRY_SECS = 5.0
 """When to come back after a time-out."""
 
 
-class Lending:
+class Leases:
     """The connections of `history.pool`."""
 
     def __init__(self, pool: Pool, settings: HistorySettings) -> None:

@@ -1,4 +1,4 @@
-"""Many points in, a few that look the same out: Largest-Triangle-Three-Buckets. Pure; keeps points, makes none up.
+"""Largest-Triangle-Three-Buckets. In: many points. Out: a few of them that look the same. Pure; makes none up.
 
 S. Steinarsson, "Downsampling Time Series for Visual Representation", University of Iceland, 2013, section 4.2.
 """

@@ -1,7 +1,7 @@
-"""Blocks of many pairs in, their rows in one order out: time, then device, then age of the shape. Asks no database.
+"""The merge of pairs. In: blocks of each. Out: their rows in one order: by time, device, age of the shape. No I/O.
 
 Each pair is read ahead by itself. Rows come out up to the *horizon*: the nearest end of what was read of any pair that
-has more. A metric that an older shape has told for the same time is left out, and so is a row with nothing left.
+has more. A metric that an older shape has for the same time is left out, and so is a row with nothing left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ class Chunk(NamedTuple):
         return RowPosition(time_us, device_id, shapes)
 
 
-class _Lane:
+class _PairCursor:
     """One pair: what is still to be read of it, and what was read and has not come out."""
 
     def __init__(self, pair: Pair, rest: Span) -> None:
@@ -61,7 +61,7 @@ class _Lane:
         self.taken = 0
 
     @property
-    def is_hungry(self) -> bool:
+    def needs_block(self) -> bool:
         return not self.done and not len(self.keys)
 
     def window(self, sign: int) -> Span:
@@ -96,88 +96,89 @@ class _Lane:
 
 
 class Merger:
-    """Rows of many pairs, in order. Feed hungry pairs until there are none, take what comes out, and so on."""
+    """Rows of many pairs, in order. Feed the missing blocks, take what comes out, and so on."""
 
     def __init__(self, pairs: Sequence[Pair], order: Order) -> None:
         self._sign = -1 if order.descending else 1
         ordered = sorted(pairs, key=lambda pair: (pair.device_id, pair.shape_id))
-        self._lanes = [_Lane(pair, _rest(pair, order)) for pair in ordered]
-        self._rivalled = {pair.device_id for pair in _rivals(ordered)}
+        self._cursors = [_PairCursor(pair, _rest(pair, order)) for pair in ordered]
+        self._shadowed = {pair.device_id for pair in _shadowed_pairs(ordered)}
         self._instant: tuple[int, int] | None = None
-        self._told: set[Metric] = set()
-        """Metrics that were told at this instant of a device that has rivals."""
+        self._seen: set[Metric] = set()
+        """Metrics that came out at this instant, of a device with shadowed ones."""
         if order.after is not None:
-            self._remember(order.after, ordered)
+            self._see(order.after, ordered)
 
     @property
-    def is_hungry(self) -> bool:
+    def needs_blocks(self) -> bool:
         """Whether a pair must be fed before anything more comes out."""
-        return any(lane.is_hungry for lane in self._lanes)
+        return any(cursor.needs_block for cursor in self._cursors)
 
-    def hungry(self, windows: Windows) -> list[tuple[Pair, Span]]:
+    def missing(self, windows: Windows) -> list[tuple[Pair, Span]]:
         """Return the pairs that must be fed next, and what of them: each span is within one of the windows."""
-        return [(lane.pair, lane.next(self._sign, windows)) for lane in self._lanes if lane.is_hungry]
+        return [(cursor.pair, cursor.next(self._sign, windows)) for cursor in self._cursors if cursor.needs_block]
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing left to tell, or to read."""
-        return not any(len(lane.keys) or not lane.done for lane in self._lanes)
+        return not any(len(cursor.keys) or not cursor.done for cursor in self._cursors)
 
     def feed(self, blocks: Sequence[HistoryBlock], spans: Sequence[Span], *, rows: int) -> None:
-        """Take a block for each hungry pair, in their order; one of fewer than `rows` messages is all of its span."""
-        for lane, block, span in zip([lane for lane in self._lanes if lane.is_hungry], blocks, spans, strict=True):
-            lane.feed(block, rows=rows, sign=self._sign, window=span)
+        """Take the missing blocks, in their order; one of fewer than `rows` messages is all of its span."""
+        fed = [cursor for cursor in self._cursors if cursor.needs_block]
+        for cursor, block, span in zip(fed, blocks, spans, strict=True):
+            cursor.feed(block, rows=rows, sign=self._sign, window=span)
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield what can be told now."""
-        lanes = [lane for lane in self._lanes if len(lane.keys)]
-        ready = self._ready(lanes)
+        """Yield what can come out now."""
+        cursors = [cursor for cursor in self._cursors if len(cursor.keys)]
+        ready = self._ready(cursors)
         if not sum(ready):
             return
-        keys = np.concatenate([lane.keys[:count] for lane, count in zip(lanes, ready, strict=True)])
-        which = np.repeat(np.arange(len(lanes)), ready)
-        ordered = which[np.argsort(keys, kind="stable")] if len(lanes) > 1 else which
+        keys = np.concatenate([cursor.keys[:count] for cursor, count in zip(cursors, ready, strict=True)])
+        which = np.repeat(np.arange(len(cursors)), ready)
+        ordered = which[np.argsort(keys, kind="stable")] if len(cursors) > 1 else which
         for start in range(0, len(ordered), CHUNK_ROWS):
-            yield self._chunk(lanes, ordered[start : start + CHUNK_ROWS])
-        for lane, count in zip(lanes, ready, strict=True):
-            lane.keys = lane.keys[count:]
+            yield self._chunk(cursors, ordered[start : start + CHUNK_ROWS])
+        for cursor, count in zip(cursors, ready, strict=True):
+            cursor.keys = cursor.keys[count:]
 
-    def _ready(self, lanes: Sequence[_Lane]) -> list[int]:
-        ends = [int(lane.keys[-1]) for lane in lanes if not lane.done]
+    def _ready(self, cursors: Sequence[_PairCursor]) -> list[int]:
+        ends = [int(cursor.keys[-1]) for cursor in cursors if not cursor.done]
         if not ends:
-            return [len(lane.keys) for lane in lanes]
+            return [len(cursor.keys) for cursor in cursors]
         horizon = min(ends)
-        return [int(np.searchsorted(lane.keys, horizon, side="right")) for lane in lanes]
+        return [int(np.searchsorted(cursor.keys, horizon, side="right")) for cursor in cursors]
 
-    def _chunk(self, lanes: Sequence[_Lane], which: NDArray[np.intp]) -> Chunk:
+    def _chunk(self, cursors: Sequence[_PairCursor], which: NDArray[np.intp]) -> Chunk:
         counts = np.bincount(which)
-        parts = {at: lanes[at].take(int(counts[at])) for at in np.flatnonzero(counts).tolist()}
+        parts = {at: cursors[at].take(int(counts[at])) for at in np.flatnonzero(counts).tolist()}
         chunk = Chunk([], [])
         for at in which.tolist():
-            pair, (times, names, values) = lanes[at].pair, parts[at]
+            pair, (times, names, values) = cursors[at].pair, parts[at]
             row = HistoryRow(pair.device, next(times), dict(zip(names, next(values), strict=True)))
-            if pair.device_id in self._rivalled:
-                self._leave_out(row, pair)
+            if pair.device_id in self._shadowed:
+                self._drop_seen(row, pair)
             if row.values:
                 chunk.rows.append(row)
                 chunk.pairs.append(pair)
         return chunk
 
-    def _leave_out(self, row: HistoryRow, pair: Pair) -> None:
-        """Take from the row what an older shape has told."""
+    def _drop_seen(self, row: HistoryRow, pair: Pair) -> None:
+        """Take from the row what came out of an older shape."""
         instant = (row.time_us, pair.device_id)
         if instant != self._instant:
-            self._instant, self._told = instant, set()
+            self._instant, self._seen = instant, set()
         for metric in pair.wanted:
-            if metric in self._told:
+            if metric in self._seen:
                 del row.values[metric.name]
-        self._told.update(pair.wanted)
+        self._seen.update(pair.wanted)
 
-    def _remember(self, after: RowPosition, pairs: Sequence[Pair]) -> None:
+    def _see(self, after: RowPosition, pairs: Sequence[Pair]) -> None:
         self._instant = (after.time_us, after.device_id)
         for pair in pairs:
             if pair.device_id == after.device_id and pair.shape_id in after.shape_ids:
-                self._told.update(pair.wanted)
+                self._seen.update(pair.wanted)
 
 
 def _rest(pair: Pair, order: Order) -> Span:
@@ -191,13 +192,13 @@ def _rest(pair: Pair, order: Order) -> Span:
     return Span(max(span.start_us, after.time_us + passed), span.end_us)
 
 
-def _rivals(ordered: Sequence[Pair]) -> list[Pair]:
+def _shadowed_pairs(ordered: Sequence[Pair]) -> list[Pair]:
     """Return pairs that hold a metric which an older shape of their device holds too."""
     found = []
-    told: set[tuple[int, Metric]] = set()
+    seen: set[tuple[int, Metric]] = set()
     for pair in ordered:
         mine = {(pair.device_id, metric) for metric in pair.wanted}
-        if not told.isdisjoint(mine):
+        if not seen.isdisjoint(mine):
             found.append(pair)
-        told |= mine
+        seen |= mine
     return found

@@ -1,4 +1,4 @@
-"""Questions about stored readings in, rows, buckets and charts out. In time order and bounded; never writes.
+"""The reader of history. In: questions about stored readings. Out: rows, buckets and charts, in time order and bounded.
 
 Rows are read in keyset pages (by time, device and shape), each in its own short statement: an export of any length
 holds no snapshot that keeps vacuum from working, and no connection while its reader is slow. What arrives behind the
@@ -29,7 +29,7 @@ from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.history.buckets import read_buckets
 from gateway.timescale.history.charts import ChartQuery, read_chart
 from gateway.timescale.history.decode import HistoryBlock, read_blocks
-from gateway.timescale.history.leases import Lending
+from gateway.timescale.history.leases import Leases
 from gateway.timescale.history.merge import Chunk, Merger
 from gateway.timescale.history.sources import HistorySource, Sources, find_sources
 from gateway.timescale.migrations import database_kind
@@ -50,10 +50,10 @@ class _Series(NamedTuple):
 
 
 class TimescaleHistory:
-    """Reads what is stored. All methods raise what `Lending.connection` raises."""
+    """Reads what is stored. All methods raise what `Leases.connection` raises."""
 
     def __init__(self, pool: Pool, shapes: ShapeBook, settings: HistorySettings) -> None:
-        self._lending = Lending(pool, settings)
+        self._leases = Leases(pool, settings)
         self._shapes = shapes
         self._timescale: bool | None = None
         self._calendar = Calendar()
@@ -113,8 +113,8 @@ class TimescaleHistory:
                     parameter="points",
                 )
             windows = (await self._calendar.windows(connection)).over(span)
-            asked = ChartQuery(span, points, await self._is_timescale(connection), windows)
-            return SeriesAnswer(await read_chart(connection, sources, asked), [])
+            chart = ChartQuery(span, points, await self._is_timescale(connection), windows)
+            return SeriesAnswer(await read_chart(connection, sources, chart), [])
 
     async def _chunks(
         self, devices: Sequence[str], metrics: Collection[str] | None, order: Order, *, rows: int
@@ -124,7 +124,7 @@ class TimescaleHistory:
             merger = Merger(sources.pairs, order)
             await self._feed(connection, merger, order, rows=rows)
         while True:
-            while merger.is_hungry:
+            while merger.needs_blocks:
                 async with self._connection(patient=True) as connection:
                     await self._feed(connection, merger, order, rows=rows)
             if merger.is_empty:
@@ -135,23 +135,22 @@ class TimescaleHistory:
     @asynccontextmanager
     async def _connection(self, *, patient: bool = False) -> AsyncIterator[Connection]:
         with self._calendar.learning():
-            async with self._lending.connection(patient=patient) as connection:
+            async with self._leases.connection(patient=patient) as connection:
                 yield connection
 
     async def _feed(self, connection: Connection, merger: Merger, order: Order, *, rows: int) -> None:
-        """Read what is hungry: in one statement, unless it lies too far apart to be locked at once."""
+        """Read what the merger needs: in one statement, unless it lies too far apart to be locked at once."""
         windows = await self._calendar.windows(connection)
-        hungry = merger.hungry(windows)
-        if not hungry:
+        wanted = merger.missing(windows)
+        if not wanted:
             return
-        spans = [span for _, span in hungry]
-        rows = max(2, min(rows, BLOCK_ROWS, BLOCK_VALUES // sum(pair.width for pair, _ in hungry)))
+        spans = [span for _, span in wanted]
+        rows = max(2, min(rows, BLOCK_ROWS, BLOCK_VALUES // sum(pair.width for pair, _ in wanted)))
         found: dict[int, HistoryBlock] = {}
         for group in windows.together(spans):
-            asked = [hungry[at] for at in group]
-            blocks = await read_blocks(connection, asked, rows=rows, descending=order.descending)
+            blocks = await read_blocks(connection, [wanted[at] for at in group], rows=rows, descending=order.descending)
             found |= zip(group, blocks, strict=True)
-        merger.feed([found[at] for at in range(len(hungry))], spans, rows=rows)
+        merger.feed([found[at] for at in range(len(wanted))], spans, rows=rows)
 
     async def _sources(
         self, connection: Connection, devices: Sequence[str], metrics: Collection[str] | None

@@ -1,4 +1,4 @@
-"""Names of devices and metrics in, where their values lie in `messages` out. One round trip; never reads a message."""
+"""The places of series. In: names of devices and metrics. Out: where their values lie in `messages`. One round trip."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple

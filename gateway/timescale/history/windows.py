@@ -1,4 +1,4 @@
-"""A statement about a span of time, asked window by window; and what such parts say of one bucket, joined.
+"""Windows of time. In: a statement about a span. Out: its rows, window by window, and those of one bucket joined.
 
 A savepoint around each part gives its locks back at once, while all parts see the same snapshot.
 """

@@ -1,4 +1,4 @@
-"""In: acts of admins. Out: one row each, in the transaction of the act; pages of them. Never a token in a row."""
+"""The audit. In: acts of admins. Out: one row each, in the transaction of the act; pages of them. Never a token."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""In: digests to look up, grants to make. Out: principals; tokens once, on issue. Never stores more than a SHA-256."""
+"""Credentials. In: digests to look up, grants to make. Out: principals; tokens once. Stores only a SHA-256."""
 
 import secrets
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from gateway.domain.model import Principal, Role
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
+from gateway.timescale.registry.revisions import locked_registry
 
 MAX_PAGE = 1000
 _MAX_ID = 2**31 - 1
@@ -64,8 +65,7 @@ class StoredCredentials:
     ) -> Issued:
         """Make a token. Raises BadRequest (also if the device has two live ones already) and NotFound (the device)."""
         check_grant(role, device=device, prefix=prefix, label=label, lifetime=lifetime)
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             device_id = None
             if device is not None:
                 device_id, live = await self._lock(connection, device)
@@ -92,8 +92,7 @@ class StoredCredentials:
         """
         check_grant(Role.DEVICE, device=device, prefix="", label="", lifetime=lifetime)
         check_overlap(overlap)
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             device_id, live = await self._lock(connection, device)
             kept = 1 if overlap else 0
             for credential_id in live[:kept]:
@@ -111,8 +110,7 @@ class StoredCredentials:
         """Make a token invalid for good, within a second in every worker; once is enough. Raises NotFound."""
         if not 0 < credential_id <= _MAX_ID:
             raise _no_such(credential_id)
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             row = await connection.fetchrow(query("credential_device"), credential_id)
             if row is None:
                 raise _no_such(credential_id)

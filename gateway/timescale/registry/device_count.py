@@ -1,4 +1,4 @@
-"""How many devices there are and how many are silent: counted in the database, kept for a while, never waited on."""
+"""The number of devices, and of silent ones: counted in the database, kept for a while, never waited on."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""In: rows of a roster. Out: each created, updated, unchanged or refused, after one COMMIT. Never a statement a row."""
+"""The import of devices. In: its rows. Out: each created, updated, unchanged or refused, after one COMMIT."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +12,7 @@ from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
 from gateway.timescale.registry.device_removal import until_heard
 from gateway.timescale.registry.devices import to_devices
+from gateway.timescale.registry.revisions import locked_registry
 
 NOTED = 100
 """Names that the line of audit holds."""
@@ -30,8 +31,7 @@ class Imports:
         """Take all rows that can be taken, in their order; a device may stand in several."""
         names = sorted({row.device for row in rows if row.device is not None and row.problem is None})
         await until_heard(self._pool, names)
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             found = to_devices(await connection.fetch(query("lock_devices"), names))
             before: dict[str, State] = {device.name: (device.enabled, device.tags) for device in found}
             now = dict(before)

@@ -1,4 +1,4 @@
-"""In: devices that are out of the registry. Out: their messages gone, in bounded steps, after COMMIT of each. No Redis.
+"""The removal of messages. In: devices out of the registry. Out: their messages gone, in bounded steps. No Redis.
 
 A gateway that has not heard of it yet may write a device's messages for a moment after it was removed. They belong to
 nobody, since ids are never used again, and a second and a third pass find them: see `latecomers`.

@@ -1,4 +1,4 @@
-"""In: a registry operation and who asks. Out: devices as they are after COMMIT, and a line of audit. Never caches."""
+"""The registry of devices. In: an operation and who asks. Out: devices after COMMIT, a line of audit. No cache."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -13,6 +13,7 @@ from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
 from gateway.timescale.registry.device_removal import until_heard
+from gateway.timescale.registry.revisions import locked_registry
 
 
 class Reported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,8 +42,7 @@ class DeviceRegistry:
         check_new_device_name(name)
         check_tags(tags or {})
         await until_heard(self._pool, [name])
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             row = await connection.fetchrow(query("insert_device"), name, _encoded(tags or {}), enabled)
             if row is None:
                 raise DeviceExists(f"device {name!r} exists already", device=name)
@@ -91,8 +91,7 @@ class DeviceRegistry:
         """
         check_device_name(name)
         check_tags(change.tags)
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             rows = await connection.fetch(query("lock_devices"), [name])
             device = _to_device(_found(rows[0] if rows else None, name))
             check_match(if_match, device)
@@ -124,8 +123,7 @@ class DeviceRegistry:
         Raises BadRequest, UnknownDevice, PreconditionFailed, and DeviceHasReadings unless they may go too.
         """
         check_device_name(name)
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             await connection.fetch(query("lock_device_for_removal"), name)
             device = _to_device(_found(await connection.fetchrow(query("device"), name), name))
             check_match(if_match, device)

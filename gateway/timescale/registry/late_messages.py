@@ -1,4 +1,4 @@
-"""In: messages that were stored for a removed device after it had been emptied. Out: its successor's, or dead letters.
+"""Late messages: stored for a removed device after it was emptied. Out: its successor's, or dead letters.
 
 They were acknowledged by a gateway that had not heard of the removal. Each step is one transaction: what it takes away
 is somewhere else when it ends.

@@ -1,4 +1,4 @@
-"""In: units and kinds of metrics, and who sets them. Out: both after COMMIT. Never touches readings."""
+"""The registry of metrics. In: units and kinds, and who sets them. Out: both after COMMIT. Never touches readings."""
 
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from gateway.domain.model import MAX_NAME, Kind
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
+from gateway.timescale.registry.revisions import locked_registry
 
 MAX_UNIT = 64
 """Characters."""
@@ -58,8 +59,7 @@ class MetricRegistry:
         """
         check_metric_name(name)
         _check_unit(unit)
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("lock_registry"))
+        async with locked_registry(self._pool) as connection:
             before = await _kinds(connection, name)
             if declared_int is not None:
                 await connection.execute(query("declare_int") if declared_int else query("undeclare_int"), name)

@@ -1,11 +1,12 @@
-"""In: the registry's revision counter, polled. Out: what changed, told to the caches. Never judges a change.
+"""The poll of the registry's revision. In: the counter. Out: what changed, for the caches. Never judges a change.
 
 The counter's row lock makes revisions commit in order (sql/migrations/0001_schema.sql), so reading n first
 and then all rows beyond the n before misses nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from typing import NamedTuple, NoReturn
 
 from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
@@ -33,6 +34,14 @@ class Changes(NamedTuple):
     devices: Collection[str] | None
     declared_ints: Collection[str]
     """Not the changes: all of them."""
+
+
+@asynccontextmanager
+async def locked_registry(pool: Pool) -> AsyncIterator[Connection]:
+    """Lend a connection in a transaction that may change the registry: one at a time, so that no two can deadlock."""
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute(query("lock_registry"))
+        yield connection
 
 
 async def follow(

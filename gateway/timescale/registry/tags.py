@@ -1,4 +1,4 @@
-"""Tags → device names, from the database. Nothing is kept here: the live stream asks again when devices change."""
+"""Devices by tag, from the database. Nothing is kept here: the live stream asks again when devices change."""
 
 from collections.abc import Collection
 

@@ -12,7 +12,7 @@ from itertools import chain
 import asyncpg
 
 from gateway.timescale.chunks import Room, find_room
-from gateway.timescale.connections.connect import Direct
+from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.connections.pool import classify, is_crowded
 from gateway.timescale.write.assemble import Group, Sorted
 from gateway.timescale.write.split import by_chunks, by_rows, count_chunks, count_rows, failed_row, halves, without

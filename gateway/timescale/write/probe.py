@@ -16,7 +16,8 @@ import numpy as np
 from gateway.core import settings
 from gateway.core.errors import SinkFault
 from gateway.domain.model import Block
-from gateway.timescale.connections.connect import Direct, connect
+from gateway.timescale.connections.connect import connected
+from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.connections.pool import classify, translated
 from gateway.timescale.hints import cure
 from gateway.timescale.queries import query
@@ -45,7 +46,14 @@ NOBODYS = _Pair(0, 0, 1, 0, 0)
 async def rehearse(database: settings.DatabaseSettings, *, overwrite: bool, make_devices: bool) -> None:
     """Return if a write would succeed now. Raises SinkUnavailable, SinkFault."""
     stage = Stage(overwrite=overwrite)
-    async with translated(), _connected(database, stage) as connection:
+    opened = connected(
+        database.url,
+        name="gateway-rehearsal",
+        connect_timeout=database.connect_timeout_secs,
+        command_timeout=database.write_timeout_secs,
+    )
+    async with translated(), opened as connection:
+        await stage.prepare(connection)
         try:
             with suppress(RolledBack):
                 async with connection.transaction():
@@ -58,22 +66,6 @@ async def rehearse(database: settings.DatabaseSettings, *, overwrite: bool, make
             fault = SinkFault()
             fault.advice = cure(exc)
             raise fault from exc
-
-
-@asynccontextmanager
-async def _connected(database: settings.DatabaseSettings, stage: Stage) -> AsyncIterator[Direct]:
-    connection = await connect(
-        database.url,
-        name="gateway-rehearsal",
-        connect_timeout=database.connect_timeout_secs,
-        command_timeout=database.write_timeout_secs,
-    )
-    try:
-        await stage.prepare(connection)
-        yield connection
-        await connection.close(timeout=database.connect_timeout_secs)
-    finally:
-        connection.terminate()  # of no effect on one that is closed
 
 
 async def _write(connection: Direct, stage: Stage, *, make_devices: bool) -> None:

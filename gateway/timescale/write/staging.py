@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gateway.core.timestamps import to_datetime
 from gateway.domain.history import Span
 from gateway.domain.model import Block
-from gateway.timescale.connections.connect import Direct
+from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.queries import query
 from gateway.timescale.write import copy_format
 from gateway.timescale.write.assemble import CONFLICT, DUPLICATE, Group, Sorted

@@ -18,8 +18,8 @@ from gateway.domain.contracts import DeadLetters, Written
 from gateway.domain.model import Batch, Outcome
 from gateway.domain.reasons import Reason
 from gateway.telemetry import events
-from gateway.timescale.connections.connect import Direct
 from gateway.timescale.connections.direct import DirectConnections
+from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.connections.pool import classify, is_crowded
 from gateway.timescale.dead_letters.store import to_letters
 from gateway.timescale.registry.late_messages import REMOVED

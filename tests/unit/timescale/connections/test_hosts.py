@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import SettingsError, SinkFault
 from gateway.timescale.connections import hosts
-from gateway.timescale.connections.hosts import NoHost, ServerAddress, named
+from gateway.timescale.connections.hosts import NoHost, ServerAddress, parse_hosts
 from gateway.timescale.connections.pool import classify
 
 
@@ -24,7 +24,7 @@ def _no_words_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def places(url: str) -> list[tuple[str | None, int | None]]:
-    return [(place.host, place.port) for place in named(url).places]
+    return [(place.host, place.port) for place in parse_hosts(url).places]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_servers_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert places("postgresql://u:p@c/d") == [("c", 9)]
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
     with pytest.raises(SettingsError, match="target_session_attrs=standby, but the gateway writes"):
-        named("postgresql://c/d")
+        parse_hosts("postgresql://c/d")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_servers_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_a_url_that_cannot_be_meant_is_refused_without_its_words(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        named(url)
+        parse_hosts(url)
     assert "cannot be read; its form is postgresql://" in caught.value.message
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None
@@ -95,7 +95,7 @@ def test_no_password_is_taken_for_a_place(password: str, escaped: bool) -> None:
 @pytest.mark.parametrize("attribute", ["standby", "prefer-standby", "read-only", "nonsense"])
 def test_a_session_that_cannot_write_is_refused_with_the_word_to_use(attribute: str) -> None:
     with pytest.raises(SettingsError, match="say read-write, or leave it out"):
-        named(f"postgresql://a,b/d?target_session_attrs={attribute}")
+        parse_hosts(f"postgresql://a,b/d?target_session_attrs={attribute}")
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_a_session_that_cannot_write_is_refused_with_the_word_to_use(attribute: 
 )
 def test_what_the_library_would_ask_the_server_for_is_refused(word: str, instead: str) -> None:
     with pytest.raises(SettingsError, match=f"has {word}=, which is not taken here: .*{instead}"):
-        named(f"postgresql://a/d?{word}=1")
-    named("postgresql://a/d?application_name=x&search_path=y")
+        parse_hosts(f"postgresql://a/d?{word}=1")
+    parse_hosts("postgresql://a/d?application_name=x&search_path=y")
 
 
 class Connection:

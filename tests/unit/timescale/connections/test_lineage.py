@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import SinkFault, SinkUnavailable, StateUnavailable
-from gateway.domain.timelines import Mark
+from gateway.domain.timelines import Watermark
 from gateway.timescale.connections.lineage import Lineage, OldPrimary
-from gateway.timescale.connections.timelines import FILE, DiskMarks
+from gateway.timescale.connections.timelines import FILE, WatermarkFile
 from gateway.timescale.queries import query
 
 BOOT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,20 +67,20 @@ class Kept:
     """Marks in memory, for as long as the test lives; away when it is told so."""
 
     def __init__(self) -> None:
-        self.marks: dict[str, Mark] = {}
+        self.marks: dict[str, Watermark] = {}
         self.away = False
 
-    async def merge(self, key: str, mark: Mark) -> Mark:
+    async def merge(self, key: str, mark: Watermark) -> Watermark:
         if self.away:
             raise StateUnavailable
-        self.marks[key] = max(mark, self.marks.get(key, Mark()))
+        self.marks[key] = max(mark, self.marks.get(key, Watermark()))
         return self.marks[key]
 
 
 class Watched(Lineage):
     """Counts what it tells."""
 
-    def __init__(self, *stores: Kept | DiskMarks) -> None:
+    def __init__(self, *stores: Kept | WatermarkFile) -> None:
         super().__init__(*stores)
         self.forgotten = 0
         self.sites: list[str] = []
@@ -93,8 +93,8 @@ class Watched(Lineage):
 
 async def test_the_first_server_is_taken_and_named_and_another_look_changes_nothing() -> None:
     lineage = Watched()
-    await lineage.greet(Scripted())
-    await lineage.greet(Scripted(log=2000))
+    await lineage.check(Scripted())
+    await lineage.check(Scripted(log=2000))
     assert (lineage.epoch, lineage.forgotten, len(lineage.sites)) == (0, 0, 1)
     assert lineage.site.startswith(ID[:8])
 
@@ -123,59 +123,59 @@ async def test_the_first_server_is_taken_and_named_and_another_look_changes_noth
 async def test_whatever_may_have_changed_what_ids_mean_is_a_new_epoch(then: Scripted, moves: bool) -> None:
     """And what was derived from another line of history is not read again: the site's name is another one."""
     lineage = Watched(Kept())
-    await lineage.greet(Scripted())
-    await lineage.greet(then)
+    await lineage.check(Scripted())
+    await lineage.check(then)
     assert (lineage.epoch, lineage.forgotten, len(set(lineage.sites))) == (1, 1, 1 + moves)
 
 
 async def test_a_server_that_tells_little_is_compared_by_what_it_tells() -> None:
     lineage = Watched()
-    await lineage.greet(Scripted(silent=True))
-    await lineage.greet(Scripted(silent=True))
+    await lineage.check(Scripted(silent=True))
+    await lineage.check(Scripted(silent=True))
     assert lineage.epoch == 0
-    await lineage.greet(Scripted(boots=1, silent=True))
+    await lineage.check(Scripted(boots=1, silent=True))
     assert lineage.epoch == 1
 
 
 async def test_a_standby_is_no_server_to_compare_with_and_what_it_said_is_forgotten() -> None:
     lineage = Watched()
-    await lineage.greet(Scripted(standby=True))
+    await lineage.check(Scripted(standby=True))
     assert (lineage.server, lineage.site) == (None, "")
-    await lineage.greet(Scripted())
+    await lineage.check(Scripted())
     assert lineage.epoch == 1
-    await lineage.greet(Scripted(standby=True, boots=5))
-    await lineage.greet(Scripted())
+    await lineage.check(Scripted(standby=True, boots=5))
+    await lineage.check(Scripted())
     assert lineage.epoch == 1
 
 
 async def test_an_old_primary_is_refused_by_whoever_remembers_and_told_in_words() -> None:
     kept = Kept()
     first = Watched(kept)
-    await first.greet(Scripted(3))
-    await first.greet(Scripted(4))
+    await first.check(Scripted(3))
+    await first.check(Scripted(4))
     for lineage in (first, Watched(kept)):
         with pytest.raises(SinkUnavailable) as refused:
-            await lineage.greet(Scripted(3))
+            await lineage.check(Scripted(3))
         assert isinstance(refused.value.__cause__, OldPrimary)
         assert re.search(r"timeline 3, but timeline 4 .* 'gateway database accept'", str(refused.value.__cause__))
     assert first.server is not None
     assert first.server.timeline == 4
-    await Watched(Kept()).greet(Scripted(3))  # who knows of nothing better takes it
-    await Watched(kept).greet(Scripted(3, system="7002"))  # another cluster: its timelines are its own
+    await Watched(Kept()).check(Scripted(3))  # who knows of nothing better takes it
+    await Watched(kept).check(Scripted(3, system="7002"))  # another cluster: its timelines are its own
 
 
 async def test_open_connections_to_an_old_primary_end_when_the_new_one_is_heard_of() -> None:
     kept = Kept()
     here, there = Watched(kept), Watched(kept)
-    await here.greet(Scripted(1))
+    await here.check(Scripted(1))
     await here.share()
     assert here.epoch == 0
-    await there.greet(Scripted(2))
+    await there.check(Scripted(2))
     await here.share()
     assert (here.epoch, here.forgotten, here.server, here.site) == (1, 1, None, "")
     with pytest.raises(SinkUnavailable):
-        await here.greet(Scripted(1))
-    await here.greet(Scripted(2))
+        await here.check(Scripted(1))
+    await here.check(Scripted(2))
     assert here.site == there.site
 
 
@@ -183,7 +183,7 @@ async def test_what_another_gateway_has_seen_is_known_after_redis_was_away() -> 
     kept = Kept()
     kept.away = True
     lineage = Watched(kept)
-    await lineage.greet(Scripted(2))
+    await lineage.check(Scripted(2))
     assert kept.marks == {}
     kept.away = False
     await lineage.share()
@@ -193,10 +193,10 @@ async def test_what_another_gateway_has_seen_is_known_after_redis_was_away() -> 
 async def test_a_gateway_that_was_stopped_while_files_were_put_back_hears_it_from_the_others() -> None:
     kept = Kept()
     first = Watched(kept)
-    await first.greet(Scripted(log=5000))
+    await first.check(Scripted(log=5000))
     await first.share()
     late = Watched(kept)
-    await late.greet(Scripted(boots=1, log=4000))
+    await late.check(Scripted(boots=1, log=4000))
     assert late.site != first.site
     await first.share()
     assert first.site == late.site  # and nobody reads the state of before
@@ -205,7 +205,7 @@ async def test_a_gateway_that_was_stopped_while_files_were_put_back_hears_it_fro
 async def test_a_log_that_has_grown_meanwhile_is_not_put_back() -> None:
     """Two looks at once: the one that asked first is heard last."""
     lineage, slow = Watched(), Scripted(log=1000)
-    await lineage.greet(Scripted(log=900))
+    await lineage.check(Scripted(log=900))
     asked, go = asyncio.Event(), asyncio.Event()
     answer = slow.fetchrow
 
@@ -216,9 +216,9 @@ async def test_a_log_that_has_grown_meanwhile_is_not_put_back() -> None:
         return row
 
     slow.fetchrow = late  # type: ignore[method-assign]
-    look = asyncio.create_task(lineage.greet(slow))
+    look = asyncio.create_task(lineage.check(slow))
     await asked.wait()
-    await lineage.greet(Scripted(log=2000))
+    await lineage.check(Scripted(log=2000))
     go.set()
     await look
     assert (lineage.epoch, len(lineage.sites)) == (0, 1)
@@ -227,15 +227,15 @@ async def test_a_log_that_has_grown_meanwhile_is_not_put_back() -> None:
 async def test_an_operator_has_the_last_word() -> None:
     kept = Kept()
     running = Watched(kept)
-    await running.greet(Scripted(4))
+    await running.check(Scripted(4))
     with pytest.raises(SinkFault, match="standby"):
         await Lineage(kept).accept(Scripted(3, standby=True))
     assert (await Lineage(kept).accept(Scripted(3))).timeline == 3
     await running.share()
-    await running.greet(Scripted(3))
+    await running.check(Scripted(3))
     assert running.server is not None
     assert running.server.timeline == 3
-    await running.greet(Scripted(4))  # and a later one is believed again, as ever
+    await running.check(Scripted(4))  # and a later one is believed again, as ever
 
 
 @settings(deadline=None, max_examples=20)
@@ -245,7 +245,7 @@ def test_marks_on_disk_only_grow_and_survive(writes: list[tuple[str, int]]) -> N
         highest: dict[str, int] = {}
         for key, value in writes:
             highest[key] = max(value, highest.get(key, 0))
-            assert await DiskMarks(folder).merge(key, Mark(value)) == Mark(highest[key])
+            assert await WatermarkFile(folder).merge(key, Watermark(value)) == Watermark(highest[key])
         assert json.loads((folder / FILE).read_text()) == highest if writes else not (folder / FILE).exists()
 
     import tempfile  # noqa: PLC0415
@@ -255,18 +255,18 @@ def test_marks_on_disk_only_grow_and_survive(writes: list[tuple[str, int]]) -> N
 
 
 async def test_marks_of_many_processes_do_not_undo_each_other(tmp_path: Path) -> None:
-    await asyncio.gather(*(DiskMarks(tmp_path).merge(f"c{i % 3}", Mark(i + 1)) for i in range(30)))
-    kept = [await DiskMarks(tmp_path).merge(f"c{i}", Mark()) for i in range(3)]
-    assert kept == [Mark(28), Mark(29), Mark(30)]
+    await asyncio.gather(*(WatermarkFile(tmp_path).merge(f"c{i % 3}", Watermark(i + 1)) for i in range(30)))
+    kept = [await WatermarkFile(tmp_path).merge(f"c{i}", Watermark()) for i in range(3)]
+    assert kept == [Watermark(28), Watermark(29), Watermark(30)]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"c": "x"}', b"\xff"])
 async def test_a_file_that_is_not_ours_is_written_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
-    assert await DiskMarks(tmp_path).merge("c", Mark(7)) == Mark(7)
-    assert await DiskMarks(tmp_path).merge("c", Mark()) == Mark(7)
+    assert await WatermarkFile(tmp_path).merge("c", Watermark(7)) == Watermark(7)
+    assert await WatermarkFile(tmp_path).merge("c", Watermark()) == Watermark(7)
 
 
 async def test_no_folder_is_made_for_it(tmp_path: Path) -> None:
-    assert await DiskMarks(tmp_path / "spool").merge("c", Mark(7)) == Mark(7)
+    assert await WatermarkFile(tmp_path / "spool").merge("c", Watermark(7)) == Watermark(7)
     assert not (tmp_path / "spool").exists()
