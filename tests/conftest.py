@@ -162,7 +162,7 @@ def databases(request: pytest.FixtureRequest) -> Databases:
 
 @pytest.fixture
 async def database(databases: Databases) -> AsyncIterator[Database]:
-    """A migrated database; the test runs on TimescaleDB and on plain PostgreSQL."""
+    """A migrated database on TimescaleDB, then on plain PostgreSQL: for what differs; else use ``timescale_db``."""
     async with databases.migrated() as one:
         yield one
 

@@ -1,4 +1,4 @@
-"""One suite for both stores of credentials: the database's, on both grounds, and the in-memory one."""
+"""One suite for both stores of credentials: the database's and the in-memory one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,13 +36,13 @@ class Place(NamedTuple):
         return len(await self.store.page(device=device))
 
 
-@pytest.fixture(params=["memory", "timescale", "plain"])
+@pytest.fixture(params=["memory", "timescale"])
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     clock = ManualClock()
     if request.param == "memory":
         yield _in_memory(clock)
         return
-    databases: Databases = request.getfixturevalue(f"{request.param}_databases")
+    databases: Databases = request.getfixturevalue("timescale_databases")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(databases.migrated())
         pool = await stack.enter_async_context(

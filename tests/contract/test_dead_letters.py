@@ -1,4 +1,4 @@
-"""One suite for every place dead letters are kept in: the database, on both grounds, and the in-memory one."""
+"""One suite for every place dead letters are kept in: the database and the in-memory one."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -11,7 +11,7 @@ from gateway.domain.contracts import DeadLetter, DeadLetters
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.store import MAX_DETAIL, TimescaleDeadLetters
 from tests.fakes import MemoryDeadLetters
-from tests.servers.databases import Databases
+from tests.servers.databases import Database, Databases
 
 ROWS = "select source, code, detail, device, payload, topic from dead_letters order by id"
 
@@ -21,7 +21,7 @@ class Place(NamedTuple):
     kept: Callable[[], Awaitable[list[DeadLetter]]]
 
 
-@pytest.fixture(params=["memory", "timescale", "plain"])
+@pytest.fixture(params=["memory", "timescale"])
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     if request.param == "memory":
         memory = MemoryDeadLetters()
@@ -31,7 +31,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
 
         yield Place(memory, listed)
         return
-    databases: Databases = request.getfixturevalue(f"{request.param}_databases")
+    databases: Databases = request.getfixturevalue("timescale_databases")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(databases.migrated())
         pool = await stack.enter_async_context(
@@ -68,13 +68,8 @@ async def test_nothing_is_kept_for_nothing(place: Place) -> None:
     assert await place.kept() == []
 
 
-@pytest.mark.parametrize("ground", ["timescale", "plain"])
-async def test_what_a_device_sent_cannot_make_a_letter_fail(request: pytest.FixtureRequest, ground: str) -> None:
-    databases: Databases = request.getfixturevalue(f"{ground}_databases")
-    async with (
-        databases.migrated() as database,
-        open_pool(database.url, name="test", size=2, connect_timeout=10, command_timeout=10) as pool,
-    ):
+async def test_what_a_device_sent_cannot_make_a_letter_fail(timescale_db: Database) -> None:
+    async with open_pool(timescale_db.url, name="test", size=2, connect_timeout=10, command_timeout=10) as pool:
         detail = "a\0b\ud800" + "y" * MAX_DETAIL
         await TimescaleDeadLetters(pool).put([DeadLetter("mqtt", "bad_payload", detail, "\0", b"x", "t\udfff")])
         async with pool.connection() as connection:

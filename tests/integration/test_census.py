@@ -30,9 +30,9 @@ async def add(pool: Pool, *names: str) -> None:
         await connection.executemany("insert into devices (name) values ($1)", [(name,) for name in names])
 
 
-async def test_devices_are_counted_and_the_count_is_kept_for_a_while(database: Database) -> None:
+async def test_devices_are_counted_and_the_count_is_kept_for_a_while(timescale_db: Database) -> None:
     clock = Clock()
-    async with open_pool(database.url, name="test", size=1, connect_timeout=5, command_timeout=5) as pool:
+    async with open_pool(timescale_db.url, name="test", size=1, connect_timeout=5, command_timeout=5) as pool:
         census = DeviceCounter(pool, clock=ManualClock(), monotonic=clock)
         assert await census.count() == DeviceCount(0, 0, 0)
         await add(pool, "a", "b", "c")

@@ -27,8 +27,8 @@ OLD = "update dead_letters set last_at = last_at - $1::interval, first_at = firs
 
 
 @pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with open_pool(database.url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON) as pool:
+async def pool(timescale_db: Database) -> AsyncIterator[Pool]:
+    async with open_pool(timescale_db.url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON) as pool:
         yield pool
 
 
@@ -97,10 +97,10 @@ async def test_a_device_of_any_length_can_be_kept_and_found(pool: Pool) -> None:
     assert [one.device for one in await kept(pool, DeadLetterFilter(device=name))] == [name]
 
 
-async def test_the_gateway_of_the_version_before_goes_on(database: Database, pool: Pool) -> None:
+async def test_the_gateway_of_the_version_before_goes_on(timescale_db: Database, pool: Pool) -> None:
     before = "insert into dead_letters (source, code, detail, device, topic, payload) values ('mqtt','x','','d','t','')"
     for _ in range(2):
-        await execute(database.url, before)
+        await execute(timescale_db.url, before)
     assert [one.count for one in await kept(pool)] == [1, 1]
 
 
@@ -206,9 +206,9 @@ async def test_more_than_one_round_is_removed(pool: Pool, monkeypatch: pytest.Mo
     assert await kept(pool) == []
 
 
-async def test_one_gateway_at_a_time_purges(database: Database, pool: Pool) -> None:
+async def test_one_gateway_at_a_time_purges(timescale_db: Database, pool: Pool) -> None:
     await put(pool, letter())
-    async with open_pool(database.url, name="other", size=1, connect_timeout=SOON, command_timeout=SOON) as other:
+    async with open_pool(timescale_db.url, name="other", size=1, connect_timeout=SOON, command_timeout=SOON) as other:
         async with other.connection() as connection:
             assert await connection.fetchval("select pg_try_advisory_lock($1)", LOCK_KEY)
             await purge(pool, DeadLetterSettings(max_bytes=1))
@@ -217,21 +217,21 @@ async def test_one_gateway_at_a_time_purges(database: Database, pool: Pool) -> N
     assert await kept(pool) == []
 
 
-async def test_the_lock_is_given_back(database: Database, pool: Pool) -> None:
+async def test_the_lock_is_given_back(timescale_db: Database, pool: Pool) -> None:
     await purge(pool, KEEP)
-    assert await fetch(database.url, "select pg_try_advisory_lock($1)", LOCK_KEY) == [(True,)]
+    assert await fetch(timescale_db.url, "select pg_try_advisory_lock($1)", LOCK_KEY) == [(True,)]
 
 
 async def test_purging_outlives_a_database_that_fails(
-    database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    timescale_db: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed, removed = asyncio.Event(), asyncio.Event()
     monkeypatch.setattr(events, "letter_purge_failed", lambda _: failed.set())
     monkeypatch.setattr(events, "letters_purged", lambda *_: removed.set())
-    await execute(database.url, "alter table dead_letters rename to hidden")
+    await execute(timescale_db.url, "alter table dead_letters rename to hidden")
     async with asyncio.timeout(SOON), purging(pool, DeadLetterSettings(max_bytes=1), every_secs=0.02):
         await failed.wait()
-        await execute(database.url, "alter table hidden rename to dead_letters")
+        await execute(timescale_db.url, "alter table hidden rename to dead_letters")
         await put(pool, letter())
         await removed.wait()
     assert await kept(pool) == []

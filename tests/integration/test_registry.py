@@ -16,8 +16,8 @@ from tests.servers.databases import Database
 
 
 @pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with open_pool(database.url, name="test", size=4, connect_timeout=10, command_timeout=10) as pool:
+async def pool(timescale_db: Database) -> AsyncIterator[Pool]:
+    async with open_pool(timescale_db.url, name="test", size=4, connect_timeout=10, command_timeout=10) as pool:
         yield pool
 
 

@@ -74,19 +74,19 @@ async def until(condition: Callable[[], bool], task: "asyncio.Task[object] | Non
         await asyncio.sleep(0.005)
 
 
-async def test_the_first_poll_tells_everything(database: Database) -> None:
-    async with opened(database.url) as pool:
+async def test_the_first_poll_tells_everything(timescale_db: Database) -> None:
+    async with opened(timescale_db.url) as pool:
         await DeclaredInts(pool).declare("n")
-    async with Worker(database.url).following() as worker:
+    async with Worker(timescale_db.url).following() as worker:
         assert (worker.credentials, worker.devices, worker.ints) == ([None], [None], [["n"]])
 
 
-async def test_nothing_is_told_while_nothing_changes(database: Database) -> None:
-    async with Worker(database.url).following() as worker, opened(database.url) as pool:
+async def test_nothing_is_told_while_nothing_changes(timescale_db: Database) -> None:
+    async with Worker(timescale_db.url).following() as worker, opened(timescale_db.url) as pool:
         await DeviceRegistry(pool).add("d1")  # a new device is in no cache: no revision
-        before = await _polls(database.url)
+        before = await _polls(timescale_db.url)
         async with asyncio.timeout(PATIENCE_SECS):
-            while await _polls(database.url) < before + 3:  # noqa: ASYNC110 -- the server counts
+            while await _polls(timescale_db.url) < before + 3:  # noqa: ASYNC110 -- the server counts
                 await asyncio.sleep(EVERY_MS / 1000)
         assert len(worker.devices) == 1
 
@@ -103,8 +103,8 @@ async def _polls(url: str) -> int:
         await connection.close()
 
 
-async def test_each_change_is_told(database: Database) -> None:
-    async with Worker(database.url).following() as worker, opened(database.url) as pool:
+async def test_each_change_is_told(timescale_db: Database) -> None:
+    async with Worker(timescale_db.url).following() as worker, opened(timescale_db.url) as pool:
         devices, credentials = DeviceRegistry(pool), StoredCredentials(pool, clock=ManualClock())
         await devices.add("d1")
         token = await credentials.issue(Role.DEVICE, device="d1")
@@ -122,8 +122,8 @@ async def test_each_change_is_told(database: Database) -> None:
         await until(lambda: worker.ints[-1] == [])
 
 
-async def test_changes_of_many_writers_at_once_are_all_told(database: Database) -> None:
-    async with Worker(database.url).following() as worker, opened(database.url, size=8) as pool:
+async def test_changes_of_many_writers_at_once_are_all_told(timescale_db: Database) -> None:
+    async with Worker(timescale_db.url).following() as worker, opened(timescale_db.url, size=8) as pool:
         credentials = StoredCredentials(pool, clock=ManualClock())
         issued = await asyncio.gather(*(credentials.issue(Role.READER) for _ in range(200)))
         wanted = {digest_of(one.token) for one in issued}
@@ -131,15 +131,15 @@ async def test_changes_of_many_writers_at_once_are_all_told(database: Database) 
         assert None not in worker.credentials[1:]
 
 
-async def test_a_change_that_commits_late_is_not_missed(database: Database) -> None:
-    async with Worker(database.url).following() as worker, opened(database.url) as pool:
+async def test_a_change_that_commits_late_is_not_missed(timescale_db: Database) -> None:
+    async with Worker(timescale_db.url).following() as worker, opened(timescale_db.url) as pool:
         devices = DeviceRegistry(pool)
         await devices.add("slow")
         await devices.add("quick")
         async with pool.connection() as connection, connection.transaction():
             await connection.execute("update devices set enabled = false where name = 'slow'")
             quick = asyncio.create_task(devices.disable("quick"), name="quick")
-            await until_waiting(database.url)
+            await until_waiting(timescale_db.url)
         await quick
         await until(lambda: {"slow", "quick"} <= {name for told in worker.devices[1:] for name in told or ()})
 
@@ -154,9 +154,9 @@ async def until_waiting(url: str) -> None:
     await connection.close()
 
 
-async def test_too_many_changes_are_told_as_everything(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_changes_are_told_as_everything(timescale_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revisions, "MAX_CHANGES", 3)
-    async with Worker(database.url).following() as worker, opened(database.url) as pool:
+    async with Worker(timescale_db.url).following() as worker, opened(timescale_db.url) as pool:
         async with pool.connection() as connection:
             await connection.execute("insert into devices (name) select 'd' || n from generate_series(1, 9) n")
             await connection.execute("update devices set enabled = false")
@@ -165,8 +165,8 @@ async def test_too_many_changes_are_told_as_everything(database: Database, monke
         assert worker.credentials[1:] == [[]]
 
 
-async def test_a_restored_database_is_told_as_everything(database: Database) -> None:
-    async with Worker(database.url).following() as worker, opened(database.url) as pool:
+async def test_a_restored_database_is_told_as_everything(timescale_db: Database) -> None:
+    async with Worker(timescale_db.url).following() as worker, opened(timescale_db.url) as pool:
         async with pool.connection() as connection:
             await connection.execute("update registry_revision set n = 50")
             await until(lambda: len(worker.devices) == 2)

@@ -1,4 +1,4 @@
-"""Which devices carry which tags, from both kinds of database."""
+"""Which devices carry which tags, from a real database."""
 
 import asyncpg
 
@@ -21,8 +21,8 @@ CASES: list[tuple[list[Tag], list[str]]] = [
 ]
 
 
-async def test_devices_by_tags(database: Database) -> None:
-    connection = await asyncpg.connect(database.url)
+async def test_devices_by_tags(timescale_db: Database) -> None:
+    connection = await asyncpg.connect(timescale_db.url)
     try:
         await connection.execute(
             """insert into devices (name, tags) values
@@ -31,7 +31,7 @@ async def test_devices_by_tags(database: Database) -> None:
         )
     finally:
         await connection.close()
-    async with open_pool(database.url, name="test", size=1, connect_timeout=10, command_timeout=10) as pool:
+    async with open_pool(timescale_db.url, name="test", size=1, connect_timeout=10, command_timeout=10) as pool:
         tagged = TaggedDevices(pool)
         for tags, names in CASES:
             assert await tagged.tagged(tags, limit=10) == names, tags
