@@ -6,24 +6,24 @@ import msgspec
 from msgspec import Meta
 
 from gateway.core.timestamps import to_datetime, to_text
-from gateway.timescale.registry.audit import MAX_ID, MAX_PAGE, AuditEntry
+from gateway.timescale.registry.audit import MAX_ID, AuditEntry
 from gateway.web.context import Context
 from gateway.web.http.call import Call
-from gateway.web.http.fields import MOMENTS, Cursor, Id, Moment, NextCursor, SpokenMoment
+from gateway.web.http.fields import MOMENTS, Cursor, Id, Moment, NextCursor, PageLimit, SpokenMoment, Strict
 from gateway.web.http.query import to_moment, to_page
 from gateway.web.http.responses import NO_STORE, Answer
 
 
-class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AuditQuery(Strict, frozen=True):
     """Which acts are listed."""
 
     since: Annotated[SpokenMoment | None, Meta(description=f"Only acts of then or later. {MOMENTS}")] = None
     actor: Annotated[str | None, Meta(description="Only acts of this one.", examples=["admin key"])] = None
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Entries of a page; 100 if left out.")] = 100
+    limit: PageLimit = 100
     cursor: Cursor = None
 
 
-class AuditedAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AuditedAction(Strict, frozen=True):
     """What an admin did."""
 
     id: Id
@@ -34,7 +34,7 @@ class AuditedAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     detail: dict[str, Any]
 
 
-class AuditPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AuditPage(Strict, frozen=True):
     """A page of what admins did."""
 
     entries: list[AuditedAction]

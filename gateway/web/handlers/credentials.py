@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from gateway.core.timestamps import to_text
@@ -12,7 +11,7 @@ from gateway.domain.model import Role
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
 from gateway.web.http.call import Call, NoQuery
-from gateway.web.http.fields import Cursor, DeviceName, Id, Moment, NextCursor
+from gateway.web.http.fields import Cursor, DeviceName, Id, Moment, NextCursor, PageLimit, Strict
 from gateway.web.http.query import to_page
 from gateway.web.http.responses import CREATED, NO_CONTENT, NO_STORE, Answer
 
@@ -24,17 +23,17 @@ Token = Annotated[str, Meta(description="The secret. It is shown here and never 
 Expires = Annotated[Moment | None, Meta(description="Null: never.")]
 
 
-class KeyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeyQuery(Strict, frozen=True):
     """Which keys are listed."""
 
     device: Annotated[DeviceName | None, Meta(description="Only the tokens of this device.")] = None
     role: Annotated[Role | None, Meta(description="Only keys with this role.")] = None
     all: Annotated[bool | None, Meta(description="`true` shows those that are revoked or have expired, too.")] = None
-    limit: Annotated[int, Meta(ge=1, le=MOST, description="Entries of a page; 100 if left out.")] = 100
+    limit: PageLimit = 100
     cursor: Cursor = None
 
 
-class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewKey(Strict, frozen=True):
     """The body of POST /v1/keys."""
 
     role: Role
@@ -44,7 +43,7 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_days: Days | None = None
 
 
-class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Rotation(Strict, frozen=True):
     """The body of POST /v1/devices/{device}/keys:rotate."""
 
     overlap_secs: Annotated[int, Meta(ge=0, le=MAX_LIFETIME.days * 86_400)] = OVERLAP // timedelta(seconds=1)
@@ -52,7 +51,7 @@ class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_days: Days | None = None
 
 
-class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Key(Strict, frozen=True):
     """A key or a device's token, without its secret."""
 
     id: Id
@@ -65,14 +64,14 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     revoked_at: Moment | None
 
 
-class KeyPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KeyPage(Strict, frozen=True):
     """A page of keys."""
 
     keys: list[Key]
     next_cursor: NextCursor
 
 
-class IssuedKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class IssuedKey(Strict, frozen=True):
     """A key that was just made."""
 
     id: Id
@@ -84,7 +83,7 @@ class IssuedKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     token: Token
 
 
-class IssuedToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class IssuedToken(Strict, frozen=True):
     """A device's next token."""
 
     id: Id

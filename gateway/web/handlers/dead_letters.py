@@ -18,7 +18,7 @@ from gateway.domain.dead_letters import (
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
 from gateway.web.http.call import Call, NoQuery
-from gateway.web.http.fields import Moment, NextCursor
+from gateway.web.http.fields import Moment, NextCursor, Strict
 from gateway.web.http.responses import NO_STORE, Answer
 
 LIMIT = 100
@@ -28,7 +28,7 @@ REFUSED_AGAIN = 422
 Word = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z0-9_]{1,64}$"})]
 
 
-class ReplayQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReplayQuery(Strict, frozen=True):
     """Which open letters are replayed."""
 
     code: Annotated[Word | None, Meta(description="Only letters with this code.", examples=["unknown_device"])] = None
@@ -57,7 +57,7 @@ class ReplayQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return msgspec.structs.replace(wanted, replayed=replayed)
 
 
-class DeadLetterQuery(ReplayQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeadLetterQuery(ReplayQuery, frozen=True, kw_only=True):
     """Which letters are listed."""
 
     replayed: Annotated[
@@ -65,7 +65,7 @@ class DeadLetterQuery(ReplayQuery, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
 
 
-class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeadLetterPage(Strict, frozen=True):
     """A page of dead letters."""
 
     dead_letters: list[DeadLetterItem]

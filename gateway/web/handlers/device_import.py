@@ -2,20 +2,18 @@
 
 import asyncio
 
-import msgspec
-
 from gateway.domain.device_import import CSV, NDJSON, ImportResult, parse, tally
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
 from gateway.web.http.body import media_of
 from gateway.web.http.call import Call, NoQuery
-from gateway.web.http.fields import Count
+from gateway.web.http.fields import Count, Strict
 from gateway.web.http.responses import OK, Answer
 
 MULTI_STATUS = 207
 
 
-class ImportReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ImportReport(Strict, frozen=True):
     """What became of an import."""
 
     created: Count

@@ -12,7 +12,6 @@ from msgspec import Meta
 from gateway.domain.credentials import check_new_device_name
 from gateway.domain.device_import import DeviceMergePatch, to_change
 from gateway.domain.devices import (
-    MAX_PAGE,
     MAX_TAGS,
     Age,
     Device,
@@ -28,7 +27,7 @@ from gateway.web.context import Context
 from gateway.web.http.audited import acting
 from gateway.web.http.call import Call, NoQuery
 from gateway.web.http.etag import if_match, matches
-from gateway.web.http.fields import Cursor, DeviceName, Duration, NamePrefix, NextCursor, Source, Tag
+from gateway.web.http.fields import Cursor, DeviceName, Duration, NamePrefix, NextCursor, PageLimit, Source, Strict, Tag
 from gateway.web.http.query import to_page, to_seconds
 from gateway.web.http.responses import CREATED, NO_CONTENT, NO_STORE, NOT_MODIFIED, REVALIDATED, Answer
 
@@ -47,11 +46,11 @@ class DeviceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Duration | None, Meta(description="Only those whose newest reading is older, or that have none.")
     ] = None
     offline: Annotated[bool | None, Meta(description="Only those that are, or that are not.")] = None
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Entries of a page; 100 if left out.")] = 100
+    limit: PageLimit = 100
     cursor: Cursor = None
 
 
-class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeleteQuery(Strict, frozen=True):
     """What goes with a device."""
 
     readings: Annotated[
@@ -67,13 +66,13 @@ class NewDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
 
 
-class DeviceDetails(DeviceStatus, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeviceDetails(DeviceStatus, frozen=True, kw_only=True):
     """A device and what it has reported."""
 
     metrics: list[Reported]
 
 
-class DeviceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeviceList(Strict, frozen=True):
     """A page of devices. With filters by age it may be shorter than asked, and still not be the last."""
 
     devices: list[DeviceStatus]

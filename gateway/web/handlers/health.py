@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gateway.telemetry import exposition, http_events
 from gateway.web.context import Context
 from gateway.web.http.call import Call
+from gateway.web.http.fields import Strict
 from gateway.web.http.responses import NO_STORE, OK, Answer
 from gateway.web.ports import Health, Trouble
 
@@ -24,7 +25,7 @@ Status = Annotated[
 ]
 
 
-class Alive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Alive(Strict, frozen=True):
     """The process answers."""
 
     status: Literal["alive"] = "alive"
@@ -40,7 +41,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 Parts = Annotated[dict[str, Any], Meta(description="Part → how it is.")]
 
 
-class Readiness(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Readiness(Strict, frozen=True):
     """Whether traffic may come."""
 
     status: Status

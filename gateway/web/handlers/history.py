@@ -33,7 +33,7 @@ from gateway.web.handlers.history_query import (
     HistoryQuery,
     PointsQuery,
     RowsQuery,
-    to_asked,
+    to_history_query,
 )
 from gateway.web.handlers.history_stream import stream
 from gateway.web.http.call import Call
@@ -64,78 +64,78 @@ async def get_readings(call: Call[DevicesHistoryQuery, None], parts: Context) ->
 async def _answer(
     call: Call[Any, None], parts: Context, devices: list[str], about: dict[str, object]
 ) -> Answer | Stream:
-    asked = to_asked(call.query, devices, call.headers.getall("accept", []), now_us=parts.clock.now_us())
+    query = to_history_query(call.query, devices, call.headers.getall("accept", []), now_us=parts.clock.now_us())
     head: dict[str, Any] = {
-        **about, "start": to_rfc3339(asked.span.start_us), "end": to_rfc3339(asked.span.end_us)
+        **about, "start": to_rfc3339(query.span.start_us), "end": to_rfc3339(query.span.end_us)
     }  # fmt: skip
     label = call.operation.label
-    match asked.wanted:
+    match query.wanted:
         case RowsQuery(limit=None) as wanted:
-            return _stream(parts, asked, _all_rows(parts, asked, wanted.order), label)
+            return _stream(parts, query, _all_rows(parts, query, wanted.order), label)
         case RowsQuery() as wanted:
-            return await _page(parts, asked, wanted, head=head)
+            return await _page(parts, query, wanted, head=head)
         case BucketsQuery() as wanted:
-            answer = await parts.stored.buckets(devices, asked.metrics, cut=wanted.cut, wish=wanted.wish)
+            answer = await parts.stored.buckets(devices, query.metrics, cut=wanted.cut, wish=wanted.wish)
             functions = list(wanted.wish.functions)
-            if asked.media != JSON:
-                return _stream(parts, asked, _series_parts(asked, answer, functions), label)
+            if query.media != JSON:
+                return _stream(parts, query, _series_parts(query, answer, functions), label)
             return Answer(
-                BucketSeries(**head, every=wanted.every, tz=wanted.zone, fn=functions, **_series(asked, answer))
+                BucketSeries(**head, every=wanted.every, tz=wanted.zone, fn=functions, **_series(query, answer))
             )
         case PointsQuery() as wanted:
-            answer = await parts.stored.chart(devices, asked.metrics, span=wanted.span, points=wanted.points)
-            if asked.media != JSON:
-                return _stream(parts, asked, _series_parts(asked, answer, ["value"]), label)
-            return Answer(PointSeries(**head, points=wanted.points, **_series(asked, answer)))
+            answer = await parts.stored.chart(devices, query.metrics, span=wanted.span, points=wanted.points)
+            if query.media != JSON:
+                return _stream(parts, query, _series_parts(query, answer, ["value"]), label)
+            return Answer(PointSeries(**head, points=wanted.points, **_series(query, answer)))
 
 
-def _stream(parts: Context, asked: HistoryQuery, pieces: AsyncGenerator[bytes, None], label: str) -> Stream:
-    return stream(parts.exports, pieces, media=_content_type(asked), label=label)
+def _stream(parts: Context, query: HistoryQuery, pieces: AsyncGenerator[bytes, None], label: str) -> Stream:
+    return stream(parts.exports, pieces, media=_content_type(query), label=label)
 
 
-async def _page(parts: Context, asked: HistoryQuery, wanted: RowsQuery, *, head: dict[str, Any]) -> Answer:
-    page = await parts.stored.page(asked.devices, asked.metrics, order=wanted.order, limit=wanted.page.limit)
+async def _page(parts: Context, query: HistoryQuery, wanted: RowsQuery, *, head: dict[str, Any]) -> Answer:
+    page = await parts.stored.page(query.devices, query.metrics, order=wanted.order, limit=wanted.page.limit)
     cursor = wanted.cursor(page.last)
-    if asked.media == JSON:
-        rows: Any = msgspec.Raw(orjson.dumps(rows_json(page.rows, bigint=asked.bigint)))
+    if query.media == JSON:
+        rows: Any = msgspec.Raw(orjson.dumps(rows_json(page.rows, bigint=query.bigint)))
         return Answer(ReadingPage(**head, readings=rows, next_cursor=cursor))
     headers = {} if cursor is None else {NEXT_CURSOR: cursor}
-    return Answer(_encoded(asked, page.rows), headers=headers, media=_content_type(asked))
+    return Answer(_encoded(query, page.rows), headers=headers, media=_content_type(query))
 
 
-def _series(asked: HistoryQuery, answer: SeriesAnswer) -> dict[str, Any]:
+def _series(query: HistoryQuery, answer: SeriesAnswer) -> dict[str, Any]:
     """Return the members that both kinds of series have."""
     found: dict[str, Any] = {
-        "series": [msgspec.Raw(orjson.dumps(series_json(one, bigint=asked.bigint))) for one in answer.series]
+        "series": [msgspec.Raw(orjson.dumps(series_json(one, bigint=query.bigint))) for one in answer.series]
     }
     if answer.left_out:
         found["left_out"] = [NamedSeries(**name._asdict()) for name in answer.left_out]
     return found
 
 
-async def _all_rows(parts: Context, asked: HistoryQuery, order: Order) -> AsyncGenerator[bytes, None]:
-    async with aclosing(parts.stored.stream(asked.devices, asked.metrics, order=order)) as lists:
+async def _all_rows(parts: Context, query: HistoryQuery, order: Order) -> AsyncGenerator[bytes, None]:
+    async with aclosing(parts.stored.stream(query.devices, query.metrics, order=order)) as lists:
         first = True
         async for rows in lists:
-            yield _encoded(asked, rows, header=first)
+            yield _encoded(query, rows, header=first)
             first = False
         if first:
-            yield _encoded(asked, [])
+            yield _encoded(query, [])
 
 
-async def _series_parts(asked: HistoryQuery, answer: SeriesAnswer, columns: list[str]) -> AsyncGenerator[bytes, None]:
-    encode = series_csv if asked.media == CSV else series_ndjson
-    yield series_header(columns) if asked.media == CSV else b""
+async def _series_parts(query: HistoryQuery, answer: SeriesAnswer, columns: list[str]) -> AsyncGenerator[bytes, None]:
+    encode = series_csv if query.media == CSV else series_ndjson
+    yield series_header(columns) if query.media == CSV else b""
     for series in answer.series:
-        for part in encode(series, bigint=asked.bigint):
+        for part in encode(series, bigint=query.bigint):
             yield part
 
 
-def _encoded(asked: HistoryQuery, rows: list[HistoryRow], *, header: bool = True) -> bytes:
-    if asked.media == NDJSON:
-        return rows_ndjson(rows, bigint=asked.bigint)
-    return (ROWS_HEADER if header else b"") + rows_csv(rows, bigint=asked.bigint)
+def _encoded(query: HistoryQuery, rows: list[HistoryRow], *, header: bool = True) -> bytes:
+    if query.media == NDJSON:
+        return rows_ndjson(rows, bigint=query.bigint)
+    return (ROWS_HEADER if header else b"") + rows_csv(rows, bigint=query.bigint)
 
 
-def _content_type(asked: HistoryQuery) -> str:
-    return CSV_TYPE if asked.media == CSV else asked.media
+def _content_type(query: HistoryQuery) -> str:
+    return CSV_TYPE if query.media == CSV else query.media

@@ -2,19 +2,18 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.domain.model import Kind
 from gateway.web.handlers.history_query import Function
-from gateway.web.http.fields import Duration, Moment, NextCursor, Value
+from gateway.web.http.fields import Duration, Moment, NextCursor, Strict, Value
 
 Column = list[Value | None] | UnsetType
 Numbers = list[float | str | None] | UnsetType
 """Text only where ints are asked for as strings."""
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Reading(Strict, frozen=True):
     """What a device said at one time; it can be posted in again."""
 
     device: str
@@ -22,7 +21,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     values: dict[str, Value]
 
 
-class NamedSeries(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NamedSeries(Strict, frozen=True):
     """A metric of a device in one kind."""
 
     device: str
@@ -30,7 +29,7 @@ class NamedSeries(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     kind: Kind
 
 
-class Buckets(NamedSeries, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Buckets(NamedSeries, frozen=True, kw_only=True):
     """A series cut into buckets, as columns of one length."""
 
     ts: Annotated[list[int], Meta(description="Where each bucket begins, in epoch milliseconds.")]
@@ -48,7 +47,7 @@ class Buckets(NamedSeries, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = UNSET
 
 
-class Points(NamedSeries, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Points(NamedSeries, frozen=True, kw_only=True):
     """A series thinned for a chart, as columns of one length."""
 
     ts: Annotated[list[float], Meta(description="Epoch milliseconds; microseconds are their fraction.")]
@@ -58,9 +57,7 @@ class Points(NamedSeries, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = UNSET
 
 
-class HistoryOf(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}
-):
+class HistoryOf(Strict, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
     """What an answer is about."""
 
     device: Annotated[str | UnsetType, Meta(description="Where the path names it.")] = UNSET
@@ -69,14 +66,14 @@ class HistoryOf(
     end: Annotated[Moment, Meta(description="Exclusive.")]
 
 
-class ReadingPage(HistoryOf, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadingPage(HistoryOf, frozen=True, kw_only=True):
     """Rows as they were stored."""
 
     readings: list[Reading]
     next_cursor: NextCursor
 
 
-class BucketSeries(HistoryOf, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BucketSeries(HistoryOf, frozen=True, kw_only=True):
     """Series in buckets (`every=`)."""
 
     every: Duration
@@ -89,7 +86,7 @@ class BucketSeries(HistoryOf, frozen=True, kw_only=True, forbid_unknown_fields=T
     next_cursor: NextCursor = None
 
 
-class PointSeries(HistoryOf, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PointSeries(HistoryOf, frozen=True, kw_only=True):
     """Series thinned to some points (`points=`)."""
 
     points: int

@@ -16,7 +16,7 @@ from gateway.core.errors import BadRequest
 from gateway.domain.buckets import Cut, to_cut
 from gateway.domain.history import FUNCTIONS, Fill, Order, RowPosition, SeriesQuery, Span
 from gateway.web.handlers.history_formats import CSV, JSON, NDJSON, Media
-from gateway.web.http.fields import MOMENTS, Cursor, DeviceName, Duration, MetricName, SpokenMoment
+from gateway.web.http.fields import MOMENTS, Cursor, DeviceName, Duration, MetricName, SpokenMoment, Strict
 from gateway.web.http.path import shown
 from gateway.web.http.query import Page, made_up, to_moment, to_page
 
@@ -33,9 +33,7 @@ _ROWS, _BUCKETS, _POINTS = "rows", "every=", "points="
 Function = Annotated[str, Meta(extra_json_schema={"enum": list(FUNCTIONS)})]
 
 
-class DeviceHistoryQuery(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}
-):
+class DeviceHistoryQuery(Strict, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
     """What is asked of the history of a device: rows, buckets (`every`) or points (`points`)."""
 
     metric: Annotated[
@@ -44,7 +42,7 @@ class DeviceHistoryQuery(
             description=f"Only these, up to {MAX_METRICS}; repeated or separated by commas.",
             extra={"most": MAX_METRICS},
         ),
-    ] = []
+    ] = msgspec.field(default_factory=list)
     start: Annotated[SpokenMoment, Meta(description=f"Where it begins; `-1h` if left out. {MOMENTS}")] = "-1h"
     end: Annotated[SpokenMoment, Meta(description=f"Where it ends, exclusive; `now` if left out. {MOMENTS}")] = "now"
     every: Annotated[
@@ -60,7 +58,7 @@ class DeviceHistoryQuery(
             examples=[["avg", "max"]],
             extra={"most": len(FUNCTIONS)},
         ),
-    ] = []
+    ] = msgspec.field(default_factory=list)
     tz: Annotated[
         str | None, Meta(description="Buckets: an IANA time zone; `UTC` if left out.", examples=["Europe/Berlin"])
     ] = None
@@ -76,7 +74,7 @@ class DeviceHistoryQuery(
     ] = "number"
 
 
-class DevicesHistoryQuery(DeviceHistoryQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DevicesHistoryQuery(DeviceHistoryQuery, frozen=True, kw_only=True):
     """The same of several devices."""
 
     device: Annotated[
@@ -87,7 +85,7 @@ class DevicesHistoryQuery(DeviceHistoryQuery, frozen=True, kw_only=True, forbid_
             examples=[["d1", "d2"]],
             extra={"most": MAX_DEVICES, "required": True},
         ),
-    ] = []
+    ] = msgspec.field(default_factory=list)
 
 
 class RowsQuery(NamedTuple):
@@ -131,7 +129,9 @@ class HistoryQuery(NamedTuple):
     wanted: RowsQuery | BucketsQuery | PointsQuery
 
 
-def to_asked(query: DeviceHistoryQuery, devices: list[str], accepted: Sequence[str], *, now_us: int) -> HistoryQuery:
+def to_history_query(
+    query: DeviceHistoryQuery, devices: list[str], accepted: Sequence[str], *, now_us: int
+) -> HistoryQuery:
     """Return what is asked of these devices; `accepted` are the values of Accept. Raises BadRequest, TooManyBuckets."""
     metrics = query.metric or None
     start = to_moment(query.start, parameter="from", now_us=now_us)
@@ -139,13 +139,13 @@ def to_asked(query: DeviceHistoryQuery, devices: list[str], accepted: Sequence[s
     if start > end:
         raise BadRequest("from= lies after to=; exchange them", parameter="from")
     span = Span(min(start, LAST_US), min(end, LAST_US))
-    asked = HistoryQuery(devices, metrics, span, to_media(accepted), query.bigint == "string", PointsQuery(span, 0))
+    history = HistoryQuery(devices, metrics, span, to_media(accepted), query.bigint == "string", PointsQuery(span, 0))
     if query.every is not None:
-        return asked._replace(wanted=_buckets(query, query.every, span))
+        return history._replace(wanted=_buckets(query, query.every, span))
     if query.points is not None:
-        return asked._replace(wanted=_points(query, query.points, span))
-    rows = _rows(query, asked, about=(devices, metrics, (query.start, query.end)))
-    return asked._replace(span=rows.order.span, wanted=rows)
+        return history._replace(wanted=_points(query, query.points, span))
+    rows = _rows(query, history, about=(devices, metrics, (query.start, query.end)))
+    return history._replace(span=rows.order.span, wanted=rows)
 
 
 def to_media(accepted: Sequence[str]) -> Media:
@@ -187,12 +187,12 @@ def _refuse(query: DeviceHistoryQuery, *names: str, here: str) -> None:
             raise BadRequest(f"{name}= does not go with {here}; leave it out", parameter=name)
 
 
-def _rows(query: DeviceHistoryQuery, asked: HistoryQuery, *, about: object) -> RowsQuery:
+def _rows(query: DeviceHistoryQuery, history: HistoryQuery, *, about: object) -> RowsQuery:
     _refuse(query, "fn", "tz", "fill", here="rows: it needs every=")
     descending = query.order == "desc"
-    streamed = query.limit is None and asked.media != JSON
+    streamed = query.limit is None and history.media != JSON
     page = to_page(query.limit or DEFAULT_ROWS, query.cursor, about=(about, descending))
-    span, after = (asked.span, None) if page.after is None else _resumed(page.after)
+    span, after = (history.span, None) if page.after is None else _resumed(page.after)
     return RowsQuery(Order(span, descending, after), None if streamed else page.limit, page)
 
 

@@ -4,13 +4,13 @@ from collections.abc import Collection
 from functools import partial
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from gateway.domain.contracts import Toll
 from gateway.web.context import Context
 from gateway.web.http.body import media_of
 from gateway.web.http.call import Call
+from gateway.web.http.fields import Strict
 from gateway.web.http.idempotency import key_of, take_once
 from gateway.web.http.responses import JSON, Answer
 from gateway.web.limits.body_budget import Incoming
@@ -19,7 +19,7 @@ FEW_ERRORS, ALL_ERRORS = 100, 10_000
 """Refusals listed in a receipt: without and with ?errors=all."""
 
 
-class IngestQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class IngestQuery(Strict, frozen=True):
     """How readings are taken in."""
 
     atomic: Annotated[

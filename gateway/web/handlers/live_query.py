@@ -50,7 +50,7 @@ class LiveQuery(NamedTuple):
     snapshot: bool
 
 
-def to_asked(call: Call[StreamQuery, None]) -> LiveQuery:
+def to_live_query(call: Call[StreamQuery, None]) -> LiveQuery:
     """Read the question of GET /v1/stream."""
     query = call.query
     last = to_last(query.last_event_id)

@@ -2,41 +2,40 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.timescale.registry.metrics import MAX_PAGE, MetricFacts, check_metric_name
+from gateway.timescale.registry.metrics import MetricFacts, check_metric_name
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
 from gateway.web.http.call import Call, NoQuery
-from gateway.web.http.fields import Cursor, NextCursor
+from gateway.web.http.fields import Cursor, NextCursor, PageLimit, Strict
 from gateway.web.http.path import decoded
 from gateway.web.http.query import Page, made_up, to_page
 from gateway.web.http.responses import NO_STORE, Answer
 
 
-class MetricQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MetricQuery(Strict, frozen=True):
     """Which metrics are listed."""
 
     prefix: Annotated[str | None, Meta(description="How the names begin.")] = None
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Entries of a page; 100 if left out.")] = 100
+    limit: PageLimit = 100
     cursor: Cursor = None
 
 
-class MetricChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MetricChange(Strict, frozen=True):
     """The body of PUT /v1/metrics/{metric}; what is left out stays as it is."""
 
     unit: str | UnsetType | None = UNSET
     declared_int: bool | UnsetType = UNSET
 
 
-class MetricKinds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MetricKinds(Strict, frozen=True):
     """A metric in all its kinds."""
 
     metrics: list[MetricFacts]
 
 
-class MetricPage(MetricKinds, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MetricPage(MetricKinds, frozen=True, kw_only=True):
     """A page of metrics."""
 
     next_cursor: NextCursor

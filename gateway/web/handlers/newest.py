@@ -20,7 +20,7 @@ from gateway.domain.layouts import DEVICE_NAME
 from gateway.web.context import Context
 from gateway.web.http.call import Call, NoQuery
 from gateway.web.http.etag import matches
-from gateway.web.http.fields import AnyName, Count, KindName, Moment, NextCursor, Source, Value
+from gateway.web.http.fields import AnyName, Count, KindName, Moment, NextCursor, Source, Strict, Value
 from gateway.web.http.permissions import LISTERS
 from gateway.web.http.query import to_page
 from gateway.web.http.responses import NOT_MODIFIED, REVALIDATED, Answer, exact
@@ -30,7 +30,7 @@ MAX_DEVICES = 1000
 """Devices of one query."""
 
 
-class StateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StateQuery(Strict, frozen=True):
     """Which values of a device are asked for."""
 
     metrics: Annotated[
@@ -38,7 +38,7 @@ class StateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class StatesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StatesQuery(Strict, frozen=True):
     """The body of POST /v1/states:query: either devices by name, or all with a prefix and tags, page by page."""
 
     devices: Annotated[list[AnyName], Meta(min_length=1, max_length=MAX_DEVICES)] | UnsetType = UNSET
@@ -50,7 +50,7 @@ class StatesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-class CurrentValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CurrentValue(Strict, frozen=True):
     """The newest value of a metric."""
 
     value: Value
@@ -64,7 +64,7 @@ Values = Annotated[
 ]
 
 
-class CurrentState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CurrentState(Strict, frozen=True):
     """The newest values of a device."""
 
     device: str
@@ -72,14 +72,14 @@ class CurrentState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Source
 
 
-class CurrentValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CurrentValues(Strict, frozen=True):
     """The newest values of one device of several."""
 
     metrics: Values
     source: Source
 
 
-class CurrentStates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CurrentStates(Strict, frozen=True):
     """The newest values of many devices."""
 
     states: Annotated[dict[str, CurrentValues], Meta(description="Device → its newest values.")]

@@ -7,7 +7,6 @@ import asyncio
 from functools import partial
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
 from gateway.core.timestamps import to_rfc3339
@@ -20,12 +19,12 @@ from gateway.timescale.registry.device_count import DeviceCount
 from gateway.web.context import Context
 from gateway.web.handlers.health import Parts, Status, account, status_of
 from gateway.web.http.call import Call, NoQuery
-from gateway.web.http.fields import Moment
+from gateway.web.http.fields import Moment, Strict
 from gateway.web.http.responses import NO_STORE, Answer
 from gateway.web.ports import Health, Trouble
 
 
-class Overview(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Overview(Strict, frozen=True):
     """The whole gateway at a glance; `parts` are those of the worker that answers."""
 
     now: Moment

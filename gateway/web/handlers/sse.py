@@ -10,7 +10,7 @@ from gateway.live.events import Event, Lagged, Output
 from gateway.live.reader import LiveClient, Round
 from gateway.telemetry import live_events
 from gateway.web.context import Context
-from gateway.web.handlers.live_query import StreamQuery, to_asked
+from gateway.web.handlers.live_query import StreamQuery, to_live_query
 from gateway.web.http.call import Call
 from gateway.web.http.responses import Gone, Stream, StreamWire
 
@@ -26,14 +26,14 @@ PING = b": ping\n"
 
 def get_stream(call: Call[StreamQuery, None], parts: Context) -> Stream:
     """Stream changes until the caller leaves, may not read any more, takes nothing, or this worker stops."""
-    asked = to_asked(call)
+    query = to_live_query(call)
 
     async def write(wire: StreamWire) -> None:
         if wire.head_only:
             await wire.begin()
             return
         with parts.streams.reader(call.authorization, call.principal, cut=wire.abort) as reader:
-            await reader.subscribe("", asked.wanted, last=asked.last, snapshot=asked.snapshot)
+            await reader.subscribe("", query.wanted, last=query.last, snapshot=query.snapshot)
             await wire.begin()
             try:
                 await _serve(wire, reader)

@@ -101,19 +101,19 @@ class Conversation:
                 await self._reader.send(self._wire.send(message))
 
     async def _obey(self, message: str) -> bytes:
-        asked = to_request(message)
-        if isinstance(asked, Ping):
+        request = to_request(message)
+        if isinstance(request, Ping):
             return orjson.dumps({"type": "pong"})
         reader = self._reader
-        if isinstance(asked, Unsubscribe):
-            if not reader.unsubscribe(asked.id):
-                raise BadRequest(f"there is no subscription {asked.id!r}", parameter="id")
-            return orjson.dumps({"type": "unsubscribed", "subscription": asked.id})
-        if asked.id in reader:
-            raise BadRequest(f"there is a subscription {asked.id!r} already; unsubscribe it first", parameter="id")
-        wanted = to_filter(reader.principal, devices=asked.device, metrics=asked.metric, tags=asked.tag)
-        await reader.subscribe(asked.id, wanted, last=to_last(asked.last_event_id), snapshot=asked.snapshot)
-        return orjson.dumps({"type": "subscribed", "subscription": asked.id})
+        if isinstance(request, Unsubscribe):
+            if not reader.unsubscribe(request.id):
+                raise BadRequest(f"there is no subscription {request.id!r}", parameter="id")
+            return orjson.dumps({"type": "unsubscribed", "subscription": request.id})
+        if request.id in reader:
+            raise BadRequest(f"there is a subscription {request.id!r} already; unsubscribe it first", parameter="id")
+        wanted = to_filter(reader.principal, devices=request.device, metrics=request.metric, tags=request.tag)
+        await reader.subscribe(request.id, wanted, last=to_last(request.last_event_id), snapshot=request.snapshot)
+        return orjson.dumps({"type": "subscribed", "subscription": request.id})
 
 
 async def serve_socket(call: Call[None, None], parts: Context) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.domain.model import Principal, Role
 from gateway.web.context import Context
+from gateway.web.http.fields import Strict
 from gateway.web.http.permissions import Access
 from gateway.web.http.responses import JSON, Answer, Stream
 from gateway.web.limits.body_budget import Incoming
@@ -34,7 +35,7 @@ class Headers(Protocol):
         ...
 
 
-class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoQuery(Strict, frozen=True):
     """Of an operation that has no parameters, and refuses any."""
 
 

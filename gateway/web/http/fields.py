@@ -6,12 +6,22 @@ pattern here that a decoder would check first.
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from gateway.domain.dead_letters import MAX_ID
 from gateway.domain.layouts import DEVICE_NAME, METRIC_NAME
 from gateway.domain.model import MAX_NAME
 
+PAGE = 1000
+"""Entries of a page, at most."""
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds these members and no other."""
+
+
+PageLimit = Annotated[int, Meta(ge=1, le=PAGE, description="Entries of a page; 100 if left out.")]
 DeviceName = Annotated[str, Meta(extra_json_schema={"pattern": f"^{DEVICE_NAME.pattern}$"}, examples=["d1"])]
 MetricName = Annotated[str, Meta(extra_json_schema={"pattern": f"^{METRIC_NAME.pattern}$"}, examples=["temperature"])]
 AnyName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]

@@ -12,7 +12,7 @@ from gateway.core.errors import SettingsError
 
 MAX_HOPS = 32
 """Proxies in a row that are looked at."""
-MAX_SAID = 1024
+MAX_FORWARDED = 1024
 """Characters of the header that are looked at, from its right."""
 CACHED = 4096
 """Answers that are kept."""
@@ -34,19 +34,19 @@ class Addresses:
         """The proxies."""
         self._resolve = lru_cache(CACHED)(self._walk)
 
-    def of(self, peer: str, said: Sequence[str] = ()) -> str:
-        """Return the caller's address; `said` are the values of the header, in order.
+    def of(self, peer: str, forwarded: Sequence[str] = ()) -> str:
+        """Return the caller's address; `forwarded` are the values of the header, in order.
 
         The hops are read from the right, as each proxy appends the one it was called by: the first that is no proxy of
         ours is the caller, and whatever stands left of it the caller may have made up.
         """
-        return self._resolve(peer, ",".join(said)[-MAX_SAID:] if said else "")
+        return self._resolve(peer, ",".join(forwarded)[-MAX_FORWARDED:] if forwarded else "")
 
-    def _walk(self, peer: str, said: str) -> str:
+    def _walk(self, peer: str, forwarded: str) -> str:
         address = _to_address(peer)
         if address is None:
             return peer
-        hops = said.split(",")[-MAX_HOPS:] if said else []
+        hops = forwarded.split(",")[-MAX_HOPS:] if forwarded else []
         while hops and self._is_proxy(address):
             earlier = _to_address(self._host(hops.pop()))
             if earlier is None:  # a proxy that does not tell: the last one that is known answers for it

@@ -83,8 +83,8 @@ class RateLimits:
 
     def arrive(self, visit: Visit, peer: str, headers: Fields) -> None:
         """Count a request of somebody against its address. Raises RateLimited."""
-        said = headers.getall(self._addresses.header, []) if self._addresses.believes else ()
-        for payer in self._at(peer, said):
+        forwarded = headers.getall(self._addresses.header, []) if self._addresses.believes else ()
+        for payer in self._at(peer, forwarded):
             self._enter(visit, payer)
 
     def identified(self, visit: Visit, principal: Principal, header: str | None) -> None:
@@ -142,8 +142,10 @@ class RateLimits:
         `hops` are names and values of headers; `size` is that of a body of readings, in bytes.
         """
         visit = Visit()
-        said = [value for name, value in hops if name == self._addresses.header] if self._addresses.believes else ()
-        visit.callers = [*self._at(peer, said), self._with(principal, header)]
+        forwarded = (
+            [value for name, value in hops if name == self._addresses.header] if self._addresses.believes else ()
+        )
+        visit.callers = [*self._at(peer, forwarded), self._with(principal, header)]
         visit.declared = size
         now = self._monotonic()
         units = (1, 0, 0) if size is None else (1, 1, size)
@@ -182,11 +184,11 @@ class RateLimits:
         purse = Meters(None, self._backfill, None)
         return [(purse if scope == CREDENTIAL else meters, caller, scope) for meters, caller, scope in visit.callers]
 
-    def _at(self, peer: str, said: Sequence[str]) -> list[Payer]:
+    def _at(self, peer: str, forwarded: Sequence[str]) -> list[Payer]:
         """Return the address, if there are limits of addresses."""
         if self._of_address is None:
             return []
-        return [(self._of_address, self._addresses.of(peer, said), ADDRESS)]
+        return [(self._of_address, self._addresses.of(peer, forwarded), ADDRESS)]
 
     def _with(self, principal: Principal, header: str | None) -> Payer:
         """Return the credential.

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from gateway.web.handlers.newest import MAX_DEVICES
 from gateway.web.http.call import AnyOf
-from gateway.web.http.fields import AnyName, DeviceName, MetricName, NamePrefix, Tag
+from gateway.web.http.fields import AnyName, DeviceName, MetricName, NamePrefix, Strict, Tag
 
 Device = Annotated[
     DeviceName | None, Meta(description="The device that reports; may be left out where the path names it.")
@@ -26,13 +26,13 @@ Scalar = Annotated[
 Values = Annotated[dict[MetricName, Scalar], Meta(min_length=1, description="Metric → value.")]
 
 
-class Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Item(Strict, frozen=True, kw_only=True):
     """What all four forms have."""
 
     device: Device = None
 
 
-class OneReading(Item):
+class OneReading(Item, frozen=True):
     """One value of one metric."""
 
     metric: MetricName
@@ -40,27 +40,27 @@ class OneReading(Item):
     ts: Time = None
 
 
-class Message(Item):
+class Message(Item, frozen=True):
     """Several metrics at one time. Prefer this form: a message is one row."""
 
     values: Values
     ts: Time = None
 
 
-class TimedValues(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class TimedValues(Strict, frozen=True, kw_only=True):
     """The values of one time."""
 
     values: Values
     ts: Time = None
 
 
-class Messages(Item):
+class Messages(Item, frozen=True):
     """Several messages of one device."""
 
     readings: Annotated[list[TimedValues], Meta(min_length=1)]
 
 
-class Columns(Item):
+class Columns(Item, frozen=True):
     """The same as columns; every column has as many values as there are timestamps."""
 
     ts: Annotated[list[Time], Meta(min_length=1)]
@@ -79,14 +79,14 @@ Metrics = Annotated[list[AnyName] | None, Meta(description="Only these; null: al
 PageSize = Annotated[int, Meta(ge=1, le=MAX_DEVICES)]
 
 
-class NamedDevices(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class NamedDevices(Strict, frozen=True, kw_only=True):
     """Devices by name."""
 
     devices: Annotated[list[AnyName], Meta(min_length=1, max_length=MAX_DEVICES)]
     metrics: Metrics = None
 
 
-class DevicesByTag(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class DevicesByTag(Strict, frozen=True, kw_only=True):
     """All devices with these tags, page by page; for keys that may read all."""
 
     tag: list[Tag]
@@ -95,11 +95,11 @@ class DevicesByTag(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     metrics: Metrics = None
 
 
-class DevicesByPrefix(DevicesByTag, kw_only=True, forbid_unknown_fields=True):
+class DevicesByPrefix(DevicesByTag, frozen=True, kw_only=True):
     """All devices whose names begin so, page by page; for keys that may read all."""
 
     prefix: NamePrefix
-    tag: list[Tag] = []
+    tag: list[Tag] = msgspec.field(default_factory=list)
 
 
 STATES_QUERY = AnyOf((NamedDevices, DevicesByPrefix, DevicesByTag))

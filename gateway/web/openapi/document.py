@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, as bytes: from the table of operations and what is told of each. Made when the app is.
+"""The OpenAPI 3.1 document, as bytes: from the table of operations and what is told of each.
 
 Schemas come from `msgspec.json.schema_components`. Roles stand in `security`, where 3.1 has a place for them: each
 alternative is one role that may call.
@@ -77,24 +77,24 @@ class DocumentWriter:
         self.schemas |= components
         return schema
 
-    def operation(self, one: Operation, told: Description, *, head: bool) -> dict[str, Any]:
+    def operation(self, one: Operation, description: Description, *, head: bool) -> dict[str, Any]:
         """Return one operation, or the HEAD of it, whose answers have the headers only."""
         path = [PATH.get(one.label) or PATH[name] for name in _PARAMETER.findall(one.path)]
         written: dict[str, Any] = {
             "operationId": f"{one.label}_head" if head else one.label,
-            "tags": [told.tag],
-            "summary": told.summary,
-            "description": _about(one, told),
+            "tags": [description.tag],
+            "summary": description.summary,
+            "description": _about(one, description),
             "security": [{"bearer": [role.value]} for role in one.access.roles],
             "parameters": [
                 *[self._sent(each, "path") for each in path],
                 *self._parameters(one.query),
-                *[self._sent(each, "header") for each in told.sent],
+                *[self._sent(each, "header") for each in description.sent],
             ],
-            "responses": self._answers(one, told, head=head),
+            "responses": self._answers(one, description, head=head),
         }
         has_body = one.body is not None and one.body.media
-        return written | ({"requestBody": self._body(one.body, told)} if one.body and has_body else {})
+        return written | ({"requestBody": self._body(one.body, description)} if one.body and has_body else {})
 
     def _parameters(self, query: type[msgspec.Struct] | None) -> list[dict[str, Any]]:
         """Return the parameters that a struct holds."""
@@ -127,8 +127,8 @@ class DocumentWriter:
         }
         return written | ({} if one.example is None else {"example": one.example})
 
-    def _body(self, body: Body, told: Description) -> dict[str, Any]:
-        kind = told.body or (str if body.type in (bytes, Incoming) else body.type)
+    def _body(self, body: Body, description: Description) -> dict[str, Any]:
+        kind = description.body or (str if body.type in (bytes, Incoming) else body.type)
         return ({"description": FORM_TOO} if JSON in body.media else {}) | {
             "required": body.required,
             "content": {
@@ -136,7 +136,7 @@ class DocumentWriter:
                     "schema": self.schema(kind),
                     "examples": {
                         name: {"value": value}
-                        for name, value in told.examples.items()
+                        for name, value in description.examples.items()
                         if kind is not str or name == media
                     },
                 }
@@ -144,9 +144,9 @@ class DocumentWriter:
             },
         }
 
-    def _answers(self, one: Operation, told: Description, *, head: bool) -> dict[str, Any]:
-        answers = {status: self._answer(one, told, status, head=head) for status in one.answers}
-        refused = problems.responses((*problems.of(one), *refusals(told.errors), *self._everywhere))
+    def _answers(self, one: Operation, description: Description, *, head: bool) -> dict[str, Any]:
+        answers = {status: self._answer(one, description, status, head=head) for status in one.answers}
+        refused = problems.responses((*problems.of(one), *refusals(description.errors), *self._everywhere))
         for status, (name, response) in refused.items():
             if head:
                 response = {key: value for key, value in response.items() if key != "content"}  # noqa: PLW2901
@@ -160,12 +160,12 @@ class DocumentWriter:
         self.responses[name] = response
         return {"$ref": f"#/components/responses/{name}"}
 
-    def _answer(self, one: Operation, told: Description, status: int, *, head: bool) -> dict[str, Any]:
+    def _answer(self, one: Operation, description: Description, status: int, *, head: bool) -> dict[str, Any]:
         common = COUNTED if one.access.roles else UNCOUNTED
         headers = {name: {"$ref": f"#/components/headers/{name}"} for name in common}
-        own = {"ETag"} if status == NOT_MODIFIED else set(told.headers)
-        headers |= {name: self.header(each) for name, each in told.headers.items() if name in own}
-        written = {"description": told.answers[status], "headers": headers}
+        own = {"ETag"} if status == NOT_MODIFIED else set(description.headers)
+        headers |= {name: self.header(each) for name, each in description.headers.items() if name in own}
+        written = {"description": description.answers[status], "headers": headers}
         kind = one.answers[status]
         if kind is not None and not head:
             content = kind if isinstance(kind, Mapping) else {JSON: kind}
@@ -187,14 +187,14 @@ def to_document(operations: Iterable[Operation]) -> bytes:
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, None] = {}
     for one in operations:
-        told = DESCRIPTIONS.get(one.label)
-        if told is None:
+        description = DESCRIPTIONS.get(one.label)
+        if description is None:
             continue
-        tags[told.tag] = None
+        tags[description.tag] = None
         methods = paths.setdefault(to_template(one.path), {})
-        methods[one.method.lower()] = writer.operation(one, told, head=False)
+        methods[one.method.lower()] = writer.operation(one, description, head=False)
         if not one.access.roles:
-            methods["head"] = writer.operation(one, told, head=True)
+            methods["head"] = writer.operation(one, description, head=True)
     return msgspec.json.encode(_document(paths, tags, writer))
 
 
@@ -224,10 +224,10 @@ def _document(paths: Mapping[str, Any], tags: Iterable[str], writer: DocumentWri
     }
 
 
-def _about(one: Operation, told: Description) -> str:
+def _about(one: Operation, description: Description) -> str:
     who = ", ".join([f"`{role.value}`" for role in one.access.roles])
     called = f"Who may: {who}." if who else "Everybody may call it, without a credential."
-    return "\n\n".join([part for part in (told.about, called) if part])
+    return "\n\n".join([part for part in (description.about, called) if part])
 
 
 def _both(answer: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:

@@ -81,8 +81,8 @@ def everywhere() -> tuple[RefusalDoc, ...]:
 
 def unrouted() -> dict[str, Any]:
     """Return the responses of addresses and methods that are not here, for the components of the document."""
-    said = {code: status for status, code in SANIC_CODES.items()}
-    return {code: _response([RefusalDoc(said[code], code, HTTPStatus(said[code]).phrase)]) for code in UNROUTED}
+    statuses = {code: status for status, code in SANIC_CODES.items()}
+    return {code: _response([RefusalDoc(statuses[code], code, HTTPStatus(statuses[code]).phrase)]) for code in UNROUTED}
 
 
 def responses(given: Iterable[RefusalDoc]) -> Mapping[int, tuple[str, dict[str, Any]]]:
@@ -98,10 +98,10 @@ def _name(status: int, some: list[RefusalDoc]) -> str:
 
 def _response(some: list[RefusalDoc]) -> dict[str, Any]:
     status = some[0].status
-    said = "\n".join([f"- `{one.code}`: {one.about}" for one in some])
+    codes = "\n".join([f"- `{one.code}`: {one.about}" for one in some])
     named = {"properties": {"status": {"const": status}, "code": {"enum": [one.code for one in some]}}}
     return {
-        "description": f"{HTTPStatus(status).phrase}\n{said}",
+        "description": f"{HTTPStatus(status).phrase}\n{codes}",
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(status)},
         "content": {PROBLEM: {"schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, named]}}},
     }

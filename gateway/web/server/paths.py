@@ -75,8 +75,8 @@ def _reader(pattern: Pattern, verb: str) -> FunctionType:
         text = unquote(segment)
         if not verb:
             return pattern.read(text)
-        bare, _, said = text.rpartition(":")
-        if said != verb:
+        bare, _, given = text.rpartition(":")
+        if given != verb:
             raise ValueError(segment)
         return pattern.read(bare)
 
