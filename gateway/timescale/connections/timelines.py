@@ -14,7 +14,7 @@ FILE = "timelines.json"
 
 
 class WatermarkFile:
-    """`watermarks.Marks` in the folder of the spool, shared by all processes of a host. Does not make the folder."""
+    """`WatermarkStore` in the folder of the spool, shared by all processes of a host. Does not make the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -81,7 +81,8 @@ class Writer:
         if atomic:
             return await self._write_whole(group, parts, epoch)
         async with self._connections.lend(epoch) as connection:
-            await self._store(connection, group, parts)
+            for piece in self._bisector.pieces(parts):
+                await self._bisector.store(connection, group, piece)
             await self._settle(connection, group)
         if group.errors:
             await self._dead_letter(batches, group)
@@ -103,10 +104,6 @@ class Writer:
             parts = _without_removed(group, parts)
         noted = [await self._dictionary.note_pairs(pairs(part.block), epoch=epoch) for part in parts]
         return parts if all(noted) else None
-
-    async def _store(self, connection: Direct, group: Group, parts: list[Sorted]) -> None:
-        for piece in self._bisector.pieces(parts):
-            await self._bisector.store(connection, group, piece)
 
     async def _settle(self, connection: Direct, group: Group) -> None:
         """Give messages that repeat a refused one of their group a verdict of their own."""
