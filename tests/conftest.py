@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 import redis.asyncio
 import structlog
+from hypothesis import settings
 
 from gateway.app.dev_servers.postgres import PostgresServer
 from gateway.app.dev_servers.valkey import ValkeyServer
@@ -35,6 +36,11 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
