@@ -1,6 +1,5 @@
 """Real servers for every test that asks for one. A test that cannot have its server is skipped with the reason."""
 
-import asyncio
 import gc
 import os
 import sys
@@ -12,18 +11,18 @@ from typing import TypeVar
 import pytest
 import redis.asyncio
 import structlog
+from hypothesis import settings
 
 from gateway.app.dev_servers.postgres import PostgresServer
 from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.servers import choose, postgres
-from tests.servers.databases import Database, Databases
+from tests.servers.databases import Database, Databases, databases_of, migrate_days
 from tests.servers.errors import NoGroundError
 from tests.servers.influx import influx
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.servers.postgres import PLAIN_TUNING, TIMESCALE_TUNING, DatabaseServer
 
 Server = TypeVar("Server")
-_CHUNK_HOURS = 24
 _SHARED = {"fsync": "off"}
 """Nobody kills a shared server, so nothing waits for the disk: what must outlive a kill has a server of its own."""
 _LONG_FIRST = ("e2e", "chaos", "local", "docs", "servers", "integration", "contract", "property")
@@ -39,10 +38,9 @@ structlog.configure(
 )
 
 
-async def _migrate(url: str) -> None:
-    from gateway.timescale.migrations import migrate  # noqa: PLC0415 -- only tests with a database pay for it
-
-    await migrate(url, chunk_hours=_CHUNK_HOURS)
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -126,16 +124,14 @@ def plain_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def timescale_databases(timescale_server: DatabaseServer) -> Iterator[Databases]:
-    databases = Databases(timescale_server, "timescale", _migrate)
-    yield databases
-    asyncio.run(databases.remove_template())
+    with databases_of(timescale_server, "timescale") as databases:
+        yield databases
 
 
 @pytest.fixture(scope="session")
 def plain_databases(plain_server: PostgresServer) -> Iterator[Databases]:
-    databases = Databases(plain_server, "plain", _migrate)
-    yield databases
-    asyncio.run(databases.remove_template())
+    with databases_of(plain_server, "plain") as databases:
+        yield databases
 
 
 @pytest.fixture
@@ -184,7 +180,7 @@ def own_timescale() -> Iterator[DatabaseServer]:
 @pytest.fixture
 async def own_timescale_db(own_timescale: DatabaseServer) -> Database:
     """A migrated database on ``own_timescale``; it goes with its server."""
-    await _migrate(own_timescale.url())
+    await migrate_days(own_timescale.url())
     return Database(own_timescale.url(), "timescale")
 
 

@@ -57,3 +57,15 @@ def test_the_simulator_has_a_layer_for_each_room_and_no_class_name_twice() -> No
     rooms = {path.stem for path in (ROOT / "simulator").iterdir() if not path.name.startswith("__")}
     assert (rooms, len(layers)) == (named, 8)
     assert [name for name, count in Counter(class_names("simulator")).items() if count > 1] == []
+
+
+def test_a_unit_test_stands_where_its_module_does() -> None:
+    unit = ROOT / "tests" / "unit"
+    for path in unit.rglob("test_*.py"):
+        place = path.parent.relative_to(unit)
+        if place.parts[:1] == ("simulator",):
+            continue
+        room = ROOT / "gateway" / place
+        modules = {one.stem for one in room.iterdir()} | {room.name}
+        about = path.stem.removeprefix("test_")
+        assert any(f"{about}_".startswith(f"{name}_") for name in modules), f"{path}: gateway/{place} has {modules}"

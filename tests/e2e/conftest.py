@@ -1,12 +1,12 @@
 """A gateway on real TimescaleDB, Valkey and mosquitto, started as a process."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.serving import ADMIN_KEY, Gateway, Simulator, simulate
+from tests.e2e.serving import Gateway, Simulator, environ_of, simulate
 from tests.servers.databases import Database
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.servers.postgres import DatabaseServer
@@ -26,16 +26,14 @@ def serve(
         def start(*, mqtt: bool = True, **settings: str) -> Gateway:
             if mqtt and not broker:
                 broker.append(start_mosquitto(Limits()))
-            environ = {
-                "GATEWAY_DATABASE__URL": timescale_db.url,
-                "GATEWAY_REDIS__URL": valkey,
-                "GATEWAY_MQTT__URL": broker[0].url if mqtt else "",
-                "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
-                "GATEWAY_DEVICES__UNKNOWN": "auto",
-                "GATEWAY_HTTP__DRAIN_SECS": "0.2",
-                "GATEWAY_SPOOL__DIR": str(tmp_path / "spool"),
-            } | settings
-            gateway = Gateway(environ, tmp_path / "gateway.log")
+            environ = environ_of(
+                timescale_db.url,
+                valkey,
+                tmp_path,
+                GATEWAY_MQTT__URL=broker[0].url if mqtt else "",
+                GATEWAY_HTTP__DRAIN_SECS="0.2",
+            )
+            gateway = Gateway(environ | settings, tmp_path / "gateway.log")
             stack.callback(gateway.close)
             gateway.start()
             return gateway
@@ -61,15 +59,6 @@ def gateway(
     own_timescale: DatabaseServer, valkey: str, start_mosquitto: Callable[[Limits], Mosquitto], tmp_path: Path
 ) -> Iterator[Gateway]:
     """A gateway, not started, on a database server that the test may stop."""
-    environ = {
-        "GATEWAY_DATABASE__URL": own_timescale.url(),
-        "GATEWAY_REDIS__URL": valkey,
-        "GATEWAY_MQTT__URL": start_mosquitto(Limits()).url,
-        "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
-        "GATEWAY_DEVICES__UNKNOWN": "auto",
-        "GATEWAY_SPOOL__DIR": str(tmp_path / "spool"),
-    }
-    with ExitStack() as stack:
-        made = Gateway(environ, tmp_path / "gateway.log")
-        stack.callback(made.close)
+    environ = environ_of(own_timescale.url(), valkey, tmp_path, GATEWAY_MQTT__URL=start_mosquitto(Limits()).url)
+    with closing(Gateway(environ, tmp_path / "gateway.log")) as made:
         yield made

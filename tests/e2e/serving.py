@@ -22,6 +22,17 @@ STOP_SECS = 30.0
 RUN_SECS = 240.0
 
 
+def environ_of(database: str, redis: str, folder: Path, **more: str) -> dict[str, str]:
+    """What a gateway is told that makes a device of whatever posts; with these settings more, or instead."""
+    return {
+        "GATEWAY_DATABASE__URL": database,
+        "GATEWAY_REDIS__URL": redis,
+        "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
+        "GATEWAY_DEVICES__UNKNOWN": "auto",
+        "GATEWAY_SPOOL__DIR": str(folder / "spool"),
+    } | more
+
+
 @dataclass
 class Gateway:
     """`gateway serve` on a port of its own, with its log in a file."""

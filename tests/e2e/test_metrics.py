@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import gauges
-from tests.e2e.serving import ADMIN_KEY, Gateway, wait_for
+from tests.e2e.serving import ADMIN_KEY, Gateway, environ_of, wait_for
 from tests.servers import plain_http
 from tests.servers.databases import Database
 
@@ -21,19 +21,12 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 @pytest.fixture
 def gateway(plain_db: Database, valkey: str, tmp_path: Path) -> Iterator[Gateway]:
-    environ = {
-        "GATEWAY_DATABASE__URL": plain_db.url,
-        "GATEWAY_REDIS__URL": valkey,
-        "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
-        "GATEWAY_DEVICES__UNKNOWN": "auto",
+    http = {
         "GATEWAY_HTTP__WORKERS": "2",
         "GATEWAY_HTTP__DRAIN_SECS": "0.2",
         "GATEWAY_HTTP__MAX_CONNECTIONS": "77",
-        "GATEWAY_SPOOL__DIR": str(tmp_path / "spool"),
     }
-    with ExitStack() as stack:
-        made = Gateway(environ, tmp_path / "gateway.log")
-        stack.callback(made.close)
+    with closing(Gateway(environ_of(plain_db.url, valkey, tmp_path, **http), tmp_path / "gateway.log")) as made:
         made.start()
         yield made
 

@@ -161,19 +161,27 @@ async def test_other_keys_are_refused_before_the_body_is_read(door: Door, key: s
     await wire.close()
 
 
-async def test_a_client_that_goes_away_finds_its_receipt(door: Door) -> None:
+async def leave_before(door: Door, outcome: Receipt | Exception) -> asyncio.Event:
+    """Post, go away while it is taken in, and return what lets that end so."""
     began, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly(_: bytes) -> Receipt:
         began.set()
         await asyncio.wait_for(go_on.wait(), 10)
-        return CLEAN
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     door.intake.answer = slowly
     wire = await door.raw()
     await wire.send(head("/v1/readings", f"Content-Length: {len(BODY)}", "Idempotency-Key: batch-1") + BODY)
     await asyncio.wait_for(began.wait(), 10)
     await wire.close()
+    return go_on
+
+
+async def test_a_client_that_goes_away_finds_its_receipt(door: Door) -> None:
+    go_on = await leave_before(door, CLEAN)
     await until(lambda: not door.connections)
     assert door.context.bodies.in_hand == len(BODY)  # it is still in hand, though nobody waits for it
     go_on.set()
@@ -184,19 +192,7 @@ async def test_a_client_that_goes_away_finds_its_receipt(door: Door) -> None:
 
 
 async def test_what_fails_after_its_client_went_away_leaves_no_claim(door: Door) -> None:
-    began, go_on = asyncio.Event(), asyncio.Event()
-
-    async def failing(_: bytes) -> Receipt:
-        began.set()
-        await asyncio.wait_for(go_on.wait(), 10)
-        raise SinkUnavailable
-
-    door.intake.answer = failing
-    wire = await door.raw()
-    await wire.send(head("/v1/readings", f"Content-Length: {len(BODY)}", "Idempotency-Key: batch-1") + BODY)
-    await asyncio.wait_for(began.wait(), 10)
-    await wire.close()
-    go_on.set()
+    (await leave_before(door, SinkUnavailable())).set()
     await until(lambda: not door.context.concluding)
     door.intake.answer = door.intake._clean
     again = await door.client.post("/v1/readings", content=BODY, headers=KEY)

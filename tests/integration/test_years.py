@@ -25,7 +25,7 @@ from tests.builders.batches import Message, Said, batch, said
 from tests.builders.years import DAY, FEW_LOCKS, TAKE_ALL, daily, few_locks
 from tests.fakes.spool import MemorySpool
 from tests.integration.writing import execute, fetch, open_gateway
-from tests.servers.databases import Database, Databases
+from tests.servers.databases import Database, Databases, databases_of
 from tests.servers.postgres import DatabaseServer
 
 THIRTY_YEARS = 30 * 365
@@ -39,11 +39,8 @@ def server() -> Iterator[DatabaseServer]:
 
 @pytest.fixture(scope="module")
 def places(server: DatabaseServer) -> Iterator[Databases]:
-    from tests.conftest import _migrate  # noqa: PLC0415 -- as the databases of the session are made
-
-    databases = Databases(server, "timescale", _migrate)
-    yield databases
-    asyncio.run(databases.remove_template())
+    with databases_of(server, "timescale") as databases:
+        yield databases
 
 
 @pytest.fixture

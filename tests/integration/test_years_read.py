@@ -21,7 +21,7 @@ from tests.builders.batches import NOON, Message
 from tests.builders.past import DAY, Past, in_buckets, open_past, say, span
 from tests.builders.years import FEW_LOCKS, TAKE_ALL, few_locks
 from tests.integration.writing import execute, fetch
-from tests.servers.databases import Database, Databases
+from tests.servers.databases import Database, databases_of
 from tests.servers.postgres import DatabaseServer
 
 EVERY: list[Message] = [("d", -n * DAY, {"v": float(n % 37), "on": n % 50 < 25, "n": n}) for n in range(FEW_LOCKS)]
@@ -40,16 +40,12 @@ def server() -> Iterator[DatabaseServer]:
 @pytest.fixture(scope="module")
 def place(server: DatabaseServer) -> Iterator[Database]:
     """One database with decades of one device, and a device that spoke once, long ago."""
-    from tests.conftest import _migrate  # noqa: PLC0415 -- as the databases of the session are made
-
-    databases = Databases(server, "timescale", _migrate)
-    with asyncio.Runner() as runner:
+    with databases_of(server, "timescale") as databases, asyncio.Runner() as runner:
         opened = databases.migrated()
         database = runner.run(opened.__aenter__())
         runner.run(_fill(database.url))
         yield database
         runner.run(opened.__aexit__(None, None, None))
-        runner.run(databases.remove_template())
 
 
 async def _fill(url: str) -> None:

@@ -1,8 +1,9 @@
 """In: a server. Out: a fresh, migrated database for each test, cloned from a template made once. Never reuses one."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,3 +84,18 @@ class Databases:
             await connection.execute(command)
         finally:
             await connection.close(timeout=_CONNECT_SECS)
+
+
+async def migrate_days(url: str) -> None:
+    """Bring the schema up to date, with a chunk a day."""
+    from gateway.timescale.migrations import migrate  # noqa: PLC0415 -- only tests with a database pay for it
+
+    await migrate(url, chunk_hours=24)
+
+
+@contextmanager
+def databases_of(server: DatabaseServer, kind: Kind) -> Iterator[Databases]:
+    """The databases of this server; it is left as it was found."""
+    databases = Databases(server, kind, migrate_days)
+    yield databases
+    asyncio.run(databases.remove_template())

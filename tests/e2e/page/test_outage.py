@@ -1,7 +1,7 @@
 """The database of a real gateway is killed while somebody looks at the page, and comes back."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from tests.browser.look import faults
 from tests.browser.people import sign_in
 from tests.browser.tab import Tab
 from tests.e2e.page.site import Site
-from tests.e2e.serving import ADMIN_KEY, Gateway
+from tests.e2e.serving import ADMIN_KEY, Gateway, environ_of
 from tests.servers.postgres import DatabaseServer
 
 SECS = 60.0
@@ -19,19 +19,11 @@ SPOOL = "[...document.querySelectorAll('.part')].at(-1)"
 
 @pytest.fixture
 def own_site(own_timescale: DatabaseServer, valkey: str, tmp_path: Path) -> Iterator[Site]:
-    environ = {
-        "GATEWAY_DATABASE__URL": own_timescale.url(),
-        "GATEWAY_REDIS__URL": valkey,
-        "GATEWAY_AUTH__ADMIN_KEY": ADMIN_KEY,
-        "GATEWAY_DEVICES__UNKNOWN": "auto",
-        "GATEWAY_HTTP__DRAIN_SECS": "0",
-        "GATEWAY_SPOOL__DIR": str(tmp_path / "spool"),
-    }
-    with ExitStack() as stack:
-        gateway = Gateway(environ, tmp_path / "gateway.log")
-        stack.callback(gateway.close)
+    environ = environ_of(own_timescale.url(), valkey, tmp_path, GATEWAY_HTTP__DRAIN_SECS="0")
+    with closing(Gateway(environ, tmp_path / "gateway.log")) as gateway:
         gateway.start()
-        yield stack.enter_context(Site(gateway))
+        with Site(gateway) as site:
+            yield site
 
 
 def test_whoever_looks_is_told_what_is_not_well_and_where_readings_are(

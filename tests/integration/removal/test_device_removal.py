@@ -1,7 +1,7 @@
 """Removing devices: what every gateway hears, what is left, and what races leave. On TimescaleDB and PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 
 import pytest
@@ -11,36 +11,19 @@ from gateway.domain.credentials import digest_of
 from gateway.domain.devices import DevicePatch
 from gateway.domain.model import Outcome, Role
 from gateway.services.device_removal import sweeping
-from gateway.services.registry import Registrar, registrar
+from gateway.services.registry import Registrar
 from gateway.state.repair import mend
-from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.connections.pool import Pool
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.registry import device_removal
 from gateway.timescale.registry.device_removal import RemovedDevices
 from tests.builders.batches import NOON, Message
-from tests.fakes.clock import ManualClock
 from tests.fakes.state import MemoryState
 from tests.integration.live_gateways import until
 from tests.integration.writing import SOON, Gateway, execute, fetch, open_gateway
 from tests.servers.databases import Database
 
 DAY = 86_400_000_000
-
-
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with open_pool(database.url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON) as pool:
-        yield pool
-
-
-@pytest.fixture
-def state() -> MemoryState:
-    return MemoryState()
-
-
-@pytest.fixture
-def book(pool: Pool, state: MemoryState) -> Registrar:
-    return registrar(pool, state, clock=ManualClock())
 
 
 async def orphans(url: str) -> int:

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.domain.model import Value
 from gateway.services.registry import Registrar, registrar
 from gateway.timescale import chunks
-from gateway.timescale.connections.pool import Pool, open_pool
+from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.registry import device_removal, late_messages
 from tests.builders.batches import Message
 from tests.fakes.clock import ManualClock
@@ -21,22 +20,6 @@ DAY = 86_400_000_000
 LETTERS = "select code, detail, device, convert_from(payload, 'utf8'), count from dead_letters order by id"
 READINGS = "select device, metric, value from readings order by 1, 2, 3"
 PASSES = ((2, "3 seconds"), (3, "11 minutes"))
-
-
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with open_pool(database.url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON) as pool:
-        yield pool
-
-
-@pytest.fixture
-def state() -> MemoryState:
-    return MemoryState()
-
-
-@pytest.fixture
-def book(pool: Pool, state: MemoryState) -> Registrar:
-    return registrar(pool, state, clock=ManualClock())
 
 
 async def later(url: str, age: str) -> None:
