@@ -12,7 +12,7 @@ from gateway.core.settings import Settings
 from gateway.web.http.problems import Problems
 from gateway.web.lifetime import App, Lifetime, OpenRuntime
 from gateway.web.routes import add_routes
-from gateway.web.server.request import AnyRequest
+from gateway.web.server.sanic_http import AnyRequest
 
 NAME = "gateway"
 BACKLOG = 2048
