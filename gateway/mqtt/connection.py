@@ -1,26 +1,21 @@
-"""One connection to a broker: messages out, acknowledgements and replies in. With `pump`, all that knows the library.
+"""One connection to a broker: messages out, acknowledgements and replies in.
 
 Used once: a message belongs to the connection it came on, since packet ids repeat after a reconnect and acknowledging
 on a later connection would confirm another message. It never acknowledges by itself and never drops a message.
-
-aiomqtt 2 acknowledges on receipt and has no public way not to (empicano/aiomqtt#345), hence what is private here.
 """
-# ruff: noqa: SLF001 -- private in aiomqtt and paho, which are pinned below their next major version
 
-import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import aiomqtt
-from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.mqtt.address import Address
-from gateway.mqtt.fast_reader import Pump
+from gateway.mqtt.fast_reader import PahoClient
 from gateway.mqtt.message import MqttMessage
 from gateway.telemetry import mqtt_events
 
@@ -38,11 +33,11 @@ _FAILED = 0x80
 """Reason codes from here on are errors (MQTT 5, 2.4)."""
 
 
-class LinkError(Exception):
+class BrokerError(Exception):
     """The broker cannot be reached, or refuses what is needed."""
 
 
-class Link(Pump):
+class BrokerConnection(PahoClient):
     """One connection, used once: acknowledges only when told to, and drops nothing."""
 
     def __init__(
@@ -77,31 +72,28 @@ class Link(Pump):
         self._unacknowledged = bytearray()
         self._unsent_replies = 0
         self._max_packet: int | None = None
-        self._disconnected.add_done_callback(_noticed)
-        self._client.manual_ack_set(True)
 
     async def open(self, subscription: str) -> None:
         """Return when the broker has granted QoS 1 for the subscription."""
         try:
-            await self.__aenter__()
+            await self.connect()
         except aiomqtt.MqttError as exc:
-            raise LinkError(f"connect: {exc}") from exc
-        self._disconnected.add_done_callback(_noticed)  # it may be a new one
+            raise BrokerError(f"connect: {exc}") from exc
         # Retained messages come once, not with every reconnect: one without a timestamp would be stored each time.
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         try:
             (granted,) = await self.subscribe(subscription, options=options)
         except aiomqtt.MqttError as exc:
-            raise LinkError(f"subscribe: {exc}") from exc
+            raise BrokerError(f"subscribe: {exc}") from exc
         code = granted.value if isinstance(granted, ReasonCode) else granted
         if code >= _FAILED:
-            raise LinkError(f"subscribe: the broker refuses {subscription!r}: {granted}")
+            raise BrokerError(f"subscribe: the broker refuses {subscription!r}: {granted}")
         if code == 0:
-            raise LinkError(f"subscribe: the broker grants only QoS 0 for {subscription!r}")
+            raise BrokerError(f"subscribe: the broker grants only QoS 0 for {subscription!r}")
 
     async def ended(self) -> str:
         """Return why, when the connection is over."""
-        await asyncio.wait([self._disconnected])
+        await self.disconnected()
         return self._why
 
     async def farewell(self) -> None:
@@ -113,10 +105,7 @@ class Link(Pump):
         self._flush()
         self.resume()
         await self.settled(ANSWER_SECS)
-        self.alive = False
-        self._client.disconnect()
-        await asyncio.wait([self._disconnected], timeout=ANSWER_SECS)
-        self._close()
+        await self.close(ANSWER_SECS)
 
     def received(self, topic: bytes, payload: bytes, *, qos: int, mid: int, properties: Any) -> None:
         """Hand the message over."""
@@ -129,7 +118,7 @@ class Link(Pump):
     def ack(self, mid: int) -> None:
         """Acknowledge at the end of this turn of the loop: one write for all that became durable together."""
         if not self._unacknowledged:
-            self._loop.call_soon(self._flush)
+            self.at_end_of_turn(self._flush)
         self._unacknowledged += bytes((_PUBACK, 2, mid >> 8, mid & 0xFF))
 
     def reply(self, topic: str, body: bytes, correlation: bytes | None) -> None:
@@ -149,7 +138,7 @@ class Link(Pump):
 
     def _publish(self, topic: str, body: bytes, properties: Properties) -> None:
         try:
-            self._client.publish(topic, body, qos=0, properties=properties)
+            self.write_message(topic, body, properties)
         except ValueError:
             mqtt_events.reply_refused("not a topic to publish on")
         else:
@@ -158,46 +147,22 @@ class Link(Pump):
     def _flush(self) -> None:
         packets, self._unacknowledged = bytes(self._unacknowledged), bytearray()
         if self.alive and packets:
-            self._client._packet_queue(_PUBACK, packets, 0, 1)
+            self.write_packet(_PUBACK, packets)
 
-    def _on_connect(
-        self,
-        client: paho.Client,
-        userdata: Any,
-        flags: paho.ConnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
-        self.session_resumed = flags.session_present
+    def accepted(self, *, session_resumed: bool, properties: Properties | None) -> None:
+        """Note what the broker says when it takes the connection."""
+        self.session_resumed = session_resumed
         self._max_packet = getattr(properties, "MaximumPacketSize", None)
-        super()._on_connect(client, userdata, flags, reason_code, properties)
 
-    def _on_publish(
-        self, client: paho.Client, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
-    ) -> None:
+    def sent(self) -> None:
+        """Note that a reply is on its way."""
         self._unsent_replies -= 1
-        super()._on_publish(client, userdata, mid, reason_code, properties)
 
-    def _on_disconnect(
-        self,
-        client: paho.Client,
-        userdata: Any,
-        flags: paho.DisconnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
-        self.alive = False
-        if flags.is_disconnect_packet_from_server:
-            taken = f"; mqtt.client_id {self.identifier!r} must be one gateway's only"
-            self._why = f"the broker disconnects: {reason_code}{taken if reason_code.value == _TAKEN_OVER else ''}"
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+    def refused(self, reason: ReasonCode) -> None:
+        """Note why the broker ends the connection."""
+        taken = f"; mqtt.client_id {self.identifier!r} must be one gateway's only"
+        self._why = f"the broker disconnects: {reason}{taken if reason.value == _TAKEN_OVER else ''}"
 
 
 def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]
-
-
-def _noticed(future: asyncio.Future[None]) -> None:
-    """Take the exception: a connection that ends before anyone waits for its end is no news to asyncio."""
-    if not future.cancelled():
-        future.exception()

@@ -1,18 +1,23 @@
-"""Bytes from a socket → PUBLISH packets, many per wake-up: the fast half of `link`. Never acknowledges, never connects.
+"""aiomqtt's client with a fast reader: PUBLISH packets from a socket, many per wake-up. All that knows private parts.
 
 aiomqtt reads one packet a wake-up, paho asks the socket three times a packet and builds ten objects for each; what is
-overridden here takes receiving from 30 to 14 µs a message. Whatever is not a plain PUBLISH goes paho's own way.
+overridden here takes receiving from 30 to 14 µs a message. Whatever is not a PUBLISH without properties goes paho's own
+way. aiomqtt 2 acknowledges on receipt and has no public way not to (empicano/aiomqtt#345).
+`tests/unit/mqtt/test_fast_reader.py` names what neither library must move.
 """
-# ruff: noqa: SLF001 -- private in aiomqtt and paho, which are pinned below their next major version
+# ruff: noqa: SLF001 -- private in aiomqtt and paho, which are pinned below their next minor version
 
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import aiomqtt
 from paho.mqtt import client as paho
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.telemetry import mqtt_events
 
@@ -21,7 +26,7 @@ PACKETS_PER_WAKE = 64
 _CHUNK_BYTES = 2**16
 
 
-class Pump(aiomqtt.Client, ABC):
+class PahoClient(aiomqtt.Client, ABC):
     """A client whose messages go to `received` as they are parsed, in the event loop, without a queue."""
 
     def __init__(self, hostname: str, port: int, **options: Any) -> None:
@@ -33,6 +38,7 @@ class Pump(aiomqtt.Client, ABC):
         self._chunk = b""
         self._chunk_read = 0
         self._client.disable_logger()
+        self._client.manual_ack_set(True)
         self._slow_publish = self._client._handle_publish
         self._client._handle_publish = self._fast_publish  # type: ignore[method-assign]
         self._pong = self._client._handle_pingresp
@@ -40,10 +46,51 @@ class Pump(aiomqtt.Client, ABC):
         self._round_trip: asyncio.Future[None] | None = None
         self._receive = self._client._sock_recv
         self._client._sock_recv = self._buffered  # type: ignore[assignment,method-assign]
+        self._disconnected.add_done_callback(_noticed)
 
     @abstractmethod
     def received(self, topic: bytes, payload: bytes, *, qos: int, mid: int, properties: Any) -> None:
         """Take a message; `properties` are paho's, or None. Must neither wait nor raise."""
+
+    @abstractmethod
+    def accepted(self, *, session_resumed: bool, properties: Properties | None) -> None:
+        """Note what the broker says when it takes the connection."""
+
+    @abstractmethod
+    def sent(self) -> None:
+        """Note that a message of ours is on its way."""
+
+    @abstractmethod
+    def refused(self, reason: ReasonCode) -> None:
+        """Note why the broker ends the connection."""
+
+    async def connect(self) -> None:
+        """Return when the broker has taken the connection. Raises aiomqtt.MqttError."""
+        await self.__aenter__()
+        self._disconnected.add_done_callback(_noticed)  # it may be a new one
+
+    async def disconnected(self, timeout: float | None = None) -> None:
+        """Return when the connection is over, or `timeout` seconds later."""
+        await asyncio.wait([self._disconnected], timeout=timeout)
+
+    def write_packet(self, command: int, packets: bytes) -> None:
+        """Send packets of one kind as they are."""
+        self._client._packet_queue(command, packets, 0, 1)
+
+    def write_message(self, topic: str, body: bytes, properties: Properties) -> None:
+        """Send a message that nobody acknowledges (QoS 0). Raises ValueError for what is no topic."""
+        self._client.publish(topic, body, qos=0, properties=properties)
+
+    async def close(self, timeout: float) -> None:
+        """Send DISCONNECT, and end the connection when the broker does, at the latest `timeout` seconds later."""
+        self.alive = False
+        self._client.disconnect()
+        await self.disconnected(timeout)
+        self._close()
+
+    def at_end_of_turn(self, call: Callable[[], None]) -> None:
+        """Call at the end of this turn of the event loop."""
+        self._loop.call_soon(call)
 
     def pause(self) -> None:
         """Read no more: TCP holds the broker back. Longer than twice the keepalive costs the connection."""
@@ -95,6 +142,36 @@ class Pump(aiomqtt.Client, ABC):
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         payload, properties = bytes(message.payload), message.properties
         self._hand_over(message._topic, payload, qos=message.qos, mid=message.mid, properties=properties)
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.accepted(session_resumed=flags.session_present, properties=properties)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_publish(
+        self, client: paho.Client, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
+    ) -> None:
+        self.sent()
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.alive = False
+        if flags.is_disconnect_packet_from_server:
+            self.refused(reason_code)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _hand_over(self, topic: bytes, payload: bytes, *, qos: int, mid: int, properties: Any) -> None:
         self._read_count += 1
@@ -163,3 +240,9 @@ class Pump(aiomqtt.Client, ABC):
     def _owns(self, sock: Any) -> bool:
         current: Any = self._client.socket()
         return current is sock
+
+
+def _noticed(future: asyncio.Future[None]) -> None:
+    """Take the exception: a connection that ends before anyone waits for its end is no news to asyncio."""
+    if not future.cancelled():
+        future.exception()

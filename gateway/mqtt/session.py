@@ -1,7 +1,7 @@
 """Settings in, one connection after the other out, for ever: a persistent session with a broker that comes and goes.
 
 Reconnects with full jitter, also after a clean disconnect by the broker. It never ends on an error, never decides what
-becomes of a message, and knows the client library only through `link`.
+becomes of a message, and knows the client library only through `connection`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from random import Random
 from gateway.core.backoff import full_jitter
 from gateway.core.settings import MqttSettings
 from gateway.mqtt.address import parse_address
-from gateway.mqtt.connection import Link, LinkError
+from gateway.mqtt.connection import BrokerConnection, BrokerError
 from gateway.mqtt.message import MqttMessage
 from gateway.telemetry import mqtt_events
 
@@ -35,7 +35,7 @@ class BrokerSession:
         self._subscription = subscription
         self._client_id = client_id
         self._rng = rng
-        self._link: Link | None = None
+        self._link: BrokerConnection | None = None
         self._closing = asyncio.Event()
 
     async def run(self, on_message: Callable[[MqttMessage], None], *, on_lost: Callable[[], None]) -> None:
@@ -50,7 +50,7 @@ class BrokerSession:
             began = loop.time()
             try:
                 self._failed(await self._live(on_message))
-            except LinkError as exc:
+            except BrokerError as exc:
                 self._failed(str(exc))
             except Exception as exc:  # noqa: BLE001 -- a worker must not lose its MQTT door to a mistake
                 mqtt_events.session_failed(exc)
@@ -79,7 +79,7 @@ class BrokerSession:
 
     async def _live(self, on_message: Callable[[MqttMessage], None]) -> str:
         """Connect, subscribe, and return why it ended."""
-        link = self._link = Link(
+        link = self._link = BrokerConnection(
             self._address,
             on_message,
             client_id=self._client_id,

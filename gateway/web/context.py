@@ -17,10 +17,10 @@ from gateway.services.registry import Registrar
 from gateway.telemetry.rates import RateHistory
 from gateway.web.cached_view import CachedView
 from gateway.web.limits.body_budget import Bodies
-from gateway.web.limits.connections import Crowd
+from gateway.web.limits.connection_budget import ConnectionBudgets
+from gateway.web.limits.connections import ConnectionLimit
 from gateway.web.limits.exports import Exports
-from gateway.web.limits.fair_turns import Turns
-from gateway.web.limits.partial_requests import Arriving
+from gateway.web.limits.fair_turns import FairTurns
 from gateway.web.limits.rate_limits import RateLimits
 from gateway.web.ports import Authenticator, DeviceCounts, Health, Intake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
@@ -84,11 +84,11 @@ class Context:
         self.mqtt = bool(settings.mqtt.url)
         """Whether this gateway, though perhaps not this worker, consumes MQTT."""
         self.bodies = Bodies(settings.http)
-        self.arriving = Arriving(self.bodies)
         limits = RateLimits(settings, monotonic=time.monotonic)
         self.limits = limits if limits.are_set else None
-        self.turns = Turns()
-        self.crowd = Crowd(settings.http)
+        self.turns = FairTurns()
+        self.budgets = ConnectionBudgets(self.bodies, self.turns)
+        self.connection_limit = ConnectionLimit(settings.http)
         self.request_ids = RequestIds()
         self.concluding: set[asyncio.Task[Any]] = set()
         """Requests with an Idempotency-Key that are under way, whether or not their client still waits."""

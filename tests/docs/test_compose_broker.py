@@ -16,7 +16,7 @@ import pytest
 from gateway.app.dev_servers.ports import free_port
 from gateway.core.settings import MqttSettings
 from gateway.mqtt.address import Address
-from gateway.mqtt.connection import Link, LinkError
+from gateway.mqtt.connection import BrokerConnection, BrokerError
 from gateway.mqtt.message import MqttMessage
 from tests.docs.pages import text_of
 from tests.servers.errors import NoGroundError
@@ -118,7 +118,7 @@ async def gateway(broker: Deployed, *, session_expiry_secs: int) -> AsyncIterato
         message.ack()
 
     address = Address("127.0.0.1", broker.port, "gateway", "for-gateway")
-    link = Link(
+    link = BrokerConnection(
         address,
         take,
         client_id="gateway",
@@ -147,8 +147,8 @@ async def test_nobody_comes_in_without_a_password(broker: Deployed, user: str | 
 
 async def test_the_gateway_with_another_password_says_why_it_cannot_connect(broker: Deployed) -> None:
     address = Address("127.0.0.1", broker.port, "gateway", "for-press-1")
-    link = Link(address, lambda _: None, client_id="wrong", receive_max=1, session_expiry_secs=0)
-    with pytest.raises(LinkError, match="connect"):
+    link = BrokerConnection(address, lambda _: None, client_id="wrong", receive_max=1, session_expiry_secs=0)
+    with pytest.raises(BrokerError, match="connect"):
         await link.open(SUBSCRIPTION)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.settings import MqttSettings
 from gateway.mqtt.address import Address
-from gateway.mqtt.connection import Link
+from gateway.mqtt.connection import BrokerConnection
 from gateway.telemetry import mqtt_events
 from tests.builders.mqtt.parts import (
     DEADLINE_SECS,
@@ -90,7 +90,9 @@ async def test_it_comes_back_when_hung_up_on_right_after_connecting(broker: Scri
 
 
 async def test_a_connection_made_after_it_was_given_up_is_closed(broker: ScriptedBroker) -> None:
-    link = Link(Address("127.0.0.1", broker.port), lambda _: None, client_id="g", receive_max=5, session_expiry_secs=5)
+    link = BrokerConnection(
+        Address("127.0.0.1", broker.port), lambda _: None, client_id="g", receive_max=5, session_expiry_secs=5
+    )
     may_connect, connect = threading.Event(), link._client_connect
 
     def slow_network() -> None:

@@ -12,7 +12,6 @@ import pytest_asyncio
 from gateway.core.errors import SinkFault
 from gateway.core.settings import HttpSettings, QueueSettings
 from gateway.telemetry import ledger_events
-from gateway.web.server.parser import MAX_HEAD, Reader, parse
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import NOW_US, serving
 from tests.integration.web_wire import Wire, head
@@ -159,42 +158,3 @@ async def test_states_are_answered_at_once_and_with_their_tag(door: StoringDoor,
     await wire.send(f"{ask}If-None-Match: {answer.headers['etag']}\r\n\r\n".encode())
     assert (await wire.answer()).status == 304
     assert door.live.asked_soon == 2
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n{}{}",
-        b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: +2\r\n\r\n{}",
-        b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
-        b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length : 2\r\n\r\n{}",
-        b"POST /v1/readings HTTP/1.0\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n{}",
-        b"POST /v1/readings?atomic HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n{}",
-        b"POST /v1/readings HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
-        b"POST /v1/readings HTTP/1.1\r\nAuthorization: B\xe9arer x\r\nContent-Length: 2\r\n\r\n{}",
-        b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
-        b"GET /v1/devices/d1/state HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\nGET",
-        b"GET /v1/devices/d%31/state HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n",
-        b"GET /v1/devices/d1/state HTTP/1.1\r\nAuthorization: Bearer x\r\n",
-        b"GET /v1/devices/d1/state HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n",
-        b"GET /v1/devices/d1/state HTTP/1.1\r\nAuthorization: Bearer x\r\nReferer: %b\r\n\r\n" % (b"x" * MAX_HEAD),
-    ],
-)
-def test_what_is_left_to_sanic(data: bytes) -> None:
-    assert parse(data) is None
-
-
-def test_a_head_that_comes_again_is_read_as_the_first_time() -> None:
-    reader = Reader()
-    start = b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n"
-    for data in (
-        start + b"{}",
-        start + b"[]",
-        start + b"[",
-        start + b"[]G",
-        start[:-1] + b"X[]",
-        start + b"[]",
-        b"",
-        b"x",
-    ):
-        assert reader.read(data) == parse(data)

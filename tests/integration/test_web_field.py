@@ -11,8 +11,8 @@ from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import Settings
 from gateway.domain.history import HistoryRow, Order
 from gateway.web.app import create_app
-from gateway.web.server.http1 import MAX_EMPTY_BYTES, MAX_TRAILER_BYTES
 from gateway.web.server.protocol import Connection
+from gateway.web.server.sanic_http import MAX_EMPTY_BYTES, MAX_TRAILER_BYTES
 from tests.integration.tight import BODY, LIMITS
 from tests.integration.twin_doors import SanicConnection, StoringDoor
 from tests.integration.web_server import Door, serving
@@ -98,6 +98,24 @@ async def test_trailers_are_read_in_any_pieces(door: Door, wire: Wire, trailers:
 )
 async def test_what_is_no_trailer_is_400_and_the_end(door: Door, wire: Wire, trailers: bytes) -> None:
     await wire.send(head("/v1/readings", "Transfer-Encoding: chunked") + CHUNKS + b"0\r\n" + trailers + b"\r\n")
+    assert (await wire.answer()).status == 400
+    assert await wire.is_closed()
+    assert not door.intake.taken
+
+
+@pytest.mark.parametrize("size", [b"0x%x", b"+%x", b"%x_0", b"%x x", b"\xef\xbc\x90%x"])
+async def test_what_is_no_size_of_a_chunk_is_400_and_the_end(door: Door, wire: Wire, size: bytes) -> None:
+    await wire.send(
+        head("/v1/readings", "Transfer-Encoding: chunked") + size % len(BODY) + b"\r\n" + BODY + b"\r\n0\r\n\r\n"
+    )
+    assert (await wire.answer()).status == 400
+    assert await wire.is_closed()
+    assert not door.intake.taken
+
+
+async def test_a_chunk_longer_than_it_says_is_400_and_the_end(door: Door, wire: Wire) -> None:
+    longer = CHUNKS.replace(b"\r\n", b"\r\nxx", 1)
+    await wire.send(head("/v1/readings", "Transfer-Encoding: chunked") + longer + b"0\r\n\r\n")
     assert (await wire.answer()).status == 400
     assert await wire.is_closed()
     assert not door.intake.taken

@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
-from sanic.server.protocols.websocket_protocol import WebSocketProtocol
-
 from gateway.core import settings
 from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.layouts import Layouts
@@ -17,10 +15,10 @@ from gateway.ingest.pending import Underway
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.web.context import Context
-from gateway.web.limits.partial_requests import Arriving, Held
+from gateway.web.limits.connection_budget import ConnectionBudgets, Holder
 from gateway.web.limits.rate_limits import RateLimits
 from gateway.web.request_ids import RequestIds
-from gateway.web.server.http1 import Http1
+from gateway.web.server.sanic_http import Http1Connection
 from tests.fakes.directory import MemoryDirectory
 from tests.fakes.sink import MemorySink
 from tests.integration.web_server import NOW_US, Door, FixedClock, KnownState, serving
@@ -30,10 +28,8 @@ TURNS = 3
 DEVICES = ("d1", "d2", "far:away.4")
 
 
-class SanicConnection(WebSocketProtocol):
+class SanicConnection(Http1Connection):
     """A connection that hands every byte to Sanic."""
-
-    HTTP_CLASS = Http1
 
 
 class Heard(NamedTuple):
@@ -57,15 +53,14 @@ class CountingIntake(Intake):
         return underway
 
 
-class CountingArriving(Arriving):
-    """Counts the pieces that were held back for the rest of their request."""
+class CountingBudgets(ConnectionBudgets):
+    """Counts the requests that were held for their rest."""
 
     held = 0
 
-    def hold(self, connection: Held, size: int) -> bool:
-        holds = super().hold(connection, size)
-        self.held += holds
-        return holds
+    def expect(self, holder: Holder) -> None:
+        super().expect(holder)
+        self.held += 1
 
 
 class StoringDoor(Door):
@@ -73,7 +68,7 @@ class StoringDoor(Door):
 
     def __init__(self, tree: Settings, *, queue: settings.QueueSettings | None = None) -> None:
         super().__init__(tree)
-        self.arriving: CountingArriving
+        self.budgets: CountingBudgets
         self.now = 1000.0
         """What the limits take for the time (s): answers tell seconds."""
         self._queue = queue or settings.QueueSettings()
@@ -102,7 +97,7 @@ class StoringDoor(Door):
                 gate, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
             )
             context.request_ids = RequestIds("id")
-            context.arriving = self.arriving = CountingArriving(context.bodies)
+            context.budgets = self.budgets = CountingBudgets(context.bodies, context.turns)
             if context.limits is not None:
                 context.limits = RateLimits(tree, monotonic=lambda: self.now)
             yield context

@@ -13,7 +13,7 @@ from gateway.core.errors import GatewayError, SettingsError, SinkFault, SinkUnav
 from gateway.core.settings import Settings
 from gateway.ingest.pipeline.breaker import reason
 from gateway.mqtt.address import parse_address
-from gateway.mqtt.connection import Link, LinkError
+from gateway.mqtt.connection import BrokerConnection, BrokerError
 from gateway.mqtt.topics import parse_topic
 from gateway.state.rebuilder import EVICTS
 from gateway.state.store import open_state
@@ -80,16 +80,16 @@ async def _guarded(part: str, look: Awaitable[list[Finding]]) -> list[Finding]:
     except SettingsError as exc:  # the database is asked with the help of Redis: the sentence begins with whose it is
         whose = exc.message.partition(".")[0]
         return [Finding(whose if whose in WAYS_OUT else part, ok=False, sentence=exc.message)]
-    except (GatewayError, LinkError) as exc:
+    except (GatewayError, BrokerError) as exc:
         return [Finding(part, ok=False, sentence=_say(part, exc))]
 
 
-def _say(part: str, exc: GatewayError | LinkError) -> str:
+def _say(part: str, exc: GatewayError | BrokerError) -> str:
     """Say what is wrong in the server's words, or in ours where ours say what to do."""
     cause = exc.__cause__
     if isinstance(exc, GatewayError) and cause is None:
         return exc.message
-    what = exc if isinstance(exc, LinkError) else cause
+    what = exc if isinstance(exc, BrokerError) else cause
     return f"cannot be used: {str(what) or type(what).__name__}; {WAYS_OUT[part]}"
 
 
@@ -215,7 +215,7 @@ async def _mqtt(settings: Settings) -> list[Finding]:
     Under a name that nobody had: a broker may keep the session of an earlier examination, with a message in hand.
     """
     subscription = parse_topic(settings.mqtt.topic, share="").subscription
-    link = Link(
+    link = BrokerConnection(
         parse_address(settings.mqtt.url, ca_file=settings.mqtt.ca_file),
         lambda _message: None,
         client_id=f"{settings.mqtt.client_id}-doctor-{uuid4().hex[:8]}",

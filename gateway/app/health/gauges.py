@@ -63,7 +63,7 @@ def _show_limits(settings: Settings, context: Context) -> None:
     gauges.queue_rows_limit.set(settings.queue.max_rows)
     gauges.queue_bytes_limit.set(settings.queue.max_bytes)
     gauges.spool_bytes_limit.set(settings.spool.max_bytes)
-    gauges.connections_limit.set(context.crowd.seats)
+    gauges.connections_limit.set(context.connection_limit.seats)
     gauges.inflight_bytes_limit.set(settings.http.max_inflight_bytes)
     gauges.live_streams_limit.set(settings.live.max_streams)
     gauges.exports_limit.set(settings.history.max_exports)

@@ -1,8 +1,8 @@
-"""How many connections are open in, whether one more may have a seat out. Serves none of them.
+"""The limit of connections: how many are open in, whether one more may have a seat out. Serves none of them.
 
 Whoever comes when all seats are taken may stand, and say what it wants: a probe is answered, for a gateway that is
-merely full must not be restarted, and anybody else is told so and shown out. When too many stand, the one that stood
-longest goes, so that there is always room to ask in. All of them together stay below the limit of open files. At that
+merely full must not be restarted, and anybody else is refused and closed. When too many stand, the one that stood
+longest is, so that there is always room to ask in. All of them together stay below the limit of open files. At that
 limit uvloop would hang up on newcomers without a word, and the database, the spool and Redis could not be opened again.
 """
 
@@ -24,22 +24,22 @@ MAX_CONNECTIONS = "http.max_connections"
 _PROBES = tuple(f"{verb} /{path}".encode() for verb in ("GET", "HEAD") for path in ("livez", "readyz", "metrics"))
 
 
-class Guest(Protocol):
+class Unseated(Protocol):
     """A connection without a seat."""
 
-    def show_out(self) -> None:
+    def refuse(self) -> None:
         """Say why, and close."""
         ...
 
 
-class Crowd:
+class ConnectionLimit:
     """The connections of one worker, counted."""
 
     def __init__(self, limits: HttpSettings) -> None:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.seats = seats(limits.max_connections, files)
         """Connections that may be open, without those who stand."""
-        self._standing: dict[Guest, None] = {}
+        self._standing: dict[Unseated, None] = {}
         """The one that stood longest first."""
         if self.seats < limits.max_connections:
             limit_events.seats_lowered(limits.max_connections, self.seats)
@@ -48,20 +48,20 @@ class Crowd:
         """Whether, with so many open, somebody has no seat who does not stand."""
         return connections - len(self._standing) > self.seats
 
-    def stand(self, guest: Guest) -> None:
+    def stand(self, connection: Unseated) -> None:
         """Let it say what it wants; the one that stood longest may have to go."""
-        self._standing[guest] = None
+        self._standing[connection] = None
         if len(self._standing) > STANDING:
             oldest = next(iter(self._standing))
             self.leave(oldest)
-            oldest.show_out()
+            oldest.refuse()
 
-    def leave(self, guest: Guest) -> None:
+    def leave(self, connection: Unseated) -> None:
         """Forget a connection that is closed, or about to be."""
-        self._standing.pop(guest, None)
+        self._standing.pop(connection, None)
 
-    def turned_away(self) -> TooManyConnections:
-        """Return what is said to whoever is shown out; it is counted and logged as a full queue is."""
+    def refusal(self) -> TooManyConnections:
+        """Return what is said to whoever is refused; it is counted and logged as a full queue is."""
         events.overloaded(MAX_CONNECTIONS)
         return TooManyConnections(
             f"{self.seats} connections are open, and no more may be ({MAX_CONNECTIONS}, or the limit of open files); "

@@ -13,7 +13,7 @@ BYTES_EACH_TURN, BYTES_EACH_BODY = 512 * 1024, 2048
 """Of bodies that are taken at once: bytes in one turn, and what each counts for above its own; some 10 ms in all."""
 
 
-class Turns:
+class FairTurns:
     """The order in which one worker takes bodies in. At most one waits for each connection."""
 
     def __init__(self, each_turn: int = EACH_TURN) -> None:

@@ -1,72 +1,74 @@
-"""Bytes of one connection in, answers out: plain requests are served on the spot, everything else is Sanic's.
+"""The protocol of one connection: bytes in, answers out. Direct requests are served on the spot, all else is Sanic's.
 
-A plain request begins when Sanic waits for one and nothing of it has come. While the rest of its body is missing, what
-is here lies in Sanic's buffer, and Sanic is not told; in any doubt it is, and reads the same bytes from the first on.
-Until a plain request is answered, what else comes is kept; then Sanic goes on with that. So the order of answers is the
-order of requests (RFC 9112 9.3.2), whoever serves.
+A request begins when Sanic waits for one and nothing of it has come. While the rest of a direct one's body is missing,
+what is here lies in Sanic's buffer, and Sanic is not told; in any doubt it is, and goes on from the same bytes and the
+head that is read already. Until a direct request is answered, what else comes is kept; then Sanic goes on with that. So
+the order of answers is the order of requests (RFC 9112 9.3.2), whoever serves.
 """
 
 import asyncio
 import socket
-import time
 from functools import partial
 from typing import Any, cast
 
 from sanic.http import Stage
-from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from gateway.telemetry import events
 from gateway.telemetry.http_events import INGEST, STATE, took
 from gateway.web.context import Context
 from gateway.web.http.problems import Problems
+from gateway.web.limits.connection_budget import ConnectionBudget
 from gateway.web.limits.connections import STANDING_SECS, is_probe
-from gateway.web.limits.partial_requests import Arriving
 from gateway.web.server.accept import take_waiting
-from gateway.web.server.fast_path import begin, may_wait
-from gateway.web.server.http1 import Http1
-from gateway.web.server.parser import Plain, Reader
+from gateway.web.server.fast_path import Exchange, open_exchange
+from gateway.web.server.head import HeadParser
+from gateway.web.server.sanic_http import Http1Connection
 
 
-class Connection(WebSocketProtocol):
+class Connection(Http1Connection):
     """One HTTP connection, or a WebSocket that began as one."""
 
-    HTTP_CLASS = Http1
-
-    __slots__ = ("_group", "_is_standing", "_is_told", "_missing", "_more", "_peer", "_reader", "_underway")
+    __slots__ = (
+        "_accept_more", "_began", "_budget", "_exchange", "_is_refused", "_is_standing", "_missing", "_peer",
+        "_underway",
+    )  # fmt: skip
 
     def __init__(self, *, more: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._more = partial(type(self), more=False, **kwargs) if more else None
+        self._accept_more = partial(type(self), more=False, **kwargs) if more else None
         self._peer = ""
         """The address of who is at the other end."""
-        self._reader = Reader()
+        self._budget: ConnectionBudget = self._context.budgets.of_connection()
+        """What its unfinished request may hold, for how long, and its turn."""
         self._is_standing = False
         """Whether it came when all seats were taken, and has not said yet that it is a probe."""
-        self._is_told = False
+        self._is_refused = False
+        self._exchange: Exchange | None = None
+        """The direct request that is held until its body is whole, or that is answered now."""
         self._missing = 0
-        """Bytes without which a plain request is not whole; 0 if none is waited for."""
+        """Bytes without which a direct request is not whole; 0 if none is waited for."""
         self._underway: asyncio.Future[Any] | None = None
-        """What the answer to a plain request waits for."""
-        self._group = INGEST
-        """Of the route of that request."""
+        """What the answer to a direct request waits for."""
+        self._began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless too many have, and take in those who wait behind this one."""
         super().connection_made(transport)  # type: ignore[no-untyped-call]
         events.http_connected(len(self.connections))
-        if self._context.crowd.is_full(len(self.connections)):
+        limit = self._context.connection_limit
+        if limit.is_full(len(self.connections)):
             self._is_standing = True
-            self._context.crowd.stand(self)
+            limit.stand(self)
             self.loop.call_later(STANDING_SECS, self._leave)
         if self.conn_info is not None:
             self._peer = self.conn_info.client_ip
-        if self._more is not None:
+        if self._accept_more is not None:
             listening: socket.socket = self.app.state.server_info[0].settings["sock"]
-            take_waiting(self.loop, listening, self._more, share=self._context.http.workers)
+            take_waiting(self.loop, listening, self._accept_more, share=self._context.http.workers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up what nobody waits for any more."""
-        self._context.crowd.leave(self)
+        self._context.connection_limit.leave(self)
         if self._missing:
             self._release()
         if self._underway is not None:
@@ -75,53 +77,47 @@ class Connection(WebSocketProtocol):
         events.http_connected(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
-        """Serve a plain request, keep what comes before its answer, leave the rest to Sanic."""
+        """Serve a direct request, keep what comes before its answer, leave the rest to Sanic."""
         if self._underway is not None:
             self._keep(data)
         elif self._missing:
             self._add(data)
         elif self._is_standing:
-            self._ask(data)
-        elif not (self._is_between_requests() and self._begin(data)):
+            self._serve_probe(data)
+        elif (heads := self.idle_heads()) is None or not self._begin(heads, data):
             super().data_received(data)  # type: ignore[no-untyped-call]
 
-    def _is_between_requests(self) -> bool:
-        """Whether Sanic waits for the first byte of a request, and an answer can be written at once."""
-        http = self.http
-        return (
-            http is not None
-            and http.stage is Stage.IDLE
-            and http.request is None
-            and not self.recv_buffer
-            and self.websocket is None
-            and not self.access_log
-            and self._can_write.is_set()
-        )
-
-    def _begin(self, data: bytes) -> bool:
-        plain = self._reader.read(data)
-        if plain is None:
+    def _begin(self, heads: HeadParser, data: bytes) -> bool:
+        head = heads.peek(data)
+        if head is None:
             return False
-        if plain.missing:
-            return self._hold(plain, data)
-        underway = begin(self.app, plain, self._peer, self._answer)
+        missing = len(head.raw) + (head.length or 0) - len(data)
+        exchange = open_exchange(self.app, head, self._peer, self._answer) if missing >= 0 else None
+        if exchange is None:
+            return False
+        if missing:
+            return self._hold(exchange, data, missing)
+        return self._serve(exchange, data[len(head.raw) :])
+
+    def _serve(self, exchange: Exchange, body: bytes) -> bool:
+        is_post = exchange.request.is_post
+        if is_post and not self._budget.take_turn(len(body)):
+            return False
+        underway = exchange.begin(body)
         if underway is None:
             return False
-        self._group = INGEST if plain.posts else STATE
-        self._underway = underway
-        self._http.stage = Stage.HANDLER  # not idle: a stopping server waits for the answer
-        self._time = time.monotonic()
+        self._exchange, self._underway = exchange, underway
+        self._began = self.set_stage(Stage.HANDLER)
         return True
 
-    def _hold(self, plain: Plain, data: bytes) -> bool:
+    def _hold(self, exchange: Exchange, data: bytes, missing: int) -> bool:
         """Keep the beginning of a request until the rest is here, unless that is too much, or somebody must be told."""
-        if len(data) + plain.missing >= self.app.config.REQUEST_BUFFER_SIZE:
+        if len(data) + missing >= self.app.config.REQUEST_BUFFER_SIZE:
             return False
-        if not (may_wait(self.app, plain, self._peer) and self._arriving.hold(self, len(data))):
+        if not (exchange.may_wait() and self._budget.hold(self, len(data))):
             return False
-        self._missing = plain.missing
-        self._http.stage = Stage.REQUEST  # not idle, as above
-        self._time = time.monotonic()
+        self._exchange, self._missing = exchange, missing
+        self.set_stage(Stage.REQUEST)
         self.recv_buffer += data
         return True
 
@@ -129,25 +125,24 @@ class Connection(WebSocketProtocol):
         """Take in some more of a request that is held: it may be whole now, or more than that."""
         self.recv_buffer += data
         missing = self._missing - len(data)
-        if missing > 0 and self._arriving.hold(self, len(data)):
+        if missing > 0 and self._budget.hold(self, len(data)):
             self._missing = missing
             return
-        whole = self._release()
-        if missing or not self._begin(whole):
+        exchange, whole = self._exchange, self._release()
+        if missing or exchange is None or not self._serve(exchange, whole[len(whole) - exchange.length :]):
             super().data_received(whole)  # type: ignore[no-untyped-call]
 
-    def let_go(self) -> None:
+    def give_up(self) -> None:
         """Hand to Sanic what is held of a request: its rest takes too long."""
         super().data_received(self._release())  # type: ignore[no-untyped-call]
 
     def _release(self) -> bytes:
         """Hold nothing any more, and return what was held."""
-        self._arriving.leave(self)
-        self._missing = 0
+        self._budget.release(self)
+        self._exchange, self._missing = None, 0
         held = bytes(self.recv_buffer)
         self.recv_buffer.clear()
-        if self.http is not None:
-            self.http.stage = Stage.IDLE
+        self.set_stage(Stage.IDLE)
         return held
 
     @property
@@ -155,36 +150,32 @@ class Connection(WebSocketProtocol):
         context: Context = self.app.ctx.gateway
         return context
 
-    @property
-    def _arriving(self) -> Arriving:
-        return self._context.arriving
-
-    def _ask(self, data: bytes) -> None:
+    def _serve_probe(self, data: bytes) -> None:
         if is_probe(data):
             self._is_standing = False
             super().data_received(data)  # type: ignore[no-untyped-call]
         else:  # what comes after that is dropped, so that the answer is not lost in a reset
-            self._tell()
+            self._refuse()
 
-    def show_out(self) -> None:
+    def refuse(self) -> None:
         """Close it, as others want to say what they want."""
         if self._is_standing:
-            self._tell()
+            self._refuse()
         self.close()
 
-    def _tell(self) -> None:
+    def _refuse(self) -> None:
         """Say once why it is not served."""
-        if self._is_told:
+        if self._is_refused:
             return
-        self._is_told = True
+        self._is_refused = True
         if self.transport is not None and not self.transport.is_closing():
             problems = cast("Problems", self.app.error_handler)
-            self.transport.write(problems.unasked(self._context, self._context.crowd.turned_away()))
+            self.transport.write(problems.unasked(self._context, self._context.connection_limit.refusal()))
             self.transport.write_eof()
 
     def _leave(self) -> None:
         if self._is_standing:
-            self._tell()
+            self._refuse()
         if not self.close_if_idle():  # type: ignore[no-untyped-call]
             self.loop.call_later(STANDING_SECS, self._leave)
 
@@ -194,15 +185,13 @@ class Connection(WebSocketProtocol):
             self.transport.pause_reading()  # until Sanic asks for more
 
     def _answer(self, data: bytes, *, keep_alive: bool) -> None:
-        self._underway = None
-        now = time.monotonic()
-        took(self._group, now - self._time)
+        exchange, self._exchange, self._underway = self._exchange, None, None
+        now = self.set_stage(Stage.IDLE)
+        took(INGEST if exchange is not None and exchange.request.is_post else STATE, now - self._began)
         if self.transport is None or self.transport.is_closing() or self.http is None:
             return
         self.transport.write(data)
-        self._time = now
-        self._http.stage = Stage.IDLE
         if not keep_alive:
             self.close()
         elif self.recv_buffer:
-            self._data_received.set()
+            self.read_buffered()

@@ -35,8 +35,8 @@ from gateway.web.limits.body_budget import too_large
 from gateway.web.limits.rate_limits import Visit
 from gateway.web.operations import OPERATIONS
 from gateway.web.server.paths import to_sanic
-from gateway.web.server.request import AnyRequest
 from gateway.web.server.sanic_connection import SanicBody, SanicLink, SanicWire, context_of, reply, route_label
+from gateway.web.server.sanic_http import AnyRequest
 
 App = Sanic[Config, SimpleNamespace]
 

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mqtt.address import Address
-from gateway.mqtt.connection import Link
+from gateway.mqtt.connection import BrokerConnection
 from gateway.mqtt.message import MqttMessage
 from tests.fakes.scripted_broker import publish_packet
 
 TOPIC = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
-def link(deliver: Callable[[MqttMessage], None]) -> Link:
-    return Link(Address("127.0.0.1", 1), deliver, client_id="g", receive_max=10, session_expiry_secs=10)
+def link(deliver: Callable[[MqttMessage], None]) -> BrokerConnection:
+    return BrokerConnection(Address("127.0.0.1", 1), deliver, client_id="g", receive_max=10, session_expiry_secs=10)
 
 
 def read(packet: bytes, *, short: bool) -> list[tuple[object, ...]]:

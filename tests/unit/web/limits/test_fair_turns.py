@@ -1,8 +1,8 @@
-"""Turns: nobody waits while few come, and however many come a turn of the loop takes a few, in order."""
+"""FairTurns: nobody waits while few come, and however many come a turn of the loop takes a few, in order."""
 
 import asyncio
 
-from gateway.web.limits.fair_turns import Turns
+from gateway.web.limits.fair_turns import FairTurns
 
 SOON = 5.0
 
@@ -10,7 +10,7 @@ SOON = 5.0
 class Visitors:
     """Those who asked for their turn, and in which turn of the loop each got it."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairTurns) -> None:
         self._turns = turns
         self.loop_turn = 0
         self.taken: list[tuple[int, int]] = []
@@ -38,7 +38,7 @@ async def visited(visitors: Visitors, count: int) -> list[int]:
 
 
 async def test_few_are_not_held_up() -> None:
-    turns = Turns(each_turn=4)
+    turns = FairTurns(each_turn=4)
     for _ in range(4):
         mine = turns.mine()
         try:
@@ -49,13 +49,13 @@ async def test_few_are_not_held_up() -> None:
 
 
 async def test_many_come_in_order_a_few_in_each_turn_of_the_loop() -> None:
-    visitors = Visitors(Turns(each_turn=4))
+    visitors = Visitors(FairTurns(each_turn=4))
     assert max(await visited(visitors, 50)) <= 4
     assert [number for _, number in visitors.taken] == list(range(50))
 
 
 async def test_whoever_gives_up_takes_no_turn_from_the_others() -> None:
-    visitors = Visitors(Turns(each_turn=1))
+    visitors = Visitors(FairTurns(each_turn=1))
     tasks = [asyncio.create_task(visitors.visit(number), name=f"visitor[{number}]") for number in range(10)]
     await asyncio.sleep(0)
     for task in tasks[1:9]:
@@ -65,7 +65,7 @@ async def test_whoever_gives_up_takes_no_turn_from_the_others() -> None:
 
 
 async def test_after_a_rush_nobody_waits_again() -> None:
-    visitors = Visitors(Turns(each_turn=4))
+    visitors = Visitors(FairTurns(each_turn=4))
     await visited(visitors, 20)
     await asyncio.sleep(0)
     await asyncio.sleep(0)

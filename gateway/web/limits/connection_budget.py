@@ -1,0 +1,91 @@
+"""The budget of one connection: the memory its unfinished request may hold, for how long, and its turn at the loop.
+
+A head and its body often come in two packets. For as long as it takes the second to follow, Sanic need not know; a body
+that takes longer is Sanic's to wait for, with its deadline.
+"""
+
+import asyncio
+from typing import Protocol
+
+from gateway.web.limits.body_budget import Bodies
+from gateway.web.limits.fair_turns import FairTurns
+
+HOLD_SECS = 0.1
+"""An unfinished request is held for as long at least, and twice as long at most."""
+
+
+class Holder(Protocol):
+    """A connection that holds an unfinished request."""
+
+    def give_up(self) -> None:
+        """Hold it no longer: its rest takes too long."""
+        ...
+
+
+class ConnectionBudget:
+    """What one connection holds. It knows its connection only while it does, so that neither keeps the other alive."""
+
+    __slots__ = ("_worker", "held")
+
+    def __init__(self, worker: "ConnectionBudgets") -> None:
+        self._worker = worker
+        self.held = 0
+        """Bytes of the request that have come."""
+
+    def hold(self, holder: Holder, size: int) -> bool:
+        """Hold so many bytes, or so many more; False if there is no room for them."""
+        bodies = self._worker.bodies
+        if not bodies.has_room(size):
+            return False
+        if not self.held:
+            self._worker.expect(holder)
+        self.held += size
+        bodies.in_hand += size
+        return True
+
+    def release(self, holder: Holder) -> None:
+        """Hold nothing any more."""
+        self._worker.forget(holder)
+        self._worker.bodies.in_hand -= self.held
+        self.held = 0
+
+    def take_turn(self, size: int) -> bool:
+        """Whether a whole body of so many bytes may be decoded right now; if so, it counts against this turn."""
+        return self._worker.bodies.has_room(size) and self._worker.turns.is_free(size)
+
+
+class ConnectionBudgets:
+    """What the connections of one worker share.
+
+    They have one timer, which turns like an hourglass: who was there when it was last turned has waited long enough. A
+    timer for each would cost a tenth of its request.
+    """
+
+    def __init__(self, bodies: Bodies, turns: FairTurns) -> None:
+        self.bodies = bodies
+        self.turns = turns
+        self._new: dict[Holder, None] = {}
+        self._old: dict[Holder, None] = {}
+        self._turning: asyncio.TimerHandle | None = None
+
+    def of_connection(self) -> ConnectionBudget:
+        """Return the budget of a new connection."""
+        return ConnectionBudget(self)
+
+    def expect(self, holder: Holder) -> None:
+        """Let a connection wait for the rest of its request, but not for long."""
+        self._new[holder] = None
+        if self._turning is None:
+            self._turning = asyncio.get_running_loop().call_later(HOLD_SECS, self._turn)
+
+    def forget(self, holder: Holder) -> None:
+        """Let a connection wait no longer."""
+        self._new.pop(holder, None)
+        self._old.pop(holder, None)
+
+    def _turn(self) -> None:
+        for holder in list(self._old):
+            holder.give_up()
+        self._old, self._new = self._new, {}
+        again = asyncio.get_running_loop().call_later(HOLD_SECS, self._turn) if self._old else None
+        self._turning = again
