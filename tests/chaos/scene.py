@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.app.dev_servers.child_process import Child
 from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.chaos.clock import Clock
 from tests.chaos.proxy import Proxy, proxy
-from tests.e2e.serving import ADMIN_KEY, Gateway, descendants
+from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.servers import choose, plain_http
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.servers.postgres import TIMESCALE_TUNING, DatabaseServer
@@ -124,13 +123,6 @@ class Scene:
 def _is_whole(reply: httpx.Response) -> bool:
     parts = reply.json()["parts"]
     return all(parts[name]["ok"] for name in VITAL)
-
-
-def family(server: object) -> list[int]:
-    """The processes of a server of ours, the first one first."""
-    child = getattr(server, "_child", None)
-    assert isinstance(child, Child)
-    return [child.pid, *descendants(child.pid)]
 
 
 @contextmanager
