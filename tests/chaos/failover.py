@@ -15,6 +15,7 @@ import httpx
 
 from gateway.app.dev_servers.ports import free_port
 from gateway.app.dev_servers.postgres import Loopback, PostgresServer
+from tests.chaos import gone
 from tests.chaos.scene import Scene
 from tests.e2e.serving import wait_for
 from tests.servers import replicas
@@ -27,6 +28,8 @@ READINGS = (
     "select coalesce(sum(coalesce(cardinality(values), 0) + coalesce(cardinality(ints), 0)"
     " + coalesce(cardinality(texts), 0)), 0)::int8 from messages"
 )
+LATEST_SECS = 120.0
+"""Readings that a standby lacks are younger."""
 
 
 def clean(scene: Scene, rng: Random) -> float:
@@ -44,10 +47,12 @@ def lossy(scene: Scene, rng: Random) -> float:
         time.sleep(rng.uniform(0.3, 1.5))
         _fail(scene, old)
         old.start()
-        had = _ask(old, READINGS)
-        old.stop()
         asyncio.run(replicas.promote(new))
-        scene.lost_by_database += had - _ask(new, READINGS)
+        lacks = _ask(old, READINGS) - _ask(new, READINGS)
+        taken = asyncio.run(gone.taken(old.url(), new.url(), since=time.time() - LATEST_SECS))
+        assert len(taken) == lacks, f"{lacks:,} readings are gone, of which {len(taken):,} were found"
+        scene.taken |= taken
+        old.stop()
         return _take_over(scene, old, new)
 
 

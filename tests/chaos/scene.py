@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import httpx
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.chaos.clock import Clock
+from tests.chaos.gone import Reading
 from tests.chaos.proxy import Proxy, proxy
 from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.servers import choose, plain_http
@@ -75,8 +76,10 @@ class Scene:
     """Of the gateway's processes, if it can be stepped."""
     first: Proxy | None = None
     """What the first of two hosts in the URL leads to, the server itself; `line` is the second."""
-    lost_by_database: int = 0
-    """Readings that a standby which took over had never got: no gateway can help."""
+    began: float = field(default_factory=time.time)
+    """Seconds since 1970."""
+    taken: set[Reading] = field(default_factory=set)
+    """What a standby that took over had never got: no gateway can help."""
 
     def flow(self) -> Flow:
         """Return what the gateway counts; raises httpx.HTTPError if it does not answer."""
