@@ -20,7 +20,10 @@ ROWS = 10_000
 _READINGS = """
 select device, metric, kind, (extract(epoch from time) * 1000000)::int8, value, int_value, text_value
 from readings where time >= to_timestamp($1::float8)
+    and device = any (select name from devices where created_at >= to_timestamp($2::float8))
 """
+AGE_SECS = 600.0
+"""Readings are not sent so long after they were measured."""
 EXCUSED = frozenset({"lost", "state wrong"})
 """Troubles that a reading which was taken from the database may be the reason of."""
 Value = float | int | str | bool
@@ -66,9 +69,9 @@ async def taken(old: str, new: str, *, since: float) -> set[Reading]:
 
 
 async def left(url: str, gone: Collection[Reading], *, since: float) -> Left:
-    """Return what is stored since then, and what of the readings that were taken is still missing."""
+    """Return what is stored of devices made since then, and which of the readings that were taken are still missing."""
     newest, missing = Newest(), set(gone)
-    async for reading, value in _readings(url, since):
+    async for reading, value in _readings(url, since - AGE_SECS, born=since):
         missing.discard(reading)
         if reading.time_us > newest.get(reading.series, (-1, 0))[0]:
             newest[reading.series] = reading.time_us, value
@@ -122,11 +125,13 @@ def unexcused(left_over: Left, counts: Mapping[str, int], problems: Sequence[Map
     return wrong
 
 
-async def _readings(url: str, since: float) -> AsyncIterator[tuple[Reading, Value]]:
+async def _readings(url: str, since: float, *, born: float = 0) -> AsyncIterator[tuple[Reading, Value]]:
     connection = await asyncpg.connect(url, timeout=ASK_SECS, command_timeout=READ_SECS)
     try:
         async with connection.transaction(readonly=True):
-            async for device, metric, kind, time_us, *values in connection.cursor(_READINGS, since, prefetch=ROWS):
+            async for device, metric, kind, time_us, *values in connection.cursor(
+                _READINGS, since, born, prefetch=ROWS
+            ):
                 (value,) = [each for each in values if each is not None]
                 yield Reading(Series(device, metric), time_us), bool(value) if kind == "bool" else value
     finally:
