@@ -164,7 +164,7 @@ async def test_what_a_gateway_committed_before_it_died_is_found(
     timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies between its COMMIT and its update of the state: nobody else has seen the message."""
-    monkeypatch.setattr(store, "DEAD_MS", 300)
+    monkeypatch.setattr(store, "DEAD_MS", 1500)
     async with living(timescale_db.url, valkey) as one:
         await one.report(("d0", 1, {"m0": 0.5}))
         async with (
