@@ -22,6 +22,8 @@ from tests.servers.influx import influx
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.servers.postgres import PLAIN_TUNING, TIMESCALE_TUNING, DatabaseServer
 
+pytest_plugins = ["tests.reporting"]
+
 Server = TypeVar("Server")
 _SHARED = {"fsync": "off"}
 """Nobody kills a shared server, so nothing waits for the disk: what must outlive a kill has a server of its own."""

@@ -3,19 +3,22 @@
 All rounds of a block happen within one run of the simulator, whose verdict is about all of them.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import httpx
 
+from tests.chaos import gone
 from tests.chaos.books import Books
 from tests.chaos.faults import Fault
 from tests.chaos.revoked import as_role
 from tests.chaos.scene import ASK_SECS, Flow, Ground, Scene, scene
-from tests.e2e.serving import Simulator, simulate, wait_for
+from tests.e2e.serving import ADMIN_KEY, Simulator, simulate, wait_for
 
 RECOVERY_SECS = 10.0
 """What the gateway promises."""
@@ -93,35 +96,37 @@ def run_block(
     The faults of a block must want the same gateway. Each strikes once at least, however short the time. A recovery
     that takes longer than `recovery_secs` is a trouble.
     """
-    first = faults[0]
-    wanted = ("workers", "spool_bytes", "steps_clock", "plain_role", "hosts")
-    assert all(getattr(fault, name) == getattr(first, name) for fault in faults for name in wanted)
     result = Result("+".join(fault.name for fault in faults), recovery_secs)
+    age_secs = OLD_SECS if faults[0].steps_clock else 0
+    options = load.options(seconds + PATIENCE_SECS, seed=rng.randrange(1_000_000), age_secs=age_secs)
     try:
-        with scene(
-            ground,
-            workers=first.workers,
-            spool_bytes=first.spool_bytes,
-            steps_clock=first.steps_clock,
-            account=as_role if first.plain_role else None,
-            hosts=first.hosts,
-        ) as stage:
+        with _scene_of(ground, faults) as stage:
             books = Books(stage.ledger)
-            options = load.options(
-                seconds + PATIENCE_SECS, seed=rng.randrange(1_000_000), age_secs=OLD_SECS if first.steps_clock else 0
-            )
             simulator = simulate(stage.gateway, ground.folder, *options)
             try:
                 deadline = time.monotonic() + seconds
                 _strike_all(stage, faults, result, books=books, rounds=rounds, deadline=deadline, rng=rng)
-                acknowledged = _judge(simulator, result, by_design=stage.lost_by_database)
-                result.troubles += books.close(acknowledged)
+                result.troubles += books.close(_judge(simulator, stage, result))
             finally:
                 simulator.close()
                 result.unbalanced = books.unbalanced
     except AssertionError as error:  # something was waited for in vain
         result.troubles.append(str(error))
     return result
+
+
+def _scene_of(ground: Ground, faults: Sequence[Fault]) -> AbstractContextManager[Scene]:
+    first = faults[0]
+    wanted = ("workers", "spool_bytes", "steps_clock", "plain_role", "hosts")
+    assert all(getattr(fault, name) == getattr(first, name) for fault in faults for name in wanted)
+    return scene(
+        ground,
+        workers=first.workers,
+        spool_bytes=first.spool_bytes,
+        steps_clock=first.steps_clock,
+        account=as_role if first.plain_role else None,
+        hosts=first.hosts,
+    )
 
 
 def _strike_all(
@@ -174,36 +179,41 @@ def _situation(stage: Scene, since: Flow) -> str:
     return f"it flows again; since {since}, now {_flow(stage)}, /readyz {ready}; the end of its log:\n{log}"
 
 
-def _judge(simulator: Simulator, result: Result, *, by_design: int) -> dict[str, int]:
-    """Let the simulator stop sending and verify, and take over its verdict; return what was acknowledged, by door.
-
-    Up to `by_design` readings may be missing: the database itself has lost them. They are told apart, as `gone`.
-    """
+def _judge(simulator: Simulator, stage: Scene, result: Result) -> dict[str, int]:
+    """Let the simulator stop sending and verify, and take over its verdict; return what was acknowledged, by door."""
     simulator.stop()
     code, report, output = simulator.finish()
     if not report or not report["verdict"]:
         result.troubles.append(f"the simulator ended with {code} and no verdict:\n{output[-2_000:]}")
         return {}
     result.counts = _counts(report)
-    excused = _excuse(result, by_design)
+    problems = report["verdict"]["total"]["problems"]
+    excused = _excuse(result, stage, problems) if stage.taken else ()
     result.troubles += [text for text in report["failures"] if text not in excused]
     verdict = report["verdict"]
     unseen = (verdict["unfinished"], verdict["states_unchecked"], verdict["stream_unchecked"])
     result.troubles += [text for text in unseen if text]
-    problems = [each for each in verdict["total"]["problems"] if not (excused and each["trouble"] == "lost")]
-    for problem in problems[:5]:
+    for problem in [each for each in problems if not (excused and each["trouble"] in gone.EXCUSED)][:5]:
         result.troubles.append(" ".join(str(problem[key]) for key in ("trouble", "device", "metric", "detail")))
     return {lane["transport"]: int(lane["acknowledged"]) for lane in report["lanes"]}
 
 
-def _excuse(result: Result, by_design: int) -> Sequence[str]:
-    """Book what the database has lost apart from what the gateway has; return how the simulator tells it."""
-    lost = result.counts["lost"]
+def _excuse(result: Result, stage: Scene, problems: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Book what the database has lost apart from what the gateway has; return how the simulator tells it.
+
+    Every series must be shown as the database has it, and every complaint be about readings that were taken from it.
+    """
+    left = asyncio.run(gone.left(stage.ground.postgres.url(), stage.taken, since=stage.began))
+    devices = {series.device for series in left.newest} | {each.series.device for each in stage.taken}
+    found = list(gone.differences(left.newest, gone.shown(gone.asking(stage.asking, ADMIN_KEY), devices)))
+    found += gone.unexcused(left, result.counts, problems)
     result.counts["gone"] = 0
-    if not lost or lost > by_design:
+    if found:
+        result.troubles += [f"{len(found):,} are neither as sent nor as the database has them, among them:", *found[:5]]
         return ()
-    result.counts |= {"lost": 0, "gone": lost}
-    return (f"{lost:,} lost",)
+    lost, wrong = result.counts["lost"], result.counts["state_wrong"]
+    result.counts |= {"lost": 0, "state_wrong": 0, "gone": lost}
+    return (f"{lost:,} lost", f"{wrong:,} state wrong")
 
 
 def _counts(report: dict[str, Any]) -> dict[str, int]:

@@ -4,10 +4,8 @@ The proxy before the database stands for whatever leads a client to the primary:
 """
 
 import asyncio
-import os
 import secrets
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +15,11 @@ import httpx
 
 from gateway.app.dev_servers.ports import free_port
 from gateway.app.dev_servers.postgres import Loopback, PostgresServer
-from tests.chaos.scene import Scene, family
+from tests.chaos import gone
+from tests.chaos.scene import Scene
 from tests.e2e.serving import wait_for
 from tests.servers import replicas
+from tests.servers.freezing import frozen, main_process
 
 FOLLOW_SECS = 30.0
 NOTICE_SECS = 20.0
@@ -28,6 +28,8 @@ READINGS = (
     "select coalesce(sum(coalesce(cardinality(values), 0) + coalesce(cardinality(ints), 0)"
     " + coalesce(cardinality(texts), 0)), 0)::int8 from messages"
 )
+LATEST_SECS = 120.0
+"""Readings that a standby lacks are younger."""
 
 
 def clean(scene: Scene, rng: Random) -> float:
@@ -45,10 +47,12 @@ def lossy(scene: Scene, rng: Random) -> float:
         time.sleep(rng.uniform(0.3, 1.5))
         _fail(scene, old)
         old.start()
-        had = _ask(old, READINGS)
-        old.stop()
         asyncio.run(replicas.promote(new))
-        scene.lost_by_database += had - _ask(new, READINGS)
+        lacks = _ask(old, READINGS) - _ask(new, READINGS)
+        taken = asyncio.run(gone.taken(old.url(), new.url(), since=time.time() - LATEST_SECS))
+        assert len(taken) == lacks, f"{lacks:,} readings are gone, of which {len(taken):,} were found"
+        scene.taken |= taken
+        old.stop()
         return _take_over(scene, old, new)
 
 
@@ -77,7 +81,7 @@ def first_frozen(scene: Scene, rng: Random) -> float:
     assert scene.first is not None
     with _following(scene, synchronous=True) as (old, new):
         time.sleep(rng.uniform(0, 1))
-        with frozen(family(old)):
+        with frozen(main_process(old)):
             asyncio.run(replicas.promote(new))
             since = scene.flow()
             scene.line.target = _port(new)
@@ -89,18 +93,6 @@ def first_frozen(scene: Scene, rng: Random) -> float:
         struck = _take_over(scene, old, new)
         scene.first.target = free_port()
         return struck
-
-
-@contextmanager
-def frozen(processes: list[int]) -> Iterator[None]:
-    """SIGSTOP, the parent first so that it starts nobody meanwhile; SIGCONT on the way out."""
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

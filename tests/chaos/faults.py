@@ -18,12 +18,12 @@ import redis
 
 from tests.chaos import failover
 from tests.chaos.books import Ends, exit_line
-from tests.chaos.failover import frozen
 from tests.chaos.revoked import write_revoked
-from tests.chaos.scene import Scene, family
+from tests.chaos.scene import Scene
 from tests.chaos.years import years_sent
-from tests.e2e.serving import descendants, wait_for
+from tests.e2e.serving import wait_for
 from tests.servers.docker import ContainerServer
+from tests.servers.freezing import frozen, main_process
 
 Strike = Callable[[Scene, Random], float]
 """Do it and undo it; return the time (monotonic) at which the last part of it was over, or of the kill."""
@@ -63,8 +63,7 @@ def gateway_killed(scene: Scene, _rng: Random) -> float:
 def gateway_frozen(scene: Scene, _rng: Random) -> float:
     """SIGSTOP of all its processes, as when a machine is suspended."""
     assert scene.gateway.process is not None
-    pid = scene.gateway.process.pid
-    with frozen([pid, *descendants(pid)]):
+    with frozen(scene.gateway.process.pid):
         time.sleep(3)
     return time.monotonic()
 
@@ -87,7 +86,7 @@ def worker_killed(scene: Scene, rng: Random) -> float:
 
 
 def worker_frozen(scene: Scene, rng: Random) -> float:
-    with frozen([rng.choice(scene.gateway.workers())]):
+    with frozen(rng.choice(scene.gateway.workers())):
         time.sleep(3)
     return time.monotonic()
 
@@ -119,7 +118,7 @@ def database_restarted(scene: Scene, _rng: Random) -> float:
 def database_frozen(scene: Scene, _rng: Random) -> float:
     """Connections stay open and nothing answers."""
     server = scene.ground.postgres
-    with paused(server) if isinstance(server, ContainerServer) else frozen(family(server)):
+    with paused(server) if isinstance(server, ContainerServer) else frozen(main_process(server)):
         time.sleep(8)
     return time.monotonic()
 
@@ -159,7 +158,7 @@ def valkey_killed(scene: Scene, rng: Random) -> float:
 
 
 def valkey_frozen(scene: Scene, _rng: Random) -> float:
-    with frozen(family(scene.ground.valkey)):
+    with frozen(main_process(scene.ground.valkey)):
         time.sleep(3)
     return time.monotonic()
 
@@ -206,7 +205,7 @@ def broker_killed(scene: Scene, rng: Random) -> float:
 
 
 def broker_frozen(scene: Scene, _rng: Random) -> float:
-    with frozen(family(scene.ground.broker)):
+    with frozen(main_process(scene.ground.broker)):
         time.sleep(3)
     return time.monotonic()
 

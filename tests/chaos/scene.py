@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.app.dev_servers.child_process import Child
 from gateway.app.dev_servers.valkey import ValkeyServer
 from tests.chaos.clock import Clock
+from tests.chaos.gone import Reading
 from tests.chaos.proxy import Proxy, proxy
-from tests.e2e.serving import ADMIN_KEY, Gateway, descendants
+from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.servers import choose, plain_http
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.servers.postgres import TIMESCALE_TUNING, DatabaseServer
@@ -76,8 +76,10 @@ class Scene:
     """Of the gateway's processes, if it can be stepped."""
     first: Proxy | None = None
     """What the first of two hosts in the URL leads to, the server itself; `line` is the second."""
-    lost_by_database: int = 0
-    """Readings that a standby which took over had never got: no gateway can help."""
+    began: float = field(default_factory=time.time)
+    """Seconds since 1970."""
+    taken: set[Reading] = field(default_factory=set)
+    """What a standby that took over had never got: no gateway can help."""
 
     def flow(self) -> Flow:
         """Return what the gateway counts; raises httpx.HTTPError if it does not answer."""
@@ -124,13 +126,6 @@ class Scene:
 def _is_whole(reply: httpx.Response) -> bool:
     parts = reply.json()["parts"]
     return all(parts[name]["ok"] for name in VITAL)
-
-
-def family(server: object) -> list[int]:
-    """The processes of a server of ours, the first one first."""
-    child = getattr(server, "_child", None)
-    assert isinstance(child, Child)
-    return [child.pid, *descendants(child.pid)]
 
 
 @contextmanager

@@ -112,6 +112,19 @@ async def test_other_values_at_the_same_time_are_a_change(stand: Stand) -> None:
     assert [entry.message(0).doubles for entry in await stand.entries(start)] == [(1.5,), (2.5,), (1.5,)]
 
 
+async def test_what_was_filled_in_from_the_database_is_a_change_once_it_is_published(stand: Stand) -> None:
+    """Between its COMMIT and its publication a message may come into the state with what a device is filled from."""
+    start = await stand.log.watch()
+    await stand.state.apply([block("d", 1, doubles=(1.5,))])
+    (claim,) = await stand.state.claim(["d"])
+    stored = Newest(1, NOON + 2, (2.5,), (), ("ß",))
+    assert await stand.state.restore(["d"], [claim], [[stored]]) == 1
+    for _ in range(2):
+        await stand.state.apply([block("d", 2, doubles=(2.5,), texts=("ß",))])
+    assert [entry.message(0).doubles for entry in await stand.entries(start)] == [(1.5,), (2.5,)]
+    assert await stand.state.claim(["d"]) == [b""]  # still whole
+
+
 async def test_bytes_bound_the_log_and_the_newest_entry_stays(valkey: str) -> None:
     async with standing(valkey, settings.LiveSettings(replay_bytes=2**16)) as stand:
         start = await stand.log.watch()

@@ -9,9 +9,8 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from gateway.web.cached_view import KEEP_SECS
-from tests.chaos.failover import frozen
-from tests.chaos.scene import family
 from tests.integration.whole_gateway import Whole, settings_of, whole
+from tests.servers.freezing import frozen, main_process
 from tests.servers.postgres import DatabaseServer
 
 SOON = 60.0
@@ -92,7 +91,7 @@ async def test_a_frozen_database_holds_no_answer_back(
 ) -> None:
     async with whole(settings_of(own_timescale.url(), valkey, tmp_path, unknown="auto")) as gateway:
         await until(lambda found: found["status"] == "ready", gateway)
-        with frozen(family(own_timescale)):
+        with frozen(main_process(own_timescale)):
             found = await until(lambda found: not found["parts"]["database"]["ok"], gateway)
             assert (found["status"], named(found)) == ("degraded", ["database"])
             assert "no answer within" in found["degraded"][0]["what"]

@@ -21,7 +21,8 @@ from gateway.timescale.registry.devices import DeviceRegistry
 from tests.integration.whole_gateway import settings_of, whole
 from tests.integration.writing import open_gateway
 from tests.servers.databases import Database
-from tests.servers.pairs import as_standby, black_hole, frozen, resetting
+from tests.servers.freezing import frozen, main_process
+from tests.servers.pairs import as_standby, black_hole, resetting
 from tests.servers.postgres import PLAIN_TUNING, plain
 
 TIGHT = 4.0
@@ -73,7 +74,7 @@ async def server_of(url: str, *, timeout: float = TIGHT) -> Path:
 
 async def test_a_frozen_first_server_hides_nothing(pair: Pair) -> None:
     assert await server_of(pair.url) == folder(pair.first)
-    with frozen(pair.first):
+    with frozen(main_process(pair.first)):
         assert await server_of(pair.url) == folder(pair.second)
         began = time.monotonic()
         assert await server_of(pair.url) == folder(pair.second)
@@ -93,7 +94,7 @@ async def test_what_is_connected_to_the_frozen_one_is_not_used_again(pair: Pair)
             gateway.writer._connections.lend(gateway.dictionary.lineage.epoch),
         ):
             pass
-        with frozen(pair.first):
+        with frozen(main_process(pair.first)):
             assert await server_of(pair.url) == folder(pair.second)
             async with asyncio.timeout(30), pool.connection() as one, pool.connection() as two:
                 for connection in (one, two):
@@ -116,7 +117,7 @@ async def test_every_way_to_the_server_takes_the_next(pair: Pair) -> None:
 async def test_a_whole_gateway_works_beside_a_frozen_server(pair: Pair, valkey: str, tmp_path: Path) -> None:
     """Also its history, which is read-only where the URL asks for a session that can be written to."""
     settings = settings_of(f"{pair.url}&target_session_attrs=read-write", valkey, tmp_path, unknown="auto")
-    with frozen(pair.first):
+    with frozen(main_process(pair.first)):
         async with whole(settings) as gateway:
             receipt = await gateway.json("POST", "/v1/readings", json={"device": "d2", "values": {"a": 1.5}})
             assert receipt["durability"] == "db"
@@ -132,7 +133,7 @@ async def test_a_standby_is_passed_over(pair: Pair) -> None:
 
 
 async def test_none_of_them_is_told_server_by_server(pair: Pair) -> None:
-    with as_standby(pair.first), frozen(pair.second), resetting() as rude:
+    with as_standby(pair.first), frozen(main_process(pair.second)), resetting() as rude:
         url = f"{pair.url},127.0.0.1&port=5432,5432,{rude}"
         began = time.monotonic()
         with pytest.raises(SinkUnavailable) as caught:

@@ -10,7 +10,8 @@ from gateway.timescale.migrations import migrate
 from simulator.core.errors import Unreachable, UsageError
 from simulator.verify.database import connect
 from simulator.verify.stored import StoredReadings
-from tests.servers.pairs import black_hole, frozen, resetting
+from tests.servers.freezing import frozen, main_process
+from tests.servers.pairs import black_hole, resetting
 from tests.servers.postgres import PLAIN_TUNING, plain
 
 TIGHT = 4.0
@@ -37,7 +38,7 @@ async def test_no_server_hides_the_next(server: PostgresServer) -> None:
 
 
 async def test_what_became_of_each_is_said(server: PostgresServer) -> None:
-    with black_hole() as silent, frozen(server), pytest.raises(Unreachable) as caught:
+    with black_hole() as silent, frozen(main_process(server)), pytest.raises(Unreachable) as caught:
         await connect(behind(server, silent), timeout=1, command_timeout=TIGHT)
     assert f"127.0.0.1:{silent}: no answer; /" in str(caught.value)
 

@@ -18,9 +18,10 @@ from gateway.state.store import open_state
 from gateway.telemetry import events
 from tests.builders.batches import Message
 from tests.integration.live_gateways import DEVICES, SOON, Live, living, quicken, random_messages, same, traffic, until
-from tests.integration.test_state_redis import paused, pid_of
+from tests.integration.test_state_redis import pid_of
 from tests.integration.writing import open_gateway
 from tests.servers.databases import Database
+from tests.servers.freezing import frozen
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +126,7 @@ async def test_a_hung_valkey_costs_an_acknowledgement_its_bound_once_and_reads_o
     async with living(timescale_db.url, own_valkey.url()) as one:
         await one.report(*random_messages(random.Random(3), range(100)))
         await one.whole()
-        with paused(await pid_of(own_valkey.url())):
+        with frozen(await pid_of(own_valkey.url())):
             async with asyncio.timeout(SOON):
                 for i in range(100):
                     await one.report(("d0", 10_000 + i, {"m0": float(i)}))
@@ -152,7 +153,7 @@ async def test_a_restart_on_an_older_file_heals(timescale_db: Database, own_valk
 async def test_what_was_skipped_is_rebuilt(timescale_db: Database, own_valkey: ValkeyServer) -> None:
     async with living(timescale_db.url, own_valkey.url(), max_rows=10) as one:
         await one.whole()
-        with paused(await pid_of(own_valkey.url())):
+        with frozen(await pid_of(own_valkey.url())):
             for start in range(0, 1000, 50):
                 await one.report(*random_messages(random.Random(start), range(start, start + 50)))
             assert one.publisher.behind <= 100  # one commit that Redis is asked to take, and the newest
@@ -163,7 +164,7 @@ async def test_what_a_gateway_committed_before_it_died_is_found(
     timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies between its COMMIT and its update of the state: nobody else has seen the message."""
-    monkeypatch.setattr(store, "DEAD_MS", 300)
+    monkeypatch.setattr(store, "DEAD_MS", 1500)
     async with living(timescale_db.url, valkey) as one:
         await one.report(("d0", 1, {"m0": 0.5}))
         async with (

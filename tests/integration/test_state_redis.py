@@ -1,10 +1,8 @@
 """The live state when Valkey hangs, dies, forgets its scripts, or holds what is not ours."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import redis.asyncio
@@ -21,6 +19,7 @@ from tests.builders.batches import NOON
 from tests.builders.blocks import block
 from tests.builders.completed import complete, whole
 from tests.servers import choose
+from tests.servers.freezing import frozen
 
 SOON = 20.0
 TIMEOUT = 0.2
@@ -44,15 +43,6 @@ async def _shown(state: RedisState, *devices: str) -> list[list[int] | None]:
     return await _times(state, *devices)
 
 
-@contextmanager
-def paused(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 async def pid_of(url: str) -> int:
     async with redis.asyncio.from_url(url) as client:
         return int((await client.info("server"))["process_id"])
@@ -74,7 +64,7 @@ async def test_a_valkey_that_hangs_delays_nobody_and_gets_everything_later(own_v
     async with publishing(own_valkey.url()) as (state, publisher):
         await publisher.publish([block("d", 0, doubles=(0.5,))])
         await complete(state)
-        with paused(pid):
+        with frozen(pid):
             for i in range(1, 50):
                 await asyncio.wait_for(publisher.publish([block("d", i, doubles=(0.5,))]), SOON)
             assert publisher.behind == 49
@@ -115,7 +105,7 @@ async def test_it_opens_while_valkey_is_away_and_heals(own_valkey: ValkeyServer)
 
 async def test_stopping_while_valkey_hangs_ends(own_valkey: ValkeyServer) -> None:
     pid = await pid_of(own_valkey.url())
-    with paused(pid):
+    with frozen(pid):
         async with asyncio.timeout(SOON), publishing(own_valkey.url()) as (_, publisher):
             await publisher.publish([block("d", 1, doubles=(0.5,))])
 

@@ -29,6 +29,7 @@ from tests.builders.live_parts import Stage
 from tests.conformance import conform
 from tests.fakes.receipts import MemoryReceipts
 from tests.integration.registries import NO_LISTING, NO_REGISTRAR
+from tests.integration.sanic_server import running
 from tests.integration.web_wire import Wire
 from tests.servers import plain_http
 
@@ -254,22 +255,12 @@ async def serving(
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         door.port = listening.getsockname()[1]
-        server: Any = await app.create_server(sock=listening, return_asyncio_server=True, protocol=protocol)
-        await server.startup()
-        await server.before_start()
-        await server.after_start()
-        door.stop, door.connections = server.before_stop, server.connections
-        base = f"http://127.0.0.1:{door.port}"
-        async with plain_http.AsyncClient(
-            base_url=base,
-            headers={"Authorization": "Bearer admin"},
-            trust_env=False,
-            event_hooks={"response": [conform]},
-        ) as door.client:
-            yield door
-        if not door.context.draining:
-            await server.before_stop()
-        await server.close()
-        for connection in list(server.connections):
-            connection.close_if_idle()
-        await server.after_stop()
+        async with running(app, listening, protocol=protocol) as server:
+            door.stop, door.connections = server.before_stop, server.connections
+            async with plain_http.AsyncClient(
+                base_url=f"http://127.0.0.1:{door.port}",
+                headers={"Authorization": "Bearer admin"},
+                trust_env=False,
+                event_hooks={"response": [conform]},
+            ) as door.client:
+                yield door

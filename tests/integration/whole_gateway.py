@@ -23,6 +23,7 @@ from gateway.core.settings import (
 from gateway.web.app import create_app
 from gateway.web.context import Context
 from tests.conformance import conform
+from tests.integration.sanic_server import running
 from tests.integration.writing import execute
 from tests.servers import plain_http
 
@@ -70,26 +71,20 @@ async def empty(database: str) -> None:
 
 @asynccontextmanager
 async def whole(settings: Settings) -> AsyncIterator[Whole]:
-    """Serve until the end of the block."""
+    """Serve until the end of the block, however it ends."""
     os.environ.pop("SANIC_WORKER_NAME", None)
     app = create_app(settings, open_runtime)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        server: Any = await app.create_server(sock=listening, return_asyncio_server=True)
-        await server.startup()
-        await server.before_start()
-        await server.after_start()
         headers = {"Authorization": f"Bearer {ADMIN}"}
-        async with plain_http.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}",
-            headers=headers,
-            trust_env=False,
-            event_hooks={"response": [conform]},
-        ) as client:
+        async with (
+            running(app, listening),
+            plain_http.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                headers=headers,
+                trust_env=False,
+                event_hooks={"response": [conform]},
+            ) as client,
+        ):
             yield Whole(client, app.ctx.gateway)
-        await server.before_stop()
-        await server.close()
-        for connection in list(server.connections):
-            connection.close_if_idle()
-        await server.after_stop()

@@ -1,31 +1,13 @@
-"""In: running servers. Out: places that hide the next one: frozen, black-holed, resetting, a standby."""
+"""In: running servers. Out: places that hide the next one: black-holed, resetting, a standby."""
 
 import os
-import signal
 import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from gateway.app.dev_servers.child_process import children_of
 from gateway.app.dev_servers.postgres import PostgresServer
-
-
-@contextmanager
-def frozen(server: PostgresServer) -> Iterator[None]:
-    """Stop every process of a server, as a machine does that hangs: connections are taken, and never answered."""
-    assert server._child is not None
-    pid = server._child.pid
-    family = (pid, *children_of(pid))
-    for one in family:
-        os.kill(one, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for one in family:
-            with suppress(ProcessLookupError):  # it had ended, and its parent knows by now
-                os.kill(one, signal.SIGCONT)
 
 
 @contextmanager
