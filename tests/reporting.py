@@ -31,6 +31,17 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return True
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, object, object]:
+    """Keep why a test failed where that cannot be shown (CPython issue 106905: SystemError out of ast.parse)."""
+    try:
+        return (yield)
+    except BaseException as exc:
+        if call.excinfo is not None:
+            exc.add_note("the test itself had raised:\n" + _text_of(call.excinfo.value))
+        raise
+
+
 def _tell(item: pytest.Item, nextitem: pytest.Item | None, exc: BaseException) -> None:
     text = "raised while the outcome of this test was being told:\n" + _text_of(exc)
     try:

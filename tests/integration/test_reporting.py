@@ -76,6 +76,7 @@ def test_what_cannot_be_told_is_told_and_the_others_run(tmp_path: Path) -> None:
     assert code == pytest.ExitCode.TESTS_FAILED
     assert output.count("half a \\ud800 pair") >= 2
     assert "at the teardown" in output
+    assert "the test itself had raised" in output
 
 
 def test_an_internal_error_that_is_left_fails_the_run_and_has_the_last_word(tmp_path: Path) -> None:
