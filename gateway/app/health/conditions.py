@@ -39,7 +39,6 @@ class Spells:
     def note(self, found: Iterable[Found]) -> list[Trouble]:
         """Take note of what is seen now, and return it with since when."""
         now = self._monotonic()
-        self._end(now)
         troubles = []
         for each in found:
             key = each.part, each.kind
@@ -50,6 +49,7 @@ class Spells:
             spell.found, spell.seen = each, now
             troubles.append(Trouble(each.part, each.what, spell.since))
             self._say(spell)
+        self._end(now)  # last: what two looks in a row see is one spell, however late the second one comes
         return troubles
 
     def _say(self, spell: Spell) -> None:

@@ -50,6 +50,13 @@ def test_a_part_that_knows_since_when_is_believed(scene: Scene) -> None:
     ]
 
 
+def test_what_two_looks_in_a_row_see_is_one_spell_however_late_the_second_comes(scene: Scene) -> None:
+    with capture_logs() as lines:
+        for after in (1.0, SAY_SECS, 3 * CALM_SECS, 1.0, 2 * CALM_SECS):
+            assert scene.look(AWAY, after=after)[0][2] == "2024-11-22T12:03:21.000000Z"
+    assert [line["name"] for line in lines] == ["degraded"]
+
+
 def test_each_is_said_once_and_its_end_with_how_long_it_was(scene: Scene) -> None:
     with capture_logs() as lines:
         for _ in range(60):
