@@ -1,10 +1,11 @@
 """Health and metrics, for load balancers and Prometheus. Never needs a credential, never changes anything."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from gateway.telemetry import exposition, http_events
 from gateway.web.context import Context
@@ -31,14 +32,17 @@ class Alive(Strict, frozen=True):
     status: Literal["alive"] = "alive"
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """How a part of the gateway is, with facts that are its own."""
-
-    ok: bool
-    error: str | UnsetType | None = UNSET
-
-
-Parts = Annotated[dict[str, Any], Meta(description="Part → how it is.")]
+Part = Annotated[
+    Mapping[str, Any],
+    Meta(
+        description="`ok`, `error`, and facts that are its own.",
+        extra_json_schema={
+            "required": ["ok"],
+            "properties": {"ok": {"type": "boolean"}, "error": {"type": ["string", "null"]}},
+        },
+    ),
+]
+Parts = Annotated[Mapping[str, Part], Meta(description="Part → how it is.")]
 
 
 class Readiness(Strict, frozen=True):
@@ -46,7 +50,7 @@ class Readiness(Strict, frozen=True):
 
     status: Status
     worker: Annotated[str, Meta(description="The worker process that answered.")]
-    degraded: Annotated[list[Trouble], Meta(description="What is not well; empty when all is.")]
+    degraded: Annotated[Sequence[Trouble], Meta(description="What is not well; empty when all is.")]
     parts: Parts
 
 
@@ -68,7 +72,7 @@ async def readyz(_call: Call[None, None], parts: Context) -> Answer:
     """
     health = LEAVING if parts.draining else await account(parts)
     readiness = Readiness(
-        status=status_of(parts, health), worker=parts.worker, degraded=list(health.degraded), parts=dict(health.parts)
+        status=status_of(parts, health), worker=parts.worker, degraded=health.degraded, parts=health.parts
     )
     return Answer(readiness, OK if health.ready else UNAVAILABLE, NO_STORE)
 

@@ -4,6 +4,7 @@ Whichever worker is asked, the numbers are those of all; only `parts` are its ow
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ class Overview(Strict, frozen=True):
     now: Moment
     ready: bool
     status: Status
-    degraded: Annotated[list[Trouble], Meta(description="As on `/readyz` of the worker that answers.")]
+    degraded: Annotated[Sequence[Trouble], Meta(description="As on `/readyz` of the worker that answers.")]
     parts: Parts
     rates: Annotated[Rates, Meta(description="Now, of all workers.")]
     history: Annotated[RateSeries, Meta(description="Of the last 15 minutes, every 5 s.")]

@@ -3,7 +3,6 @@
 Whoever may not call an operation is told before the body is read, and sends it in vain. Knows no server.
 """
 
-from inspect import isawaitable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -35,7 +34,7 @@ async def dispatch(call: Call[Any, Any], parts: Context) -> Answer | Stream | No
     if operation.body is not None:
         call.content = await read_content(call, operation.body, parts.bodies)
     answer = operation.handle(call, parts)
-    return await answer if isawaitable(answer) else answer
+    return answer if isinstance(answer, (Answer, Stream)) else await answer
 
 
 async def identify(call: Call[Any, Any], parts: Context) -> None:

@@ -86,7 +86,7 @@ class NamedDevices(Strict, frozen=True, kw_only=True):
     metrics: Metrics = None
 
 
-class DevicesByTag(Strict, frozen=True, kw_only=True):
+class DevicesWithTags(Strict, frozen=True, kw_only=True):
     """All devices with these tags, page by page; for keys that may read all."""
 
     tag: list[Tag]
@@ -95,14 +95,14 @@ class DevicesByTag(Strict, frozen=True, kw_only=True):
     metrics: Metrics = None
 
 
-class DevicesByPrefix(DevicesByTag, frozen=True, kw_only=True):
+class DevicesWithPrefix(DevicesWithTags, frozen=True, kw_only=True):
     """All devices whose names begin so, page by page; for keys that may read all."""
 
     prefix: NamePrefix
     tag: list[Tag] = msgspec.field(default_factory=list)
 
 
-STATES_QUERY = AnyOf((NamedDevices, DevicesByPrefix, DevicesByTag))
+STATES_QUERY = AnyOf((NamedDevices, DevicesWithPrefix, DevicesWithTags))
 STATES_EXAMPLES: dict[str, Any] = {
     "two": {"devices": ["d1", "d2"], "metrics": ["temperature"]},
     "site": {"tag": ["site:north"], "limit": 100},

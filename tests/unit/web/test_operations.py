@@ -7,9 +7,12 @@ from typing import Any, get_type_hints
 import msgspec
 import pytest
 from multidict import CIMultiDict
+from sanic import Sanic
 
 from gateway.core.errors import Forbidden, Unauthorized
+from gateway.core.settings import Settings
 from gateway.domain.model import Principal, Role
+from gateway.web.app import create_app
 from gateway.web.http.call import Call, Operation
 from gateway.web.http.dispatch import dispatch
 from gateway.web.http.responses import Answer
@@ -89,6 +92,24 @@ def test_every_operation_has_its_rule_here() -> None:
     assert {one.label for one in OPERATIONS} == set(MAY)
     assert len({one.label for one in OPERATIONS}) == len(OPERATIONS)
     assert len({(one.method, one.path) for one in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_every_route_is_an_operation() -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("no part is opened here")
+
+    app = create_app(Settings(), never)  # type: ignore[arg-type]
+    try:
+        routed = {(route.ctx.label, method) for route in app.router.routes for method in route.methods}
+    finally:
+        Sanic.unregister_app(app)
+    answered = {
+        (one.label, method)
+        for one in OPERATIONS
+        for method in (one.method, "HEAD")
+        if method != "HEAD" or one.method == "GET"
+    }
+    assert routed == answered
 
 
 @by_label
