@@ -120,6 +120,7 @@ OPERATIONS = (
               health.PrometheusQuery, group=OPS),
 )
 # fmt: on
+BY_LABEL = {one.label: one for one in OPERATIONS}
 
 http_events.declare(
     {one.label: one.group for one in OPERATIONS} | {UNROUTED: "none"},

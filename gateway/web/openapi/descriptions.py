@@ -10,7 +10,7 @@ from gateway.core.errors import (
 )
 from gateway.domain.device_import import CSV, NDJSON
 from gateway.web.openapi import readings
-from gateway.web.openapi.readings import IF_NONE_MATCH, INTAKE, REVALIDATED, STORED
+from gateway.web.openapi.readings import INTAKE, REVALIDATED
 from gateway.web.openapi.words import Description, Header, Sent
 
 NO_STORE = {"Cache-Control": Header("`no-store`: every answer is another one.")}
@@ -24,17 +24,12 @@ DEVICE = {
     "Cache-Control": REVALIDATED,
 }
 IF_MATCH = Sent("If-Match", "The ETag of the device as it was read: it must not have changed since.")
-UNCHANGED = "Nothing changed since the ETag in `If-None-Match`."
 ROWS = '{"device": "d1", "tags": {"site": "north"}}\n{"device": "d2", "enabled": false}\n'
 TABLE = "device,enabled,tag:site\nd1,true,north\nd2,false,\n"
 
 DEVICES = {
     "devices": Description(
-        "List devices by name",
-        "Devices",
-        {200: "A page of devices."},
-        headers=NO_STORE,
-        errors=(*STORED, StateUnavailable),
+        "List devices by name", "Devices", {200: "A page of devices."}, headers=NO_STORE, errors=(StateUnavailable,)
     ),
     "device_create": Description(
         "Register a device",
@@ -42,7 +37,7 @@ DEVICES = {
         {201: "It is there."},
         headers={**DEVICE, "Location": Header("Where it is now.", required=True)},
         examples={"device": {"device": "d1", "tags": {"site": "north"}}},
-        errors=(*STORED, DeviceExists),
+        errors=(DeviceExists,),
     ),
     "devices_import": Description(
         "Create and update many devices",
@@ -50,15 +45,13 @@ DEVICES = {
         {200: "Every row was taken.", 207: "Some rows were refused; the others are taken."},
         "Up to 10,000 rows in one COMMIT. A row is a merge patch: what it leaves out stays as it is.",
         examples={NDJSON: ROWS, CSV: TABLE},
-        errors=STORED,
     ),
     "device": Description(
         "One device and what it has reported",
         "Devices",
         {200: "The device.", 304: "The registry says what it said at the ETag in `If-None-Match`."},
-        sent=(IF_NONE_MATCH,),
         headers=DEVICE,
-        errors=(*STORED, UnknownDevice, StateUnavailable),
+        errors=(UnknownDevice, StateUnavailable),
     ),
     "device_update": Description(
         "Change a device",
@@ -68,14 +61,14 @@ DEVICES = {
         sent=(IF_MATCH,),
         headers=DEVICE,
         examples={"tags": {"tags": {"site": "south", "floor": None}}},
-        errors=(*STORED, UnknownDevice, PreconditionFailed, StateUnavailable),
+        errors=(UnknownDevice, PreconditionFailed, StateUnavailable),
     ),
     "device_delete": Description(
         "Remove a device with its tokens and its state",
         "Devices",
         {204: "It is gone."},
         sent=(IF_MATCH,),
-        errors=(*STORED, UnknownDevice, DeviceHasReadings, PreconditionFailed),
+        errors=(UnknownDevice, DeviceHasReadings, PreconditionFailed),
     ),
     "device_rotate": Description(
         "Make a device's next token",
@@ -83,26 +76,24 @@ DEVICES = {
         {201: "The new token; the one in use stays valid for the overlap."},
         headers=NO_STORE,
         examples={"hour": {"overlap_secs": 3600, "expires_days": None}},
-        errors=(*STORED, UnknownDevice),
+        errors=(UnknownDevice,),
     ),
 }
 REGISTRY = {
-    "keys": Description(
-        "List keys and device tokens", "Keys", {200: "A page of keys, by id."}, headers=NO_STORE, errors=STORED
-    ),
+    "keys": Description("List keys and device tokens", "Keys", {200: "A page of keys, by id."}, headers=NO_STORE),
     "key_create": Description(
         "Make a key or a device's token",
         "Keys",
         {201: "The key, with its secret."},
         headers=NO_STORE,
         examples={"reader": {"role": "reader", "label": "dashboards"}},
-        errors=(*STORED, UnknownDevice),
+        errors=(UnknownDevice,),
     ),
     "key_revoke": Description(
-        "Revoke a key or a token, for good", "Keys", {204: "It is refused from now on."}, errors=(*STORED, NotFound)
+        "Revoke a key or a token, for good", "Keys", {204: "It is refused from now on."}, errors=(NotFound,)
     ),
     "metric_list": Description(
-        "List metrics by name and kind", "Metrics", {200: "A page of metrics."}, headers=NO_STORE, errors=STORED
+        "List metrics by name and kind", "Metrics", {200: "A page of metrics."}, headers=NO_STORE
     ),
     "metric_put": Description(
         "Set the unit of a metric, and whether its integers are exact",
@@ -110,20 +101,18 @@ REGISTRY = {
         {200: "The metric in all its kinds."},
         "What the body leaves out stays as it is; `unit` null removes the unit.",
         examples={"unit": {"unit": "°C"}, "int": {"declared_int": True}},
-        errors=(*STORED, NotFound),
+        errors=(NotFound,),
     ),
-    "audit": Description(
-        "What admins did, newest first", "Operations", {200: "A page of acts."}, headers=NO_STORE, errors=STORED
-    ),
+    "audit": Description("What admins did, newest first", "Operations", {200: "A page of acts."}, headers=NO_STORE),
     "dead_letters": Description(
-        "List dead letters, newest first", "Dead letters", {200: "A page of letters."}, headers=NO_STORE, errors=STORED
+        "List dead letters, newest first", "Dead letters", {200: "A page of letters."}, headers=NO_STORE
     ),
     "dead_letter": Description(
         "One dead letter with its whole payload",
         "Dead letters",
         {200: "The letter."},
         headers=NO_STORE,
-        errors=(*STORED, NotFound),
+        errors=(NotFound,),
     ),
     "dead_letter_replay": Description(
         "Take a dead letter in once more",
@@ -147,14 +136,11 @@ PAGES = {
     "fleet": Description(
         "Rates, health, ledger and counts at a glance", "Operations", {200: "The whole gateway."}, headers=NO_STORE
     ),
-    "page": Description(
-        "The fleet page", "Operations", {200: "The page.", 304: UNCHANGED}, sent=(IF_NONE_MATCH,), headers=SECURE | ETAG
-    ),
+    "page": Description("The fleet page", "Operations", {200: "The page."}, headers=SECURE | ETAG),
     "static": Description(
         "What the fleet page is made of",
         "Operations",
-        {200: "A script, a style sheet or an image.", 304: UNCHANGED},
-        sent=(IF_NONE_MATCH,),
+        {200: "A script, a style sheet or an image."},
         headers=SECURE | ETAG,
         errors=(NotFound,),
     ),
@@ -174,21 +160,12 @@ PAGES = {
     "metrics": Description(
         "Metrics of all workers, for Prometheus", "Operations", {200: "The Prometheus text format."}
     ),
-    "openapi": Description(
-        "This document", "Operations", {200: "OpenAPI 3.1.", 304: UNCHANGED}, sent=(IF_NONE_MATCH,), headers=ETAG
-    ),
-    "docs": Description(
-        "This document as a page",
-        "Operations",
-        {200: "The page.", 304: UNCHANGED},
-        sent=(IF_NONE_MATCH,),
-        headers=SECURE | ETAG,
-    ),
+    "openapi": Description("This document", "Operations", {200: "OpenAPI 3.1."}, headers=ETAG),
+    "docs": Description("This document as a page", "Operations", {200: "The page."}, headers=SECURE | ETAG),
     "docs_asset": Description(
         "What the page at /docs is made of",
         "Operations",
-        {200: "A script or a style sheet.", 304: UNCHANGED},
-        sent=(IF_NONE_MATCH,),
+        {200: "A script or a style sheet."},
         headers=ETAG,
         errors=(NotFound,),
     ),

@@ -54,7 +54,8 @@ PATH = {
     "static": Sent("file", "The file's name.", str, "main.js"),
 }
 """The parameters of paths, by their name, or by the operation's label."""
-NOT_MODIFIED = 304
+NOT_MODIFIED, UNCHANGED = 304, "Nothing changed since the ETag in `If-None-Match`."
+IF_NONE_MATCH = Sent("If-None-Match", "The ETag of the answer before.")
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer", "description": "A device token or a key."}}
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
@@ -80,6 +81,7 @@ class DocumentWriter:
     def operation(self, one: Operation, description: Description, *, head: bool) -> dict[str, Any]:
         """Return one operation, or the HEAD of it, whose answers have the headers only."""
         path = [PATH.get(one.label) or PATH[name] for name in _PARAMETER.findall(one.path)]
+        sent = (*description.sent, *([IF_NONE_MATCH] if NOT_MODIFIED in one.answers else []))
         written: dict[str, Any] = {
             "operationId": f"{one.label}_head" if head else one.label,
             "tags": [description.tag],
@@ -89,7 +91,7 @@ class DocumentWriter:
             "parameters": [
                 *[self._sent(each, "path") for each in path],
                 *self._parameters(one.query),
-                *[self._sent(each, "header") for each in description.sent],
+                *[self._sent(each, "header") for each in sent],
             ],
             "responses": self._answers(one, description, head=head),
         }
@@ -165,7 +167,7 @@ class DocumentWriter:
         headers = {name: {"$ref": f"#/components/headers/{name}"} for name in common}
         own = {"ETag"} if status == NOT_MODIFIED else set(description.headers)
         headers |= {name: self.header(each) for name, each in description.headers.items() if name in own}
-        written = {"description": description.answers[status], "headers": headers}
+        written = {"description": description.answers.get(status, UNCHANGED), "headers": headers}
         kind = one.answers[status]
         if kind is not None and not head:
             content = kind if isinstance(kind, Mapping) else {JSON: kind}

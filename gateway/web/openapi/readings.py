@@ -4,33 +4,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway.core.errors import (
-    AtomicTooWide,
-    Draining,
-    IdempotencyInProgress,
-    IdempotencyMismatch,
-    Overloaded,
-    QueryTimeout,
-    SinkFault,
-    SinkUnavailable,
-    SpoolFault,
-    SpoolFull,
-    StateUnavailable,
-    TooManyBuckets,
-    TooManyStreams,
-    UnknownDevice,
-    UpgradeRequired,
-)
+from gateway.core import errors
 from gateway.web.openapi.bodies import READING_EXAMPLES, READINGS, STATES_EXAMPLES, STATES_QUERY
 from gateway.web.openapi.words import Description, Header, Sent
 
-STORED = (SinkUnavailable, SinkFault)
-"""What a call that needs the database may be told."""
-INTAKE = (*STORED, SpoolFull, SpoolFault, Overloaded, Draining)
+INTAKE = (errors.SpoolFull, errors.SpoolFault, errors.Overloaded, errors.Draining)
 """What a call that takes readings in may be told when it cannot make them safe."""
-STATE = (SinkUnavailable, StateUnavailable)
-"""What a call that reads the newest state may be told."""
-IF_NONE_MATCH = Sent("If-None-Match", "The ETag of the answer before.")
 REVALIDATED = Header("`private, no-cache`: may be kept, and must be asked about.")
 
 ABOUT_INGEST = """One object or an array of them, in any of four forms. The answer comes when the readings are
@@ -76,7 +55,7 @@ def _taking(summary: str) -> Description:
         },
         body=READINGS,
         examples=READING_EXAMPLES,
-        errors=(*INTAKE, AtomicTooWide, IdempotencyInProgress, IdempotencyMismatch),
+        errors=(*INTAKE, errors.AtomicTooWide, errors.IdempotencyInProgress, errors.IdempotencyMismatch),
     )
 
 
@@ -89,7 +68,7 @@ def _history(summary: str) -> Description:
         headers={
             "X-Next-Cursor": Header("The cursor of the page after this one, where `limit` was given and there is one.")
         },
-        errors=(*STORED, UnknownDevice, TooManyBuckets, QueryTimeout, Overloaded),
+        errors=(errors.UnknownDevice, errors.TooManyBuckets, errors.QueryTimeout, errors.Overloaded),
     )
 
 
@@ -99,13 +78,12 @@ DESCRIPTIONS = {
     "device_state": Description(
         "Newest values of a device",
         "State",
-        {200: "The newest value of each metric.", 304: "Nothing changed since the ETag in `If-None-Match`."},
-        sent=(IF_NONE_MATCH,),
+        {200: "The newest value of each metric."},
         headers={
             "ETag": Header("Of the values and their times, not of ages; for `If-None-Match`.", required=True),
             "Cache-Control": REVALIDATED,
         },
-        errors=(*STATE, UnknownDevice),
+        errors=(errors.StateUnavailable, errors.UnknownDevice),
     ),
     "states_query": Description(
         "Newest values of many devices, in one round trip",
@@ -113,7 +91,7 @@ DESCRIPTIONS = {
         {200: "What is known, and which devices are not."},
         body=STATES_QUERY,
         examples=STATES_EXAMPLES,
-        errors=STATE,
+        errors=(errors.StateUnavailable,),
     ),
     "history": _history("History of several devices"),
     "device_history": _history("History of a device"),
@@ -124,7 +102,7 @@ DESCRIPTIONS = {
         ABOUT_STREAM,
         sent=(Sent("Last-Event-ID", "The id of the last event that was seen."),),
         headers={"Cache-Control": Header("`no-store`.")},
-        errors=(*STATE, TooManyStreams, Draining, SinkFault),
+        errors=(errors.StateUnavailable, errors.TooManyStreams, errors.Draining),
     ),
     "socket": Description(
         "Changes as they are committed, over WebSocket",
@@ -141,6 +119,6 @@ DESCRIPTIONS = {
             "Sec-WebSocket-Accept": Header("As RFC 6455 has it."),
             "Sec-WebSocket-Protocol": Header("`gateway.v1`."),
         },
-        errors=(*STATE, TooManyStreams, UpgradeRequired, Draining, SinkFault),
+        errors=(errors.StateUnavailable, errors.TooManyStreams, errors.UpgradeRequired, errors.Draining),
     ),
 }

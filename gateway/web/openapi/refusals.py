@@ -11,21 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from gateway.core.errors import (
-    BadPayload,
-    BadRequest,
-    BodyTimeout,
-    Forbidden,
-    GatewayError,
-    Overloaded,
-    RateLimited,
-    SinkFault,
-    SinkUnavailable,
-    TooLarge,
-    TooManyConnections,
-    Unauthorized,
-    UnsupportedMedia,
-)
+from gateway.core import errors
 from gateway.web.http.call import Operation
 from gateway.web.http.problems import RETRYABLE, SANIC_CODES, UNAUTHORIZED, UNSUPPORTED, UPGRADE_REQUIRED
 from gateway.web.http.responses import PROBLEM
@@ -34,9 +20,18 @@ from gateway.web.openapi.words import RefusalDoc, refusals
 TOO_MANY = 429
 UNROUTED = ("not_found", "method_not_allowed")
 """What only an address or a method that is not here is told; no operation answers so."""
-GUARDED = refusals((Unauthorized, Forbidden, RateLimited, SinkUnavailable, SinkFault, BadRequest))
+GUARDED = refusals(
+    (
+        errors.Unauthorized,
+        errors.Forbidden,
+        errors.RateLimited,
+        errors.SinkUnavailable,
+        errors.SinkFault,
+        errors.BadRequest,
+    )
+)
 """What a call with a credential may be told before anything is looked at, and about its parameters."""
-BODIES = refusals((BadPayload, BodyTimeout, TooLarge, UnsupportedMedia, Overloaded))
+BODIES = refusals((errors.BadPayload, errors.BodyTimeout, errors.TooLarge, errors.UnsupportedMedia, errors.Overloaded))
 """What a call with a body may be told about it."""
 
 
@@ -75,7 +70,7 @@ def everywhere() -> tuple[RefusalDoc, ...]:
     return (
         *of_server,
         RefusalDoc(431, "headers_too_large", "The request's headers are too large."),
-        *refusals((GatewayError, TooManyConnections)),
+        *refusals((errors.GatewayError, errors.TooManyConnections)),
     )
 
 

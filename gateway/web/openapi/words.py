@@ -1,12 +1,9 @@
 """The words in which an operation is described beyond what the table says of it. Types only."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.core.errors import GatewayError
-
-NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Header(NamedTuple):
@@ -41,18 +38,18 @@ class Description(NamedTuple):
     summary: str
     tag: str
     answers: Mapping[int, str]
-    """What each status means that is no problem."""
+    """What each status means that is no problem; a 304 speaks for itself."""
     about: str = ""
     sent: tuple[Sent, ...] = ()
-    """Headers that it reads."""
-    headers: Mapping[str, Header] = MappingProxyType({})
+    """Headers that it reads, but for If-None-Match."""
+    headers: Mapping[str, Header] = {}
     """Of its answers; of a 304 only ETag."""
     body: object = None
     """The type of its body, or media type → type, if that says more than what it is decoded to."""
-    examples: Mapping[str, object] = NOTHING
+    examples: Mapping[str, object] = {}
     """Of the body; that of a text has its media type as name."""
     errors: tuple[type[GatewayError], ...] = ()
-    """What it may say no with, beyond what the table tells: credentials, parameters, bodies."""
+    """What it may say no with, beyond what the table tells: credentials and their database, parameters, bodies."""
 
 
 def refusals(kinds: tuple[type[GatewayError], ...]) -> tuple[RefusalDoc, ...]:

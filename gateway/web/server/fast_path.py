@@ -13,9 +13,9 @@ from gateway.ingest.receipts import to_json
 from gateway.telemetry import events, http_events
 from gateway.web.context import Context
 from gateway.web.handlers.newest import to_answer
-from gateway.web.http.permissions import READERS, WRITERS
 from gateway.web.http.responses import JSON, to_bytes
 from gateway.web.limits.rate_limits import Visit
+from gateway.web.operations import BY_LABEL
 from gateway.web.ports import Underway
 from gateway.web.server.head import DirectRequest, Head
 from gateway.web.server.sanic import App
@@ -44,8 +44,8 @@ def open_exchange(app: App, head: Head, peer: str, send: Send) -> "Exchange | No
     principal = context.authenticator.principal(request.authorization)
     if principal is None or context.draining:
         return None
-    access = WRITERS if request.is_post else READERS
-    if not access.allows(principal, request.device):
+    operation = BY_LABEL[READINGS if request.is_post else STATE]
+    if not operation.access.allows(principal, request.device):
         return None
     return Exchange(app, head, request, Caller(principal, peer), send)
 
