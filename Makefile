@@ -5,8 +5,8 @@
 # With PYTHON=python3.13 each does it on that interpreter, in an environment of its own: make test PYTHON=python3.13
 
 PYTHON ?= python3
-# Tests wait more than they compute: three processes for two cores; each starts the servers it needs.
-JOBS ?= 3
+# Tests wait more than they compute; each of these processes starts the servers it needs.
+JOBS ?= 2
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 # What runs the gateway, and with it what tests it: who only looks at it waits for a third of the packages.

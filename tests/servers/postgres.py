@@ -94,7 +94,10 @@ class _Made(NamedTuple):
 
 
 def _data_made_once(root: Trixie, installation: Installation) -> _Made:
-    """The data folder of a server that no test has used, kept beside theirs: initdb costs a second of CPU each time."""
+    """The data folder of a server that no test has used, kept beside theirs: initdb costs a second of CPU each time.
+
+    So all of them have one system identifier, as a server and its copies have.
+    """
     place = root.root / "srv" / "postgres-made"
     with locked(place):
         if not place.exists():
