@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.domain.model import Batch, Block, Metric, Outcome, Principal, Shape
+from gateway.domain.model import Batch, Block, Metric, Outcome, Shape
+from gateway.domain.principal import Principal
 
 
 class Clock(Protocol):

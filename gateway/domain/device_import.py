@@ -14,9 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.errors import BadPayload, BadRequest, ClientError, TooLarge
-from gateway.domain.credentials import check_device_name
 from gateway.domain.devices import DevicePatch, TagKey, TagValue, check_tag_key, check_tags
 from gateway.domain.json_text import decode, without_mark
+from gateway.domain.names import check_device_name
 
 MAX_ROWS = 10_000
 """Rows of one import."""

@@ -11,7 +11,7 @@ from msgspec import Meta
 from gateway.core.durations import SECOND_US
 from gateway.core.errors import BadRequest, PreconditionFailed
 from gateway.core.timestamps import to_rfc3339, to_text
-from gateway.domain.credentials import check_prefix
+from gateway.domain.names import check_prefix
 
 MAX_TAGS = 64
 MAX_TAG_KEY = 64

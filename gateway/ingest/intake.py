@@ -8,7 +8,8 @@ body ─ decode ─▶ columns ─ admit ─▶ batch ─ submit ─▶ COMMIT �
 from gateway.domain import ledger
 from gateway.domain.contracts import Clock, Toll
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Decoded, Outcome, Principal, Receipt, Refusal
+from gateway.domain.model import Decoded, Outcome, Receipt, Refusal
+from gateway.domain.principal import Principal
 from gateway.ingest import receipts, wire
 from gateway.ingest.admission.admission import Gate
 from gateway.ingest.pending import MAX_ERRORS, Underway, late

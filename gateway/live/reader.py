@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.core import settings
 from gateway.domain.changes import LogPosition
-from gateway.domain.model import Principal
+from gateway.domain.principal import Principal
 from gateway.live.events import Output
 from gateway.live.filters import Filter
 from gateway.live.subscription import Subscription

@@ -13,7 +13,7 @@ from gateway.core.errors import ClientError, Draining, GatewayError, TooManyStre
 from gateway.core.tasks import end
 from gateway.domain.changes import ChangeLog, LogPosition
 from gateway.domain.contracts import ShapeBook
-from gateway.domain.model import Principal
+from gateway.domain.principal import Principal
 from gateway.live.filters import Filter
 from gateway.live.reader import LiveClient
 from gateway.live.snapshots import Roster, Snapshots, States

@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.core.errors import GatewayError, TooLarge
 from gateway.domain.contracts import DeadLetter, Toll
-from gateway.domain.model import Principal, Receipt, Role
+from gateway.domain.model import Receipt
+from gateway.domain.principal import Principal, Role
 from gateway.domain.reasons import Reason
 from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.topics import Topics

@@ -13,7 +13,8 @@ import msgspec
 from gateway.core.errors import BadRequest, GatewayError, NotFound
 from gateway.core.timestamps import to_us
 from gateway.domain.dead_letters import DeadLetterFilter, Letter
-from gateway.domain.model import Principal, Receipt, Role
+from gateway.domain.model import Receipt
+from gateway.domain.principal import Principal, Role
 from gateway.telemetry import events
 from gateway.timescale.registry.audit import UNNAMED, AuditedAct, replaying
 

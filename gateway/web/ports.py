@@ -10,7 +10,8 @@ from gateway.domain.buckets import Cut
 from gateway.domain.contracts import Toll
 from gateway.domain.dead_letters import DeadLetterFilter, Letter
 from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
-from gateway.domain.model import Kind, Principal, Receipt
+from gateway.domain.model import Kind, Receipt
+from gateway.domain.principal import Principal
 from gateway.timescale.registry.device_count import DeviceCount
 
 Value = float | int | bool | str

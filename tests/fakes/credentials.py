@@ -19,7 +19,7 @@ from gateway.domain.credentials import (
     digest_of,
     new_token,
 )
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 
 
 class MemoryCredentials:

@@ -12,7 +12,7 @@ from gateway.core import settings
 from gateway.core.errors import NotFound, SinkUnavailable
 from gateway.domain.contracts import DeadLetter
 from gateway.domain.dead_letters import DeadLetterFilter, Letter
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.services import dead_letter_replay
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.timescale.connections.pool import Pool, open_pool

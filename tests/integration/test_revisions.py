@@ -11,7 +11,7 @@ import pytest
 
 from gateway.core.errors import GatewayError, SinkUnavailable, Unauthorized
 from gateway.domain.credentials import digest_of
-from gateway.domain.model import Role
+from gateway.domain.principal import Role
 from gateway.ingest.admission.auth import Authenticator
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.registry import revisions

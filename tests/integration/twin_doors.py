@@ -8,7 +8,8 @@ from typing import NamedTuple
 from gateway.core import settings
 from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Block, Kind, Principal
+from gateway.domain.model import Block, Kind
+from gateway.domain.principal import Principal
 from gateway.ingest.admission.admission import Gate
 from gateway.ingest.intake import Intake
 from gateway.ingest.pending import Underway

@@ -16,7 +16,8 @@ from gateway.core.errors import NotFound, Unauthorized
 from gateway.core.settings import HttpSettings, LimitSettings, Settings
 from gateway.domain.contracts import Toll
 from gateway.domain.dead_letters import DeadLetterFilter, Letter
-from gateway.domain.model import Kind, Principal, Receipt, Role
+from gateway.domain.model import Kind, Receipt
+from gateway.domain.principal import Principal, Role
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.telemetry.rates import RateHistory
 from gateway.timescale.registry.audit import AuditedAct

@@ -19,7 +19,8 @@ from gateway.core.errors import SinkFault, SinkUnavailable, SpoolFull
 from gateway.domain.contracts import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.ledger import Account, Ledger
-from gateway.domain.model import Batch, Outcome, Principal, Receipt, Role
+from gateway.domain.model import Batch, Outcome, Receipt
+from gateway.domain.principal import Principal, Role
 from gateway.domain.reasons import Reason
 from gateway.ingest.intake import Intake
 from gateway.ingest.pipeline.committer import Committer

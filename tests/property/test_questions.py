@@ -13,7 +13,7 @@ from msgspec import Meta
 from gateway.core import timestamps
 from gateway.core.errors import BadRequest
 from gateway.domain import dead_letters
-from gateway.domain.model import Role
+from gateway.domain.principal import Role
 from gateway.web.http.query import read_query, to_moment, to_page, to_seconds
 
 NOW_US = 1_732_277_000_123_000

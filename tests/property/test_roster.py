@@ -13,7 +13,7 @@ from gateway.core.errors import BadPayload, BadRequest, TooLarge
 from gateway.domain.device_import import CSV, NDJSON, parse
 from gateway.domain.devices import MAX_TAGS, DeviceFilter, DevicePatch, LastSeen, check_tags, is_tag_value, to_wanted
 from gateway.domain.json_text import MARK
-from gateway.domain.layouts import DEVICE_NAME
+from gateway.domain.names import DEVICE_NAME
 
 NAMES = st.text(alphabet=string.ascii_letters + string.digits + "._:-", min_size=1, max_size=128)
 KEYS = st.text(alphabet=string.ascii_letters + string.digits + "._/-", min_size=1, max_size=64)

@@ -24,7 +24,7 @@ from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.domain.credentials import Credential, Issued
 from gateway.domain.devices import Age, DevicePatch, to_wanted
-from gateway.domain.model import Role
+from gateway.domain.principal import Role
 
 FOREVER_SECS = 1e9
 

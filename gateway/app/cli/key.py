@@ -15,7 +15,7 @@ from gateway.app.cli.registry_options import (
     to_lifetime,
 )
 from gateway.app.cli.session import run
-from gateway.domain.model import Role
+from gateway.domain.principal import Role
 
 key_app = App(
     name="key",

@@ -12,8 +12,10 @@ from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
 from gateway.core.errors import SinkUnavailable
 from gateway.domain.contracts import Directory
-from gateway.domain.layouts import DEVICE_NAME, Layouts
-from gateway.domain.model import Batch, Decoded, Principal
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Decoded
+from gateway.domain.names import DEVICE_NAME
+from gateway.domain.principal import Principal
 from gateway.ingest.admission.rules import Sieve
 
 MAX_PAIRS = 1_000_000

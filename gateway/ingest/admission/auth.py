@@ -14,7 +14,7 @@ from gateway.core.errors import Overloaded, SettingsError, Unauthorized
 from gateway.core.single_flight import SingleFlight
 from gateway.domain.contracts import Clock, Credentials
 from gateway.domain.credentials import TOKEN, digest_of
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.telemetry import events
 
 MAX_TOKEN = 512

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gateway.domain.json_text import pairs_of, repeated_key
-from gateway.domain.layouts import METRIC_NAME
+from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare, pointer
 from gateway.ingest.wire.pointers import Form

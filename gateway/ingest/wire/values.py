@@ -3,8 +3,9 @@
 from math import isfinite
 from typing import NamedTuple
 
-from gateway.domain.layouts import METRIC_NAME, Layouts
+from gateway.domain.layouts import Layouts
 from gateway.domain.model import MAX_EXACT, MAX_TEXT_BYTES, Kind, Metric
+from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare
 

@@ -14,13 +14,13 @@ from gateway.domain.credentials import (
     OVERLAP,
     Credential,
     Issued,
-    check_device_name,
     check_grant,
     check_overlap,
     digest_of,
     new_token,
 )
-from gateway.domain.model import Principal, Role
+from gateway.domain.names import check_device_name
+from gateway.domain.principal import Principal, Role
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note

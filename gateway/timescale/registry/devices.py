@@ -6,9 +6,9 @@ import asyncpg
 import msgspec
 
 from gateway.core.errors import BadRequest, DeviceExists, DeviceHasReadings, UnknownDevice
-from gateway.domain.credentials import check_device_name, check_new_device_name
 from gateway.domain.devices import MAX_PAGE, Device, DeviceFilter, DevicePatch, check_match, check_tags
-from gateway.domain.model import MAX_NAME, Kind
+from gateway.domain.model import Kind
+from gateway.domain.names import MAX_NAME, check_device_name, check_new_device_name
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.domain.credentials import check_new_device_name
 from gateway.domain.device_import import DeviceMergePatch, to_change
 from gateway.domain.devices import (
     MAX_TAGS,
@@ -22,6 +21,7 @@ from gateway.domain.devices import (
     check_tags,
     to_wanted,
 )
+from gateway.domain.names import check_new_device_name
 from gateway.timescale.registry.devices import Reported
 from gateway.web.context import Context
 from gateway.web.http.audited import acting

@@ -16,7 +16,7 @@ from gateway.core.errors import BadRequest, UnknownDevice
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.devices import to_wanted
 from gateway.domain.json_text import decode
-from gateway.domain.layouts import DEVICE_NAME
+from gateway.domain.names import DEVICE_NAME
 from gateway.web.context import Context
 from gateway.web.http.call import Call, NoQuery
 from gateway.web.http.etag import matches

@@ -12,7 +12,8 @@ from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
 from gateway.domain.contracts import Written
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Batch, Principal
+from gateway.domain.model import Batch
+from gateway.domain.principal import Principal
 from gateway.ingest.intake import Intake
 from gateway.ingest.pending import Underway
 from gateway.ingest.pipeline.committer import Committer

@@ -17,7 +17,8 @@ from paho.mqtt.properties import Properties
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
 from gateway.domain.contracts import DeadLetter, Toll
-from gateway.domain.model import Principal, Receipt, Refusal
+from gateway.domain.model import Receipt, Refusal
+from gateway.domain.principal import Principal
 from gateway.domain.rate_limit import Meters
 from gateway.mqtt.consumer import Consumer, build
 from tests.fakes.scripted_broker import ScriptedBroker

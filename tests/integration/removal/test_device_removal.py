@@ -9,7 +9,8 @@ import pytest
 from gateway.core.errors import DeviceHasReadings, SinkUnavailable, StateUnavailable, UnknownDevice
 from gateway.domain.credentials import digest_of
 from gateway.domain.devices import DevicePatch
-from gateway.domain.model import Outcome, Role
+from gateway.domain.model import Outcome
+from gateway.domain.principal import Role
 from gateway.services.device_removal import sweeping
 from gateway.services.registry import Registrar
 from gateway.state.repair import mend

@@ -7,7 +7,8 @@ import pytest
 from gateway.core import settings
 from gateway.domain import layouts as module
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Decoded, Principal, Role
+from gateway.domain.model import Decoded
+from gateway.domain.principal import Principal, Role
 from gateway.ingest.admission.admission import Gate
 from gateway.ingest.wire import decode
 from tests.fakes import MemoryDirectory, MemorySink

@@ -10,7 +10,7 @@ from gateway.core import settings
 from gateway.core.errors import BadPayload, SinkUnavailable
 from gateway.domain.layouts import Layouts
 from gateway.domain.ledger import Fate
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.ingest.intake import Intake
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import STALL_SECS, Stall

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from gateway.core import settings
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Batch, Principal, Refusal, Role
+from gateway.domain.model import Batch, Refusal
+from gateway.domain.principal import Principal, Role
 from gateway.ingest import wire
 from gateway.ingest.admission.admission import Gate
 from tests.fakes.directory import MemoryDirectory

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.ingest.admission import admission
 from tests.fakes.directory import MemoryDirectory
 from tests.unit.ingest.admission.door import DAY, NOW, SEC, Door, said

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import SettingsError, SinkUnavailable, Unauthorized
 from gateway.domain.credentials import new_token
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.ingest.admission.auth import Authenticator
 from tests.fakes.clock import ManualClock
 from tests.unit.ingest.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, HEADER, TOKEN, ScriptedStore

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import GatewayError, Overloaded, SinkFault, SinkUnavailable, Unauthorized
 from gateway.domain.credentials import digest_of, new_token
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.ingest.admission import auth
 from gateway.ingest.admission.auth import Authenticator
 from tests.fakes.clock import ManualClock
