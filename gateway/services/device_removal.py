@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from gateway.core.errors import GatewayError, StateUnavailable
-from gateway.core.periodic import repeating
-from gateway.telemetry import periodic_events, registry_events
+from gateway.telemetry import registry_events
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.registry.audit import UNNAMED, AuditLog
 from gateway.timescale.registry.device_removal import Due, RemovedDevices
 from gateway.timescale.registry.devices import DeviceRegistry
@@ -117,14 +117,12 @@ async def sweeping(
             name="registry.sweep",
             every_secs=every_secs,
             on_failure=registry_events.sweep_failed,
-            on_recovery=periodic_events.recovered,
         ),
         repeating(
             lambda: audit.purge(age),
             name="audit.purge",
             every_secs=PURGES * every_secs,
             on_failure=registry_events.audit_purge_failed,
-            on_recovery=periodic_events.recovered,
         ),
     ):
         yield

@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from gateway.app.processes.manager import worker_index
 from gateway.app.storage import Storage
 from gateway.core.errors import GatewayError
-from gateway.core.periodic import repeating
 from gateway.core.settings import Settings
 from gateway.ingest.pipeline.stall import Stall
-from gateway.telemetry import events, gauges, periodic_events
+from gateway.telemetry import events, gauges
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.dead_letters.browse import LetterBox
 from gateway.web.context import Context
 from gateway.web.handlers.health import account
@@ -40,7 +40,6 @@ async def showing(
                 name="gauges.look",
                 every_secs=LOOK_SECS,
                 on_failure=failed,
-                on_recovery=periodic_events.recovered,
             )
         )
         if not worker_index(context.worker):
@@ -50,7 +49,6 @@ async def showing(
                     name="gauges.count",
                     every_secs=COUNT_SECS,
                     on_failure=failed,
-                    on_recovery=periodic_events.recovered,
                 )
             )
         yield

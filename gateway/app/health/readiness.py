@@ -12,7 +12,6 @@ from gateway.app.health.conditions import Spells
 from gateway.app.health.probes import Part, Probe
 from gateway.app.health.spool_trend import Trend
 from gateway.core.errors import GatewayError
-from gateway.core.periodic import repeating
 from gateway.core.settings import Settings
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import find
@@ -26,7 +25,8 @@ from gateway.mqtt.consumer import Consumer
 from gateway.state.publisher import Publisher
 from gateway.state.rebuilder import Keeper
 from gateway.state.store import RedisState
-from gateway.telemetry import health_events, periodic_events
+from gateway.telemetry import health_events
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.server import probe
 from gateway.web.ports import Health
@@ -201,7 +201,6 @@ async def watching(monitor: Monitor, *, every_secs: float = LOOK_SECS) -> AsyncI
         name="health.watch",
         every_secs=every_secs,
         on_failure=failed,
-        on_recovery=periodic_events.recovered,
     ):
         yield
     await monitor.close()

@@ -3,11 +3,11 @@
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
-from gateway.core.periodic import repeating
 from gateway.core.settings import DeadLetterSettings
-from gateway.telemetry import events, periodic_events
-from gateway.timescale.advisory_lock import alone
+from gateway.telemetry import events
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.connections.pool import Connection, Pool
+from gateway.timescale.maintenance import under_lock
 from gateway.timescale.queries import query
 
 LOCK_KEY = 0x6465_7669_6365_0002
@@ -26,7 +26,6 @@ def purging(
         name="dead_letters.purge",
         every_secs=every_secs,
         on_failure=events.letter_purge_failed,
-        on_recovery=periodic_events.recovered,
     )
 
 
@@ -35,10 +34,12 @@ async def purge(pool: Pool, limits: DeadLetterSettings) -> None:
 
     Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.
     """
-    async with alone(pool, LOCK_KEY) as connection:
-        if connection is not None:
-            await _purge_old(connection, timedelta(days=limits.keep_days))
-            await _purge_most(connection, limits.max_bytes)
+
+    async def work(connection: Connection) -> None:
+        await _purge_old(connection, timedelta(days=limits.keep_days))
+        await _purge_most(connection, limits.max_bytes)
+
+    await under_lock(pool, LOCK_KEY, work)
 
 
 async def _purge_old(connection: Connection, age: timedelta) -> None:
