@@ -151,8 +151,7 @@ def check_tag_key(key: str) -> None:
     """Raise BadRequest unless it can be the key of a tag."""
     if not _TAG_KEY.fullmatch(key):
         raise BadRequest(
-            f"tag {key[:MAX_TAG_KEY]!a} must be 1 to {MAX_TAG_KEY} characters of A-Z a-z 0-9 . _ / -",
-            parameter="tags",
+            f"tag {key[:MAX_TAG_KEY]!a} must be 1 to {MAX_TAG_KEY} characters of A-Z a-z 0-9 . _ / -", parameter="tags"
         )
 
 

@@ -44,14 +44,7 @@ class Round(NamedTuple):
 class LiveClient:
     """One connection."""
 
-    def __init__(
-        self,
-        streams: Host,
-        header: str | None,
-        principal: Principal,
-        *,
-        cut: Callable[[], None],
-    ) -> None:
+    def __init__(self, streams: Host, header: str | None, principal: Principal, *, cut: Callable[[], None]) -> None:
         """`cut` ends the connection at once, and with it whoever waits for it to take something."""
         self.header = header
         self.principal = principal

@@ -69,13 +69,7 @@ class Listing:
     """Lists devices."""
 
     def __init__(
-        self,
-        book: Book,
-        ears: Ears,
-        *,
-        clock: Clock,
-        monotonic: Callable[[], float],
-        offline_after_secs: int,
+        self, book: Book, ears: Ears, *, clock: Clock, monotonic: Callable[[], float], offline_after_secs: int
     ) -> None:
         self._book = book
         self._ears = ears

@@ -112,12 +112,7 @@ async def sweeping(
     """
     age = timedelta(days=keep_days)
     async with (
-        repeating(
-            removal.sweep,
-            name="registry.sweep",
-            every_secs=every_secs,
-            on_failure=registry_events.sweep_failed,
-        ),
+        repeating(removal.sweep, name="registry.sweep", every_secs=every_secs, on_failure=registry_events.sweep_failed),
         repeating(
             lambda: audit.purge(age),
             name="audit.purge",

@@ -50,14 +50,7 @@ class Times(NamedTuple):
 class NewestReader:
     """Reads the live state."""
 
-    def __init__(
-        self,
-        state: LiveState,
-        shapes: ShapeBook,
-        directory: Directory,
-        *,
-        stored: NewestStored,
-    ) -> None:
+    def __init__(self, state: LiveState, shapes: ShapeBook, directory: Directory, *, stored: NewestStored) -> None:
         self._state = state
         self._shapes = shapes
         self._directory = directory

@@ -45,10 +45,7 @@ readings_received = Bound(
 )
 readings_queued = Bound(
     Gauge(
-        "gateway_readings_queued",
-        "Readings taken in and not answered yet.",
-        ["source"],
-        multiprocess_mode="livesum",
+        "gateway_readings_queued", "Readings taken in and not answered yet.", ["source"], multiprocess_mode="livesum"
     ),
     product(SOURCES),
 )
@@ -198,9 +195,7 @@ http_requests = Bound(
 )
 http_problems = Bound(Counter("gateway_http_problems", "HTTP requests answered with a problem, by code.", ["code"]), ())
 http_connections = Gauge(
-    "gateway_http_connections",
-    "HTTP connections open, streams and WebSockets among them.",
-    multiprocess_mode="livesum",
+    "gateway_http_connections", "HTTP connections open, streams and WebSockets among them.", multiprocess_mode="livesum"
 )
 idempotency = Bound(
     Counter(
@@ -217,9 +212,7 @@ mqtt_connected = Gauge(
 )
 mqtt_messages = Counter("gateway_mqtt_messages", "MQTT messages received.")
 mqtt_unacknowledged = Gauge(
-    "gateway_mqtt_unacknowledged_messages",
-    "MQTT messages taken but not yet acknowledged.",
-    multiprocess_mode="livesum",
+    "gateway_mqtt_unacknowledged_messages", "MQTT messages taken but not yet acknowledged.", multiprocess_mode="livesum"
 )
 mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were unacknowledged.")
 mqtt_empty = Counter("gateway_mqtt_empty_messages", "MQTT messages without a payload: they clear a retained message.")

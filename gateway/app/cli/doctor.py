@@ -129,10 +129,7 @@ async def _database(settings: Settings) -> list[Finding]:
             findings.append(Finding("database", ok=True, sentence=NO_TIMESCALE))
         findings += _judge(facts, wal)
     pending = await migrations.migrate(
-        database.url,
-        chunk_hours=database.chunk_hours,
-        plan_only=True,
-        connect_timeout=database.connect_timeout_secs,
+        database.url, chunk_hours=database.chunk_hours, plan_only=True, connect_timeout=database.connect_timeout_secs
     )
     words = "the schema is up to date"
     if pending:

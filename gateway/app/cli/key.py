@@ -5,15 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from gateway.app.cli.output import print_fields, print_json, print_note
-from gateway.app.cli.registry_options import (
-    Database,
-    Days,
-    Json,
-    Limit,
-    show_credentials,
-    show_issued,
-    to_lifetime,
-)
+from gateway.app.cli.registry_options import Database, Days, Json, Limit, show_credentials, show_issued, to_lifetime
 from gateway.app.cli.session import run
 from gateway.domain.principal import Role
 

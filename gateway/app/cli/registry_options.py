@@ -15,8 +15,7 @@ Database = Annotated[
 ]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 Days = Annotated[
-    int | None,
-    Parameter(validator=Number(gte=1, lte=MAX_LIFETIME.days), help="Days until it expires; default: never."),
+    int | None, Parameter(validator=Number(gte=1, lte=MAX_LIFETIME.days), help="Days until it expires; default: never.")
 ]
 Overlap = Annotated[
     int,

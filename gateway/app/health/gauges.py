@@ -36,19 +36,13 @@ async def showing(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
             repeating(
-                lambda: _look(context, storage, stall),
-                name="gauges.look",
-                every_secs=LOOK_SECS,
-                on_failure=failed,
+                lambda: _look(context, storage, stall), name="gauges.look", every_secs=LOOK_SECS, on_failure=failed
             )
         )
         if not worker_index(context.worker):
             await stack.enter_async_context(
                 repeating(
-                    lambda: _count(context, letters),
-                    name="gauges.count",
-                    every_secs=COUNT_SECS,
-                    on_failure=failed,
+                    lambda: _count(context, letters), name="gauges.count", every_secs=COUNT_SECS, on_failure=failed
                 )
             )
         yield

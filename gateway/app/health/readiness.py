@@ -106,13 +106,7 @@ class Monitor:
         if self._breaker.trouble is not None:
             database = await self._database()  # it knows without asking
         spool = self._spooled(disk)
-        parts = {
-            "database": database,
-            "redis": redis,
-            "mqtt": self._mqtt(),
-            "queue": self._queue(),
-            "spool": spool,
-        }
+        parts = {"database": database, "redis": redis, "mqtt": self._mqtt(), "queue": self._queue(), "spool": spool}
         durable = bool(database["ok"] or spool["ok"])
         return Health(durable and not self._stall.secs, parts, self._spells.note(find(parts)))
 
@@ -196,12 +190,7 @@ class Monitor:
 async def watching(monitor: Monitor, *, every_secs: float = LOOK_SECS) -> AsyncIterator[None]:
     """Look at the parts again and again, until the end of the block."""
     failed = health_events.watch_failed
-    async with repeating(
-        monitor.look,
-        name="health.watch",
-        every_secs=every_secs,
-        on_failure=failed,
-    ):
+    async with repeating(monitor.look, name="health.watch", every_secs=every_secs, on_failure=failed):
         yield
     await monitor.close()
 

@@ -21,13 +21,7 @@ def plain(body: bytes, layouts: Layouts, *, device: str | None, received_us: int
 
 
 def decode(
-    body: bytes,
-    media: str | None,
-    layouts: Layouts,
-    *,
-    device: str | None,
-    received_us: int,
-    max_readings: int,
+    body: bytes, media: str | None, layouts: Layouts, *, device: str | None, received_us: int, max_readings: int
 ) -> Decoded:
     """Return the readings and refusals in a body. `device` is implied by the address, if it names one."""
     if media and media.partition(";")[0].strip().lower() not in ACCEPTED:

@@ -79,12 +79,7 @@ class StoredCredentials:
         return issued
 
     async def rotate(
-        self,
-        device: str,
-        *,
-        overlap: timedelta = OVERLAP,
-        lifetime: timedelta | None = None,
-        actor: str = UNNAMED,
+        self, device: str, *, overlap: timedelta = OVERLAP, lifetime: timedelta | None = None, actor: str = UNNAMED
     ) -> Issued:
         """Make a new token for the device; of those it has the newest stays valid for `overlap`, others are revoked.
 
