@@ -31,7 +31,7 @@ from gateway.services.registry import Registrar, registrar
 from gateway.state.read import NewestReader
 from gateway.telemetry.rates import RateHistory
 from gateway.telemetry.rates_sampler import sampling
-from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.dead_letters.purge import purging
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.device_count import DeviceCounter
@@ -63,7 +63,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         live = NewestReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
         stack.push_async_callback(live.close)
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
-        letters = LetterBox(registry.pool)
+        letters = StoredDeadLetters(registry.pool)
         spells = Spells(worker, registry.clock, monotonic=time.monotonic)
         monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer, spells=spells)
         await stack.enter_async_context(looking_after(monitor))

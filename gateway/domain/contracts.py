@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Batch, Block, Metric, Outcome, Shape
 from gateway.domain.principal import Principal
 
@@ -183,18 +184,6 @@ class Credentials(Protocol):
         Raises SinkUnavailable.
         """
         ...
-
-
-class DeadLetter(NamedTuple):
-    """A refused or poisonous item, kept with its bytes and reason."""
-
-    source: str
-    """`mqtt` or `database`."""
-    code: str
-    detail: str
-    device: str | None
-    payload: bytes
-    topic: str | None = None
 
 
 class DeadLetters(Protocol):

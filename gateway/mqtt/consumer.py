@@ -24,7 +24,8 @@ from typing import Any
 
 from gateway.core.settings import MqttSettings
 from gateway.core.tasks import end
-from gateway.domain.contracts import DeadLetter, DeadLetters
+from gateway.domain.contracts import DeadLetters
+from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt
 from gateway.domain.rate_limit import Meters
 from gateway.mqtt.handler import Door, Judge, ProblemAnswer, Underway

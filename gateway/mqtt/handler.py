@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from gateway.core.errors import GatewayError, TooLarge
-from gateway.domain.contracts import DeadLetter, Toll
+from gateway.domain.contracts import Toll
+from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt
 from gateway.domain.principal import Principal, Role
 from gateway.domain.reasons import Reason

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.core.errors import BadRequest, GatewayError, NotFound
 from gateway.core.timestamps import to_us
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.model import Receipt
 from gateway.domain.principal import Principal, Role
 from gateway.telemetry import events
@@ -39,7 +39,7 @@ class Door(Protocol):
 class Box(Protocol):
     """Where letters are kept: `gateway.timescale.dead_letters.browse.LetterBox`. All raise Unavailable, SinkFault."""
 
-    async def find(self, letter_id: int) -> Letter:
+    async def find(self, letter_id: int) -> StoredDeadLetter:
         """Return one letter with its payload. Raises NotFound."""
         ...
 
@@ -51,7 +51,7 @@ class Box(Protocol):
         """Return how many letters beyond this id were not replayed."""
         ...
 
-    async def mark_replayed(self, letter: Letter, act: AuditedAct) -> AuditedAct:
+    async def mark_replayed(self, letter: StoredDeadLetter, act: AuditedAct) -> AuditedAct:
         """Note that a replay was accepted whole, and return the act with this in its line of audit."""
         ...
 
@@ -105,7 +105,7 @@ class Redelivery:
         result = await self._replay(letter)
         if result.replayed:
             act = await self._box.mark_replayed(letter, act)
-            events.letter_replayed()
+            events.dead_letter_replayed()
         return result, act
 
     async def some(
@@ -137,7 +137,7 @@ class Redelivery:
             errors=failed[:LISTED],
         )
 
-    async def _replay(self, letter: Letter) -> Replayed:
+    async def _replay(self, letter: StoredDeadLetter) -> Replayed:
         try:
             receipt = await self._take(letter)
         except GatewayError as exc:
@@ -145,7 +145,7 @@ class Redelivery:
                 raise
             return Replayed(id=letter.id, replayed=False, code=exc.code, detail=exc.message)
         except Exception as exc:  # noqa: BLE001 - it may be why the letter is here, and must not stop the others
-            events.letter_failed(letter.id, exc)
+            events.dead_letter_replay_failed(letter.id, exc)
             return Replayed(
                 id=letter.id, replayed=False, code=GatewayError.code, detail="a mistake of ours; see the log"
             )
@@ -160,7 +160,7 @@ class Redelivery:
             receipt=receipt,
         )
 
-    async def _take(self, letter: Letter) -> Receipt:
+    async def _take(self, letter: StoredDeadLetter) -> Receipt:
         if letter.device is None:  # the broker allowed a topic, and not whatever devices the payload names
             raise BadRequest("its topic names no device; post the payload for the device that it is of")
         return await self._door.take(

@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.domain.contracts import DeadLetters, Written
+from gateway.domain.dead_letters import to_dead_letters
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import ADVICE
 from gateway.ingest.pipeline.poison import Answers, words_of
 from gateway.telemetry import events, spool_events
-from gateway.timescale.dead_letters.store import to_letters
 
 RESCUE_SECS = 30.0
 """How long a batch that cannot be stored is taken to pieces; then what is left of it is parked as it is."""
@@ -58,7 +58,7 @@ class Replay:
         self._unshow([batch.devices[i] for i in refused])
         words = dict.fromkeys(outcome.conflicts, ADVICE[Reason.CONFLICT])
         if words:
-            letters = to_letters([batch], words)
+            letters = to_dead_letters([batch], words)
             await self._letters.put([letter._replace(source="spool", code=Reason.CONFLICT) for letter in letters])
             events.dead_lettered("spool", Reason.CONFLICT, count=len(letters), device=letters[0].device)
 
@@ -96,7 +96,7 @@ class Replay:
     async def _park(self, batch: Batch, parked: dict[int, str], words: str) -> None:
         if not parked:
             return
-        letters = to_letters([batch], parked)
+        letters = to_dead_letters([batch], parked)
         await self._letters.put(letters)
         events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(parked), device=letters[0].device)
         spool_events.record_parked([batch.devices[i] for i in sorted(parked)], len(parked), words)

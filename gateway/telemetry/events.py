@@ -109,23 +109,23 @@ def dead_lettered(
     say("warning", "dead_lettered", "Kept as a dead letter.", apart=code, goes_on=True, **keys)
 
 
-def letter_replayed() -> None:
+def dead_letter_replayed() -> None:
     """Count a dead letter whose replay was accepted whole."""
-    prometheus.letters_replayed.inc()
+    prometheus.dead_letters_replayed.inc()
 
 
-def letter_failed(letter_id: int, exc: BaseException) -> None:
+def dead_letter_replay_failed(letter_id: int, exc: BaseException) -> None:
     """Say that the replay of a dead letter met a mistake of ours."""
     say("error", "letter_failed", "Replaying a dead letter failed.", letter=letter_id, exc_info=exc)
 
 
-def letters_purged(limit: str, count: int) -> None:
+def dead_letters_purged(limit: str, count: int) -> None:
     """Count and say that dead letters were removed; `limit` is the setting that they were beyond."""
-    prometheus.letters_purged[(limit,)].inc(count)
+    prometheus.dead_letters_purged[(limit,)].inc(count)
     say("info", "letters_purged", "Removed dead letters.", limit=limit, count=count, apart=limit)
 
 
-def letter_purge_failed(exc: Exception) -> None:
+def dead_letter_purge_failed(exc: Exception) -> None:
     """Say that dead letters could not be purged; what cannot be explained comes with its traceback."""
     if isinstance(exc, GatewayError):
         say("warning", "letter_purge_failed", "Cannot purge dead letters; trying again.", error=exc.message)

@@ -121,8 +121,8 @@ rate_limited = Bound(
 dead_letters = Bound(
     Counter("gateway_dead_letters", "Items kept as dead letters, by source and reason.", ["source", "code"]), _LETTERS
 )
-letters_replayed = Counter("gateway_dead_letters_replayed", "Dead letters whose replay was accepted whole.")
-letters_purged = Bound(
+dead_letters_replayed = Counter("gateway_dead_letters_replayed", "Dead letters whose replay was accepted whole.")
+dead_letters_purged = Bound(
     Counter("gateway_dead_letters_purged", "Dead letters removed to stay within a limit.", ["limit"]),
     product(("dead_letters.keep_days", "dead_letters.max_bytes")),
 )

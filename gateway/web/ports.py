@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.domain.buckets import Cut
 from gateway.domain.contracts import Toll
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
 from gateway.domain.model import Kind, Receipt
 from gateway.domain.principal import Principal
@@ -152,11 +152,13 @@ class Stored(Protocol):
 class Letters(Protocol):
     """Where dead letters are read."""
 
-    async def page(self, wanted: DeadLetterFilter, /, *, before: int | None = None, limit: int = 100) -> list[Letter]:
+    async def page(
+        self, wanted: DeadLetterFilter, /, *, before: int | None = None, limit: int = 100
+    ) -> list[StoredDeadLetter]:
         """Return letters, newest id first; large payloads are left out. Raises Unavailable, SinkFault."""
         ...
 
-    async def find(self, letter_id: int) -> Letter:
+    async def find(self, letter_id: int) -> StoredDeadLetter:
         """Return one letter with its payload. Raises NotFound, Unavailable, SinkFault."""
         ...
 

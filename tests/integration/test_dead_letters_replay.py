@@ -10,8 +10,7 @@ import pytest
 from gateway.app.worker import open_runtime
 from gateway.core import settings
 from gateway.core.errors import NotFound, SinkUnavailable
-from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter, StoredDeadLetter
 from gateway.domain.principal import Principal, Role
 from gateway.services import dead_letter_replay
 from gateway.services.dead_letter_replay import Redelivery
@@ -39,7 +38,7 @@ class Site(NamedTuple):
             await TimescaleDeadLetters(self.pool).put([letter])
         return await self.gateway.redelivery._box.open_ids(DeadLetterFilter(), after=0, limit=1000)
 
-    async def letters(self) -> list[Letter]:
+    async def letters(self) -> list[StoredDeadLetter]:
         return (await self.gateway.letters.page(DeadLetterFilter(), limit=1000))[::-1]
 
 

@@ -15,7 +15,7 @@ from sanic import Sanic
 from gateway.core.errors import NotFound, Unauthorized
 from gateway.core.settings import HttpSettings, LimitSettings, Settings
 from gateway.domain.contracts import Toll
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.model import Kind, Receipt
 from gateway.domain.principal import Principal, Role
 from gateway.services.dead_letter_replay import Redelivery
@@ -153,10 +153,10 @@ class ScriptedLive:
 
 
 class NoLetters:
-    async def page(self, _: DeadLetterFilter, **__: object) -> list[Letter]:
+    async def page(self, _: DeadLetterFilter, **__: object) -> list[StoredDeadLetter]:
         return []
 
-    async def find(self, letter_id: int) -> Letter:
+    async def find(self, letter_id: int) -> StoredDeadLetter:
         raise NotFound(f"there is no dead letter {letter_id}")
 
     async def open_ids(self, _: DeadLetterFilter, **__: object) -> list[int]:
@@ -165,7 +165,7 @@ class NoLetters:
     async def count_open(self, _: DeadLetterFilter, **__: object) -> int:
         return 0
 
-    async def mark_replayed(self, letter: Letter, act: AuditedAct) -> AuditedAct:
+    async def mark_replayed(self, letter: StoredDeadLetter, act: AuditedAct) -> AuditedAct:
         raise AssertionError(letter, act)
 
     async def note_refused(self, act: AuditedAct, count: int) -> AuditedAct:

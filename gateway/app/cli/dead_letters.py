@@ -16,7 +16,7 @@ from gateway.app.cli.output import print_fields, print_json, print_note, print_t
 from gateway.app.cli.registry_options import Database, Json
 from gateway.app.cli.session import FAILED, AdminSession, run, spoken
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, DeadLetterFilter, Letter, to_item, to_wanted
+from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, DeadLetterFilter, StoredDeadLetter, to_item, to_wanted
 
 Code = Annotated[str | None, Parameter(help="Only this reason, such as unknown_device.")]
 Device = Annotated[str | None, Parameter(help="Only this device.")]
@@ -164,7 +164,7 @@ def _replayed_pages(url: str, wanted: DeadLetterFilter, key_file: Path | None) -
         more = page["next_cursor"] is not None
 
 
-def _show_letters(letters: list[Letter]) -> None:
+def _show_letters(letters: list[StoredDeadLetter]) -> None:
     rows = [
         (
             one.id,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wa
     from gateway.domain.contracts import Clock
     from gateway.services.device_listing import Listing
     from gateway.services.registry import Registrar
-    from gateway.timescale.dead_letters.browse import LetterBox
+    from gateway.timescale.dead_letters.browse import StoredDeadLetters
 
 FAILED = 1
 USAGE = 2
@@ -35,7 +35,7 @@ class AdminSession(NamedTuple):
     registrar: "Registrar"
     listing: "Listing"
     """Knows from the database when devices were last heard of."""
-    dead_letters: "LetterBox"
+    dead_letters: "StoredDeadLetters"
     actor: str
     """Who types, for the audit."""
     clock: "Clock"
@@ -69,7 +69,7 @@ async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], datab
     from gateway.services.device_listing import Listing  # noqa: PLC0415
     from gateway.services.registry import registrar  # noqa: PLC0415
     from gateway.timescale.connections.pool import open_pool  # noqa: PLC0415
-    from gateway.timescale.dead_letters.browse import LetterBox  # noqa: PLC0415
+    from gateway.timescale.dead_letters.browse import StoredDeadLetters  # noqa: PLC0415
     from gateway.timescale.newest import StoredTimes, TimescaleNewest  # noqa: PLC0415
 
     settings = settings_here()
@@ -94,7 +94,7 @@ async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], datab
             monotonic=time.monotonic,
             offline_after_secs=settings.devices.offline_after_secs,
         )
-        return await work(AdminSession(book, listing, LetterBox(pool), f"cli {_user()}", clock))
+        return await work(AdminSession(book, listing, StoredDeadLetters(pool), f"cli {_user()}", clock))
 
 
 def _user() -> str:

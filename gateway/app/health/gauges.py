@@ -15,7 +15,7 @@ from gateway.core.settings import Settings
 from gateway.ingest.pipeline.stall import Stall
 from gateway.telemetry import events, gauges
 from gateway.telemetry.periodic import repeating
-from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.web.context import Context
 from gateway.web.handlers.health import account
 
@@ -28,7 +28,7 @@ REST = 9.0
 
 @asynccontextmanager
 async def showing(
-    settings: Settings, context: Context, storage: Storage, letters: LetterBox, *, stall: Stall
+    settings: Settings, context: Context, storage: Storage, letters: StoredDeadLetters, *, stall: Stall
 ) -> AsyncIterator[None]:
     """Show limits and levels of this worker until the end of the block."""
     _show_limits(settings, context)
@@ -77,7 +77,7 @@ async def _look(context: Context, storage: Storage, stall: Stall) -> None:
     gauges.state_pending_rows.set(storage.publisher.behind)
 
 
-async def _count(context: Context, letters: LetterBox) -> None:
+async def _count(context: Context, letters: StoredDeadLetters) -> None:
     """Count what only the database knows, in steps; while it is away, its own health says so."""
     with suppress(GatewayError):
         began = time.monotonic()

@@ -25,7 +25,7 @@ def purging(
         lambda: purge(pool, limits),
         name="dead_letters.purge",
         every_secs=every_secs,
-        on_failure=events.letter_purge_failed,
+        on_failure=events.dead_letter_purge_failed,
     )
 
 
@@ -44,7 +44,7 @@ async def purge(pool: Pool, limits: DeadLetterSettings) -> None:
 
 async def _purge_old(connection: Connection, age: timedelta) -> None:
     while letters := await connection.fetchval(query("purge_old_dead_letters"), age, AT_ONCE):
-        events.letters_purged("dead_letters.keep_days", letters)
+        events.dead_letters_purged("dead_letters.keep_days", letters)
 
 
 async def _purge_most(connection: Connection, max_bytes: int) -> None:
@@ -53,5 +53,5 @@ async def _purge_most(connection: Connection, max_bytes: int) -> None:
         row = await connection.fetchrow(query("purge_most_dead_letters"), excess, AT_ONCE)
         if row is None or not row["letters"]:
             return
-        events.letters_purged("dead_letters.max_bytes", row["letters"])
+        events.dead_letters_purged("dead_letters.max_bytes", row["letters"])
         excess -= row["bytes"]

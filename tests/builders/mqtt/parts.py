@@ -16,7 +16,8 @@ from paho.mqtt.properties import Properties
 
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
-from gateway.domain.contracts import DeadLetter, Toll
+from gateway.domain.contracts import Toll
+from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt, Refusal
 from gateway.domain.principal import Principal
 from gateway.domain.rate_limit import Meters

@@ -9,7 +9,7 @@ from gateway.core.errors import BadRequest
 from gateway.domain.dead_letters import (
     MAX_ID,
     DeadLetterFilter,
-    Letter,
+    StoredDeadLetter,
     to_item,
     to_number,
     to_readable,
@@ -19,8 +19,8 @@ from gateway.domain.dead_letters import (
 NOON = datetime(2024, 11, 22, 12, tzinfo=UTC)
 
 
-def letter(payload: bytes | None) -> Letter:
-    return Letter(
+def letter(payload: bytes | None) -> StoredDeadLetter:
+    return StoredDeadLetter(
         id=7,
         source="mqtt",
         code="too_old",
