@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from gateway.app.lineage import open_lineage, watch
 from gateway.app.pools import named_pool
-from gateway.core.clock import SystemClock
+from gateway.core.clock import Clock, SystemClock
 from gateway.core.settings import Settings
 from gateway.core.tasks import beside
-from gateway.domain.contracts import Clock
 from gateway.domain.layouts import Layouts
 from gateway.ingest.admission.admission import Gate
-from gateway.ingest.admission.auth import Authenticator
+from gateway.ingest.admission.auth import TokenAuthenticator
 from gateway.telemetry import events
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Pool
@@ -34,7 +33,7 @@ class Registry(NamedTuple):
     layouts: Layouts
     dictionary: Dictionary
     directory: TimescaleDirectory
-    authenticator: Authenticator
+    authenticator: TokenAuthenticator
     gate: Gate
     listeners: list[Callable[[Collection[str] | None], None]]
     """Who else must hear when devices change."""
@@ -74,7 +73,7 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
         dictionary = Dictionary(pool, make_devices=settings.devices.unknown == "auto")
         directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
         credentials = StoredCredentials(pool, clock=clock)
-        authenticator = Authenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
+        authenticator = TokenAuthenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
         gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
         registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, gate, [])
         lineage.on_change.append(registry.forget)

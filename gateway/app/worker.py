@@ -21,7 +21,7 @@ from gateway.app.storage import Storage, open_storage
 from gateway.core.settings import Settings
 from gateway.domain.rate_limit import to_meters
 from gateway.ingest import receipts
-from gateway.ingest.intake import Intake
+from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pipeline.stall import Stall, watching
 from gateway.mqtt import consumer as mqtt
 from gateway.services.dead_letter_replay import Redelivery
@@ -86,8 +86,8 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         await asyncio.gather(*context.concluding, return_exceptions=True)
 
 
-def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> Intake:
-    return Intake(
+def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> BodyIntake:
+    return BodyIntake(
         registry.gate,
         storage.committer,
         registry.layouts,
@@ -152,7 +152,7 @@ async def _tidying(settings: Settings, worker: str, registry: Registry, *, book:
 
 @asynccontextmanager
 async def _consuming(
-    settings: Settings, worker: str, intake: Intake, letters: TimescaleDeadLetters
+    settings: Settings, worker: str, intake: BodyIntake, letters: TimescaleDeadLetters
 ) -> AsyncIterator[mqtt.Consumer | None]:
     """Run the MQTT consumer in the first worker, if a broker is set."""
     if not settings.mqtt.url or worker_index(worker):

@@ -9,11 +9,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.model import Value
-
-Tag = tuple[str, str | None]
-"""A tag's key and its value, or None for any value."""
 
 _POSITION = re.compile(r"([0-9a-z]{8,40})-([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
 

@@ -13,6 +13,8 @@ from gateway.core.errors import BadRequest, PreconditionFailed
 from gateway.core.timestamps import to_rfc3339, to_text
 from gateway.domain.names import check_prefix
 
+Tag = tuple[str, str | None]
+"""A tag's key and its value, or None for any value."""
 MAX_TAGS = 64
 MAX_TAG_KEY = 64
 MAX_TAG_VALUE = 256

@@ -5,14 +5,15 @@ body ─ decode ─▶ columns ─ admit ─▶ batch ─ submit ─▶ COMMIT �
          └── refusals ──────┴── refusals ───────────┴── duplicates, conflicts, rejected rows
 """
 
+from gateway.core.clock import Clock
 from gateway.domain import ledger
-from gateway.domain.contracts import Clock, Toll
+from gateway.domain.contracts.ingest import Toll
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Decoded, Outcome, Receipt, Refusal
 from gateway.domain.principal import Principal
 from gateway.ingest import receipts, wire
 from gateway.ingest.admission.admission import Gate
-from gateway.ingest.pending import MAX_ERRORS, Underway, late
+from gateway.ingest.pending import MAX_ERRORS, SubmittedBody, late
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.telemetry import events
@@ -21,7 +22,7 @@ from gateway.telemetry.ledger_events import InHand
 NOTHING = Outcome(0)
 
 
-class Intake:
+class BodyIntake:
     """Takes readings in. One per worker, shared by all doors."""
 
     def __init__(
@@ -95,7 +96,7 @@ class Intake:
 
     def at_once(
         self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
-    ) -> Underway | None:
+    ) -> SubmittedBody | None:
         """Take in, without waiting for anything, a body that is let through whole from memory; None: `take` it.
 
         The same path, for whoever has no time to be a coroutine. Never raises.
@@ -110,4 +111,4 @@ class Intake:
             return None
         self._stall.entered()
         hand = InHand(source, batch.readings)
-        return Underway(Decoded(batch, []), self._committer.submit(batch), self._stall, hand)
+        return SubmittedBody(Decoded(batch, []), self._committer.submit(batch), self._stall, hand)

@@ -13,7 +13,7 @@ MAX_ERRORS = 100
 """Refusals listed in a receipt, unless asked otherwise."""
 
 
-class Underway:
+class SubmittedBody:
     """One body that was submitted. Either `receipt` or `abandon` is to be called, once, when the ticket is done."""
 
     __slots__ = ("_decoded", "_hand", "_stall", "ticket")

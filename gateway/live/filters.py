@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from gateway.domain.changes import Change, Logged, Tag
+from gateway.domain.changes import Change, Logged
+from gateway.domain.devices import Tag
 from gateway.domain.model import Kind, Shape, Value
 
 MAX_DEVICES = 1000

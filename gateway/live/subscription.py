@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from gateway.core.errors import GatewayError
 from gateway.domain.changes import ChangeLog, LogPosition, follows
-from gateway.domain.contracts import ShapeBook
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.live.event_queue import EventQueue
 from gateway.live.events import Event, Item, Lagged, Lost, Output, Reason, Snapshot
 from gateway.live.filters import Filter, LoggedBatch

@@ -12,7 +12,7 @@ from typing import Self
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
 from gateway.domain.changes import ChangeLog, Logged, LogPosition, follows, start_of
-from gateway.domain.contracts import ShapeBook
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.live.filters import LoggedBatch
 from gateway.live.hub import Hub
 from gateway.telemetry import live_events

@@ -24,11 +24,11 @@ from typing import Any
 
 from gateway.core.settings import MqttSettings
 from gateway.core.tasks import end
-from gateway.domain.contracts import DeadLetters
+from gateway.domain.contracts.ingest import DeadLetters, Intake, PendingBody
 from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt
 from gateway.domain.rate_limit import Meters
-from gateway.mqtt.handler import Door, Judge, ProblemAnswer, Underway
+from gateway.mqtt.handler import Judge, ProblemAnswer
 from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.retry import insist
 from gateway.mqtt.session import BrokerSession
@@ -170,7 +170,7 @@ class Consumer:
             item.work = underway.ticket
             item.work.add_done_callback(lambda _: self._committed(item, underway))
 
-    def _committed(self, item: _PendingMessage, underway: Underway) -> None:
+    def _committed(self, item: _PendingMessage, underway: PendingBody) -> None:
         is_clean = underway.is_clean  # asked first: asyncio complains of an exception that nobody has looked at
         if not item.given_up and not is_clean:
             self._take_time(item, underway)
@@ -181,11 +181,11 @@ class Consumer:
         else:
             self._finish(item, underway.receipt())
 
-    def _take_time(self, item: _PendingMessage, underway: Underway | None) -> None:
+    def _take_time(self, item: _PendingMessage, underway: PendingBody | None) -> None:
         item.work = asyncio.create_task(self._process(item, underway), name="mqtt.message")
         item.work.add_done_callback(lambda _: self._working.discard(item))
 
-    async def _process(self, item: _PendingMessage, underway: Underway | None) -> None:
+    async def _process(self, item: _PendingMessage, underway: PendingBody | None) -> None:
         message = item.message
         toll = None if self._brake is None else self._toll(self._brake, message)
         tries = chain([underway], repeat(None))
@@ -261,7 +261,7 @@ class Consumer:
 
 def build(
     settings: MqttSettings,
-    door: Door,
+    door: Intake,
     dead_letters: DeadLetters,
     *,
     encode: Callable[[Receipt], bytes],

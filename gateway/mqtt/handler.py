@@ -3,15 +3,14 @@
 The broker has checked who may publish on which topic (its ACL); the gateway trusts the topic and writes any device.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.core.errors import GatewayError, TooLarge
-from gateway.domain.contracts import Toll
+from gateway.domain.contracts.ingest import Intake, PendingBody, Toll
 from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt
 from gateway.domain.principal import Principal, Role
@@ -27,49 +26,6 @@ INTERNAL = GatewayError.code
 EMPTY = "empty"
 MAX_DETAIL = 1000
 """Characters of a dead letter's detail."""
-
-
-class Underway(Protocol):
-    """A body that was taken in and waits for its COMMIT; when the ticket is done, `receipt` or `abandon` is called."""
-
-    @property
-    def ticket(self) -> "asyncio.Future[Any]":
-        """Done after COMMIT; cancelled by whoever does not wait for it any more."""
-        ...
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether all of it is stored, once the ticket is done."""
-        ...
-
-    def receipt(self) -> Receipt:
-        """Return or raise what `Door.take` returns or raises."""
-        ...
-
-    def abandon(self) -> None:
-        """Close the books on it."""
-        ...
-
-
-class Door(Protocol):
-    """Where bodies go: `gateway.ingest.intake.Intake`, or a script in tests."""
-
-    def at_once(self, body: bytes, *, principal: Principal, device: str | None, source: str) -> Underway | None:
-        """Take in a body that needs no waiting; None: `take` it. Never raises."""
-        ...
-
-    async def take(
-        self,
-        body: bytes,
-        *,
-        principal: Principal,
-        media: str | None,
-        device: str | None,
-        source: str,
-        toll: Toll | None,
-    ) -> Receipt:
-        """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
-        ...
 
 
 class ProblemAnswer(msgspec.Struct, frozen=True):
@@ -90,7 +46,7 @@ class Judge:
     """Tries each message once."""
 
     def __init__(
-        self, topics: Topics, door: Door, *, encode: Callable[[Receipt], bytes], max_payload_bytes: int
+        self, topics: Topics, door: Intake, *, encode: Callable[[Receipt], bytes], max_payload_bytes: int
     ) -> None:
         self._topics = topics
         self._door = door
@@ -101,7 +57,7 @@ class Judge:
         """Return the device that the message's topic names, if it names one."""
         return self._topics.device_of(message.topic)
 
-    def at_once(self, message: MqttMessage) -> Underway | None:
+    def at_once(self, message: MqttMessage) -> PendingBody | None:
         """Take in a message that needs no waiting; None: it takes a `judge`. Never raises."""
         device = self.device_of(message)
         if device is None or len(message.payload) > self._max_payload_bytes:
@@ -112,7 +68,7 @@ class Judge:
             return None
 
     async def judge(
-        self, message: MqttMessage, toll: Toll | None = None, *, underway: Underway | None = None
+        self, message: MqttMessage, toll: Toll | None = None, *, underway: PendingBody | None = None
     ) -> Verdict:
         """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet.
 
@@ -124,7 +80,7 @@ class Judge:
             await toll(0)
         return verdict
 
-    async def _try(self, message: MqttMessage, toll: Toll | None, underway: Underway | None) -> Verdict:
+    async def _try(self, message: MqttMessage, toll: Toll | None, underway: PendingBody | None) -> Verdict:
         if not message.payload:  # published to clear a retained message (MQTT 5, 3.3.1.3), and nothing is lost with it
             mqtt_events.empty(message.topic)
             return Verdict(None, ProblemAnswer(EMPTY, "the message has no payload: it holds no readings"))
@@ -146,9 +102,7 @@ class Judge:
         return Verdict(_letter_of(message, device, receipt) if receipt.errors else None, receipt)
 
     async def _take(self, message: MqttMessage, device: str, toll: Toll | None) -> Receipt:
-        return await self._door.take(
-            message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE, toll=toll
-        )
+        return await self._door.take(message.payload, principal=TRUSTED, device=device, source=SOURCE, toll=toll)
 
     def reply(self, message: MqttMessage, answer: Receipt | ProblemAnswer) -> None:
         """Publish the answer if the message asks for one (MQTT 5, 4.10); at most once, never waiting.

@@ -6,16 +6,17 @@ A reading without `ts` gets the time at which its letter was first refused, so t
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 import msgspec
 
 from gateway.core.errors import BadRequest, GatewayError, NotFound
 from gateway.core.timestamps import to_us
+from gateway.domain.contracts.ingest import Intake
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.model import Receipt
 from gateway.domain.principal import Principal, Role
 from gateway.telemetry import events
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.registry.audit import UNNAMED, AuditedAct, replaying
 
 SOURCE = "replay"
@@ -24,40 +25,6 @@ BUDGET_SECS = 15.0
 """After this a run ends between two letters, so that its caller gets an answer before any time-out."""
 LISTED = 100
 """Letters of a run that are listed with what was wrong."""
-
-
-class Door(Protocol):
-    """Where bodies go: `gateway.ingest.intake.Intake`."""
-
-    async def take(
-        self, body: bytes, *, principal: Principal, device: str | None, source: str, received_us: int | None
-    ) -> Receipt:
-        """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
-        ...
-
-
-class Box(Protocol):
-    """Where letters are kept: `gateway.timescale.dead_letters.browse.LetterBox`. All raise Unavailable, SinkFault."""
-
-    async def find(self, letter_id: int) -> StoredDeadLetter:
-        """Return one letter with its payload. Raises NotFound."""
-        ...
-
-    async def open_ids(self, wanted: DeadLetterFilter, /, *, after: int, limit: int) -> list[int]:
-        """Return ids of letters that were not replayed, lowest first."""
-        ...
-
-    async def count_open(self, wanted: DeadLetterFilter, /, *, after: int) -> int:
-        """Return how many letters beyond this id were not replayed."""
-        ...
-
-    async def mark_replayed(self, letter: StoredDeadLetter, act: AuditedAct) -> AuditedAct:
-        """Note that a replay was accepted whole, and return the act with this in its line of audit."""
-        ...
-
-    async def note_refused(self, act: AuditedAct, count: int) -> AuditedAct:
-        """Note that letters were refused once more."""
-        ...
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,23 +55,25 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 class Redelivery:
     """Replays dead letters."""
 
-    def __init__(self, door: Door, box: Box, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._door = door
-        self._box = box
+    def __init__(
+        self, intake: Intake, dead_letters: StoredDeadLetters, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._intake = intake
+        self._dead_letters = dead_letters
         self._monotonic = monotonic
 
     async def one(self, letter_id: int, *, actor: str = UNNAMED) -> Replayed:
         """Replay one letter, whether or not it was replayed before. Raises NotFound, Unavailable, SinkFault."""
         result, act = await self._one(letter_id, replaying(actor, str(letter_id)))
         if not result.replayed:
-            await self._box.note_refused(act, 1)
+            await self._dead_letters.note_refused(act, 1)
         return result
 
     async def _one(self, letter_id: int, act: AuditedAct) -> tuple[Replayed, AuditedAct]:
-        letter = await self._box.find(letter_id)
+        letter = await self._dead_letters.find(letter_id)
         result = await self._replay(letter)
         if result.replayed:
-            act = await self._box.mark_replayed(letter, act)
+            act = await self._dead_letters.mark_replayed(letter, act)
             events.dead_letter_replayed()
         return result, act
 
@@ -118,7 +87,7 @@ class Redelivery:
         until = self._monotonic() + BUDGET_SECS
         act, replayed = replaying(actor), 0
         failed: list[Replayed] = []
-        for letter_id in await self._box.open_ids(wanted, after=after, limit=limit):
+        for letter_id in await self._dead_letters.open_ids(wanted, after=after, limit=limit):
             after = letter_id
             with suppress(NotFound):  # removed since the ids were read
                 result, act = await self._one(letter_id, act)
@@ -127,8 +96,8 @@ class Redelivery:
             if self._monotonic() > until:
                 break
         if failed:
-            await self._box.note_refused(act, len(failed))
-        remaining = await self._box.count_open(wanted, after=after)
+            await self._dead_letters.note_refused(act, len(failed))
+        remaining = await self._dead_letters.count_open(wanted, after=after)
         return ReplayReport(
             replayed=replayed,
             refused=len(failed),
@@ -163,7 +132,7 @@ class Redelivery:
     async def _take(self, letter: StoredDeadLetter) -> Receipt:
         if letter.device is None:  # the broker allowed a topic, and not whatever devices the payload names
             raise BadRequest("its topic names no device; post the payload for the device that it is of")
-        return await self._door.take(
+        return await self._intake.take(
             letter.payload or b"",
             principal=OPERATOR,
             device=letter.device,

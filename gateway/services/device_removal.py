@@ -5,12 +5,12 @@ bounded steps. What a call does not get done `sweeping` does, also after a crash
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Protocol
 
 from gateway.core.errors import GatewayError, StateUnavailable
+from gateway.domain.contracts.newest import RemovableState
 from gateway.telemetry import registry_events
 from gateway.telemetry.periodic import repeating
 from gateway.timescale.registry.audit import UNNAMED, AuditLog
@@ -24,18 +24,6 @@ PURGES = 300
 """Sweeps for each look at the age of the audit."""
 
 
-class States(Protocol):
-    """The newest state, of which devices are removed: `gateway.state.store.RedisState`."""
-
-    async def remove(self, devices: Sequence[str]) -> None:
-        """Forget devices that are no more. Raises StateUnavailable."""
-        ...
-
-    async def note_removal(self, device: str, device_id: int) -> None:
-        """Note that this device was removed; nothing more on a second pass. Raises StateUnavailable."""
-        ...
-
-
 class Removal:
     """Removes devices."""
 
@@ -43,7 +31,7 @@ class Removal:
         self,
         devices: DeviceRegistry,
         removed: RemovedDevices,
-        states: States,
+        states: RemovableState,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

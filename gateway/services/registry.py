@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from gateway.domain.contracts import Clock
-from gateway.services.device_removal import Removal, States
+from gateway.core.clock import Clock
+from gateway.domain.contracts.newest import RemovableState
+from gateway.services.device_removal import Removal
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.registry.audit import AuditLog
 from gateway.timescale.registry.credentials import StoredCredentials
@@ -25,7 +26,7 @@ class Registrar(NamedTuple):
     audit: AuditLog
 
 
-def registrar(pool: Pool, states: States, *, clock: Clock) -> Registrar:
+def registrar(pool: Pool, states: RemovableState, *, clock: Clock) -> Registrar:
     """Return what works on this database; nothing is asked of it yet."""
     devices = DeviceRegistry(pool)
     return Registrar(

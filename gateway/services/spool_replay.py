@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.domain.contracts import DeadLetters, Written
+from gateway.domain.contracts.ingest import DeadLetters, Written
 from gateway.domain.dead_letters import to_dead_letters
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.domain.reasons import Reason

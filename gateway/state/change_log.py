@@ -14,7 +14,7 @@ import redis.asyncio as redis
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.state import codec
 from gateway.state.client import open_client, translated
 from gateway.state.store import LOG, WATCH, script

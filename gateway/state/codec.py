@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.model import Block
 
 HEAD = struct.Struct(">dHHH")

@@ -9,7 +9,7 @@ import redis.asyncio as redis
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Claim, Kept
+from gateway.domain.contracts.idempotency import Claim, Kept
 from gateway.state.client import open_client, translated
 from gateway.state.removed_devices import mark_of, time_of
 from gateway.state.store import script

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.core.tasks import end
-from gateway.domain.contracts import LiveState
+from gateway.domain.contracts.newest import LiveState
 from gateway.domain.model import Block
 from gateway.telemetry import events
 

@@ -11,14 +11,20 @@ from itertools import repeat
 from typing import NamedTuple
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
+from gateway.domain.contracts.ingest import Directory
+from gateway.domain.contracts.newest import (
+    DeviceState,
+    LiveState,
+    Newest,
+    NewestStored,
+    NewestTimes,
+    Reading,
+    ShapeBook,
+)
 from gateway.domain.model import Kind, Shape, Value
 from gateway.state.coalesce import Together
 from gateway.state.repair import mend
 from gateway.telemetry import events
-
-Reading = tuple[Value, int, Kind]
-"""The newest value of a metric, its time (µs) and kind. Thousands at a time: a plain tuple is made in C."""
 
 
 class _ShapeColumns(NamedTuple):
@@ -28,23 +34,6 @@ class _ShapeColumns(NamedTuple):
     kinds: list[Kind]
     bools: list[int]
     """Positions of the values that are kept as 0 and 1."""
-
-
-class DeviceState(NamedTuple):
-    """The newest values of a device."""
-
-    device: str
-    metrics: dict[str, Reading]
-    source: str
-
-
-class Times(NamedTuple):
-    """When devices were last heard of."""
-
-    newest: dict[str, int | None]
-    """Device name → the time of its newest reading (µs), None if there is none."""
-    source: str
-    """`redis`, or `db` if the database had to be asked for any of them."""
 
 
 class NewestReader:
@@ -90,7 +79,7 @@ class NewestReader:
             None if name in unknown else DeviceState(name, _merge(found[name], columns), source[name]) for name in names
         ]
 
-    async def times(self, reported: Mapping[str, bool]) -> Times:
+    async def times(self, reported: Mapping[str, bool]) -> NewestTimes:
         """Return when devices were last heard of; told is whether each ever was. Raises SinkUnavailable, SinkFault."""
         names = list(reported)
         newest: dict[str, int | None] = {}
@@ -100,7 +89,7 @@ class NewestReader:
         if missing:
             events.state_read_from_database(len(missing))
             newest.update(zip(missing, await self._stored.times(missing), strict=True))
-        return Times({name: newest.get(name) for name in names}, "db" if missing else "redis")
+        return NewestTimes({name: newest.get(name) for name in names}, "db" if missing else "redis")
 
     async def _ask_database(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
         events.state_read_from_database(len(names))

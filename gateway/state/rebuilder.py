@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
-from gateway.domain.contracts import NewestStored
+from gateway.domain.contracts.newest import NewestStored
 from gateway.state.repair import mend
 from gateway.state.store import UNKNOWN, Condition, Progress, RedisServer, RedisState
 from gateway.telemetry import events, state_events

@@ -12,7 +12,7 @@ from typing import Self
 
 from gateway.core.errors import GatewayError
 from gateway.core.tasks import end
-from gateway.domain.contracts import LiveState, Newest, NewestStored
+from gateway.domain.contracts.newest import LiveState, Newest, NewestStored
 from gateway.telemetry import state_events
 
 MOST = 100_000

@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisSlow
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.model import Block
 from gateway.state import codec
 from gateway.state.client import open_client

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.core.timestamps import to_datetime
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, Newest, NewestTimes
 from gateway.domain.history import Span
 from gateway.timescale.chunks import EVER, Calendar
 from gateway.timescale.connections.pool import Connection, Pool
@@ -94,25 +94,17 @@ async def _fetch(connection: Connection, statement: str, *values: object, window
     return rows
 
 
-class LastSeenReader(NamedTuple):
-    """When devices were last heard of."""
-
-    newest: dict[str, int | None]
-    """Device name → the time of its newest message (µs)."""
-    source: str = "db"
-
-
 class StoredTimes:
     """Tells from the database alone when devices were last heard of."""
 
     def __init__(self, stored: TimescaleNewest) -> None:
         self._stored = stored
 
-    async def times(self, reported: Mapping[str, bool]) -> LastSeenReader:
+    async def times(self, reported: Mapping[str, bool]) -> NewestTimes:
         """Return it for each of these devices; told is whether each ever was. Raises SinkUnavailable, SinkFault."""
         heard = [name for name, ever in reported.items() if ever]
         found = dict(zip(heard, await self._stored.times(heard), strict=True)) if heard else {}
-        return LastSeenReader({name: found.get(name) for name in reported})
+        return NewestTimes({name: found.get(name) for name in reported}, "db")
 
 
 def _to_newest(row: Any) -> Newest:

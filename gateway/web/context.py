@@ -8,8 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
 
+from gateway.core.clock import Clock
 from gateway.core.settings import HttpSettings, Settings
-from gateway.domain.contracts import Clock, Receipts
+from gateway.domain.contracts.idempotency import Receipts
 from gateway.live.streams import Streams
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.services.device_listing import Listing

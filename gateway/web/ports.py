@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from gateway.domain.buckets import Cut
-from gateway.domain.contracts import Toll
+from gateway.domain.contracts.ingest import Toll
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
 from gateway.domain.model import Kind, Receipt

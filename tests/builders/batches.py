@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.domain.contracts import Newest, Written
+from gateway.domain.contracts.ingest import Written
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Block, Kind, Metric, Shape, Value
 

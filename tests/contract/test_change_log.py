@@ -10,7 +10,7 @@ import pytest
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.domain.changes import ChangeLog, LogPosition, follows, start_of
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.state import change_log
 from gateway.state.change_log import open_change_log
 from gateway.state.store import open_state

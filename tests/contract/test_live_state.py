@@ -10,7 +10,7 @@ import pytest
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
-from gateway.domain.contracts import LiveState, Newest
+from gateway.domain.contracts.newest import LiveState, Newest
 from gateway.domain.model import Block
 from gateway.state.store import open_state
 from tests.builders.batches import NOON

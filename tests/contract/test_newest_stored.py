@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.domain.contracts import DevicePage, Newest, NewestStored, Sink
+from gateway.domain.contracts.ingest import Sink
+from gateway.domain.contracts.newest import DevicePage, Newest, NewestStored
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Value
 from gateway.timescale.newest import TimescaleNewest

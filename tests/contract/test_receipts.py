@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
-from gateway.domain.contracts import Claim, Kept, Receipts
+from gateway.domain.contracts.idempotency import Claim, Kept, Receipts
 from gateway.state.idempotency import open_receipts
 from gateway.state.store import open_state
 from tests.fakes.receipts import MemoryReceipts

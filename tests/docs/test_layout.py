@@ -12,10 +12,7 @@ STILL_TWICE = frozenset(
     [
         "Authenticator",
         "DeviceState",
-        "Door",
         "Intake",
-        "States",
-        "Underway",
     ]
 )
 """Types of HTTP answers that the OpenAPI document still describes a second time, and joints not yet in one place."""

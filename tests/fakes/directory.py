@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from gateway.core.errors import GatewayError, SinkUnavailable
-from gateway.domain.contracts import Card
+from gateway.domain.contracts.ingest import Card
 from gateway.domain.model import Shape
 
 STRANGER_SECS = 1.0

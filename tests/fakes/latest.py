@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.core.errors import GatewayError
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, Newest
 from gateway.domain.model import Metric, Value
 from tests.fakes.sink import Key, MemorySink
 

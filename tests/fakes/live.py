@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 
 WAIT_SECS = 1.0
 PAGE = 2

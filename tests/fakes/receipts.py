@@ -4,7 +4,7 @@ from collections.abc import Collection
 from itertools import count
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Claim, Kept
+from gateway.domain.contracts.idempotency import Claim, Kept
 
 
 class MemoryReceipts:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from gateway.core.errors import GatewayError
-from gateway.domain.contracts import DeadLetters, Written
+from gateway.domain.contracts.ingest import DeadLetters, Written
 from gateway.domain.dead_letters import to_dead_letters
 from gateway.domain.model import Batch, Block, Metric, Outcome, Shape, Value
 from tests.fakes.deadletters import MemoryDeadLetters

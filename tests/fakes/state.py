@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.model import Block
 
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+from gateway.domain.contracts.newest import NewestTimes
 from gateway.services.device_listing import Listing
 from gateway.services.registry import Registrar, registrar
-from gateway.state.read import Times
 from gateway.timescale.connections.pool import Pool
 from tests.fakes.clock import ManualClock
 from tests.fakes.state import MemoryState
@@ -15,8 +15,8 @@ from tests.fakes.state import MemoryState
 class Silence:
     """Nobody was ever heard of."""
 
-    async def times(self, reported: Mapping[str, bool]) -> Times:
-        return Times(dict.fromkeys(reported), "redis")
+    async def times(self, reported: Mapping[str, bool]) -> NewestTimes:
+        return NewestTimes(dict.fromkeys(reported), "redis")
 
 
 def registrar_on(pool: Pool) -> Registrar:

@@ -14,7 +14,7 @@ from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition, follows
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.state import change_log
 from gateway.state.change_log import RedisChangeLog, open_change_log
 from gateway.state.store import DEAD_MS, RedisState, open_state

@@ -24,7 +24,10 @@ create trigger refuse before insert on audit for each row execute function refus
 
 
 class Scripted:
-    """A door that stores what it is given, refuses a body "no", and is away for a body "later"."""
+    """An intake that stores what it is given, refuses a body "no", and is away for a body "later"."""
+
+    def at_once(self, body: bytes, **_: object) -> None:
+        """Nothing is taken at once here."""
 
     async def take(self, body: bytes, **_: object) -> Receipt:
         if body == b"later":

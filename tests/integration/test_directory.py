@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.contracts import Card
+from gateway.domain.contracts.ingest import Card
 from gateway.timescale.connections.pool import Connection, Pool, open_pool
 from gateway.timescale.registry import device_cache
 from gateway.timescale.registry.device_cache import STRANGER_SECS, TimescaleDirectory

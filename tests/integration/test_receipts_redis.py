@@ -6,7 +6,7 @@ import redis.asyncio
 from gateway.app.dev_servers.ports import free_port
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Claim, Kept
+from gateway.domain.contracts.idempotency import Claim, Kept
 from gateway.state.idempotency import CLAIM_SECS, RedisReceipts, open_receipts
 
 MINE = b"m" * 32

@@ -11,9 +11,9 @@ import redis.asyncio
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
+from gateway.domain.contracts.newest import DeviceState
 from gateway.domain.model import Block
 from gateway.state import store
-from gateway.state.read import DeviceState
 from gateway.state.store import open_state
 from gateway.telemetry import events
 from tests.builders.batches import Message

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import SinkUnavailable, StateUnavailable
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, Newest
 from gateway.state import rebuilder
 from gateway.state.rebuilder import Keeper
 from gateway.state.store import Progress, open_state

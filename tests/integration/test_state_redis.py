@@ -11,7 +11,7 @@ import redis.exceptions
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState, open_state
 from gateway.telemetry import prometheus

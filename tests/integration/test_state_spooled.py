@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.model import Block
 from gateway.services.spool_replay import Replay
 from gateway.timescale.write.preview import preview

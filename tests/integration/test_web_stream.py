@@ -11,7 +11,7 @@ from httpx import RemoteProtocolError
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from gateway.domain.changes import LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.model import Kind
 from gateway.live import tail
 from tests.builders.live_parts import NOON_US, reading

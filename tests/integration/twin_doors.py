@@ -11,8 +11,8 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Block, Kind
 from gateway.domain.principal import Principal
 from gateway.ingest.admission.admission import Gate
-from gateway.ingest.intake import Intake
-from gateway.ingest.pending import Underway
+from gateway.ingest.intake import BodyIntake
+from gateway.ingest.pending import SubmittedBody
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.web.context import Context
@@ -41,14 +41,14 @@ class Heard(NamedTuple):
     """Not so where a server hung up on what came after: the system then may drop what was under way to us."""
 
 
-class CountingIntake(Intake):
+class CountingIntake(BodyIntake):
     """Counts what it took at once."""
 
     taken = 0
 
     def at_once(
         self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
-    ) -> Underway | None:
+    ) -> SubmittedBody | None:
         underway = super().at_once(body, principal=principal, device=device, source=source)
         self.taken += underway is not None
         return underway

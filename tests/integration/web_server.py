@@ -14,12 +14,13 @@ from sanic import Sanic
 
 from gateway.core.errors import NotFound, Unauthorized
 from gateway.core.settings import HttpSettings, LimitSettings, Settings
-from gateway.domain.contracts import Toll
+from gateway.domain.contracts.ingest import Toll
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.model import Kind, Receipt
 from gateway.domain.principal import Principal, Role
 from gateway.services.dead_letter_replay import Redelivery
 from gateway.telemetry.rates import RateHistory
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.registry.audit import AuditedAct
 from gateway.timescale.registry.device_count import DeviceCount
 from gateway.web.app import create_app
@@ -152,17 +153,20 @@ class ScriptedLive:
         return [self.known.get(name) for name in names]
 
 
-class NoLetters:
-    async def page(self, _: DeadLetterFilter, **__: object) -> list[StoredDeadLetter]:
+class NoDeadLetters(StoredDeadLetters):
+    def __init__(self) -> None:
+        """None are kept, and no database is asked."""
+
+    async def page(self, _: DeadLetterFilter, /, **__: object) -> list[StoredDeadLetter]:
         return []
 
     async def find(self, letter_id: int) -> StoredDeadLetter:
         raise NotFound(f"there is no dead letter {letter_id}")
 
-    async def open_ids(self, _: DeadLetterFilter, **__: object) -> list[int]:
+    async def open_ids(self, _: DeadLetterFilter, /, **__: object) -> list[int]:
         return []
 
-    async def count_open(self, _: DeadLetterFilter, **__: object) -> int:
+    async def count_open(self, _: DeadLetterFilter, /, **__: object) -> int:
         return 0
 
     async def mark_replayed(self, letter: StoredDeadLetter, act: AuditedAct) -> AuditedAct:
@@ -220,7 +224,7 @@ class Door:
             worker=worker,
             clock=FixedClock(),
             authenticator=ScriptedAuthenticator(),
-            ways_in=IngestParts(self.intake, self.receipts, NoLetters(), Redelivery(self.intake, NoLetters())),
+            ways_in=IngestParts(self.intake, self.receipts, NoDeadLetters(), Redelivery(self.intake, NoDeadLetters())),
             ways_out=ReadParts(self.live, self.stored, self.stage.streams),
             fleet=RegistryParts(NO_REGISTRAR, NO_LISTING, self.census),
             health=self._answer_health,

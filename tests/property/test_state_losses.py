@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, Newest
 from gateway.state.rebuilder import Rebuilder
 from gateway.state.store import RedisState, open_state
 from tests.builders.batches import NOON

@@ -17,7 +17,7 @@ from gateway.core.settings_file import with_env
 from gateway.domain.devices import LastSeen
 
 if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wait for
-    from gateway.domain.contracts import Clock
+    from gateway.core.clock import Clock
     from gateway.services.device_listing import Listing
     from gateway.services.registry import Registrar
     from gateway.timescale.dead_letters.browse import StoredDeadLetters

@@ -5,9 +5,9 @@ What comes and goes is one spell as long as it comes back within CALM_SECS, so t
 
 from collections.abc import Callable, Iterable
 
+from gateway.core.clock import Clock
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import Found
-from gateway.domain.contracts import Clock
 from gateway.telemetry import health_events
 from gateway.web.ports import Trouble
 

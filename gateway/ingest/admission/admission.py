@@ -11,7 +11,7 @@ import numpy as np
 from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.contracts import Directory
+from gateway.domain.contracts.ingest import Directory
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Decoded
 from gateway.domain.names import DEVICE_NAME

@@ -10,9 +10,10 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
+from gateway.core.clock import Clock
 from gateway.core.errors import Overloaded, SettingsError, Unauthorized
 from gateway.core.single_flight import SingleFlight
-from gateway.domain.contracts import Clock, Credentials
+from gateway.domain.contracts.ingest import Credentials
 from gateway.domain.credentials import TOKEN, digest_of
 from gateway.domain.principal import Principal, Role
 from gateway.telemetry import events
@@ -37,7 +38,7 @@ class _Known(NamedTuple):
     expires_us: int
 
 
-class Authenticator:
+class TokenAuthenticator:
     """Tells who is calling. One per worker; wire `forget` to `timescale.revisions.follow`."""
 
     def __init__(self, credentials: Credentials, *, admin_key: str, clock: Clock, cache_size: int = 100_000) -> None:

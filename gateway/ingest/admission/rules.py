@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
-from gateway.domain.contracts import Card, Directory
+from gateway.domain.contracts.ingest import Card, Directory
 from gateway.domain.layouts import Layouts, to_layout
 from gateway.domain.model import Batch, Decoded, Kind, Layout, Metric, Origins, Refusal, Value
 from gateway.domain.names import DEVICE_NAME, FOLDERS

@@ -10,9 +10,9 @@ from random import Random
 from typing import Self
 
 from gateway.core.backoff import equal_jitter
+from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.tasks import end
-from gateway.domain.contracts import Clock
 from gateway.ingest.pipeline.breaker_state import BreakerReason, Kind, Trust
 from gateway.telemetry import events
 

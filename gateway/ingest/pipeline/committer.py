@@ -16,7 +16,7 @@ from typing import NoReturn, Self
 
 from gateway.core import settings
 from gateway.core.errors import Draining, GatewayError, Overloaded, SinkFault
-from gateway.domain.contracts import Sink, Written
+from gateway.domain.contracts.ingest import Sink, Written
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.ingest.pipeline.batcher import Batcher, QueuedBatch
 from gateway.telemetry import events

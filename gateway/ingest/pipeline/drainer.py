@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 from gateway.core.backoff import full_jitter
 from gateway.core.errors import GatewayError, SpoolFault
 from gateway.core.tasks import end
-from gateway.domain.contracts import Spool, Spooled
+from gateway.domain.contracts.ingest import Spool, Spooled
 from gateway.domain.model import Batch, Outcome
 from gateway.ingest.pipeline.poison import FEW, MAX_SUSPECTS, Doubt, Suspects, words_of
 from gateway.telemetry import ledger_events, spool_events
@@ -39,21 +39,8 @@ Store = Callable[[Sequence[Batch]], Awaitable[list[Outcome]]]
 """Returns after COMMIT, with an outcome for each batch. Raises Unavailable, SinkFault; returns or raises in time."""
 Bury = Callable[[Batch, Outcome], Awaitable[None]]
 """Keeps the conflicts and rejected messages of a batch for people: their device was told that they are accepted."""
-Refresh = Callable[[], Awaitable[Sequence["SpoolWithAge"]]]
+Refresh = Callable[[], Awaitable[Sequence["Spool"]]]
 """Returns which spools there are now, oldest first; those it leaves out are not touched again. Raises GatewayError."""
-
-
-class SpoolWithAge(Spool, Protocol):
-    """A spool that knows its age."""
-
-    @property
-    def oldest_us(self) -> int | None:
-        """When the oldest batch was appended (µs since 1970 UTC); None if nothing waits."""
-        ...
-
-    async def set_aside(self, number: int, why: str) -> None:
-        """Take a batch out of the line that can neither be stored nor buried, and keep it. Raises SpoolFault."""
-        ...
 
 
 class SpoolBacklog(NamedTuple):
@@ -73,7 +60,7 @@ class Drainer:
 
     def __init__(
         self,
-        spools: Sequence[SpoolWithAge],
+        spools: Sequence[Spool],
         store: Store,
         *,
         bury: Bury,
@@ -104,7 +91,7 @@ class Drainer:
         """Loop time from which the spools are to be asked for again."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stored: dict[SpoolWithAge, list[int]] = {}
+        self._stored: dict[Spool, list[int]] = {}
         """Batches that are stored and could not be removed yet."""
         self._failures = 0
         self._error = ""
@@ -181,7 +168,7 @@ class Drainer:
             self._note(kind, error)
         return False
 
-    async def _round(self, spool: SpoolWithAge) -> bool:
+    async def _round(self, spool: Spool) -> bool:
         if ids := self._stored.get(spool):
             await self._forget(spool, ids)
         now = asyncio.get_running_loop().time()
@@ -203,7 +190,7 @@ class Drainer:
                 await self._empty(spool, [each])
         return True
 
-    async def _empty(self, spool: SpoolWithAge, group: list[Spooled]) -> None:
+    async def _empty(self, spool: Spool, group: list[Spooled]) -> None:
         """Move a group to where it belongs, or what of it can be moved while the database answers."""
         try:
             await self._store_group(spool, group)
@@ -219,7 +206,7 @@ class Drainer:
             for half in (group[:middle], group[middle:]):
                 await self._empty(spool, half)
 
-    async def _store_group(self, spool: SpoolWithAge, group: list[Spooled]) -> None:
+    async def _store_group(self, spool: Spool, group: list[Spooled]) -> None:
         batches = [each.batch for each in group]
         stored = list(zip(batches, await self._store(batches), strict=True))
         for batch, outcome in stored:
@@ -229,7 +216,7 @@ class Drainer:
             _count(batch, outcome)
         await self._forget(spool, [each.id for each in group])
 
-    async def _suspect(self, doubt: Doubt, spool: SpoolWithAge, one: Spooled, exc: Exception) -> None:
+    async def _suspect(self, doubt: Doubt, spool: Spool, one: Spooled, exc: Exception) -> None:
         """Try a record later that failed alone, or if it had all its tries take it out of the way of the others."""
         words = words_of(exc)
         spool_events.record_failed(one.id, one.batch.devices, exc, words)
@@ -254,7 +241,7 @@ class Drainer:
         _count(one.batch, outcome)
         await self._forget(spool, [one.id])
 
-    async def _forget(self, spool: SpoolWithAge, ids: list[int]) -> None:
+    async def _forget(self, spool: Spool, ids: list[int]) -> None:
         self._suspects.clear(spool, ids)
         self._stored[spool] = ids
         await spool.remove(ids)

@@ -7,7 +7,7 @@ as a full disk there). Had a part of it been committed before, the drainer's rep
 from collections.abc import Sequence
 
 from gateway.core.errors import SinkFault, SinkUnavailable
-from gateway.domain.contracts import Sink, Spool, Written
+from gateway.domain.contracts.ingest import Sink, Spool, Written
 from gateway.domain.model import Batch, Outcome
 from gateway.ingest.pipeline.breaker import Breaker, kind_of
 from gateway.telemetry import events

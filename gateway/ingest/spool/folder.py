@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from gateway.core import settings
-from gateway.domain.contracts import Clock
+from gateway.core.clock import Clock
 from gateway.domain.layouts import Layouts
 from gateway.ingest.spool.claims import SpoolClaim, claim_left, claim_own
 from gateway.ingest.spool.spool import SqliteSpool

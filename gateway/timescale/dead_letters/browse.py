@@ -21,7 +21,7 @@ class StoredDeadLetters:
         self._pool = pool
 
     async def page(
-        self, wanted: DeadLetterFilter, *, before: int | None = None, limit: int = 100
+        self, wanted: DeadLetterFilter, /, *, before: int | None = None, limit: int = 100
     ) -> list[StoredDeadLetter]:
         """Return letters, newest id first; the next page lies before the last one's id."""
         filters = (*_filters(wanted), wanted.replayed)
@@ -43,13 +43,13 @@ class StoredDeadLetters:
             size: int = await connection.fetchval(query("dead_letter_bytes"))
         return size
 
-    async def open_ids(self, wanted: DeadLetterFilter, *, after: int = 0, limit: int = 100) -> list[int]:
+    async def open_ids(self, wanted: DeadLetterFilter, /, *, after: int = 0, limit: int = 100) -> list[int]:
         """Return ids of letters that were not replayed, lowest first."""
         async with self._pool.connection() as connection:
             rows = await connection.fetch(query("open_dead_letters"), *_filters(wanted), after, limit)
         return [row["id"] for row in rows]
 
-    async def count_open(self, wanted: DeadLetterFilter, *, after: int = 0) -> int:
+    async def count_open(self, wanted: DeadLetterFilter, /, *, after: int = 0) -> int:
         """Return how many letters beyond this id were not replayed."""
         async with self._pool.connection() as connection:
             count: int = await connection.fetchval(query("count_open_dead_letters"), *_filters(wanted), after)
@@ -75,7 +75,7 @@ class StoredDeadLetters:
         if not removed:
             raise _no_such(letter_id)
 
-    async def purge(self, wanted: DeadLetterFilter, *, actor: str = UNNAMED) -> int:
+    async def purge(self, wanted: DeadLetterFilter, /, *, actor: str = UNNAMED) -> int:
         """Remove the wanted letters for good, lowest id first, and return how many there were."""
         filters = {name: value for name, value in asdict(wanted).items() if value is not None}
         total, act = 0, purging(actor, **filters)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from gateway.domain.contracts import ShapeBook
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.domain.history import SeriesName
 from gateway.domain.model import Metric, Shape
 from gateway.timescale.connections.pool import Connection

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest, NotFound, UnknownDevice
 from gateway.core.timestamps import to_datetime, to_us
-from gateway.domain.contracts import Clock
 from gateway.domain.credentials import (
     MAX_LIVE,
     OVERLAP,

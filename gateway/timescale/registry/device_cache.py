@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 from gateway.core.errors import SinkUnavailable
 from gateway.core.single_flight import SingleFlight
-from gateway.domain.contracts import Card
+from gateway.domain.contracts.ingest import Card
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.queries import query
 from gateway.timescale.write.name_ids import Dictionary

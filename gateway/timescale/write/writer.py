@@ -14,7 +14,7 @@ import numpy as np
 
 from gateway.core import settings
 from gateway.core.errors import AtomicTooWide, SinkUnavailable
-from gateway.domain.contracts import DeadLetters, Written
+from gateway.domain.contracts.ingest import DeadLetters, Written
 from gateway.domain.dead_letters import to_dead_letters
 from gateway.domain.model import Batch, Outcome
 from gateway.domain.reasons import Reason

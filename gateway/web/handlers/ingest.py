@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway.domain.contracts import Toll
+from gateway.domain.contracts.ingest import Toll
 from gateway.web.context import Context
 from gateway.web.http.body import media_of
 from gateway.web.http.call import Call

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.core.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
 from gateway.core.tasks import beside
-from gateway.domain.contracts import Claim, Kept
+from gateway.domain.contracts.idempotency import Claim, Kept
 from gateway.domain.model import Receipt
 from gateway.ingest.admission.auth import to_token
 from gateway.ingest.receipts import to_json

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.core import settings
 from gateway.core.errors import RateLimited
-from gateway.domain.contracts import Toll
+from gateway.domain.contracts.ingest import Toll
 from gateway.domain.principal import Principal, Role
 from gateway.domain.rate_limit import Meter, Meters, Rate, to_meter, to_meters
 from gateway.ingest.admission.auth import to_token

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from gateway.core import settings
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
 from gateway.domain.principal import Principal
-from gateway.ingest.intake import Intake
-from gateway.ingest.pending import Underway
+from gateway.ingest.intake import BodyIntake
+from gateway.ingest.pending import SubmittedBody
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.ingest.receipts import to_json
@@ -74,7 +74,7 @@ class MoodySink(MemorySink):
         return await super().write(group, atomic=atomic)
 
 
-class Counting(Intake):
+class Counting(BodyIntake):
     """An intake that counts what it took at once, or does not do so."""
 
     hurries = True
@@ -82,7 +82,7 @@ class Counting(Intake):
 
     def at_once(
         self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
-    ) -> Underway | None:
+    ) -> SubmittedBody | None:
         if not self.hurries:
             return None
         underway = super().at_once(body, principal=principal, device=device, source=source)
@@ -140,7 +140,7 @@ async def direct(*, hurries: bool) -> AsyncIterator[Direct]:
         yield Direct(consumer_of(intake, letters), intake, sink, letters)
 
 
-def consumer_of(intake: Intake, letters: Letters) -> Consumer:
+def consumer_of(intake: BodyIntake, letters: Letters) -> Consumer:
     """A consumer whose session is never begun."""
     topics = parse_topic("devices/{device}/readings", share="")
     session = BrokerSession(

@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
-from gateway.domain.contracts import Toll
+from gateway.domain.contracts.ingest import Toll
 from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt, Refusal
 from gateway.domain.principal import Principal
@@ -96,7 +96,7 @@ class ScriptedIntake:
     def at_once(self, body: bytes, *, principal: Principal, device: str | None, source: str) -> Hurried | None:
         if not self.hurries:
             return None
-        taking = self.take(body, principal=principal, media=None, device=device, source=source)
+        taking = self.take(body, principal=principal, device=device, source=source)
         return Hurried(asyncio.create_task(taking, name="hurried"))
 
     async def take(
@@ -104,13 +104,12 @@ class ScriptedIntake:
         body: bytes,
         *,
         principal: Principal,
-        media: str | None,
         device: str | None,
         source: str,
+        received_us: int | None = None,
         toll: Toll | None = None,
     ) -> Receipt:
-        assert media is None
-        assert source == "mqtt"
+        assert (source, received_us) == ("mqtt", None)
         self.begun.append(body)
         if toll is not None:
             self.let_go += [body] if await toll(1) else []

@@ -11,7 +11,7 @@ from gateway.core.errors import BadPayload, SinkUnavailable
 from gateway.domain.layouts import Layouts
 from gateway.domain.ledger import Fate
 from gateway.domain.principal import Principal, Role
-from gateway.ingest.intake import Intake
+from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import STALL_SECS, Stall
 from gateway.telemetry import ledger_events
@@ -25,7 +25,7 @@ ADMIN = Principal(Role.ADMIN)
 
 
 class Site(NamedTuple):
-    intake: Intake
+    intake: BodyIntake
     sink: MemorySink
     stall: Stall
     clock: ManualClock
@@ -55,7 +55,7 @@ async def site() -> AsyncIterator[Site]:
         return
 
     async with Committer(sink, publish, limits=settings.QueueSettings(), slots=1) as committer:
-        yield Site(Intake(gate, committer, layouts, clock, stall=stall, max_readings=100), sink, stall, clock)
+        yield Site(BodyIntake(gate, committer, layouts, clock, stall=stall, max_readings=100), sink, stall, clock)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.model import Kind
 from gateway.live import subscription, tail
 from gateway.live.events import Event

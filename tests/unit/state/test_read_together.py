@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.core.errors import SinkUnavailable, StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import Newest
 from gateway.domain.layouts import Layouts
 from gateway.state.coalesce import READINGS
 from gateway.state.read import NewestReader

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import AtomicTooWide, Draining, Overloaded, SinkFault
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Block
 from gateway.ingest.pipeline.committer import Committer
