@@ -14,7 +14,7 @@ from gateway.core.tasks import beside
 from gateway.domain.layouts import Layouts
 from gateway.ingest.admission.admission import Gate
 from gateway.ingest.admission.auth import TokenAuthenticator
-from gateway.telemetry import events
+from gateway.telemetry import registry_events
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.registry.credentials import StoredCredentials
@@ -104,8 +104,8 @@ async def _follow(pool: Pool, settings: Settings, registry: Registry) -> None:
                 on_credentials=registry.authenticator.forget,
                 on_devices=registry.devices_changed,
                 on_declared_ints=registry.ints_declared,
-                on_trouble=events.registry_trouble,
+                on_trouble=registry_events.trouble,
             )
         except Exception as exc:  # noqa: BLE001
-            events.registry_failed(exc)
+            registry_events.failed(exc)
             await asyncio.sleep(FOLLOW_AGAIN_SECS)

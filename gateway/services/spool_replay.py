@@ -14,7 +14,7 @@ from gateway.domain.model import Batch, Block, Outcome
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import ADVICE
 from gateway.ingest.pipeline.poison import Answers, words_of
-from gateway.telemetry import events, spool_events
+from gateway.telemetry import events, spool_events, state_events
 
 RESCUE_SECS = 30.0
 """How long a batch that cannot be stored is taken to pieces; then what is left of it is parked as it is."""
@@ -49,7 +49,7 @@ class Replay:
         try:
             await self._publish(written.newest)
         except Exception as exc:  # noqa: BLE001 - what is committed must leave the spool, whatever the state does
-            events.state_lost("".join(traceback.format_exception(exc)))
+            state_events.lost("".join(traceback.format_exception(exc)))
         return written.outcomes
 
     async def bury(self, batch: Batch, outcome: Outcome) -> None:

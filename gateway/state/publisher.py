@@ -17,7 +17,7 @@ from gateway.core.errors import StateUnavailable
 from gateway.core.tasks import end
 from gateway.domain.contracts.newest import LiveState
 from gateway.domain.model import Block
-from gateway.telemetry import events
+from gateway.telemetry import state_events
 
 CALL_ROWS = 10_000
 """Messages one script call takes, unless a single commit has more: Redis serves nobody else meanwhile."""
@@ -102,7 +102,7 @@ class Publisher:
         if self.healthy:
             await asyncio.wait([shown], timeout=self._wait)
         if not (shown.done() and shown.result()):
-            events.state_late()
+            state_events.late()
 
     def forget(self) -> None:
         """Drop what waits: it was stored in a database that is not the one of this state any more."""
@@ -132,7 +132,7 @@ class Publisher:
             self._done_with(oldest, shown=False)
 
     def _skip(self, rows: int) -> None:
-        events.state_skipped(rows=rows)
+        state_events.skipped(rows=rows)
         self._on_skip()
 
     async def _work(self) -> None:
@@ -155,17 +155,17 @@ class Publisher:
                 self.forget()
             return False
         except Exception as exc:  # noqa: BLE001 - one block that cannot be packed must not end the state for good
-            events.state_lost("".join(traceback.format_exception(exc)))
+            state_events.lost("".join(traceback.format_exception(exc)))
             self._skip(sum([pending.rows for pending in self._calling]))
             self._finish(shown=False)
             return True
-        events.state_applied(asyncio.get_running_loop().time() - started)
+        state_events.applied(asyncio.get_running_loop().time() - started)
         self._finish(shown=True)
         if part:
             self._on_part(part)
         if not self.healthy:
             self.healthy = True
-            events.state_back()
+            state_events.back()
         return True
 
     async def _do(self, calling: Sequence[Pending]) -> Sequence[str]:
@@ -189,7 +189,7 @@ class Publisher:
         """Let nobody wait for Redis, and put what it did not take in front of what came since."""
         if self.healthy:
             self.healthy = False
-            events.state_lost(repr(exc.__cause__ or exc))
+            state_events.lost(repr(exc.__cause__ or exc))
         self._waiting.extendleft(reversed(self._calling))
         self._calling = []
         self._drop_oldest()

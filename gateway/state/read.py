@@ -24,7 +24,7 @@ from gateway.domain.contracts.newest import (
 from gateway.domain.model import Kind, Shape, Value
 from gateway.state.coalesce import Together
 from gateway.state.repair import mend
-from gateway.telemetry import events
+from gateway.telemetry import state_events
 
 
 class _ShapeColumns(NamedTuple):
@@ -87,12 +87,12 @@ class NewestReader:
             newest.update(zip(names, await self._state.times(names), strict=True))
         missing = [name for name in names if reported[name] and newest.get(name) is None]
         if missing:
-            events.state_read_from_database(len(missing))
+            state_events.read_from_database(len(missing))
             newest.update(zip(missing, await self._stored.times(missing), strict=True))
         return NewestTimes({name: newest.get(name) for name in names}, "db" if missing else "redis")
 
     async def _ask_database(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
-        events.state_read_from_database(len(names))
+        state_events.read_from_database(len(names))
         source.update(dict.fromkeys(names, "db"))
         return dict(zip(names, await self._stored.read(names), strict=True))
 
@@ -102,7 +102,7 @@ class NewestReader:
             found = await mend(self._state, self._stored, names)
         except StateUnavailable:  # it has gone meanwhile
             return await self._ask_database(names, source)
-        events.state_read_from_database(len(names))
+        state_events.read_from_database(len(names))
         source.update(dict.fromkeys(names, "db"))
         return dict(zip(names, found, strict=True))
 

@@ -16,7 +16,7 @@ from gateway.core.tasks import end
 from gateway.domain.contracts.newest import NewestStored
 from gateway.state.repair import mend
 from gateway.state.store import UNKNOWN, Condition, Progress, RedisServer, RedisState
-from gateway.telemetry import events, state_events
+from gateway.telemetry import state_events
 
 CHECK_SECS = 1.0
 AWAY_SECS = 0.2
@@ -108,8 +108,8 @@ class Keeper:
                 self.condition = None
             except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end the watch
                 self.condition = None
-                events.state_keeper_failed(exc)
-            events.state_complete(self.complete)
+                state_events.keeper_failed(exc)
+            state_events.complete(self.complete)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -153,10 +153,10 @@ class Keeper:
         try:
             await self._rebuild(server)
         except GatewayError as exc:
-            events.state_rebuild_failed(f"{exc.message}: {exc.__cause__!r}")
+            state_events.rebuild_failed(f"{exc.message}: {exc.__cause__!r}")
             await asyncio.sleep(AGAIN_SECS)
         except Exception as exc:  # noqa: BLE001 - it is tried again, and meanwhile reads come from the database
-            events.state_keeper_failed(exc)
+            state_events.keeper_failed(exc)
             await asyncio.sleep(AGAIN_SECS)
 
     async def _rebuild(self, server: bytes) -> None:
@@ -167,11 +167,11 @@ class Keeper:
             nonlocal progress
             progress = reached
             if not reached.done:
-                events.state_rebuild_began(reached.total, lost=self._was_complete)
+                state_events.rebuild_began(reached.total, lost=self._was_complete)
 
         result = await self._rebuilder.rebuild(server, on_progress=note)
         if result != "elsewhere":
-            events.state_rebuilt(progress.done, now() - began, complete=result == "done")
+            state_events.rebuilt(progress.done, now() - began, complete=result == "done")
 
 
 class Rebuilder:

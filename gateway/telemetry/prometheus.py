@@ -135,6 +135,15 @@ messages_removed = Counter("gateway_retention_messages", "Messages removed for t
 queue_rows = Gauge("gateway_queue_rows", "Messages that wait for a COMMIT or are in one.", multiprocess_mode="livesum")
 queue_bytes = Gauge("gateway_queue_bytes", "Bytes that wait for a COMMIT or are in one.", multiprocess_mode="livesum")
 
+spool_rows = Gauge("gateway_spool_rows", "Messages that wait on disk.", multiprocess_mode="livesum")
+spool_bytes = Gauge("gateway_spool_bytes", "Bytes of the spool in use.", multiprocess_mode="livesum")
+spool_damaged_records = Counter(
+    "gateway_spool_damaged_records", "Batches in the spool that cannot be read; they are kept."
+)
+spool_refusals = Bound(
+    Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]), product(("full", "fault"))
+)
+
 # -- the newest state --------------------------------------------------------------------------------------------------
 
 state_apply = Histogram(

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.core.tasks import beside
-from gateway.telemetry import events, exposition, prometheus, spool_events
+from gateway.telemetry import events, exposition, prometheus
 from gateway.telemetry.declared import name_of
 from gateway.telemetry.rates import EVERY_SECS, Backlog, RateHistory, Sums
 
@@ -74,8 +74,8 @@ def to_sums(values: Mapping[str, Sequence[float]], *, at_ms: int, at_secs: float
         waiting=Backlog(
             queue_rows=total(name_of(prometheus.queue_rows)),
             queue_bytes=total(name_of(prometheus.queue_bytes)),
-            spool_rows=total(name_of(spool_events.spool_rows)),
-            spool_bytes=total(name_of(spool_events.spool_bytes)),
+            spool_rows=total(name_of(prometheus.spool_rows)),
+            spool_bytes=total(name_of(prometheus.spool_bytes)),
         ),
         mqtt_connections=total(name_of(prometheus.mqtt_connected)),
     )

@@ -15,7 +15,7 @@ from gateway.domain.contracts.newest import DeviceState
 from gateway.domain.model import Block
 from gateway.state import store
 from gateway.state.store import open_state
-from gateway.telemetry import events
+from gateway.telemetry import state_events
 from tests.builders.batches import Message
 from tests.integration.live_gateways import DEVICES, SOON, Live, living, quicken, random_messages, same, traffic, until
 from tests.integration.test_state_redis import pid_of
@@ -41,7 +41,7 @@ async def test_a_new_state_is_filled_from_the_database(timescale_db: Database, v
 
 async def test_only_a_loss_is_a_warning(timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(events, "say", lambda level, event, *_, **__: said.append(f"{event}: {level}"))
+    monkeypatch.setattr(state_events, "say", lambda level, event, *_, **__: said.append(f"{event}: {level}"))
     async with living(timescale_db.url, valkey) as one, redis.asyncio.from_url(valkey) as client:
         await one.whole()
         await until(lambda: _has_said("state_rebuilt: info", said))  # a moment after it is whole

@@ -11,7 +11,7 @@ from gateway.core import settings
 from gateway.state import rebuilder
 from gateway.state.rebuilder import Keeper
 from gateway.state.store import open_state
-from gateway.telemetry import events, prometheus
+from gateway.telemetry import prometheus, state_events
 from tests.fakes import MemoryNewest, MemorySink
 from tests.integration.live_gateways import quicken, until
 
@@ -25,7 +25,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def say(level: str, event: str, *_: object, **keys: object) -> None:
         said.append(f"{event}: {level} {keys.get('policy', '')}")
 
-    monkeypatch.setattr(events, "say", say)
+    monkeypatch.setattr(state_events, "say", say)
     return said
 
 

@@ -19,7 +19,7 @@ from gateway.core.errors import Draining, GatewayError, Overloaded, SinkFault
 from gateway.domain.contracts.ingest import Sink, Written
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.ingest.pipeline.batcher import Batcher, QueuedBatch
-from gateway.telemetry import events
+from gateway.telemetry import events, state_events
 
 RETRY_AFTER = 1.0
 """Seconds a sender is asked to wait when the queue is full."""
@@ -214,7 +214,7 @@ class Committer:
             else:
                 await self._publish(written.newest)
         except Exception as exc:  # noqa: BLE001 - what is committed is acknowledged, whatever the state does
-            events.state_lost("".join(traceback.format_exception(exc)))
+            state_events.lost("".join(traceback.format_exception(exc)))
         finally:
             self._hold(-rows)
             now = asyncio.get_running_loop().time()
