@@ -10,9 +10,9 @@ from gateway.app.lineage import open_lineage, watch
 from gateway.app.pools import named_pool
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.settings import Settings
-from gateway.core.tasks import beside
+from gateway.core.tasks import background
 from gateway.domain.layouts import Layouts
-from gateway.ingest.admission.admission import Gate
+from gateway.ingest.admission.admission import Admission
 from gateway.ingest.admission.auth import TokenAuthenticator
 from gateway.telemetry import registry_events
 from gateway.timescale.connections.lineage import Lineage
@@ -34,7 +34,7 @@ class Registry(NamedTuple):
     dictionary: Dictionary
     directory: TimescaleDirectory
     authenticator: TokenAuthenticator
-    gate: Gate
+    admission: Admission
     listeners: list[Callable[[Collection[str] | None], None]]
     """Who else must hear when devices change."""
 
@@ -52,14 +52,14 @@ class Registry(NamedTuple):
         """Forget what is cached of these devices; None means all."""
         self.dictionary.forget_devices(names)
         self.directory.forget(names)
-        self.gate.forget()
+        self.admission.forget()
         for listen in self.listeners:
             listen(names)
 
     def ints_declared(self, names: Collection[str]) -> None:
         """Store the integers of these metrics exactly from now on."""
         self.layouts.declare_ints(names)
-        self.gate.forget()
+        self.admission.forget()
 
 
 @asynccontextmanager
@@ -74,8 +74,10 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
         directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
         credentials = StoredCredentials(pool, clock=clock)
         authenticator = TokenAuthenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
-        gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
-        registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, gate, [])
+        admission = Admission(
+            directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention
+        )
+        registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, admission, [])
         lineage.on_change.append(registry.forget)
         try:
             yield registry
@@ -88,8 +90,8 @@ async def following(settings: Settings, registry: Registry) -> AsyncIterator[Non
     """Hear of changes that others make to the registry, until left."""
     async with (
         named_pool(settings, "gateway-revisions", size=1, lineage=registry.lineage, leaves_nothing=True) as pool,
-        beside(_follow(pool, settings, registry), name="revisions.follow"),
-        beside(watch(pool), name="lineage.watch"),
+        background(_follow(pool, settings, registry), name="revisions.follow"),
+        background(watch(pool), name="lineage.watch"),
     ):
         yield
 

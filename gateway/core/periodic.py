@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from gateway.core.errors import GatewayError
-from gateway.core.tasks import beside
+from gateway.core.tasks import background
 
 
 class Recovered(Protocol):
@@ -31,7 +31,7 @@ async def repeating(
     and `on_recovery` how many there were, in how many seconds, when it works again.
     """
     failures = _Failures(name, on_recovery)
-    async with beside(_repeat(job, failures, every_secs=every_secs, on_failure=on_failure), name=name):
+    async with background(_repeat(job, failures, every_secs=every_secs, on_failure=on_failure), name=name):
         yield
 
 

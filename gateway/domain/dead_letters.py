@@ -137,7 +137,7 @@ def _to_body(device: str, time_us: int, layout: Layout, row: Sequence[Value]) ->
     return msgspec.json.encode({"device": device, "ts": to_datetime(time_us), "values": values})
 
 
-def to_wanted(
+def to_dead_letter_filter(
     *,
     code: str | None = None,
     device: str | None = None,

@@ -162,7 +162,7 @@ def is_tag_value(value: str) -> bool:
     return value.isprintable() and len(value) <= MAX_TAG_VALUE
 
 
-def to_wanted(*, prefix: str = "", tags: Sequence[str] = (), enabled: bool | None = None) -> DeviceFilter:
+def to_device_filter(*, prefix: str = "", tags: Sequence[str] = (), enabled: bool | None = None) -> DeviceFilter:
     """Read what a list asks for; a tag is `key:value`, or `key` for any value. Raises BadRequest."""
     check_prefix(prefix)
     if len(tags) > MAX_TAGS:

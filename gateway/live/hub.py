@@ -23,7 +23,7 @@ class Feed:
         self.filter = wanted
         self.names = names
         """The devices that match; None: all."""
-        self.mailboxes: set[EventQueue] = set()
+        self.queues: set[EventQueue] = set()
 
     def rows_of(self, batch: LoggedBatch) -> Collection[int]:
         """Return which messages of a batch are of its devices."""
@@ -49,27 +49,27 @@ class Hub:
 
     def __len__(self) -> int:
         """Return how many mailboxes there are."""
-        return sum([len(feed.mailboxes) for feed in self._feeds.values()])
+        return sum([len(feed.queues) for feed in self._feeds.values()])
 
     @property
     def feeds(self) -> Collection[Feed]:
         """All feeds."""
         return self._feeds.values()
 
-    def join(self, wanted: Filter, names: frozenset[str] | None, mailbox: EventQueue) -> Feed:
+    def join(self, wanted: Filter, names: frozenset[str] | None, queue: EventQueue) -> Feed:
         """Have a mailbox filled from now on. Raises TooManyStreams if too many devices are named already."""
         feed = self._feeds.get(wanted)
         if feed is None:
             feed = Feed(wanted, names)
             self._index(feed)
             self._feeds[wanted] = feed
-        feed.mailboxes.add(mailbox)
+        feed.queues.add(queue)
         return feed
 
-    def leave(self, feed: Feed, mailbox: EventQueue) -> None:
+    def leave(self, feed: Feed, queue: EventQueue) -> None:
         """Fill a mailbox no more."""
-        feed.mailboxes.discard(mailbox)
-        if not feed.mailboxes and self._feeds.get(feed.filter) is feed:
+        feed.queues.discard(queue)
+        if not feed.queues and self._feeds.get(feed.filter) is feed:
             self._unindex(feed)
             del self._feeds[feed.filter]
 
@@ -103,16 +103,16 @@ class Hub:
         """Tell every reader that changes before this position are missing."""
         self.position = position
         for feed in self._feeds.values():
-            for mailbox in feed.mailboxes:
-                mailbox.lose(reason, position)
+            for queue in feed.queues:
+                queue.lose(reason, position)
 
     def _deliver(self, feed: Feed, batch: LoggedBatch, rows: Collection[int]) -> int:
         event = feed.event(batch, rows)
         if event is None:
             return 0
-        for mailbox in feed.mailboxes:
-            mailbox.put(event)
-        return len(feed.mailboxes)
+        for queue in feed.queues:
+            queue.put(event)
+        return len(feed.queues)
 
     def _index(self, feed: Feed) -> None:
         if feed.names is None:

@@ -15,7 +15,7 @@ RETRY_CAP_SECS = 5.0
 T = TypeVar("T")
 
 
-async def insist(call: Callable[[], Awaitable[T]], *, rng: Random) -> T:
+async def retry_forever(call: Callable[[], Awaitable[T]], *, rng: Random) -> T:
     """Call until it succeeds; ends otherwise only when this task is cancelled."""
     attempt = 0
     while True:

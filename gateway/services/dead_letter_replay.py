@@ -52,7 +52,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """The first 100 of `refused`, without receipts."""
 
 
-class Redelivery:
+class DeadLetterReplay:
     """Replays dead letters."""
 
     def __init__(

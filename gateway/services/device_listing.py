@@ -37,7 +37,7 @@ class CountStep(NamedTuple):
     """The name after which the next step begins; None: it was the last one."""
 
 
-class Listing:
+class DeviceListing:
     """Lists devices."""
 
     def __init__(

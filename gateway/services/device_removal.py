@@ -24,7 +24,7 @@ PURGES = 300
 """Sweeps for each look at the age of the audit."""
 
 
-class Removal:
+class DeviceRemoval:
     """Removes devices."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Removal:
 
 @asynccontextmanager
 async def sweeping(
-    removal: Removal, audit: AuditLog, *, keep_days: int, every_secs: float = SWEEP_SECS
+    removal: DeviceRemoval, audit: AuditLog, *, keep_days: int, every_secs: float = SWEEP_SECS
 ) -> AsyncIterator[None]:
     """Sweep, and remove lines of audit that are older, now and then every so many seconds, until the block ends.
 

@@ -22,7 +22,7 @@ RESCUE_SECS = 30.0
 Write = Callable[[Sequence[Batch]], Awaitable[Written]]
 
 
-class Replay:
+class SpoolReplay:
     """What the drainer does with a batch."""
 
     def __init__(

@@ -21,7 +21,7 @@ MOST = 500
 State = TypeVar("State")
 
 
-class Together(Generic[State]):
+class Coalescer(Generic[State]):
     """Reads `devices` in as few calls as the load allows."""
 
     def __init__(self, devices: Callable[[Sequence[str]], Awaitable[Sequence[State | None]]]) -> None:

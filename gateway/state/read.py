@@ -22,7 +22,7 @@ from gateway.domain.contracts.newest import (
     ShapeBook,
 )
 from gateway.domain.model import Kind, Shape, Value
-from gateway.state.coalesce import Together
+from gateway.state.coalesce import Coalescer
 from gateway.state.repair import mend
 from gateway.telemetry import state_events
 
@@ -44,7 +44,7 @@ class NewestReader:
         self._shapes = shapes
         self._directory = directory
         self._stored = stored
-        self._together = Together(self.devices)
+        self._coalescer = Coalescer(self.devices)
 
     async def device(self, name: str) -> DeviceState | None:
         """Return the device's state, or None if there is no such device. Raises SinkUnavailable, SinkFault."""
@@ -52,11 +52,11 @@ class NewestReader:
 
     def soon(self, name: str) -> "asyncio.Future[DeviceState | None]":
         """Return the same as a future."""
-        return self._together.soon(name)
+        return self._coalescer.soon(name)
 
     async def close(self) -> None:
         """Give up the readings of `soon` that are under way."""
-        await self._together.close()
+        await self._coalescer.close()
 
     async def devices(self, names: Sequence[str]) -> list[DeviceState | None]:
         """Return the states, in order, None where there is no such device. Raises SinkUnavailable, SinkFault."""

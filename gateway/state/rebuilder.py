@@ -44,7 +44,7 @@ Result = Literal["done", "repeated", "elsewhere"]
 """Complete; something was lost meanwhile, so it did not count; another one rebuilds."""
 
 
-class Keeper:
+class StateWatcher:
     """Owns the completeness of a state. `async with` starts and stops it; enter it before what publishes."""
 
     def __init__(self, state: RedisState, stored: NewestStored) -> None:
@@ -62,7 +62,7 @@ class Keeper:
         """What was found last; None if the state could not be asked."""
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._watch(), name="state.keeper")
+        self._task = asyncio.create_task(self._watch(), name="state.watcher")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,7 +144,7 @@ class Keeper:
             return
         self._gap = False  # first: what is skipped from now on is a new gap
         try:
-            await self._state.doubt()
+            await self._state.mark_incomplete()
         except BaseException:
             self._gap = True
             raise

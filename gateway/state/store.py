@@ -85,7 +85,7 @@ class RedisState:
         self._name = secrets.token_hex(8)
         self._newest_wins = client.register_script(script("newest_wins"))
         self._check = client.register_script(script("check"))
-        self._doubt = client.register_script(script("doubt"))
+        self._mark_incomplete = client.register_script(script("mark_incomplete"))
         self._rebuild = client.register_script(script("rebuild"))
         self._claim = client.register_script(script("claim"))
         self._restore = client.register_script(script("restore"))
@@ -217,14 +217,14 @@ class RedisState:
         async with self._asking():
             return bool(await self._rebuild(keys=[prefix + MARKER, prefix + REBUILD], args=args))
 
-    async def doubt(self) -> None:
+    async def mark_incomplete(self) -> None:
         """Declare that changes are missing: state and rebuild are not complete, and the log of changes has a gap.
 
         Raises StateUnavailable.
         """
         prefix = self._prefix
         async with self._asking():
-            await self._doubt(keys=[prefix + MARKER, prefix + REBUILD, prefix + WATCH])
+            await self._mark_incomplete(keys=[prefix + MARKER, prefix + REBUILD, prefix + WATCH])
 
     async def leave(self) -> None:
         """Say that this gateway stops, and that nothing it committed is missing here. Raises StateUnavailable."""

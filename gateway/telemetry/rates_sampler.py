@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from gateway.core.tasks import beside
+from gateway.core.tasks import background
 from gateway.telemetry import events, exposition, prometheus
 from gateway.telemetry.declared import name_of
 from gateway.telemetry.rates import EVERY_SECS, Backlog, RateHistory, Sums
@@ -28,7 +28,7 @@ EARLY_MS = 100
 @asynccontextmanager
 async def sampling(history: RateHistory, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
     """Fill the history until the end of the block."""
-    async with beside(_sample(history, every_secs=every_secs), name="history.sample"):
+    async with background(_sample(history, every_secs=every_secs), name="history.sample"):
         yield
 
 

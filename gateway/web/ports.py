@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from gateway.domain.buckets import Cut
-from gateway.domain.contracts.ingest import Toll
+from gateway.domain.contracts.ingest import Charge
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
 from gateway.domain.model import Kind, Receipt
@@ -44,10 +44,10 @@ class Intake(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether `knock` would say nothing."""
+        """Whether `refuse_if_full` would say nothing."""
         ...
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         """Raise Overloaded or Draining if nothing would be taken now."""
         ...
 
@@ -64,7 +64,7 @@ class Intake(Protocol):
         device: str | None,
         atomic: bool = False,
         max_errors: int = 100,
-        toll: Toll | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
         """Return after COMMIT. Raises the GatewayErrors that say no to the whole body."""
         ...

@@ -25,7 +25,7 @@ class Kept(NamedTuple):
 
     log: ChangeLog
     commit: Callable[[str, int], Awaitable[None]]
-    doubt: Callable[[], Awaitable[None]]
+    mark_incomplete: Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -44,7 +44,7 @@ async def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         async def commit(device: str, after: int) -> None:
             await state.apply([block(device, after, doubles=(1.5,))])
 
-        yield Kept(log, commit, state.doubt)
+        yield Kept(log, commit, state.mark_incomplete)
 
 
 def _in_memory() -> Kept:
@@ -53,10 +53,10 @@ def _in_memory() -> Kept:
     async def commit(device: str, after: int) -> None:
         log.add((device, Newest(1, NOON + after, (1.5,), (), ())))
 
-    async def doubt() -> None:
+    async def mark_incomplete() -> None:
         log.turn()
 
-    return Kept(log, commit, doubt)
+    return Kept(log, commit, mark_incomplete)
 
 
 async def _all(log: ChangeLog, at: LogPosition, upto: LogPosition) -> list[tuple[str, Newest]]:
@@ -95,7 +95,7 @@ async def test_a_page_ends_where_it_is_told_to(kept: Kept) -> None:
 async def test_a_doubt_is_another_turn_of_the_same_log(kept: Kept) -> None:
     start = await kept.log.watch()
     await kept.commit("d", 1)
-    await kept.doubt()
+    await kept.mark_incomplete()
     await kept.commit("d", 2)
     before, after = await kept.log.between(start, start._replace(offset=10**12))
     assert before.position.epoch == start.epoch != after.position.epoch

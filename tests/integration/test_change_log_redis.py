@@ -181,7 +181,7 @@ async def test_what_somebody_else_does_to_the_keys_is_a_new_epoch_or_a_gap(stand
 
 async def test_what_may_have_been_lost_ends_the_epoch(stand: Stand) -> None:
     start = await stand.log.watch()
-    await stand.state.doubt()
+    await stand.state.mark_incomplete()
     assert (await stand.log.watch()).epoch != start.epoch
 
 

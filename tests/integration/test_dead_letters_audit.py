@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter, StoredDeadLetter
 from gateway.domain.model import Receipt
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters import browse
 from gateway.timescale.dead_letters.browse import StoredDeadLetters
@@ -54,8 +54,8 @@ async def noted(pool: Pool) -> list[tuple[str, str, str, dict[str, object]]]:
     return [(one.actor, one.action, one.target, one.detail) for one in reversed(await AuditLog(pool).page())]
 
 
-def redelivery(pool: Pool) -> Redelivery:
-    return Redelivery(Scripted(), StoredDeadLetters(pool))
+def redelivery(pool: Pool) -> DeadLetterReplay:
+    return DeadLetterReplay(Scripted(), StoredDeadLetters(pool))
 
 
 async def test_one_and_many_have_one_line_each(pool: Pool) -> None:

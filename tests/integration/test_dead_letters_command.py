@@ -14,7 +14,7 @@ from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import BadPayload
 from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter
 from gateway.domain.model import Receipt
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
@@ -66,7 +66,7 @@ async def pool(plain_db: Database) -> AsyncIterator[Pool]:
 @pytest.fixture
 async def door(pool: Pool) -> AsyncIterator[Door]:
     async with serving() as door:
-        door.context.redelivery = Redelivery(door.intake, StoredDeadLetters(pool))
+        door.context.redelivery = DeadLetterReplay(door.intake, StoredDeadLetters(pool))
         door.context.registrar = registrar_on(pool)
         yield door
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.core.errors import BadPayload, SinkUnavailable
 from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter
 from gateway.domain.model import Receipt, Refusal
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
@@ -59,7 +59,7 @@ async def door(plain_db: Database) -> AsyncIterator[Door]:
         serving() as door,
     ):
         box = StoredDeadLetters(pool)
-        door.context.letters, door.context.redelivery = box, Redelivery(door.intake, box)
+        door.context.letters, door.context.redelivery = box, DeadLetterReplay(door.intake, box)
         door.context.registrar = registrar_on(pool)
         for letter in LETTERS:
             await TimescaleDeadLetters(pool).put([letter])

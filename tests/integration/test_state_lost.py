@@ -53,7 +53,7 @@ async def test_only_a_loss_is_a_warning(timescale_db: Database, valkey: str, mon
 
 
 async def _shows(one: Live, facts: dict[str, object]) -> bool:
-    return one.keeper.facts() == facts
+    return one.watcher.facts() == facts
 
 
 async def _has_said(line: str, said: list[str]) -> bool:
@@ -86,7 +86,7 @@ async def test_while_valkey_is_stopped_the_database_gives_the_same_answers(
 
 
 async def _says(one: Live, *, complete: bool) -> bool:
-    return one.keeper.facts()["complete"] is complete
+    return one.watcher.facts()["complete"] is complete
 
 
 async def test_a_flush_under_traffic_of_two_gateways_heals(timescale_db: Database, valkey: str) -> None:

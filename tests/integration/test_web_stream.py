@@ -232,7 +232,7 @@ async def test_a_client_that_takes_nothing_is_cut_off_within_its_bound(door: Doo
                 )
                 await asyncio.sleep(0.005)
                 (subscription,) = reader._subscriptions.values() if len(reader) else (None,)
-                assert subscription is None or subscription._mailbox.size < 600_000
+                assert subscription is None or subscription._queue.size < 600_000
 
 
 async def test_other_methods_are_405(door: Door) -> None:

@@ -10,7 +10,7 @@ from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Block, Kind
 from gateway.domain.principal import Principal
-from gateway.ingest.admission.admission import Gate
+from gateway.ingest.admission.admission import Admission
 from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pending import SubmittedBody
 from gateway.ingest.pipeline.committer import Committer
@@ -83,7 +83,7 @@ class StoringDoor(Door):
     async def open_runtime(self, tree: Settings, worker: str) -> AsyncIterator[Context]:
         layouts, directory = Layouts(), MemoryDirectory()
         directory.add(*DEVICES)
-        gate = Gate(
+        admission = Admission(
             directory,
             layouts,
             devices=tree.devices,
@@ -95,7 +95,7 @@ class StoringDoor(Door):
             Committer(self.sink, _shown, limits=self._queue, slots=1) as self.committer,
         ):
             context.intake = self.storing = CountingIntake(
-                gate, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
+                admission, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
             )
             context.request_ids = RequestIds("id")
             context.budgets = self.budgets = CountingBudgets(context.bodies, context.turns)

@@ -14,11 +14,11 @@ from sanic import Sanic
 
 from gateway.core.errors import NotFound, Unauthorized
 from gateway.core.settings import HttpSettings, LimitSettings, Settings
-from gateway.domain.contracts.ingest import Toll
+from gateway.domain.contracts.ingest import Charge
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.model import Kind, Receipt
 from gateway.domain.principal import Principal, Role
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.telemetry.rates import RateHistory
 from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.registry.audit import AuditedAct
@@ -67,13 +67,13 @@ class ScriptedIntake:
         self.backfill: list[bool] = []
         self.answer: Callable[[bytes], Awaitable[Receipt]] = self._clean
         self.full: Exception | None = None
-        """What `knock` raises."""
+        """What `refuse_if_full` raises."""
 
     @property
     def is_open(self) -> bool:
         return self.full is None
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         if self.full:
             raise self.full
 
@@ -88,11 +88,11 @@ class ScriptedIntake:
         max_errors: int = 100,
         source: str = "http",
         received_us: int | None = None,
-        toll: Toll | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
         assert media is None
         self.replays += [received_us] if source == "replay" else []
-        self.backfill.append(toll is not None and await toll(self.readings))
+        self.backfill.append(charge is not None and await charge(self.readings))
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
 
@@ -224,7 +224,9 @@ class Door:
             worker=worker,
             clock=FixedClock(),
             authenticator=ScriptedAuthenticator(),
-            ways_in=IngestParts(self.intake, self.receipts, NoDeadLetters(), Redelivery(self.intake, NoDeadLetters())),
+            ways_in=IngestParts(
+                self.intake, self.receipts, NoDeadLetters(), DeadLetterReplay(self.intake, NoDeadLetters())
+            ),
             ways_out=ReadParts(self.live, self.stored, self.stage.streams),
             fleet=RegistryParts(NO_REGISTRAR, NO_LISTING, self.census),
             health=self._answer_health,

@@ -93,9 +93,9 @@ class Books(RuleBasedStateMachine):
             self.sink, self._publish, limits=settings.QueueSettings(max_rows=12, commit_rows=4), slots=2
         )
         await self.committer.__aenter__()
-        gate = usual_gate(directory, layouts)
+        admission = usual_gate(directory, layouts)
         self.intake = BodyIntake(
-            gate, self.committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=1000
+            admission, self.committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=1000
         )
 
     async def _publish(self, _: Any) -> None:

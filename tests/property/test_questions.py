@@ -60,7 +60,7 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
 def test_moments(text: str, moment: int) -> None:
     assert to_moment(text, parameter="from", now_us=NOW_US) == moment
     if "T" in text or " " in text:
-        since = dead_letters.to_wanted(since=text).since
+        since = dead_letters.to_dead_letter_filter(since=text).since
         assert since is not None
         assert timestamps.to_us(since) == moment
 

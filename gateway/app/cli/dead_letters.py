@@ -16,7 +16,14 @@ from gateway.app.cli.output import print_fields, print_json, print_note, print_t
 from gateway.app.cli.registry_options import Database, Json
 from gateway.app.cli.session import FAILED, AdminSession, run, spoken
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, DeadLetterFilter, StoredDeadLetter, to_item, to_wanted
+from gateway.domain.dead_letters import (
+    MAX_ID,
+    MAX_PAGE,
+    DeadLetterFilter,
+    StoredDeadLetter,
+    to_dead_letter_filter,
+    to_item,
+)
 
 Code = Annotated[str | None, Parameter(help="Only this reason, such as unknown_device.")]
 Device = Annotated[str | None, Parameter(help="Only this device.")]
@@ -61,7 +68,9 @@ def list_letters(
 ) -> None:
     """List dead letters, newest first."""
     replayed = "false" if only_open else None
-    wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since, replayed=replayed))
+    wanted = spoken(
+        lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since, replayed=replayed)
+    )
     letters = run(lambda s: s.dead_letters.page(wanted, before=before, limit=limit), database=database)
     if as_json:
         print_json([to_item(letter) for letter in letters])
@@ -96,7 +105,7 @@ def replay_letters(
     as_json: Json = False,
 ) -> None:
     """Let a running gateway take letters in once more. Exit code 1 if something was refused again."""
-    wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since))
+    wanted = spoken(lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since))
     spoken(lambda: _check_choice(wanted, letter, every=every))
     if letter is not None:
         answer = spoken(lambda: ask(url, f"/v1/dead-letters/{letter}:replay", key_file=key_file, method="POST"))
@@ -130,7 +139,7 @@ def purge_letters(
 ) -> None:
     """Remove dead letters for good. What is too old or too much goes by itself: see the settings dead_letters."""
     done = "true" if replayed else None
-    wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since, replayed=done))
+    wanted = spoken(lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since, replayed=done))
     spoken(lambda: _check_choice(wanted, letter, every=every))
     removed = run(lambda s: _purge(s, wanted, letter), database=database)
     _show({"removed": removed}, as_json=as_json)

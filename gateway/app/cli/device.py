@@ -23,7 +23,7 @@ from gateway.app.cli.session import AdminSession, run, spoken
 from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.domain.credentials import Credential, Issued
-from gateway.domain.devices import Age, DevicePatch, to_wanted
+from gateway.domain.devices import Age, DevicePatch, to_device_filter
 from gateway.domain.principal import Role
 
 FOREVER_SECS = 1e9
@@ -56,9 +56,9 @@ def add_device(name: str, /, *, tag: Tags = (), database: Database = None, json:
     """Add a device and show its token, this once."""
 
     async def work(session: AdminSession) -> Issued:
-        book, actor = session.registrar, session.actor
-        await book.devices.add(name, tags=_to_tags(tag), actor=actor)
-        return await book.credentials.issue(Role.DEVICE, device=name, actor=actor)
+        registrar, actor = session.registrar, session.actor
+        await registrar.devices.add(name, tags=_to_tags(tag), actor=actor)
+        return await registrar.credentials.issue(Role.DEVICE, device=name, actor=actor)
 
     show_issued(run(work, database=database), {"device": name}, json=json)
 
@@ -104,7 +104,7 @@ def list_devices(
     json: Json = False,
 ) -> None:
     """List devices by name, with the time of their newest reading."""
-    wanted = spoken(lambda: to_wanted(prefix=prefix, tags=tag, enabled=enabled))
+    wanted = spoken(lambda: to_device_filter(prefix=prefix, tags=tag, enabled=enabled))
     age = Age(stale_secs=spoken(lambda: _to_seconds(stale)), offline=offline)
 
     async def work(session: AdminSession) -> tuple[list[dict[str, object]], str | None]:

@@ -18,7 +18,7 @@ from gateway.domain.devices import LastSeen
 
 if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wait for
     from gateway.core.clock import Clock
-    from gateway.services.device_listing import Listing
+    from gateway.services.device_listing import DeviceListing
     from gateway.services.registry import Registrar
     from gateway.timescale.dead_letters.browse import StoredDeadLetters
 
@@ -33,7 +33,7 @@ class AdminSession(NamedTuple):
     """What the commands work on."""
 
     registrar: "Registrar"
-    listing: "Listing"
+    listing: "DeviceListing"
     """Knows from the database when devices were last heard of."""
     dead_letters: "StoredDeadLetters"
     actor: str
@@ -64,15 +64,15 @@ def spoken(call: Callable[[], Answer]) -> Answer:
 
 async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], database: str | None) -> Answer:
     from gateway.app.cli.newest import states_of  # noqa: PLC0415
-    from gateway.app.cli.target import settings_here  # noqa: PLC0415 -- see above
+    from gateway.app.cli.target import command_settings  # noqa: PLC0415 -- see above
     from gateway.app.lineage import open_lineage  # noqa: PLC0415
-    from gateway.services.device_listing import Listing  # noqa: PLC0415
-    from gateway.services.registry import registrar  # noqa: PLC0415
+    from gateway.services.device_listing import DeviceListing  # noqa: PLC0415
+    from gateway.services.registry import build_registrar  # noqa: PLC0415
     from gateway.timescale.connections.pool import open_pool  # noqa: PLC0415
     from gateway.timescale.dead_letters.browse import StoredDeadLetters  # noqa: PLC0415
     from gateway.timescale.newest import StoredTimes, TimescaleNewest  # noqa: PLC0415
 
-    settings = settings_here()
+    settings = command_settings()
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         lineage = await stack.enter_async_context(open_lineage(settings))
@@ -86,15 +86,15 @@ async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], datab
                 lineage=lineage,
             )
         )
-        book = registrar(pool, states_of(settings.redis, pool), clock=clock)
-        listing = Listing(
-            book.devices,
+        registrar = build_registrar(pool, states_of(settings.redis, pool), clock=clock)
+        listing = DeviceListing(
+            registrar.devices,
             StoredTimes(TimescaleNewest(pool)),
             clock=clock,
             monotonic=time.monotonic,
             offline_after_secs=settings.devices.offline_after_secs,
         )
-        return await work(AdminSession(book, listing, StoredDeadLetters(pool), f"cli {_user()}", clock))
+        return await work(AdminSession(registrar, listing, StoredDeadLetters(pool), f"cli {_user()}", clock))
 
 
 def _user() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.target import settings_here
+from gateway.app.cli.target import command_settings
 from gateway.core.settings import Settings
 
 if TYPE_CHECKING:  # these bring the drivers, which "--help" must not wait for
@@ -36,7 +36,7 @@ def rebuild_state(*, config_file: Config = None, quiet: Quiet = False) -> None:
 
     Gateways do it by themselves when something may be missing.
     """
-    asyncio.run(_rebuild(settings_here(config_file), quiet=quiet))
+    asyncio.run(_rebuild(command_settings(config_file), quiet=quiet))
 
 
 async def _rebuild(settings: Settings, *, quiet: bool) -> None:
@@ -62,7 +62,7 @@ async def _rebuild(settings: Settings, *, quiet: bool) -> None:
         )
         state = await stack.enter_async_context(open_state(settings.redis, site=await site(pool)))
         stack.push_async_callback(state.leave)
-        await state.doubt()
+        await state.mark_incomplete()
         await _until_complete(state, Rebuilder(state, TimescaleNewest(pool)), quiet=quiet)
 
 

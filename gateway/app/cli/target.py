@@ -10,7 +10,7 @@ STACK_ENV = Path(".local/stack.env")
 """Written by a running `gateway up`: the addresses of its servers."""
 
 
-def settings_here(config_file: Path | None = None) -> Settings:
+def command_settings(config_file: Path | None = None) -> Settings:
     """Load the settings; where the environment names no database, a `gateway up` running here lends its addresses."""
     lent: dict[str, str] = {}
     if config_file is None and "GATEWAY_DATABASE__URL" not in os.environ and STACK_ENV.is_file():

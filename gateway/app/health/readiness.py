@@ -23,7 +23,7 @@ from gateway.ingest.spool.file import free_bytes
 from gateway.ingest.spool.spool import SqliteSpool
 from gateway.mqtt.consumer import Consumer
 from gateway.state.publisher import Publisher
-from gateway.state.rebuilder import Keeper
+from gateway.state.rebuilder import StateWatcher
 from gateway.state.store import RedisState
 from gateway.telemetry import health_events
 from gateway.telemetry.periodic import repeating
@@ -59,7 +59,7 @@ class Monitor:
         stall: Stall,
         committer: Committer,
         publisher: Publisher,
-        keeper: Keeper,
+        watcher: StateWatcher,
         consumer: Consumer | None,
         spells: Spells,
     ) -> None:
@@ -73,7 +73,7 @@ class Monitor:
         self._state = state
         self._committer = committer
         self._publisher = publisher
-        self._keeper = keeper
+        self._watcher = watcher
         self._consumer = consumer
         self._spells = spells
         self._trend = Trend()
@@ -164,13 +164,13 @@ class Monitor:
         return {"ok": True, "kind": ground.kind, "postgres": ground.postgres, "timescaledb": ground.timescale}
 
     async def _redis(self) -> Part:
-        facts = {"pending_rows": self._publisher.behind, **self._keeper.facts()}
+        facts = {"pending_rows": self._publisher.behind, **self._watcher.facts()}
         try:
             async with asyncio.timeout(PROBE_SECS):
                 await self._state.ping()
         except (GatewayError, TimeoutError) as exc:
             return {"ok": False, "error": _said(exc), **facts}
-        well = self._publisher.healthy and bool(facts["complete"]) and not self._keeper.evicts
+        well = self._publisher.healthy and bool(facts["complete"]) and not self._watcher.evicts
         return {"ok": well, **facts}
 
     def _mqtt(self) -> Part:

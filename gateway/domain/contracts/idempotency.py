@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
 
-class Kept(NamedTuple):
+class KeptAnswer(NamedTuple):
     """The answer to a request, or with status 0 the claim of one that is still running."""
 
     fingerprint: bytes
@@ -24,13 +24,13 @@ class Claim(NamedTuple):
     since_us: int
 
 
-class Receipts(Protocol):
+class IdempotencyStore(Protocol):
     """Answers by idempotency key, for a while. A loss costs nothing but a repeated body that is taken in again.
 
     All methods raise StateUnavailable.
     """
 
-    async def claim(self, key: str, fingerprint: bytes) -> Kept | Claim:
+    async def claim(self, key: str, fingerprint: bytes) -> KeptAnswer | Claim:
         """Return what is kept, or a claim: the caller goes on."""
         ...
 
@@ -38,11 +38,11 @@ class Receipts(Protocol):
         """Let a claim run out later. Without effect if the key is somebody else's by now, as in what follows."""
         ...
 
-    async def keep(self, key: str, claim: Claim, kept: Kept) -> None:
+    async def keep(self, key: str, claim: Claim, kept: KeptAnswer) -> None:
         """Keep an answer in place of the claim."""
         ...
 
-    async def release(self, key: str, held: Claim | Kept) -> None:
+    async def release(self, key: str, held: Claim | KeptAnswer) -> None:
         """Give up a claim, since nothing was answered that could be repeated, or an answer that holds no more."""
         ...
 

@@ -8,7 +8,7 @@ from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Batch, Block, Metric, Outcome, Receipt, Shape
 from gateway.domain.principal import Principal
 
-Toll = Callable[[int], Awaitable[bool]]
+Charge = Callable[[int], Awaitable[bool]]
 """Told how many readings a body holds before any is stored; may wait or raise; returns whether they are backfill."""
 
 
@@ -49,7 +49,7 @@ class Intake(Protocol):
         device: str | None,
         source: str,
         received_us: int | None = None,
-        toll: Toll | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
         """Return once every reading is committed or refused.
 
@@ -93,7 +93,7 @@ class Sink(Protocol):
         ...
 
 
-class Card:
+class DeviceCard:
     """What admission must know of one device: whether it may write, and what it has reported so far."""
 
     __slots__ = ("enabled", "known", "metrics", "shapes")
@@ -113,7 +113,7 @@ class Card:
 class Directory(Protocol):
     """The registry as admission sees it: a bounded cache in front of the database."""
 
-    def card(self, device: str) -> Card | None:
+    def card(self, device: str) -> DeviceCard | None:
         """Return what is cached; None means: look it up."""
         ...
 

@@ -16,7 +16,7 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Decoded
 from gateway.domain.names import DEVICE_NAME
 from gateway.domain.principal import Principal
-from gateway.ingest.admission.rules import Sieve
+from gateway.ingest.admission.rules import AdmissionRules
 
 MAX_PAIRS = 1_000_000
 """Known pairs kept; beyond it they are learned anew."""
@@ -24,7 +24,7 @@ SMALL = 32
 """Below this many messages plain Python beats numpy."""
 
 
-class Gate:
+class Admission:
     """The door's memory and its rules. One per worker."""
 
     def __init__(
@@ -61,10 +61,10 @@ class Gate:
             return False
         return self._known.issuperset(zip(batch.devices, batch.layouts, strict=True))
 
-    async def sift(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
+    async def admit(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
         """Return the messages that may come in, and a refusal for each that may not. Raises SinkUnavailable."""
         await self._meet(principal, decoded.batch.devices)
-        sieve = Sieve(
+        rules = AdmissionRules(
             principal,
             self._directory,
             self._layouts,
@@ -72,9 +72,9 @@ class Gate:
             clock=self._clock,
             retention=self._retention,
         )
-        sifted = sieve.sift(decoded, now_us)
-        self._remember(sifted.batch)
-        return sifted
+        admitted = rules.apply(decoded, now_us)
+        self._remember(admitted.batch)
+        return admitted
 
     def forget(self) -> None:
         """Look at every pair again: a device was changed, or a metric declared anew."""

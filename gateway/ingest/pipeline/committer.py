@@ -84,7 +84,7 @@ class Committer:
             while self.batcher:
                 self._fail(self.batcher.take(asyncio.get_running_loop().time()), Draining())
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         """Raise Overloaded or Draining if a batch would be turned away now: its body need not even be read.
 
         While more comes than can be written, what is turned away must cost little, or little else gets done.
@@ -96,7 +96,7 @@ class Committer:
 
     @property
     def is_open(self) -> bool:
-        """Whether `knock` would let a body be read."""
+        """Whether `refuse_if_full` would let a body be read."""
         return not self._stopping and not self._full
 
     def has_room(self, batch: Batch) -> bool:
@@ -183,12 +183,12 @@ class Committer:
 
     async def _commit(self, group: list[QueuedBatch]) -> None:
         rows = sum([len(waiting.batch) for waiting in group])
-        self._hold(rows)
+        self._add_in_hand(rows)
         started = asyncio.get_running_loop().time()
         try:
             written = await self._sink.write([w.batch for w in group], atomic=group[0].atomic)
         except BaseException as exc:
-            self._hold(-rows)
+            self._add_in_hand(-rows)
             if len(group) > 1 and isinstance(exc, Exception) and not isinstance(exc, GatewayError):
                 await self._commit_apart(group)
                 return
@@ -216,14 +216,14 @@ class Committer:
         except Exception as exc:  # noqa: BLE001 - what is committed is acknowledged, whatever the state does
             state_events.lost("".join(traceback.format_exception(exc)))
         finally:
-            self._hold(-rows)
+            self._add_in_hand(-rows)
             now = asyncio.get_running_loop().time()
             for waiting, outcome in zip(group, written.outcomes, strict=True):
                 events.acknowledged(now - waiting.since)
                 if not waiting.ticket.done():
                     waiting.ticket.set_result(outcome)
 
-    def _hold(self, rows: int) -> None:
+    def _add_in_hand(self, rows: int) -> None:
         self.in_hand += rows
         events.queue_changed(self.batcher.rows + self.in_hand, self.batcher.size)
 

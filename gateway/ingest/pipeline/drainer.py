@@ -18,7 +18,7 @@ from gateway.core.errors import GatewayError, SpoolFault
 from gateway.core.tasks import end
 from gateway.domain.contracts.ingest import Spool, Spooled
 from gateway.domain.model import Batch, Outcome
-from gateway.ingest.pipeline.poison import FEW, MAX_SUSPECTS, Doubt, Suspects, words_of
+from gateway.ingest.pipeline.poison import FEW, MAX_SUSPECTS, PoisonCheck, Suspects, words_of
 from gateway.telemetry import ledger_events, spool_events
 
 FIRST_RETRY_SECS = 0.1
@@ -67,17 +67,17 @@ class Drainer:
         busy: Callable[[], bool],
         rng: Random,
         max_rows: int,
-        doubt: Doubt | None = None,
+        poison_check: PoisonCheck | None = None,
         refresh: Refresh | None = None,
     ) -> None:
         """`busy` says whether live messages wait; `max_rows` is the most a round takes.
 
-        Without `doubt` every failure is taken for the database's.
+        Without `poison_check` every failure is taken for the database's.
         """
-        self._doubt = doubt
+        self._poison_check = poison_check
         self._suspects = Suspects()
         self._proofs = 0
-        """Of `doubt`, when the round began."""
+        """Of `poison_check`, when the round began."""
         self._alone = 0
         """Records that failed alone in this round."""
         self._spools = spools
@@ -173,7 +173,7 @@ class Drainer:
             await self._forget(spool, ids)
         now = asyncio.get_running_loop().time()
         resting = self._suspects.resting(spool, now)
-        self._proofs, self._alone = self._doubt.proofs() if self._doubt else 0, 0
+        self._proofs, self._alone = self._poison_check.proofs() if self._poison_check else 0, 0
         if len(resting) >= MAX_SUSPECTS:
             return False
         max_rows = min(SMALL_ROWS, self._max_rows) if self._busy() else self._max_rows
@@ -197,10 +197,10 @@ class Drainer:
         except SpoolFault:
             raise
         except Exception as exc:
-            if self._doubt is None or not await self._doubt.answers():
+            if self._poison_check is None or not await self._poison_check.answers():
                 raise
             if len(group) == 1:
-                await self._suspect(self._doubt, spool, group[0], exc)
+                await self._suspect(self._poison_check, spool, group[0], exc)
                 return
             middle = len(group) // 2
             for half in (group[:middle], group[middle:]):
@@ -216,22 +216,22 @@ class Drainer:
             _count(batch, outcome)
         await self._forget(spool, [each.id for each in group])
 
-    async def _suspect(self, doubt: Doubt, spool: Spool, one: Spooled, exc: Exception) -> None:
+    async def _suspect(self, poison_check: PoisonCheck, spool: Spool, one: Spooled, exc: Exception) -> None:
         """Try a record later that failed alone, or if it had all its tries take it out of the way of the others."""
         words = words_of(exc)
         spool_events.record_failed(one.id, one.batch.devices, exc, words)
         now = asyncio.get_running_loop().time()
         known = self._suspects.note(spool, one.id, exc, now=now, proofs=self._proofs)
         self._alone += 1
-        if not self._suspects.is_guilty(known, exc, proofs=doubt.proofs()):
-            if self._alone > FEW and doubt.proofs() == self._proofs:
+        if not self._suspects.is_guilty(known, exc, proofs=poison_check.proofs()):
+            if self._alone > FEW and poison_check.proofs() == self._proofs:
                 raise exc  # nothing passes at all: it is not the records, whatever a probe says
             return
         try:
-            outcome = await doubt.rescue(one.batch, words)
+            outcome = await poison_check.rescue(one.batch, words)
             await self._bury(one.batch, outcome)
         except Exception as again:
-            if not await doubt.answers():
+            if not await poison_check.answers():
                 raise
             words = words_of(again)
             await spool.set_aside(one.id, words)

@@ -20,7 +20,7 @@ from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.ingest.receipts import to_json
 from gateway.mqtt.consumer import Consumer
-from gateway.mqtt.handler import Judge
+from gateway.mqtt.handler import MessageHandler
 from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.session import BrokerSession
 from gateway.mqtt.topics import parse_topic
@@ -85,9 +85,9 @@ class Counting(BodyIntake):
     ) -> SubmittedBody | None:
         if not self.hurries:
             return None
-        underway = super().at_once(body, principal=principal, device=device, source=source)
-        self.taken += underway is not None
-        return underway
+        pending = super().at_once(body, principal=principal, device=device, source=source)
+        self.taken += pending is not None
+        return pending
 
 
 class NoRest(Random):
@@ -133,9 +133,11 @@ async def direct(*, hurries: bool) -> AsyncIterator[Direct]:
     directory.add("d1", "d2", REJECTED)
     sink = MoodySink(dead_letters=letters)
     sink.rejects[REJECTED] = "23514: no"
-    gate = usual_gate(directory, layouts)
+    admission = usual_gate(directory, layouts)
     async with Committer(sink, _shown, limits=settings.QueueSettings(), slots=1) as committer:
-        intake = Counting(gate, committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=100)
+        intake = Counting(
+            admission, committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=100
+        )
         intake.hurries = hurries
         yield Direct(consumer_of(intake, letters), intake, sink, letters)
 
@@ -146,8 +148,8 @@ def consumer_of(intake: BodyIntake, letters: Letters) -> Consumer:
     session = BrokerSession(
         MqttSettings(url="mqtt://127.0.0.1:1"), topics.subscription, client_id="direct", rng=NoRest()
     )
-    judge = Judge(topics, intake, encode=to_json, max_payload_bytes=MAX_PAYLOAD_BYTES)
-    return Consumer(session, judge, letters, max_messages=1000, rng=NoRest())
+    handler = MessageHandler(topics, intake, encode=to_json, max_payload_bytes=MAX_PAYLOAD_BYTES)
+    return Consumer(session, handler, letters, max_messages=1000, rng=NoRest())
 
 
 async def _shown(_: object) -> None:

@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
-from gateway.domain.contracts.ingest import Toll
+from gateway.domain.contracts.ingest import Charge
 from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt, Refusal
 from gateway.domain.principal import Principal
@@ -107,12 +107,12 @@ class ScriptedIntake:
         device: str | None,
         source: str,
         received_us: int | None = None,
-        toll: Toll | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
         assert (source, received_us) == ("mqtt", None)
         self.begun.append(body)
-        if toll is not None:
-            self.let_go += [body] if await toll(1) else []
+        if charge is not None:
+            self.let_go += [body] if await charge(1) else []
         self.devices.append(device)
         self.principals.add(principal)
         answer = await self.answer(body)
@@ -137,8 +137,8 @@ class Gate:
 
     def open_all(self) -> None:
         self._all = True
-        for gate in self._gates.values():
-            gate.set()
+        for admission in self._gates.values():
+            admission.set()
 
 
 @dataclass

@@ -48,14 +48,14 @@ async def site() -> AsyncIterator[Site]:
     layouts, directory, sink, clock = Layouts(), MemoryDirectory(), MemorySink(), ManualClock(NOW_US)
     directory.add("d1", "poison")
     sink.rejects["poison"] = "23514: no"
-    gate = usual_gate(directory, layouts)
+    admission = usual_gate(directory, layouts)
     stall = Stall(lambda: clock.now_us() / 1e6)
 
     async def publish(_: object) -> None:
         return
 
     async with Committer(sink, publish, limits=settings.QueueSettings(), slots=1) as committer:
-        yield Site(BodyIntake(gate, committer, layouts, clock, stall=stall, max_readings=100), sink, stall, clock)
+        yield Site(BodyIntake(admission, committer, layouts, clock, stall=stall, max_readings=100), sink, stall, clock)
 
 
 @pytest.mark.parametrize(
