@@ -1,4 +1,4 @@
-"""Settings in, out: where the database's connections lead to, with what is remembered of it on disk and in Redis."""
+"""Lineage, opened: where the database's connections lead to, as remembered on disk and in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Settings in, connection pools out: each use has its own, so that none waits for another."""
+"""Connection pools, as the settings say: each use has its own, so that none waits for another."""
 
 from contextlib import AbstractAsyncContextManager
 

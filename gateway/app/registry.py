@@ -1,4 +1,4 @@
-"""What is known of devices, credentials and names, opened; and followed, so that changes are heard within a second."""
+"""The registry, opened: devices, credentials and names, followed, so that changes are heard within a second."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Where readings go, opened: the live state, the writer, the spool and its drainer. Closed in reverse."""
+"""Storage, opened: the live state, the writer, the spool and its drainer. Closed in reverse."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager

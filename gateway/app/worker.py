@@ -1,4 +1,4 @@
-"""The composition root: settings in, the open parts of one worker out.
+"""The composition root: settings → the open parts of one worker.
 
 Sinks open before sources and close after them: what was taken in can always be written.
 """

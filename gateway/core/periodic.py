@@ -39,7 +39,7 @@ class _Failures:
     """Those in a row."""
 
     def __init__(self, job: str, on_recovery: Recovered) -> None:
-        self._chore = job
+        self._job = job
         self._on_recovery = on_recovery
         self._kinds: set[str] = set()
         self._count = 0
@@ -59,7 +59,7 @@ class _Failures:
         """Take note of a round that did not fail."""
         if self._count:
             secs = asyncio.get_running_loop().time() - self._since
-            self._on_recovery(self._chore, failures=self._count, secs=secs)
+            self._on_recovery(self._job, failures=self._count, secs=secs)
             self._count = 0
             self._kinds.clear()
 

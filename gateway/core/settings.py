@@ -1,4 +1,4 @@
-"""Every setting, once: a frozen typed tree. How it is filled is in configuration.py.
+"""Settings: every one, once, as a frozen typed tree. How it is filled is in settings_file.py.
 
 Each field carries its unit in its name and a sentence that `gateway settings` and docs/settings.md print.
 """

@@ -1,4 +1,4 @@
-"""Tasks in, the same ones ended. Who starts a task that runs for long ends it here."""
+"""Background tasks, and how they end: who starts one that runs for long ends it here."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine

@@ -1,4 +1,4 @@
-"""The words of the live stream of changes, and the joint between it and the log it is read from. No I/O, no clock.
+"""Changes as the live stream has them, and the joint between it and the log it is read from. No I/O, no clock.
 
 A position is a place in the log, and says under which promise: as long as the epoch stays the same, every committed
 batch is in the log. A server that restarted, failed over or was emptied begins another log. Where changes may be

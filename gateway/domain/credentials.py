@@ -1,4 +1,4 @@
-"""In: what somebody may be granted. Out: tokens, digests, and the rules every store of credentials follows. No I/O."""
+"""Credentials: tokens, digests, and the rules every store of them follows. No I/O."""
 
 import base64
 import hashlib

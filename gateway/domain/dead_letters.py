@@ -1,4 +1,4 @@
-"""In: what an operator asks of the dead letters, as text. Out: checked questions, and letters for people. No I/O."""
+"""Dead letters: how one is made of a refused item, kept, shown and asked for. No I/O."""
 
 import base64
 import re

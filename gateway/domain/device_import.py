@@ -1,4 +1,4 @@
-"""NDJSON or CSV in, changes to devices out, each with its line. Pure: what is wrong with a row is said of that row.
+"""Import of devices: NDJSON or CSV → changes, each with its line. Pure: what is wrong with a row is said of that row.
 
 NDJSON: an object a line, {"device": …, "enabled": bool, "tags": {key: text or null}}: a merge patch (RFC 7396).
 CSV (RFC 4180): a header of `device`, `enabled` and `tag:KEY`; an empty cell leaves the thing as it is. Both are UTF-8,

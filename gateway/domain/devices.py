@@ -1,4 +1,4 @@
-"""The registry's words: a device, a change to one, the rules for tags, what a list asks for. No I/O, no clock."""
+"""Devices: one, a change to one, the rules for tags, what a list asks for. No I/O, no clock."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Keys of posted messages → layout numbers: each order of keys is looked at once and then costs one dict look-up.
+"""Layouts: keys of posted messages → numbers: each order of keys is looked at once, and then costs one dict look-up.
 
 Process-wide and append-only, hence bounded: past the bounds `define` says None and the caller sorts the keys, which is
 always allowed while the metric set itself is new enough to fit.

@@ -1,4 +1,4 @@
-"""The words of the gateway as types: layout, batch, block, refusal, outcome, receipt. No I/O, no clock.
+"""The model: layout, batch, block, refusal, outcome, receipt. No I/O, no clock.
 
 A batch holds messages as columns: position i of `devices`, `times` and `layouts` is message i; its values lie one after
 the other in `doubles`, `ints` and `texts`, as many as its layout says. There is never an object per reading.

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do. No I/O."""
+"""The principal: who calls, and what they may do. No I/O."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""What a refusal says: for each Reason a sentence with value, limit and way out. The only source of them. Pure."""
+"""Refusals: for each Reason a sentence with value, limit and way out. The only source of them. Pure."""
 
 from itertools import takewhile
 

@@ -1,4 +1,4 @@
-"""READ THIS FIRST. The one door for HTTP and MQTT: a posted body in, a receipt out, and only when it is durable.
+"""READ THIS FIRST. The intake of HTTP and MQTT alike: a posted body → a receipt, and only when it is durable.
 
 body ─ decode ─▶ columns ─ admit ─▶ batch ─ submit ─▶ COMMIT ─▶ newest state ─▶ receipt
          │ wire: pure       │ admission: rules      │ pipeline: group commit
@@ -23,7 +23,7 @@ NOTHING = Outcome(0)
 
 
 class BodyIntake:
-    """Takes readings in. One per worker, shared by all doors."""
+    """Takes readings in. One per worker, shared by all who bring them."""
 
     def __init__(
         self,

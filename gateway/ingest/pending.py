@@ -1,4 +1,4 @@
-"""A body whose readings wait for their COMMIT, for whoever does not wait with it: a ticket in hand, then a receipt."""
+"""A pending body: its readings wait for their COMMIT, and whoever brought it does not wait with it."""
 
 import asyncio
 

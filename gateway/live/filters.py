@@ -1,4 +1,4 @@
-"""What a reader wants to see, as a value: equal filters share their work. Pure."""
+"""Filters: what a reader wants to see, as a value: equal ones share their work. Pure."""
 
 from collections.abc import Collection, Mapping
 

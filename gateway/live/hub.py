@@ -1,4 +1,4 @@
-"""Batches in, mailboxes filled: the fan-out of one worker. Pure; its cost is per match, not per reader and message.
+"""The hub: the fan-out of one worker, batches → queues. Pure; its cost is per match, not per reader and message.
 
 Readers with equal filters share a feed: what they are sent is picked and encoded once. Feeds that name devices, or have
 resolved their tags to devices, are found by device; the others see everything.
@@ -48,7 +48,7 @@ class Hub:
         self._indexed = 0
 
     def __len__(self) -> int:
-        """Return how many mailboxes there are."""
+        """Return how many queues there are."""
         return sum([len(feed.queues) for feed in self._feeds.values()])
 
     @property
@@ -57,7 +57,7 @@ class Hub:
         return self._feeds.values()
 
     def join(self, wanted: Filter, names: frozenset[str] | None, queue: EventQueue) -> Feed:
-        """Have a mailbox filled from now on. Raises TooManyStreams if too many devices are named already."""
+        """Have a queue filled from now on. Raises TooManyStreams if too many devices are named already."""
         feed = self._feeds.get(wanted)
         if feed is None:
             feed = Feed(wanted, names)
@@ -67,7 +67,7 @@ class Hub:
         return feed
 
     def leave(self, feed: Feed, queue: EventQueue) -> None:
-        """Fill a mailbox no more."""
+        """Fill a queue no more."""
         feed.queues.discard(queue)
         if not feed.queues and self._feeds.get(feed.filter) is feed:
             self._unindex(feed)
@@ -89,7 +89,7 @@ class Hub:
         return True
 
     def publish(self, batch: LoggedBatch) -> int:
-        """Put a batch into every mailbox that wants a part of it; return into how many."""
+        """Put a batch into every queue that wants a part of it; return into how many."""
         rows: dict[Feed, Collection[int]] = dict.fromkeys(self._everything, range(len(batch.logged.devices)))
         picked: dict[Feed, list[int]] = {}
         if self._by_device:

@@ -1,4 +1,4 @@
-"""One connection that reads: its subscriptions, what is to be sent in which order, and when it is given up. No socket.
+"""A live client: its subscriptions, what is to be sent in which order, and when it is given up. No socket.
 
 A connection with its credential has one subscription (SSE) or several (WebSocket). Doors write what `rounds` yields.
 """

@@ -1,4 +1,4 @@
-"""Filters → all newest values as JSON. One read serves all who ask for the same at the same time. Bounded in devices.
+"""Snapshots: all newest values a filter shows, as JSON. One read serves all who ask at once. Bounded in devices.
 
 A snapshot is begun after it was asked for, so it shows at least what the asker's position stands for.
 """

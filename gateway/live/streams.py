@@ -1,4 +1,4 @@
-"""The readers of one worker: who may have how many streams, and when they end. The doors only write what it yields.
+"""Streams of one worker: who may have how many, and when they end. HTTP only writes what it yields.
 
 What one reader is sent, and in which order, is in reader.py.
 """

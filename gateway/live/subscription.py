@@ -1,4 +1,4 @@
-"""One filter of one reader: what it missed, then what comes, as outputs ready to be sent. Owns no task."""
+"""A subscription: one filter of one reader, what it missed, then what comes, ready to be sent. Owns no task."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

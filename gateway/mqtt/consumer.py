@@ -1,4 +1,4 @@
-"""Messages in, acknowledgements out: each in arrival order, on its own connection, and only when it is safe.
+"""The consumer: messages in, each acknowledged in arrival order, on its own connection, and only when it is safe.
 
                           ┌ stored ───────────────────────┐
     message → handler ────┼ refused → dead letter put ────┼→ done → acknowledged once all before it are done

@@ -1,4 +1,4 @@
-"""One message in, a verdict out: safe as it is, or safe once a dead letter is kept. Never acknowledges, never retries.
+"""The message handler: a message → safe as it is, or once a dead letter is kept. Never acknowledges, never retries.
 
 The broker has checked who may publish on which topic (its ACL); the gateway trusts the topic and writes any device.
 """
@@ -58,7 +58,7 @@ class MessageHandler:
         return self._topics.device_of(message.topic)
 
     def at_once(self, message: MqttMessage) -> PendingBody | None:
-        """Take in a message that needs no waiting; None: it takes a `handle`. Never raises."""
+        """Take in a message that needs no waiting; None: `handle` it. Never raises."""
         device = self.device_of(message)
         if device is None or len(message.payload) > self._max_payload_bytes:
             return None
@@ -72,8 +72,8 @@ class MessageHandler:
     ) -> Verdict:
         """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet.
 
-        The toll may make it wait; what cannot be read pays it as well, as a message without readings. A message that
-        is `pending` is not taken in again.
+        The charge may make it wait; what cannot be read is charged as well, as a message without readings. A
+        message that is `pending` is not taken in again.
         """
         verdict = await self._try(message, charge, pending)
         if charge is not None and isinstance(verdict.answer, ProblemAnswer):

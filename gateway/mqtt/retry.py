@@ -1,4 +1,4 @@
-"""A call in, its result out, however often it has to be made. Never gives up; ends early only when it is cancelled."""
+"""Retry without end: a call → its result. Ends early only when it is cancelled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
-"""Settings in, one connection after the other out, for ever: a persistent session with a broker that comes and goes.
+"""The session: a persistent one, over one connection after the other, with a broker that comes and goes.
 
 Reconnects with full jitter, also after a clean disconnect by the broker. It never ends on an error, never decides what
-becomes of a message, and knows the client library only through `connection`.
+becomes of a message, and knows the client library only through `BrokerConnection`.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class BrokerSession:
                 self._failed(await self._live(on_message))
             except BrokerError as exc:
                 self._failed(str(exc))
-            except Exception as exc:  # noqa: BLE001 -- a worker must not lose its MQTT door to a mistake
+            except Exception as exc:  # noqa: BLE001 -- a worker must not lose MQTT to a mistake
                 mqtt_events.session_failed(exc)
                 self._failed(repr(exc))
             finally:

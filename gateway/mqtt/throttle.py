@@ -1,4 +1,4 @@
-"""Devices over their limits in, pauses out: their messages wait here, and never for so long that the others would.
+"""The throttle: messages of devices over their limits wait here, never for so long that the others would.
 
 All devices come over one connection, in one order: a message that waits, unacknowledged, holds a place of the broker's
 window, and what the window has no room for waits at the broker behind it, whoever sent it, until the broker's own queue

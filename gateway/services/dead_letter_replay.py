@@ -1,4 +1,4 @@
-"""In: dead letters. Out: their bytes once more through the one door, and what became of them. Never edits a payload.
+"""Replay of dead letters: their bytes go through the intake once more. Never edits a payload.
 
 A reading without `ts` gets the time at which its letter was first refused, so that a second replay meets duplicates.
 """

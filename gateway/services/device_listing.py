@@ -1,4 +1,4 @@
-"""In: what a list of devices asks for. Out: a page with when each was last heard of. Bounded work a call, never writes.
+"""Listing of devices, with when each was last heard of. Bounded work a call, never writes.
 
 The registry chooses by name, tags and `enabled`; by age only what has been read can be chosen, so a page may be short.
 """

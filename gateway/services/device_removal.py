@@ -1,4 +1,4 @@
-"""In: a device to remove. Out: registry, credentials, readings and state without it. Never leaves an orphan for good.
+"""Removal of devices, from registry, credentials, readings and state. Never leaves an orphan for good.
 
 It is out of the registry at once and refused by every gateway within a second; its messages and its state follow in
 bounded steps. What a call does not get done `sweeping` does, also after a crash.

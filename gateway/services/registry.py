@@ -1,4 +1,4 @@
-"""In: a database and a state. Out: everything that an admin may do with the registry, as one object. Adds no rule."""
+"""Registrar: everything that an admin may do with the registry, as one object. Adds no rule."""
 
 from typing import NamedTuple
 

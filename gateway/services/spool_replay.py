@@ -1,4 +1,4 @@
-"""Spooled batches → the database, the state, and for what does not go there the dead letters.
+"""Replay of the spool: batches → the database, the state, and for what does not go there the dead letters.
 
 The state shows them since they are in the spool. Of a device of which the database did not take something it forgets
 what it has, since that may be shown: the database tells then.

@@ -1,4 +1,4 @@
-"""`changes.ChangeLog` on Redis or Valkey: what newest_wins.lua has logged, as batches of packed messages. Only reads.
+"""The change log on Redis or Valkey: what newest_wins.lua has logged, as batches of packed messages. Only reads.
 
 The watch (watch.lua) says who logs: as long as any gateway renews it, and `keep` longer, every gateway's commits are
 logged, so a reader may come back to any of them. It lies beside the state and ends with it: on a flush, another server,

@@ -1,4 +1,4 @@
-"""Blocks ↔ the bytes of the state store. Pure.
+"""Codec of the state: blocks ↔ the bytes in Redis. Pure.
 
 A device is one hash; a field is a shape id (u32); its value is the newest message of that shape, big-endian: f8 time in
 microseconds, u16 doubles, u16 ints, u16 texts, then f8 each, i8 each, and for each text u32 length and UTF-8; then one

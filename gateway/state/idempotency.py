@@ -1,4 +1,4 @@
-"""`contracts.Receipts` on Redis or Valkey: one round trip a call, each bounded. Never needed to store a reading."""
+"""Idempotency on Redis or Valkey: one round trip a call, each bounded. Never needed to store a reading."""
 
 import secrets
 from collections.abc import AsyncIterator, Collection

@@ -1,4 +1,4 @@
-"""Stored and spooled blocks → live state, without making an acknowledgement fail or wait longer than `ack_wait_ms`.
+"""The publisher: stored and spooled blocks → the newest state. No acknowledgement fails or waits long for it.
 
 One script call at a time, in the order of the commits: of two messages of equal time the later one must win. Each call
 takes what has gathered during the one before. What Redis did not take is kept, bounded in rows and bytes, and tried

@@ -1,4 +1,4 @@
-"""Device names → what dashboards see: the newest value of each metric. One Redis round trip a call, or one query.
+"""Reader of the newest state: device names → the newest value of each metric. One round trip a call, or one query.
 
 Where Redis is away, slow or not complete the database answers, with the same values; for a device that Redis has not
 whole it does, too, and fills it again. Never puts answers of both together for one device.

@@ -1,4 +1,4 @@
-"""Keeps the state complete: looks every second, and rebuilds it from the database when something may be missing.
+"""The rebuilder: looks every second, and fills the state from the database when something may be missing.
 
 Missing may be: all (flushed, another server), what a server that took over or restarted had not got yet, what
 publishers had to skip, and what a gateway committed just before it died. One gateway at a time rebuilds. Live traffic

@@ -1,4 +1,4 @@
-"""Devices that Redis has lost, or never had whole → read from the database, and whole in Redis again.
+"""Repair of devices that Redis has lost, or never had whole: read from the database, and whole in Redis again.
 
 Redis may drop a key at any moment (maxmemory-policy allkeys-..., DEL by hand). What is written afterwards makes a new
 one, without the mark of a whole device: it is read from the database until it has been mended. Claim it, read the

@@ -1,4 +1,4 @@
-"""`contracts.LiveState` on Redis or Valkey: one script call per batch, one round trip per read.
+"""The newest state on Redis or Valkey: one script call per batch, one round trip per read.
 
 The marker says that the state is complete: it holds the run id of the server it was written on, so it says nothing on
 a replica that took over or after a restart, and is gone with the rest after a flush. Reads look at it every time.

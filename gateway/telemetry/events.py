@@ -1,4 +1,4 @@
-"""One function per happening: it counts, and if a person should know it says so in one line. Never raises, never waits.
+"""Events, one function each: it counts, and if a person should know it says so in one line. Never raises, never waits.
 
 Call sites hold no logger and no counter. Lines are constant sentences with keys, free of secrets; a happening that
 repeats is said once a second, and ever less often while it goes on, with `suppressed` counting the rest. Counting is
@@ -177,7 +177,7 @@ def queue_changed(rows: int, size: int) -> None:
     prometheus.queue_bytes.set(size)
 
 
-# -- the HTTP door -----------------------------------------------------------------------------------------------------
+# -- HTTP ------------------------------------------------------------------------------------------------------------
 
 
 def http_answered(route: str, status: int) -> None:

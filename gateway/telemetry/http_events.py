@@ -1,4 +1,4 @@
-"""What happens at the HTTP door beside its answers, one function each, as in `events`. Never raises, never waits.
+"""Events of HTTP beside its answers, one function each, as in `events`. Never raises, never waits.
 
 How long requests take is noted for each (0.3 µs) and counted together now and then: counting is 1 µs for each number.
 """

@@ -1,4 +1,4 @@
-"""Jobs done every so often, as rooms use them that may log: what had failed and works again is said for all of them."""
+"""Periodic jobs, for rooms that may log: what had failed and works again is said for all of them."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What is counted, once. Declares and keeps bound children; never reads a clock, never decides when to count.
+"""Metrics: every counter and histogram, once, with its bound children. Reads no clock, never decides when to count.
 
 Levels and their limits are in `gauges`. Devices and metric names are never labels: there may be millions.
 """
@@ -197,7 +197,7 @@ live_ended = Bound(
     product(("stalled", "silent", "unauthorized", "draining", "unavailable")),
 )
 
-# -- the doors ---------------------------------------------------------------------------------------------------------
+# -- HTTP and MQTT -----------------------------------------------------------------------------------------------------
 
 http_requests = Bound(
     Counter("gateway_http_requests", "HTTP requests, by route and status class.", ["route", "status"]), ()

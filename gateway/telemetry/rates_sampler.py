@@ -1,4 +1,4 @@
-"""The metrics of all workers in, a sample every 5 s into the history out. Reads their files in a thread; never fails.
+"""Sampler of rates: every 5 s the metrics of all workers → the history. Reads their files in a thread; never fails.
 
 Every worker samples for itself and at the same moments of the clock, so that it does not matter which one is asked.
 """

@@ -1,4 +1,4 @@
-"""What happens to the registry, beside the changes themselves: one function each. Never raises, never waits."""
+"""Events of the registry, beside the changes themselves, one function each. Never raises, never waits."""
 
 from gateway.core.errors import GatewayError
 from gateway.telemetry.events import say

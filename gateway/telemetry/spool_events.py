@@ -1,4 +1,4 @@
-"""The happenings of the spool, one function each, as in `events`: it counts, and says what a person should know."""
+"""Events of the spool, one function each, as in `events`: it counts, and says what a person should know."""
 
 from collections.abc import Sequence
 

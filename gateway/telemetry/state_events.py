@@ -1,4 +1,4 @@
-"""What happens to the newest state, one function each: it counts, and says what a person should know."""
+"""Events of the newest state, one function each: it counts, and says what a person should know."""
 
 from gateway.telemetry import prometheus
 from gateway.telemetry.events import say

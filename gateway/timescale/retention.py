@@ -1,4 +1,4 @@
-"""In: how long readings are kept. Out: older ones removed, whole chunks of a hypertable at once. Never a younger one.
+"""Retention: readings past their days are removed, whole chunks of a hypertable at once. Never a younger one.
 
 A retry of a removed reading is not stored anew: admission refuses what is older than retention.days.
 """

@@ -1,4 +1,4 @@
-"""In: `gateway audit …`. Out: who did what, newest first. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway audit`: who did what, newest first. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from datetime import datetime
 from typing import Annotated

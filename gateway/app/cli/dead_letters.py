@@ -1,4 +1,4 @@
-"""In: `gateway dead-letters …`. Out: letters shown, replayed or removed. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway dead-letters`: shows, replays, removes them. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""In: `gateway device …`. Out: devices and tokens, changed or shown. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway device`: devices and tokens, changed or shown. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""In: `gateway device import FILE`. Out: devices created and updated, and what was wrong with which line."""
+"""`gateway device import`: devices created and updated, and what was wrong with which line."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""In: `gateway key …`. Out: keys made, listed, revoked. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway key`: keys made, listed, revoked. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from typing import Annotated, Literal
 

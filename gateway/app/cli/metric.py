@@ -1,4 +1,4 @@
-"""In: `gateway metric …`. Out: kinds and units of metrics, shown or set. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway metric`: kinds and units of metrics, shown or set. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Settings in, the newest state of this database out, opened for each call: a command seldom needs it at all."""
+"""The newest state of this database, opened for each call: a command seldom needs it at all."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

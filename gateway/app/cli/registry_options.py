@@ -1,4 +1,4 @@
-"""What the commands of the registry share: their options, and how tokens and keys are shown. No command of its own."""
+"""Options that the commands of the registry share, and how they show tokens and keys. No command of its own."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""In: work to do on the registry. Out: its result, or a sentence on stderr and an exit code. Never a traceback."""
+"""Session of a command on the registry: its result, or a sentence on stderr and an exit code. Never a traceback."""
 
 import asyncio
 import getpass

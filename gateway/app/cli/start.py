@@ -1,4 +1,4 @@
-"""Settings in, a serving gateway out: the schema first, in the main process, so that what is wrong is said once."""
+"""`gateway start`: the schema first, in the main process, so that what is wrong is said once; then it serves."""
 
 import asyncio
 import sys

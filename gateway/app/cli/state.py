@@ -1,4 +1,4 @@
-"""In: `gateway state rebuild`. Out: the newest state in Redis, filled again from the database. Changes no reading."""
+"""`gateway state rebuild`: the newest state in Redis, filled again from the database. Changes no reading."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Which gateway a command is about: the one of the settings, or the one that `gateway up` runs in this folder."""
+"""Target of a command: the gateway of the settings, or the one that `gateway up` runs in this folder."""
 
 import os
 from pathlib import Path

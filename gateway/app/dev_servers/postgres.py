@@ -1,4 +1,4 @@
-"""In: where PostgreSQL lies, how it listens. Out: a running server and its URLs. Never touches a database's content."""
+"""PostgreSQL as a child of ours: a running server and its URLs. Never touches a database's content."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""In: where Valkey's program and data lie, how it listens. Out: a running server and its URL. Never looks at keys."""
+"""Valkey as a child of ours: a running server and its URL. Never looks at keys."""
 
 import platform
 import socket

@@ -1,4 +1,4 @@
-"""What is not well now in, look after look; since when out, and a line in the log when it begins and when it is over.
+"""Spells of what is not well: since when each, and a line in the log when it begins and when it is over.
 
 What comes and goes is one spell as long as it comes back within CALM_SECS, so that its beginning is not forgotten.
 """

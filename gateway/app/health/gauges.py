@@ -1,4 +1,4 @@
-"""The parts of an open worker in, what `gauges` shows of them out: limits once, levels now and then. Changes nothing.
+"""Levels of an open worker, for `gauges`: limits once, levels now and then. Changes nothing.
 
 A scrape asks no part: it reads what was seen last. What is the same for all workers the first one counts.
 """

@@ -1,4 +1,4 @@
-"""Whether this worker may take traffic, part by part, and what is not well since when: what /readyz shows.
+"""Readiness of this worker, part by part, and what is not well since when: what /readyz shows.
 
 The parts are looked at every second, whether or not anybody asks. Who asks gets what is known by then: a part is waited
 for QUICK_SECS, however long it takes to answer.

@@ -1,4 +1,4 @@
-"""Decides which messages may come in: devices, names, clocks, limits. Waits only when a device was never seen before.
+"""Admission of messages, by device, name, clock and limits. Waits only when a device was never seen before.
 
 What passed once is remembered as (device, layout) pairs. A batch made of known pairs with sane clocks is let through by
 three C-speed calls, whatever its size; everything else is sifted message by message.
@@ -25,7 +25,7 @@ SMALL = 32
 
 
 class Admission:
-    """The door's memory and its rules. One per worker."""
+    """What passed before, and the rules. One per worker."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""In: an Authorization header. Out: the principal, or Unauthorized. Never keeps or quotes a token, only its SHA-256.
+"""Authentication: an Authorization header → the principal, or Unauthorized. Keeps and quotes only a token's SHA-256.
 
 Known tokens are answered from memory, without waiting; others are looked up once for all who ask at the same time. What
 is cached stays valid until it expires or `forget` is told of a change, so it still counts while the database is away.

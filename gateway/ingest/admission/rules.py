@@ -1,4 +1,4 @@
-"""Sifts a batch message by message: the rules, spelled out. Pure but for the cards, which learn what was let in."""
+"""Rules of admission, spelled out message by message. Pure but for the cards, which learn what was admitted."""
 
 from array import array
 from collections.abc import Sequence

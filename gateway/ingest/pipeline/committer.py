@@ -1,4 +1,4 @@
-"""Group commit: tickets out, groups of batches into the sink by a few slots, tickets resolved once after COMMIT.
+"""Group commit: batches → tickets, groups of them into the sink by a few slots, tickets resolved once after COMMIT.
 
 submit → [batcher] → slot: sink.write (COMMIT, fsync) → live state (bounded wait) → tickets. A slot that waits for the
 state has already given its turn at the database to the next group. At most one slot is busy with backfill.

@@ -1,4 +1,4 @@
-"""Spooled batches → the database, oldest first, while live traffic goes first. Forgets a batch only once it is stored.
+"""The drainer of spools: oldest batch first, while live traffic goes first. Forgets a batch only once it is stored.
 
 A round: read a group ─ store ─ bury what the database did not take ─ remove. A crash anywhere repeats the round, which
 the keys of the messages absorb. A failure leaves everything where it is and waits, longer each time, unless kicked.

@@ -1,4 +1,4 @@
-"""The database, or the disk while the database is away: a sink that keeps the promise either way.
+"""The fallback: a sink that is the database, or the disk while that is away, and keeps the promise either way.
 
 A batch goes to the spool when the database cannot be reached, hangs, or refuses every write (a standing fault, such
 as a full disk there). Had a part of it been committed before, the drainer's repeat is absorbed by its keys.

@@ -1,4 +1,4 @@
-"""Records of spools that failed alone while the database took others → when to try each again, and when to give up.
+"""Poisoned records: those that fail alone while the database takes others, when each is tried again, when given up.
 
 Bookkeeping in memory: who starts anew knows none, and finds them again.
 """

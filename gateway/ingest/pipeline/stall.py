@@ -1,4 +1,4 @@
-"""In: when readings came and when any became durable. Out: whether the pipeline stands still. Never acts on it.
+"""The stall watch: when readings came, when any became durable → whether the pipeline stands still. Never acts on it.
 
 Whatever the cause (a database that hangs, a spool that fails, a mistake of ours): readings come and none is answered.
 """

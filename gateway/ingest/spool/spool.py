@@ -1,4 +1,4 @@
-"""Batches → disk while the database is away, and back, oldest first. An append that returned survives any kill.
+"""The spool: batches on disk while the database is away, oldest first. An append that returned survives any kill.
 
     append ─ encode ─▶ waiting ─▶ writer: all that waits in one transaction, one fsync ─▶ tickets
                                    └ one thread a file; appends during a transaction join the next one

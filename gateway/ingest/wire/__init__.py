@@ -1,4 +1,4 @@
-"""Bytes → columns. Pure: no clock, no I/O, raises only BadPayload, TooLarge and UnsupportedMedia.
+"""Decoding of bodies: bytes → columns. Pure: no clock, no I/O, raises BadPayload, TooLarge and UnsupportedMedia only.
 
 `decode` is the one way in: it tells the format by the media type. A new format is one more file and one more line here.
 """

@@ -1,4 +1,4 @@
-"""One posted item → its messages, and the flaws of whatever is not shaped like one. Pure; never looks at a value."""
+"""Items: a posted one → its messages, and the flaws of what is not shaped like one. Pure; never looks at a value."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

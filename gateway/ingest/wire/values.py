@@ -1,4 +1,4 @@
-"""One posted value → the metric it belongs to, or what is wrong with it. Pure; raises nothing."""
+"""Values: a posted one → the metric it belongs to, or what is wrong with it. Pure; raises nothing."""
 
 from math import isfinite
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Flaw(NamedTuple):
     metric: str | None = None
 
 
-def judge(name: str, value: object, layouts: Layouts) -> Metric | Flaw:
+def to_metric(name: str, value: object, layouts: Layouts) -> Metric | Flaw:
     """Return the metric in which a value is stored, or the flaw (with no place yet) that keeps it out."""
     if not METRIC_NAME.fullmatch(name):
         return Flaw(Reason.BAD_METRIC_NAME, value=name)

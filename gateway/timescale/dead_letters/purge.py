@@ -1,4 +1,4 @@
-"""In: how long and how many bytes of dead letters are kept. Out: the table within both. Never touches readings."""
+"""Purge of dead letters: the table within its days and bytes. Never touches readings."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta

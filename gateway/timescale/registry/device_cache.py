@@ -1,4 +1,4 @@
-"""The registry as admission sees it: cards of devices, cached, looked up in one round trip by all who ask at once."""
+"""Cache of devices as admission sees them: cards, looked up in one round trip by all who ask at once."""
 
 import asyncio
 from collections.abc import Callable, Collection
