@@ -5,7 +5,6 @@ import getpass
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from msgspec.structs import asdict
@@ -65,27 +64,15 @@ def spoken(call: Callable[[], Answer]) -> Answer:
 async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], database: str | None) -> Answer:
     from gateway.app.cli.newest import states_of  # noqa: PLC0415
     from gateway.app.cli.target import command_settings  # noqa: PLC0415 -- see above
-    from gateway.app.lineage import open_lineage  # noqa: PLC0415
+    from gateway.app.pools import command_pool  # noqa: PLC0415
     from gateway.services.device_listing import DeviceListing  # noqa: PLC0415
     from gateway.services.registry import build_registrar  # noqa: PLC0415
-    from gateway.timescale.connections.pool import open_pool  # noqa: PLC0415
     from gateway.timescale.dead_letters.browse import StoredDeadLetters  # noqa: PLC0415
     from gateway.timescale.newest import StoredTimes, TimescaleNewest  # noqa: PLC0415
 
     settings = command_settings()
     clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        lineage = await stack.enter_async_context(open_lineage(settings))
-        pool = await stack.enter_async_context(
-            open_pool(
-                database or settings.database.url,
-                name="gateway registry",
-                size=1,
-                connect_timeout=settings.database.connect_timeout_secs,
-                command_timeout=_COMMAND_TIMEOUT_SECS,
-                lineage=lineage,
-            )
-        )
+    async with command_pool(settings, "gateway registry", url=database, command_secs=_COMMAND_TIMEOUT_SECS) as pool:
         registrar = build_registrar(pool, states_of(settings.redis, pool), clock=clock)
         listing = DeviceListing(
             registrar.devices,

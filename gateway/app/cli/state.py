@@ -40,26 +40,14 @@ def rebuild_state(*, config_file: Config = None, quiet: Quiet = False) -> None:
 
 
 async def _rebuild(settings: Settings, *, quiet: bool) -> None:
-    from gateway.app.lineage import open_lineage  # noqa: PLC0415 -- see above
+    from gateway.app.pools import command_pool  # noqa: PLC0415 -- see above
     from gateway.state.rebuilder import Rebuilder  # noqa: PLC0415
     from gateway.state.store import open_state  # noqa: PLC0415
-    from gateway.timescale.connections.pool import open_pool  # noqa: PLC0415
     from gateway.timescale.newest import TimescaleNewest  # noqa: PLC0415
     from gateway.timescale.server import site  # noqa: PLC0415
 
-    database = settings.database
     async with AsyncExitStack() as stack:
-        lineage = await stack.enter_async_context(open_lineage(settings))
-        pool = await stack.enter_async_context(
-            open_pool(
-                database.url,
-                name="gateway state",
-                size=1,
-                connect_timeout=database.connect_timeout_secs,
-                command_timeout=database.read_timeout_secs,
-                lineage=lineage,
-            )
-        )
+        pool = await stack.enter_async_context(command_pool(settings, "gateway state"))
         state = await stack.enter_async_context(open_state(settings.redis, site=await site(pool)))
         stack.push_async_callback(state.leave)
         await state.mark_incomplete()
