@@ -20,7 +20,7 @@ from gateway.services.spool_replay import SpoolReplay
 from gateway.state.idempotency import RedisIdempotency, open_idempotency
 from gateway.state.publisher import Publisher
 from gateway.state.rebuilder import StateWatcher
-from gateway.state.repair import Mender
+from gateway.state.repair import Repairer
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Pool
@@ -127,8 +127,8 @@ async def _open_shown(settings: Settings, lineage: Lineage) -> AsyncIterator[Sta
         source = TimescaleNewest(rebuilding)
         async with (
             StateWatcher(state, source) as watcher,
-            Mender(state, source, worth=lambda: watcher.complete) as mender,
-            Publisher(state, settings.redis, on_skip=watcher.note_gap, on_part=mender.soon) as publisher,
+            Repairer(state, source, worth=lambda: watcher.complete) as repairer,
+            Publisher(state, settings.redis, on_skip=watcher.note_gap, on_part=repairer.soon) as publisher,
         ):
             yield StateParts(state, TimescaleNewest(reading), watcher, publisher)
 

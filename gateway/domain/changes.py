@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.domain.contracts.newest import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Value
 
 _POSITION = re.compile(r"([0-9a-z]{8,40})-([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
@@ -71,7 +71,7 @@ class Logged(Protocol):
         """The ids of the shapes of all messages."""
         ...
 
-    def message(self, i: int) -> Newest:
+    def message(self, i: int) -> NewestMessage:
         """Unpack one message. Raises ValueError if its bytes are not ours."""
         ...
 

@@ -14,7 +14,7 @@ import redis.asyncio as redis
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition
-from gateway.domain.contracts.newest import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.state import codec
 from gateway.state.client import open_client, translated
 from gateway.state.store import LOG, WATCH, script
@@ -88,7 +88,7 @@ class LogEntry:
         """The ids of the shapes of all messages."""
         return {int.from_bytes(field) for field in {field for _, field, _ in self._messages}}
 
-    def message(self, i: int) -> Newest:
+    def message(self, i: int) -> NewestMessage:
         """Unpack one message. Raises ValueError."""
         _, field, packed = self._messages[i]
         try:

@@ -56,7 +56,7 @@ class Publisher:
         on_skip: Callable[[], None] = lambda: None,
         on_part: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
-        """`on_part` hears of devices that Redis did not hold: until they are mended it does not tell of them."""
+        """`on_part` hears of devices that Redis did not hold: until they are repaired it does not tell of them."""
         self._state = state
         self._on_skip = on_skip
         self._on_part = on_part

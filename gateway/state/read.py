@@ -15,7 +15,7 @@ from gateway.domain.contracts.ingest import Directory
 from gateway.domain.contracts.newest import (
     DeviceState,
     LiveState,
-    Newest,
+    NewestMessage,
     NewestStored,
     NewestTimes,
     Reading,
@@ -23,7 +23,7 @@ from gateway.domain.contracts.newest import (
 )
 from gateway.domain.model import Kind, Shape, Value
 from gateway.state.coalesce import Coalescer
-from gateway.state.repair import mend
+from gateway.state.repair import repair
 from gateway.telemetry import state_events
 
 
@@ -60,7 +60,7 @@ class NewestReader:
 
     async def devices(self, names: Sequence[str]) -> list[DeviceState | None]:
         """Return the states, in order, None where there is no such device. Raises SinkUnavailable, SinkFault."""
-        found: dict[str, list[Newest]] = {}
+        found: dict[str, list[NewestMessage]] = {}
         source = dict.fromkeys(names, "redis")
         lost: dict[str, None] = {}
         try:
@@ -72,7 +72,7 @@ class NewestReader:
             found = await self._ask_database(names, source)
         unknown = await self._unknown([name for name in names if not found[name]], lost)
         if known := [name for name in lost if name not in unknown]:
-            found |= await self._mend(known, source)
+            found |= await self._repair(known, source)
         shapes = await self._shapes.shapes({entry.shape_id for entries in found.values() for entry in entries})
         columns = {number: _columns(shape) for number, shape in shapes.items()}
         return [
@@ -91,15 +91,15 @@ class NewestReader:
             newest.update(zip(missing, await self._stored.times(missing), strict=True))
         return NewestTimes({name: newest.get(name) for name in names}, "db" if missing else "redis")
 
-    async def _ask_database(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
+    async def _ask_database(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[NewestMessage]]:
         state_events.read_from_database(len(names))
         source.update(dict.fromkeys(names, "db"))
         return dict(zip(names, await self._stored.read(names), strict=True))
 
-    async def _mend(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
+    async def _repair(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[NewestMessage]]:
         """Ask the database, and fill Redis again with what it says."""
         try:
-            found = await mend(self._state, self._stored, names)
+            found = await repair(self._state, self._stored, names)
         except StateUnavailable:  # it has gone meanwhile
             return await self._ask_database(names, source)
         state_events.read_from_database(len(names))
@@ -126,7 +126,7 @@ def _columns(shape: Shape) -> _ShapeColumns:
     return _ShapeColumns([metric.name for metric in metrics], [metric.kind for metric in metrics], bools)
 
 
-def _merge(entries: Sequence[Newest], shapes: Mapping[int, _ShapeColumns]) -> dict[str, Reading]:
+def _merge(entries: Sequence[NewestMessage], shapes: Mapping[int, _ShapeColumns]) -> dict[str, Reading]:
     """Take the newest of each metric over all shapes and kinds; at the same time the older shape wins."""
     metrics: dict[str, Reading] = {}
     for entry in sorted(entries, key=_oldest_first) if len(entries) > 1 else entries:
@@ -140,5 +140,5 @@ def _merge(entries: Sequence[Newest], shapes: Mapping[int, _ShapeColumns]) -> di
     return metrics
 
 
-def _oldest_first(entry: Newest) -> tuple[int, int]:
+def _oldest_first(entry: NewestMessage) -> tuple[int, int]:
     return entry.time_us, -entry.shape_id

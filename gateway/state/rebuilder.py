@@ -2,7 +2,7 @@
 
 Missing may be: all (flushed, another server), what a server that took over or restarted had not got yet, what
 publishers had to skip, and what a gateway committed just before it died. One gateway at a time rebuilds. Live traffic
-goes on meanwhile: each device is claimed, read and filled (see mending.py), so the result is right in any order. What
+goes on meanwhile: each device is claimed, read and filled (see repair.py), so the result is right in any order. What
 is in Redis and not in the database does not outlive a rebuild.
 """
 
@@ -14,7 +14,7 @@ from typing import Literal, Self
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
 from gateway.domain.contracts.newest import NewestStored
-from gateway.state.repair import mend
+from gateway.state.repair import repair
 from gateway.state.store import UNKNOWN, Condition, Progress, RedisServer, RedisState
 from gateway.telemetry import state_events
 
@@ -220,7 +220,7 @@ class Rebuilder:
         try:
             page = await self._stored.page(after, size=self._size)
             if page.devices:
-                await mend(self._state, self._stored, page.devices, anew=True)
+                await repair(self._state, self._stored, page.devices, anew=True)
         except GatewayError:
             self._size = max(1, self._size // 2)  # for the next attempt: perhaps it was too much at once
             raise

@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisSlow
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts.newest import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
 from gateway.state import codec
 from gateway.state.client import open_client
@@ -136,7 +136,9 @@ class RedisState:
             found: list[bytes] = await self._claim(keys=[prefix], args=[claim, int(anew), *devices])
         return found
 
-    async def restore(self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[Newest]]) -> int:
+    async def restore(
+        self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[NewestMessage]]
+    ) -> int:
         """Fill devices unless they were lost since they were claimed. Raises StateUnavailable.
 
         Returned is how many are whole now.
@@ -150,7 +152,7 @@ class RedisState:
         async with self._asking():
             return int(await self._restore(keys=[self._prefix], args=args))
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage] | None]:
         """Return all that is known of each device, None of one that is not whole; in order.
 
         Raises StateUnavailable: at once after a call that failed, until another one succeeds; and while the state is
@@ -248,9 +250,9 @@ class RedisState:
 
     async def _without_foreign(
         self, devices: Sequence[str], hashes: Sequence[list[bytes]]
-    ) -> list[list[Newest] | None]:
+    ) -> list[list[NewestMessage] | None]:
         """Drop the devices of which somebody else wrote something, so that they can be filled again."""
-        found: list[list[Newest] | None] = []
+        found: list[list[NewestMessage] | None] = []
         for device, held in zip(devices, hashes, strict=True):
             try:
                 found.append(codec.unpack_all(held))

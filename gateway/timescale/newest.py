@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.core.timestamps import to_datetime
-from gateway.domain.contracts.newest import DevicePage, Newest, NewestTimes
+from gateway.domain.contracts.newest import DevicePage, NewestMessage, NewestTimes
 from gateway.domain.history import Span
 from gateway.timescale.chunks import EVER, Calendar
 from gateway.timescale.connections.pool import Connection, Pool
@@ -22,9 +22,9 @@ class TimescaleNewest:
         self._pool = pool
         self._calendar = Calendar()
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage]]:
         """Return what is stored of each device, in order. Raises SinkUnavailable, SinkFault."""
-        found: dict[str, list[Newest]] = {name: [] for name in devices}
+        found: dict[str, list[NewestMessage]] = {name: [] for name in devices}
         for row in await self._series(query("newest_of_devices"), list(found)):
             if row["time_us"] is not None:
                 found[row["name"]].append(_to_newest(row))
@@ -107,6 +107,6 @@ class StoredTimes:
         return NewestTimes({name: found.get(name) for name in reported}, "db")
 
 
-def _to_newest(row: Any) -> Newest:
+def _to_newest(row: Any) -> NewestMessage:
     columns = (tuple(row[column] or ()) for column in ("values", "ints", "texts"))
-    return Newest(row["shape_id"], row["time_us"], *columns)
+    return NewestMessage(row["shape_id"], row["time_us"], *columns)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from gateway.core import settings
 from gateway.domain.contracts.ingest import Authenticator
-from gateway.domain.contracts.newest import DeviceState, Newest
+from gateway.domain.contracts.newest import DeviceState, NewestMessage
 from gateway.domain.devices import Tag
 from gateway.domain.model import Kind, Metric, Shape, Value
 from gateway.live.streams import Streams
@@ -21,9 +21,9 @@ SHAPES = {
 LIMITS = settings.LiveSettings(ping_secs=1.0, stall_secs=2.0)
 
 
-def reading(value: float, *, after: int = 0) -> Newest:
+def reading(value: float, *, after: int = 0) -> NewestMessage:
     """A message of `t` alone."""
-    return Newest(1, NOON_US + after, (value,), (), ())
+    return NewestMessage(1, NOON_US + after, (value,), (), ())
 
 
 class KnownStates:

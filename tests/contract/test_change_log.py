@@ -10,7 +10,7 @@ import pytest
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.domain.changes import ChangeLog, LogPosition, follows, start_of
-from gateway.domain.contracts.newest import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.state import change_log
 from gateway.state.change_log import open_change_log
 from gateway.state.store import open_state
@@ -51,7 +51,7 @@ def _in_memory() -> Kept:
     log = MemoryChangeLog()
 
     async def commit(device: str, after: int) -> None:
-        log.add((device, Newest(1, NOON + after, (1.5,), (), ())))
+        log.add((device, NewestMessage(1, NOON + after, (1.5,), (), ())))
 
     async def mark_incomplete() -> None:
         log.turn()
@@ -59,7 +59,7 @@ def _in_memory() -> Kept:
     return Kept(log, commit, mark_incomplete)
 
 
-async def _all(log: ChangeLog, at: LogPosition, upto: LogPosition) -> list[tuple[str, Newest]]:
+async def _all(log: ChangeLog, at: LogPosition, upto: LogPosition) -> list[tuple[str, NewestMessage]]:
     found = []
     while page := await log.between(at, upto):
         for entry in page:
@@ -77,7 +77,7 @@ async def test_what_is_committed_comes_in_order_and_once(kept: Kept) -> None:
         await kept.commit(f"d{after % 3}", after)
     end = await kept.log.watch()
     found = await _all(kept.log, start, end)
-    assert found == [(f"d{after % 3}", Newest(1, NOON + after, (1.5,), (), ())) for after in range(25)]
+    assert found == [(f"d{after % 3}", NewestMessage(1, NOON + after, (1.5,), (), ())) for after in range(25)]
     assert await kept.log.between(end, end) == []
     assert end.continues(start)
     assert end.epoch == start.epoch

@@ -15,7 +15,7 @@ from gateway.state import rebuilder, repair
 from gateway.state.publisher import Publisher
 from gateway.state.read import NewestReader
 from gateway.state.rebuilder import StateWatcher
-from gateway.state.repair import Mender
+from gateway.state.repair import Repairer
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.registry.device_cache import TimescaleDirectory
@@ -68,7 +68,7 @@ async def living(database: str, url: str, *, max_rows: int = 10_000) -> AsyncIte
         state = await stack.enter_async_context(open_state(limits, site="test"))
         stored = TimescaleNewest(gateway.pool)
         watcher = await stack.enter_async_context(StateWatcher(state, stored))
-        mender = await stack.enter_async_context(Mender(state, stored, worth=lambda: watcher.complete))
+        mender = await stack.enter_async_context(Repairer(state, stored, worth=lambda: watcher.complete))
         publisher = await stack.enter_async_context(
             Publisher(state, limits, on_skip=watcher.note_gap, on_part=mender.soon)
         )

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import SinkUnavailable, StateUnavailable
-from gateway.domain.contracts.newest import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, NewestMessage
 from gateway.state import rebuilder
 from gateway.state.rebuilder import StateWatcher
 from gateway.state.store import Progress, open_state
@@ -65,7 +65,7 @@ class Failing:
         self.failures = failures
         self.sizes: list[int] = []
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage]]:
         return [[] for _ in devices]
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:

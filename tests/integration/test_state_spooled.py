@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.domain.contracts.newest import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
 from gateway.services.spool_replay import SpoolReplay
 from gateway.timescale.write.preview import preview
@@ -46,7 +46,7 @@ class Spooling(NamedTuple):
         return _sorted(told) == _sorted(await self.live.stored.read(devices))
 
 
-def _sorted(told: Sequence[Sequence[Newest] | None]) -> list[list[Newest] | None]:
+def _sorted(told: Sequence[Sequence[NewestMessage] | None]) -> list[list[NewestMessage] | None]:
     return [None if entries is None else sorted(entries) for entries in told]
 
 

@@ -19,7 +19,7 @@ from gateway.app.cli.registry_options import (
     show_issued,
     to_lifetime,
 )
-from gateway.app.cli.session import AdminSession, run, spoken
+from gateway.app.cli.session import AdminSession, exit_on_error, run
 from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.domain.credentials import Credential, Issued
@@ -104,8 +104,8 @@ def list_devices(
     json: Json = False,
 ) -> None:
     """List devices by name, with the time of their newest reading."""
-    wanted = spoken(lambda: to_device_filter(prefix=prefix, tags=tag, enabled=enabled))
-    age = Age(stale_secs=spoken(lambda: _to_seconds(stale)), offline=offline)
+    wanted = exit_on_error(lambda: to_device_filter(prefix=prefix, tags=tag, enabled=enabled))
+    age = Age(stale_secs=exit_on_error(lambda: _to_seconds(stale)), offline=offline)
 
     async def work(session: AdminSession) -> tuple[list[dict[str, object]], str | None]:
         listed = await session.listing.page(wanted, age, after=after, limit=limit)
@@ -151,7 +151,7 @@ def update_device(
     json: Json = False,
 ) -> None:
     """Set and remove tags of a device; the others stay."""
-    tags = spoken(lambda: {**_to_tags(tag), **dict.fromkeys(untag)})
+    tags = exit_on_error(lambda: {**_to_tags(tag), **dict.fromkeys(untag)})
     _switch(name, DevicePatch(tags=tags), database=database, json=json)
 
 

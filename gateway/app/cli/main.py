@@ -18,7 +18,7 @@ from gateway.app.cli.device import device_app
 from gateway.app.cli.key import key_app
 from gateway.app.cli.metric import metric_app
 from gateway.app.cli.output import print_table
-from gateway.app.cli.session import told
+from gateway.app.cli.session import explain
 from gateway.app.cli.spool import spool_app
 from gateway.app.cli.state import state_app
 from gateway.core import settings_file
@@ -164,7 +164,7 @@ def main() -> None:
         app(sys.argv[1:])
     except GatewayError as exc:
         prefix = "cannot start" if isinstance(exc, StartError) else "failed"
-        print(f"gateway: {prefix}: {told(exc)}", file=sys.stderr)
+        print(f"gateway: {prefix}: {explain(exc)}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:  # as in "gateway settings | head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

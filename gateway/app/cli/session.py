@@ -53,7 +53,7 @@ def run(work: Callable[[AdminSession], Awaitable[Answer]], *, database: str | No
         _leave(exc, database=database is not None)
 
 
-def spoken(call: Callable[[], Answer]) -> Answer:
+def exit_on_error(call: Callable[[], Answer]) -> Answer:
     """Return what `call` returns, and leave as `run` does: for work that needs no database."""
     try:
         return call()
@@ -91,7 +91,7 @@ def _user() -> str:
         return "unknown"
 
 
-def told(exc: GatewayError) -> str:
+def explain(exc: GatewayError) -> str:
     """Return what is wrong: settings with both of their names, the database with its own words."""
     if isinstance(exc, SettingsError):
         return with_env(exc.message)
@@ -103,5 +103,5 @@ def told(exc: GatewayError) -> str:
 
 
 def _leave(exc: GatewayError, *, database: bool = False) -> NoReturn:
-    sys.stderr.write(f"error: {in_options(told(exc), database=database)}\n")
+    sys.stderr.write(f"error: {in_options(explain(exc), database=database)}\n")
     sys.exit(USAGE if isinstance(exc, BadRequest | SettingsError) else FAILED)

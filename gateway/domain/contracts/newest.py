@@ -52,7 +52,7 @@ class TagLookup(Protocol):
         ...
 
 
-class Newest(NamedTuple):
+class NewestMessage(NamedTuple):
     """A stored message as the state store keeps it: one per device and shape."""
 
     shape_id: int
@@ -97,7 +97,9 @@ class LiveState(RemovableState, Protocol):
         """
         ...
 
-    async def restore(self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[Newest]]) -> int:
+    async def restore(
+        self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[NewestMessage]]
+    ) -> int:
         """Fill devices with what was read since they were claimed, and return how many are whole now; atomic per call.
 
         What is there wins unless it is older. A device that was lost since its claim is left alone.
@@ -105,7 +107,7 @@ class LiveState(RemovableState, Protocol):
         """
         ...
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage] | None]:
         """Return all that is known of each device, None of one that is not whole; in order, in one round trip.
 
         Raises StateUnavailable, also while the state is not known to be complete.
@@ -133,7 +135,7 @@ class DevicePage(NamedTuple):
 class NewestStored(Protocol):
     """The newest message per device and shape, from the database: slower than the live state, and always right."""
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage]]:
         """Return what is stored of each device, in order, in one bounded query. Raises SinkUnavailable, SinkFault."""
         ...
 

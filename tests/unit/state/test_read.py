@@ -8,7 +8,7 @@ from gateway.core.errors import SinkUnavailable
 from gateway.domain.contracts.newest import DeviceState, NewestTimes
 from gateway.domain.layouts import Layouts
 from gateway.state.read import NewestReader
-from gateway.state.repair import mend
+from gateway.state.repair import repair
 from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
     async def report(self, *messages: Message) -> None:
         written = await self.sink.write([batch(self.layouts, *messages)])
-        await mend(self.state, self.stored, await self.state.apply(written.newest))
+        await repair(self.state, self.stored, await self.state.apply(written.newest))
         self.stored.reads.clear()
 
     async def shown(self, device: str, *, source: str = "redis") -> dict[str, tuple[object, int, str]]:
