@@ -1,4 +1,4 @@
-"""Settings in, out: where the database's connections lead to, with what is remembered of it on disk and in Redis."""
+"""Lineage, opened: where the database's connections lead to, as remembered on disk and in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def open_lineage(settings: Settings) -> AsyncIterator[Lineage]:
         yield Lineage(WatermarkFile(Path(settings.spool.dir)), watermarks)
 
 
-async def migrate_here(settings: Settings, *, plan_only: bool = False) -> list[MigrationStep]:
+async def migrate_schema(settings: Settings, *, plan_only: bool = False) -> list[MigrationStep]:
     """Bring the schema up to date, as `migrate` does, but not on an old primary."""
     async with open_lineage(settings) as lineage:
         return await migrate_as(settings, lineage, plan_only=plan_only)

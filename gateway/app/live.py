@@ -10,7 +10,7 @@ from gateway.core.settings import Settings
 from gateway.live.streams import Streams
 from gateway.state.change_log import open_change_log
 from gateway.state.read import NewestReader
-from gateway.timescale.registry.tags import TaggedDevices
+from gateway.timescale.registry.tags import DevicesWithTags
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def open_streams(
         streams = Streams(
             await stack.enter_async_context(log),
             registry.dictionary,
-            roster=TaggedDevices(pool),
+            by_tag=DevicesWithTags(pool),
             states=live,
             authenticator=registry.authenticator,
             limits=settings.live,

@@ -1,4 +1,4 @@
-"""What is known of devices, credentials and names, opened; and followed, so that changes are heard within a second."""
+"""The registry, opened: devices, credentials and names, followed, so that changes are heard within a second."""
 
 import asyncio
 import time
@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 from gateway.app.lineage import open_lineage, watch
 from gateway.app.pools import named_pool
-from gateway.core.clock import SystemClock
+from gateway.core.clock import Clock, SystemClock
 from gateway.core.settings import Settings
-from gateway.core.tasks import beside
-from gateway.domain.contracts import Clock
+from gateway.core.tasks import background
 from gateway.domain.layouts import Layouts
-from gateway.ingest.admission.admission import Gate
-from gateway.ingest.admission.auth import Authenticator
-from gateway.telemetry import events
+from gateway.ingest.admission.admission import Admission
+from gateway.ingest.admission.auth import TokenAuthenticator
+from gateway.telemetry import registry_events
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.registry.credentials import StoredCredentials
@@ -34,8 +33,8 @@ class Registry(NamedTuple):
     layouts: Layouts
     dictionary: Dictionary
     directory: TimescaleDirectory
-    authenticator: Authenticator
-    gate: Gate
+    authenticator: TokenAuthenticator
+    admission: Admission
     listeners: list[Callable[[Collection[str] | None], None]]
     """Who else must hear when devices change."""
 
@@ -53,14 +52,14 @@ class Registry(NamedTuple):
         """Forget what is cached of these devices; None means all."""
         self.dictionary.forget_devices(names)
         self.directory.forget(names)
-        self.gate.forget()
+        self.admission.forget()
         for listen in self.listeners:
             listen(names)
 
     def ints_declared(self, names: Collection[str]) -> None:
         """Store the integers of these metrics exactly from now on."""
         self.layouts.declare_ints(names)
-        self.gate.forget()
+        self.admission.forget()
 
 
 @asynccontextmanager
@@ -74,9 +73,11 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
         dictionary = Dictionary(pool, make_devices=settings.devices.unknown == "auto")
         directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
         credentials = StoredCredentials(pool, clock=clock)
-        authenticator = Authenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
-        gate = Gate(directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention)
-        registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, gate, [])
+        authenticator = TokenAuthenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
+        admission = Admission(
+            directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention
+        )
+        registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, admission, [])
         lineage.on_change.append(registry.forget)
         try:
             yield registry
@@ -89,8 +90,8 @@ async def following(settings: Settings, registry: Registry) -> AsyncIterator[Non
     """Hear of changes that others make to the registry, until left."""
     async with (
         named_pool(settings, "gateway-revisions", size=1, lineage=registry.lineage, leaves_nothing=True) as pool,
-        beside(_follow(pool, settings, registry), name="revisions.follow"),
-        beside(watch(pool), name="lineage.watch"),
+        background(_follow(pool, settings, registry), name="revisions.follow"),
+        background(watch(pool), name="lineage.watch"),
     ):
         yield
 
@@ -105,8 +106,8 @@ async def _follow(pool: Pool, settings: Settings, registry: Registry) -> None:
                 on_credentials=registry.authenticator.forget,
                 on_devices=registry.devices_changed,
                 on_declared_ints=registry.ints_declared,
-                on_trouble=events.registry_trouble,
+                on_trouble=registry_events.trouble,
             )
         except Exception as exc:  # noqa: BLE001
-            events.registry_failed(exc)
+            registry_events.failed(exc)
             await asyncio.sleep(FOLLOW_AGAIN_SECS)

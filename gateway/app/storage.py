@@ -1,4 +1,4 @@
-"""Where readings go, opened: the live state, the writer, the spool and its drainer. Closed in reverse."""
+"""Storage, opened: the live state, the writer, the spool and its drainer. Closed in reverse."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,14 +13,14 @@ from gateway.ingest.pipeline.breaker import Breaker
 from gateway.ingest.pipeline.committer import Committer, ShowSpooled
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.fallback import Fallback
-from gateway.ingest.pipeline.poison import Doubt
+from gateway.ingest.pipeline.poison import PoisonCheck
 from gateway.ingest.spool.folder import Spools, open_spools
 from gateway.ingest.spool.spool import SqliteSpool
-from gateway.services.spool_replay import Replay
-from gateway.state.idempotency import RedisReceipts, open_receipts
+from gateway.services.spool_replay import SpoolReplay
+from gateway.state.idempotency import RedisIdempotency, open_idempotency
 from gateway.state.publisher import Publisher
-from gateway.state.rebuilder import Keeper
-from gateway.state.repair import Mender
+from gateway.state.rebuilder import StateWatcher
+from gateway.state.repair import Repairer
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.connections.lineage import Lineage
 from gateway.timescale.connections.pool import Pool
@@ -42,11 +42,11 @@ class Storage(NamedTuple):
     """Where readings go."""
 
     state: RedisState
-    answers: RedisReceipts
+    idempotency: RedisIdempotency
     stored: TimescaleNewest
-    keeper: Keeper
+    watcher: StateWatcher
     publisher: Publisher
-    letters: TimescaleDeadLetters
+    dead_letters: TimescaleDeadLetters
     breaker: Breaker
     committer: Committer
     drainer: Drainer
@@ -67,7 +67,7 @@ class StateParts(NamedTuple):
 
     state: RedisState
     stored: TimescaleNewest
-    keeper: Keeper
+    watcher: StateWatcher
     publisher: Publisher
 
 
@@ -76,16 +76,16 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
     """Open all of it; it opens while the database, Redis or both are away. Raises StartError."""
     async with AsyncExitStack() as stack:
         shown = await stack.enter_async_context(_open_shown(settings, registry.lineage))
-        letters = TimescaleDeadLetters(registry.pool)
+        dead_letters = TimescaleDeadLetters(registry.pool)
         overwrite = settings.devices.conflict == "overwrite"
-        writer = Writer(settings.database, registry.dictionary, letters, overwrite=overwrite)
+        writer = Writer(settings.database, registry.dictionary, dead_letters, overwrite=overwrite)
         stack.push_async_callback(writer.close)
         spools = await stack.enter_async_context(
             open_spools(settings.spool, worker, layouts=registry.layouts, clock=registry.clock)
         )
         keep_secs = settings.http.idempotency_hours * 3600
-        answers = await stack.enter_async_context(open_receipts(settings.redis, keep_secs=keep_secs))
-        _follow(registry.lineage, shown, answers)
+        idempotency = await stack.enter_async_context(open_idempotency(settings.redis, keep_secs=keep_secs))
+        _follow(registry.lineage, shown, idempotency)
         breaker = await stack.enter_async_context(
             Breaker(_probe(settings, registry.pool), rng=SystemRandom(), clock=registry.clock)
         )
@@ -99,16 +99,16 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
                 show_spooled=_show_spooled(shown.publisher, registry.dictionary, overwrite=overwrite),
             )
         )
-        drainer = _drainer(spools, fallback, breaker, committer, letters=letters, publisher=shown.publisher)
+        drainer = _drainer(spools, fallback, breaker, committer, dead_letters=dead_letters, publisher=shown.publisher)
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
         yield Storage(
             shown.state,
-            answers,
+            idempotency,
             shown.stored,
-            shown.keeper,
+            shown.watcher,
             shown.publisher,
-            letters,
+            dead_letters,
             breaker,
             committer,
             drainer,
@@ -126,18 +126,18 @@ async def _open_shown(settings: Settings, lineage: Lineage) -> AsyncIterator[Sta
     ):
         source = TimescaleNewest(rebuilding)
         async with (
-            Keeper(state, source) as keeper,
-            Mender(state, source, worth=lambda: keeper.complete) as mender,
-            Publisher(state, settings.redis, on_skip=keeper.note_gap, on_part=mender.soon) as publisher,
+            StateWatcher(state, source) as watcher,
+            Repairer(state, source, worth=lambda: watcher.complete) as repairer,
+            Publisher(state, settings.redis, on_skip=watcher.note_gap, on_part=repairer.soon) as publisher,
         ):
-            yield StateParts(state, TimescaleNewest(reading), keeper, publisher)
+            yield StateParts(state, TimescaleNewest(reading), watcher, publisher)
 
 
-def _follow(lineage: Lineage, shown: StateParts, answers: RedisReceipts) -> None:
+def _follow(lineage: Lineage, shown: StateParts, idempotency: RedisIdempotency) -> None:
     """Keep apart what is derived from a database, and what of it waits, when the database becomes another one."""
     lineage.on_move += [
         lambda: shown.state.belong_to(lineage.site),
-        lambda: answers.belong_to(lineage.site),
+        lambda: idempotency.belong_to(lineage.site),
         shown.publisher.forget,
     ]
 
@@ -148,10 +148,10 @@ def _drainer(
     breaker: Breaker,
     committer: Committer,
     *,
-    letters: TimescaleDeadLetters,
+    dead_letters: TimescaleDeadLetters,
     publisher: Publisher,
 ) -> Drainer:
-    replay = Replay(fallback.drain, publisher.publish, letters, answers=breaker.answers, drop=publisher.drop)
+    replay = SpoolReplay(fallback.drain, publisher.publish, dead_letters, answers=breaker.answers, drop=publisher.drop)
     return Drainer(
         spools.all,
         replay.store,
@@ -159,7 +159,7 @@ def _drainer(
         busy=lambda: len(committer.batcher) > 0,
         rng=SystemRandom(),
         max_rows=DRAIN_ROWS,
-        doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
+        poison_check=PoisonCheck(breaker.answers, replay.rescue, lambda: fallback.stored),
         refresh=spools.refresh,
     )
 

@@ -1,4 +1,4 @@
-"""The composition root: settings in, the open parts of one worker out.
+"""The composition root: settings → the open parts of one worker.
 
 Sinks open before sources and close after them: what was taken in can always be written.
 """
@@ -21,17 +21,17 @@ from gateway.app.storage import Storage, open_storage
 from gateway.core.settings import Settings
 from gateway.domain.rate_limit import to_meters
 from gateway.ingest import receipts
-from gateway.ingest.intake import Intake
+from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pipeline.stall import Stall, watching
 from gateway.mqtt import consumer as mqtt
-from gateway.services.dead_letter_replay import Redelivery
-from gateway.services.device_listing import Listing
+from gateway.services.dead_letter_replay import DeadLetterReplay
+from gateway.services.device_listing import DeviceListing
 from gateway.services.device_removal import sweeping
-from gateway.services.registry import Registrar, registrar
+from gateway.services.registry import Registrar, build_registrar
 from gateway.state.read import NewestReader
 from gateway.telemetry.rates import RateHistory
 from gateway.telemetry.rates_sampler import sampling
-from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.dead_letters.purge import purging
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.device_count import DeviceCounter
@@ -56,14 +56,14 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         await stack.enter_async_context(watching(stall))
         intake = _intake(settings, registry, storage, stall=stall)
         await stack.enter_async_context(following(settings, registry))
-        consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.letters))
-        book = registrar(registry.pool, storage.state, clock=registry.clock)
-        await stack.enter_async_context(_tidying(settings, worker, registry, book=book))
+        consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.dead_letters))
+        registrar = build_registrar(registry.pool, storage.state, clock=registry.clock)
+        await stack.enter_async_context(_tidying(settings, worker, registry, registrar=registrar))
         await stack.enter_async_context(sampling(history))
         live = NewestReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)
         stack.push_async_callback(live.close)
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
-        letters = LetterBox(registry.pool)
+        dead_letters = StoredDeadLetters(registry.pool)
         spells = Spells(worker, registry.clock, monotonic=time.monotonic)
         monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer, spells=spells)
         await stack.enter_async_context(looking_after(monitor))
@@ -74,21 +74,21 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
             worker=worker,
             clock=registry.clock,
             authenticator=registry.authenticator,
-            ways_in=IngestParts(intake, storage.answers, letters, Redelivery(intake, letters)),
+            ways_in=IngestParts(intake, storage.idempotency, dead_letters, DeadLetterReplay(intake, dead_letters)),
             ways_out=ways_out,
-            fleet=_fleet(settings, registry, book, live=live),
+            fleet=_fleet(settings, registry, registrar, live=live),
             health=monitor.health,
             history=history,
             devices_changed=registry.devices_changed,
         )
-        await stack.enter_async_context(showing(settings, context, storage, letters, stall=stall))
+        await stack.enter_async_context(showing(settings, context, storage, dead_letters, stall=stall))
         yield context
         await asyncio.gather(*context.concluding, return_exceptions=True)
 
 
-def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> Intake:
-    return Intake(
-        registry.gate,
+def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> BodyIntake:
+    return BodyIntake(
+        registry.admission,
         storage.committer,
         registry.layouts,
         registry.clock,
@@ -117,33 +117,33 @@ def _monitor(
         stall=stall,
         committer=storage.committer,
         publisher=storage.publisher,
-        keeper=storage.keeper,
+        watcher=storage.watcher,
         consumer=consumer,
         spells=spells,
     )
 
 
-def _fleet(settings: Settings, registry: Registry, book: Registrar, *, live: NewestReader) -> RegistryParts:
-    listing = Listing(
-        book.devices,
+def _fleet(settings: Settings, registry: Registry, registrar: Registrar, *, live: NewestReader) -> RegistryParts:
+    listing = DeviceListing(
+        registrar.devices,
         live,
         clock=registry.clock,
         monotonic=time.monotonic,
         offline_after_secs=settings.devices.offline_after_secs,
     )
     silent = settings.devices.offline_after_secs
-    census = DeviceCounter(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
-    return RegistryParts(book, listing, census)
+    counter = DeviceCounter(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
+    return RegistryParts(registrar, listing, counter)
 
 
 @asynccontextmanager
-async def _tidying(settings: Settings, worker: str, registry: Registry, *, book: Registrar) -> AsyncIterator[None]:
+async def _tidying(settings: Settings, worker: str, registry: Registry, *, registrar: Registrar) -> AsyncIterator[None]:
     """Remove now and then what is due to go; the first worker does it for all."""
     if worker_index(worker):
         yield
         return
     async with (
-        sweeping(book.removal, book.audit, keep_days=settings.audit.keep_days),
+        sweeping(registrar.removal, registrar.audit, keep_days=settings.audit.keep_days),
         purging(registry.pool, settings.dead_letters),
         retaining(registry.pool, settings.retention),
     ):
@@ -152,7 +152,7 @@ async def _tidying(settings: Settings, worker: str, registry: Registry, *, book:
 
 @asynccontextmanager
 async def _consuming(
-    settings: Settings, worker: str, intake: Intake, letters: TimescaleDeadLetters
+    settings: Settings, worker: str, intake: BodyIntake, dead_letters: TimescaleDeadLetters
 ) -> AsyncIterator[mqtt.Consumer | None]:
     """Run the MQTT consumer in the first worker, if a broker is set."""
     if not settings.mqtt.url or worker_index(worker):
@@ -161,7 +161,7 @@ async def _consuming(
     consumer = mqtt.build(
         settings.mqtt,
         intake,
-        letters,
+        dead_letters,
         encode=receipts.to_json,
         client_id=settings.mqtt.client_id,
         rng=SystemRandom(),

@@ -1,4 +1,4 @@
-"""Every way to say no to a call: the exception tree. Why one reading may not come in is in reasons.py.
+"""Errors: every way to say no to a call, as one tree. Why one reading may not come in is in domain/reasons.py.
 
     GatewayError
     ├── ClientError          the caller must change something (4xx)

@@ -1,4 +1,4 @@
-"""A URL in, the same without its password out, for whatever people read. Opens and judges nothing."""
+"""Masking of passwords: a URL, or a text with URLs in it, as people may read it. Opens and decides nothing."""
 
 import re
 

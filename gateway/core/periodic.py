@@ -1,4 +1,4 @@
-"""In: a chore and how often it is due. Out: a task that does it until the block ends. Never two rounds at once."""
+"""Periodic jobs: each is done now and then in a task of its own until the block ends. Never two rounds at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,40 +6,40 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from gateway.core.errors import GatewayError
-from gateway.core.tasks import beside
+from gateway.core.tasks import background
 
 
 class Recovered(Protocol):
     """Hears that what had failed works again."""
 
-    def __call__(self, chore: str, /, *, failures: int, secs: float) -> None:
+    def __call__(self, job: str, /, *, failures: int, secs: float) -> None:
         """So many failures in a row, over so many seconds, are over."""
 
 
 @asynccontextmanager
 async def repeating(
-    chore: Callable[[], Awaitable[None]],
+    job: Callable[[], Awaitable[None]],
     *,
     name: str,
     every_secs: float,
     on_failure: Callable[[Exception], None],
     on_recovery: Recovered,
 ) -> AsyncIterator[None]:
-    """Do the chore now and then every so many seconds, in a task of this name, until the end of the block.
+    """Do the job now and then every so many seconds, in a task of this name, until the end of the block.
 
-    The chore is due again after a round that failed. Of failures in a row `on_failure` hears the first of each kind,
+    The job is due again after a round that failed. Of failures in a row `on_failure` hears the first of each kind,
     and `on_recovery` how many there were, in how many seconds, when it works again.
     """
     failures = _Failures(name, on_recovery)
-    async with beside(_repeat(chore, failures, every_secs=every_secs, on_failure=on_failure), name=name):
+    async with background(_repeat(job, failures, every_secs=every_secs, on_failure=on_failure), name=name):
         yield
 
 
 class _Failures:
     """Those in a row."""
 
-    def __init__(self, chore: str, on_recovery: Recovered) -> None:
-        self._chore = chore
+    def __init__(self, job: str, on_recovery: Recovered) -> None:
+        self._job = job
         self._on_recovery = on_recovery
         self._kinds: set[str] = set()
         self._count = 0
@@ -59,13 +59,13 @@ class _Failures:
         """Take note of a round that did not fail."""
         if self._count:
             secs = asyncio.get_running_loop().time() - self._since
-            self._on_recovery(self._chore, failures=self._count, secs=secs)
+            self._on_recovery(self._job, failures=self._count, secs=secs)
             self._count = 0
             self._kinds.clear()
 
 
 async def _repeat(
-    chore: Callable[[], Awaitable[None]],
+    job: Callable[[], Awaitable[None]],
     failures: _Failures,
     *,
     every_secs: float,
@@ -73,7 +73,7 @@ async def _repeat(
 ) -> None:
     while True:
         try:
-            await chore()
+            await job()
         except Exception as exc:  # noqa: BLE001 - not even a mistake of ours may end it: what it tidies would only grow
             if failures.add(exc):
                 on_failure(exc)

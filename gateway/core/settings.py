@@ -1,4 +1,4 @@
-"""Every setting, once: a frozen typed tree. How it is filled is in configuration.py.
+"""Settings: every one, once, as a frozen typed tree. How it is filled is in settings_file.py.
 
 Each field carries its unit in its name and a sentence that `gateway settings` and docs/settings.md print.
 """
@@ -104,8 +104,7 @@ class LiveSettings(Section, frozen=True):
         Meta(ge=2**16, description="Bytes of changes kept in Redis for that; a busier gateway reaches less far back."),
     ] = 64 * 2**20
     mailbox_bytes: Annotated[
-        int,
-        Meta(ge=2**12, description="Changes that wait for one reader; beyond it only the newest values are kept."),
+        int, Meta(ge=2**12, description="Changes that wait for one reader; beyond it only the newest values are kept.")
     ] = 256 * 2**10
     stall_secs: Annotated[Seconds, Meta(description="A reader that takes nothing for so long is cut off.")] = 30.0
     ping_secs: Annotated[

@@ -1,4 +1,4 @@
-"""gateway.toml and GATEWAY_<BRANCH>__<NAME> in, `Settings` out. Unknown names fail. Opens nothing."""
+"""Loader of settings: gateway.toml and GATEWAY_<BRANCH>__<NAME> → `Settings`. Unknown names fail. Opens nothing."""
 
 import math
 import os

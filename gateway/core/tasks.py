@@ -1,4 +1,4 @@
-"""Tasks in, the same ones ended. Who starts a task that runs for long ends it here."""
+"""Background tasks, and how they end: who starts one that runs for long ends it here."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -23,7 +23,7 @@ async def end(*tasks: "asyncio.Future[Any]") -> None:
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
+async def background(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
     """Do this in a task of this name, until the end of the block."""
     task = asyncio.create_task(work, name=name)
     try:

@@ -1,4 +1,4 @@
-"""Microseconds since 1970 UTC, which is what time is everywhere here → what others take, and back. Pure and exact."""
+"""Timestamps: microseconds since 1970 UTC, as time is everywhere here, ↔ datetimes and RFC 3339. Pure and exact."""
 
 import re
 from datetime import UTC, datetime, time, timedelta

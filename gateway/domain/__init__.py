@@ -1,1 +1,1 @@
-"""The words of the trade, and the contracts between stages. No input or output, no clock, no task of its own."""
+"""The words of the trade, and the contracts between rooms. No input or output, no clock, no task of its own."""

@@ -1,4 +1,4 @@
-"""A span, a width and a zone in, where buckets start out. Pure; the same on every database.
+"""Buckets of history: a span, a width and a zone → where they start. Pure; the same on every database.
 
 A width in s, m or h is that long, counted from 1970-01-01T00:00 on the zone's clock as it stands at the start of the
 span: `6h` begins at local midnight. A width in d is calendar days, local midnight to local midnight, whatever their

@@ -1,4 +1,4 @@
-"""The words of the live stream of changes, and the joint between it and the log it is read from. No I/O, no clock.
+"""Changes as the live stream has them, and the joint between it and the log it is read from. No I/O, no clock.
 
 A position is a place in the log, and says under which promise: as long as the epoch stays the same, every committed
 batch is in the log. A server that restarted, failed over or was emptied begins another log. Where changes may be
@@ -9,11 +9,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Value
-
-Tag = tuple[str, str | None]
-"""A tag's key and its value, or None for any value."""
 
 _POSITION = re.compile(r"([0-9a-z]{8,40})-([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
 
@@ -74,7 +71,7 @@ class Logged(Protocol):
         """The ids of the shapes of all messages."""
         ...
 
-    def message(self, i: int) -> Newest:
+    def message(self, i: int) -> NewestMessage:
         """Unpack one message. Raises ValueError if its bytes are not ours."""
         ...
 

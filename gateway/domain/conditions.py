@@ -1,4 +1,4 @@
-"""The facts of the parts in, what is not well out: in the words of whoever runs the gateway, with the way out. Pure.
+"""Conditions: what is not well, from the facts of the parts, in an operator's words, with the way out. Pure.
 
 A part may be well and still be named: a spool that is being emptied, a queue that is nearly full.
 """

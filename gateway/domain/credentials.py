@@ -1,4 +1,4 @@
-"""In: what somebody may be granted. Out: tokens, digests, and the rules every store of credentials follows. No I/O."""
+"""Credentials: tokens, digests, and the rules every store of them follows. No I/O."""
 
 import base64
 import hashlib
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.core.errors import BadRequest
-from gateway.domain.layouts import DEVICE_NAME, FOLDERS
-from gateway.domain.model import MAX_NAME, Role
+from gateway.domain.names import check_device_name, check_prefix
+from gateway.domain.principal import Role
 
 PREFIXES = {Role.DEVICE: "gwd_", Role.INGEST: "gwi_", Role.READER: "gwr_", Role.ADMIN: "gwa_"}
 """How a token starts, so that people and secret scanners see what it is. The database decides what it may do."""
@@ -24,7 +24,6 @@ OVERLAP = timedelta(hours=24)
 MAX_LIFETIME = timedelta(days=36_525)
 MAX_LABEL = 200
 _RANDOM_BYTES = 32
-_PREFIX = re.compile(rf"[A-Za-z0-9._:\-]{{0,{MAX_NAME}}}")
 
 
 class Issued(NamedTuple):
@@ -80,24 +79,3 @@ def check_overlap(overlap: timedelta) -> None:
     """Raise BadRequest unless an old token may stay valid for that long."""
     if not timedelta() <= overlap <= MAX_LIFETIME:
         raise BadRequest(f"the overlap lies between zero and {MAX_LIFETIME.days} days")
-
-
-def check_device_name(name: str) -> None:
-    """Raise BadRequest unless it can name a device."""
-    if not DEVICE_NAME.fullmatch(name):
-        raise BadRequest(f"device {name[:MAX_NAME]!r} must be 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -")
-
-
-def check_new_device_name(name: str) -> None:
-    """Raise BadRequest unless a new device can have this name."""
-    check_device_name(name)
-    if name in FOLDERS:
-        raise BadRequest(
-            f"device {name!r} cannot be made: in an address '.' and '..' stand for folders; choose another name"
-        )
-
-
-def check_prefix(prefix: str) -> None:
-    """Raise BadRequest unless device names can start like this."""
-    if not _PREFIX.fullmatch(prefix):
-        raise BadRequest(f"prefix {prefix[:MAX_NAME]!r} must be at most {MAX_NAME} characters of A-Z a-z 0-9 . _ : -")

@@ -1,7 +1,9 @@
-"""In: what an operator asks of the dead letters, as text. Out: checked questions, and letters for people. No I/O."""
+"""Dead letters: how one is made of a refused item, kept, shown and asked for. No I/O."""
 
 import base64
 import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
@@ -9,7 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from gateway.core.errors import BadRequest
-from gateway.core.timestamps import parse_moment
+from gateway.core.timestamps import parse_moment, to_datetime
+from gateway.domain.model import Batch, Kind, Layout, Value
+from gateway.domain.reasons import Reason
 
 MAX_PAGE = 1000
 """Letters of one page, and of one replay."""
@@ -36,7 +40,19 @@ class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
         return self == DeadLetterFilter()
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetter(NamedTuple):
+    """A refused or poisonous item, kept with its bytes and reason."""
+
+    source: str
+    """`mqtt` or `database`."""
+    code: str
+    detail: str
+    device: str | None
+    payload: bytes
+    topic: str | None = None
+
+
+class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter as it is kept."""
 
     id: int
@@ -89,14 +105,39 @@ class DeadLetterItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     encoding: Literal["utf-8", "base64"] | None
 
 
-def to_item(letter: Letter) -> DeadLetterItem:
+def to_item(letter: StoredDeadLetter) -> DeadLetterItem:
     """Return a letter for JSON: its payload as text with its `encoding`; both are null where it was left out."""
     shown = None if letter.payload is None else to_readable(letter.payload)
     text, encoding = shown or (None, None)
     return DeadLetterItem(**msgspec.structs.asdict(letter) | {"payload": text, "encoding": encoding})
 
 
-def to_wanted(
+def to_dead_letters(group: Sequence[Batch], words: Mapping[int, str]) -> list[DeadLetter]:
+    """Return a letter for each message that has `words`, by its place in the group; its payload can be posted again."""
+    letters = []
+    places = sorted(words)
+    first = 0
+    for batch in group:
+        with_any = bisect_left(places, first) < bisect_left(places, first + len(batch))
+        for i, row in enumerate(batch.rows() if with_any else ()):
+            if first + i in words:
+                payload = _to_body(batch.devices[i], batch.times[i], batch.table[batch.layouts[i]], row)
+                code = Reason.REJECTED_BY_DATABASE
+                letters.append(DeadLetter("database", code, words[first + i], batch.devices[i], payload))
+        first += len(batch)
+    return letters
+
+
+def _to_body(device: str, time_us: int, layout: Layout, row: Sequence[Value]) -> bytes:
+    """Form the posted item anew; the time as text, whose unit does not depend on its size."""
+    values = {
+        metric.name: bool(value) if metric.kind is Kind.BOOL else value
+        for metric, value in zip(layout.posted, row, strict=True)
+    }
+    return msgspec.json.encode({"device": device, "ts": to_datetime(time_us), "values": values})
+
+
+def to_dead_letter_filter(
     *,
     code: str | None = None,
     device: str | None = None,

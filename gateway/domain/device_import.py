@@ -1,4 +1,4 @@
-"""NDJSON or CSV in, changes to devices out, each with its line. Pure: what is wrong with a row is said of that row.
+"""Import of devices: NDJSON or CSV → changes, each with its line. Pure: what is wrong with a row is said of that row.
 
 NDJSON: an object a line, {"device": …, "enabled": bool, "tags": {key: text or null}}: a merge patch (RFC 7396).
 CSV (RFC 4180): a header of `device`, `enabled` and `tag:KEY`; an empty cell leaves the thing as it is. Both are UTF-8,
@@ -14,9 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.errors import BadPayload, BadRequest, ClientError, TooLarge
-from gateway.domain.credentials import check_device_name
 from gateway.domain.devices import DevicePatch, TagKey, TagValue, check_tag_key, check_tags
 from gateway.domain.json_text import decode, without_mark
+from gateway.domain.names import check_device_name
 
 MAX_ROWS = 10_000
 """Rows of one import."""

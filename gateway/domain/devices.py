@@ -1,4 +1,4 @@
-"""The registry's words: a device, a change to one, the rules for tags, what a list asks for. No I/O, no clock."""
+"""Devices: one, a change to one, the rules for tags, what a list asks for. No I/O, no clock."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -11,8 +11,10 @@ from msgspec import Meta
 from gateway.core.durations import SECOND_US
 from gateway.core.errors import BadRequest, PreconditionFailed
 from gateway.core.timestamps import to_rfc3339, to_text
-from gateway.domain.credentials import check_prefix
+from gateway.domain.names import check_prefix
 
+Tag = tuple[str, str | None]
+"""A tag's key and its value, or None for any value."""
 MAX_TAGS = 64
 MAX_TAG_KEY = 64
 MAX_TAG_VALUE = 256
@@ -151,8 +153,7 @@ def check_tag_key(key: str) -> None:
     """Raise BadRequest unless it can be the key of a tag."""
     if not _TAG_KEY.fullmatch(key):
         raise BadRequest(
-            f"tag {key[:MAX_TAG_KEY]!a} must be 1 to {MAX_TAG_KEY} characters of A-Z a-z 0-9 . _ / -",
-            parameter="tags",
+            f"tag {key[:MAX_TAG_KEY]!a} must be 1 to {MAX_TAG_KEY} characters of A-Z a-z 0-9 . _ / -", parameter="tags"
         )
 
 
@@ -161,7 +162,7 @@ def is_tag_value(value: str) -> bool:
     return value.isprintable() and len(value) <= MAX_TAG_VALUE
 
 
-def to_wanted(*, prefix: str = "", tags: Sequence[str] = (), enabled: bool | None = None) -> DeviceFilter:
+def to_device_filter(*, prefix: str = "", tags: Sequence[str] = (), enabled: bool | None = None) -> DeviceFilter:
     """Read what a list asks for; a tag is `key:value`, or `key` for any value. Raises BadRequest."""
     check_prefix(prefix)
     if len(tags) > MAX_TAGS:

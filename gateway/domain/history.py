@@ -1,4 +1,4 @@
-"""The words of history as types: spans of time, rows, series, and what is asked of them. No I/O, no clock.
+"""History as types: spans of time, rows, series, and what is asked of them. No I/O, no clock.
 
 A *row* is what a device said at one time. A *series* is one metric of one device in one kind. Times are microseconds
 since 1970 UTC everywhere; a span holds its start and not its end.

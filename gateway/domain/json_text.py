@@ -1,4 +1,4 @@
-"""Client JSON in, typed values out, or what is wrong with it in words. Pure; raises BadPayload and BadRequest.
+"""JSON of clients: text → typed values, or what is wrong with it in words. Pure; raises BadPayload and BadRequest.
 
 A byte order mark is passed over (RFC 8259 8.1). A key that stands twice in one object is refused wherever a decoder
 would keep the last in silence.

@@ -1,13 +1,13 @@
-"""Keys of posted messages → layout numbers: each order of keys is looked at once and then costs one dict look-up.
+"""Layouts: keys of posted messages → numbers: each order of keys is looked at once, and then costs one dict look-up.
 
 Process-wide and append-only, hence bounded: past the bounds `define` says None and the caller sorts the keys, which is
 always allowed while the metric set itself is new enough to fit.
 """
 
-import re
 from collections.abc import Iterable
 
-from gateway.domain.model import MAX_NAME, Kind, Layout, Metric, Shape
+from gateway.domain.model import Kind, Layout, Metric, Shape
+from gateway.domain.names import METRIC_NAME
 
 MAX_LAYOUTS = 65_536
 """Layouts one process knows."""
@@ -15,11 +15,6 @@ MAX_WIDTH = 2_000_000
 """Metrics in all of them together, about 200 bytes each."""
 MAX_ORDERS = 16
 """Orders of the same metrics kept apart; devices that shuffle their keys fall back to sorted ones."""
-
-DEVICE_NAME = re.compile(rf"[A-Za-z0-9._:\-]{{1,{MAX_NAME}}}")
-FOLDERS = frozenset({".", ".."})
-"""Names that no new device gets: clients take them for folders of a path, and ask for another address."""
-METRIC_NAME = re.compile(rf"[A-Za-z0-9._:/\-]{{1,{MAX_NAME}}}")
 
 COLUMNS = ((Kind.DOUBLE, Kind.BOOL), (Kind.INT,), (Kind.TEXT,))
 """The kinds each of the three stored arrays holds."""

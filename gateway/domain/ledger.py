@@ -1,4 +1,4 @@
-"""Receipts in, what became of their readings and the sums per source out. Pure; counts readings, never messages.
+"""The ledger: receipts → what became of their readings, and the sums by source. Pure; counts readings, never messages.
 
 received = stored + duplicates + conflicts + refused + dead_lettered + spooled + failed + queued + interrupted
 """

@@ -1,4 +1,4 @@
-"""The words of the gateway as types: layout, batch, block, refusal, outcome, receipt, principal. No I/O, no clock.
+"""The model: layout, batch, block, refusal, outcome, receipt. No I/O, no clock.
 
 A batch holds messages as columns: position i of `devices`, `times` and `layouts` is message i; its values lie one after
 the other in `doubles`, `ints` and `texts`, as many as its layout says. There is never an object per reading.
@@ -13,8 +13,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_NAME = 128
-"""Characters in a device or metric name."""
 MAX_TEXT_BYTES = 4096
 """UTF-8 bytes in a text value."""
 MAX_EXACT = 2**53
@@ -230,37 +228,3 @@ class Receipt(msgspec.Struct, frozen=True):
         if not self.errors:
             return 200
         return 207 if self.accepted or self.conflicts else 422
-
-
-class Role(StrEnum):
-    """What a credential may do."""
-
-    DEVICE = "device"
-    INGEST = "ingest"
-    READER = "reader"
-    ADMIN = "admin"
-
-
-class Principal(msgspec.Struct, frozen=True):
-    """Who is calling."""
-
-    role: Role
-    device: str | None = None
-    """The one device of a device token."""
-    prefix: str = ""
-    """The device names an ingest key may write."""
-
-    @property
-    def writes_any(self) -> bool:
-        """Whether every device may be written."""
-        return self.role is Role.ADMIN or (self.role is Role.INGEST and not self.prefix)
-
-    def may_write(self, device: str) -> bool:
-        """Whether this device may be written."""
-        if self.role is Role.DEVICE:
-            return device == self.device
-        return self.writes_any or (self.role is Role.INGEST and device.startswith(self.prefix))
-
-    def may_read(self, device: str) -> bool:
-        """Whether this device may be read."""
-        return self.role in (Role.READER, Role.ADMIN) or (self.role is Role.DEVICE and device == self.device)

@@ -1,4 +1,4 @@
-"""Units and times in, waits out: how long a caller must wait to stay within its limit. Pure: time is an argument.
+"""Rate limits: units and times → how long a caller must wait to stay within its limit. Pure: time is an argument.
 
 This is GCRA (the generic cell rate algorithm, ITU-T I.371): of each caller one number is kept, the time at which its
 bucket will be full again. In any t seconds a caller gets at most burst + rate · t units through. What does not fit in

@@ -1,4 +1,4 @@
-"""The closed list of reasons for refusing one reading, message or item; what each says is in advice.py."""
+"""Reasons for refusing one reading, message or item: a closed list. What each says is in refusals.py."""
 
 from enum import StrEnum
 

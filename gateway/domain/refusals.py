@@ -1,8 +1,9 @@
-"""What a refusal says: for each Reason a sentence with value, limit and way out. The only source of them. Pure."""
+"""Refusals: for each Reason a sentence with value, limit and way out. The only source of them. Pure."""
 
 from itertools import takewhile
 
-from gateway.domain.model import MAX_NAME, MAX_TEXT_BYTES, Refusal
+from gateway.domain.model import MAX_TEXT_BYTES, Refusal
+from gateway.domain.names import DEVICE_NAME_RULE, MAX_NAME, METRIC_NAME_RULE
 from gateway.domain.reasons import Reason
 
 SHOWN = 60
@@ -21,14 +22,13 @@ ADVICE: dict[Reason, str] = {
     Reason.LENGTH_MISMATCH: "this column has {value} values for {limit} timestamps; send one value for each timestamp",
     Reason.MISSING_DEVICE: "no device is named; add 'device', or post to /v1/devices/{{device}}/readings",
     Reason.BAD_DEVICE_NAME: "device name {value} is not allowed; "
-    f"use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : -, but not '.' or '..', which stand for folders in addresses",
+    f"use {DEVICE_NAME_RULE}, but not '.' or '..', which stand for folders in addresses",
     Reason.DEVICE_MISMATCH: "the item names device {value}, but this address is for {limit}; send it there instead",
     Reason.DEVICE_FORBIDDEN: "this credential may not write device {value}; use that device's token or an ingest key",
     Reason.UNKNOWN_DEVICE: "device {value} is not registered; "
     "register it ('gateway device add'), or set devices.unknown=auto",
     Reason.DEVICE_DISABLED: "device {value} is disabled; enable it ('gateway device enable')",
-    Reason.BAD_METRIC_NAME: "metric name {value} is not allowed; "
-    f"use 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : / -",
+    Reason.BAD_METRIC_NAME: f"metric name {{value}} is not allowed; use {METRIC_NAME_RULE}",
     Reason.BAD_TIMESTAMP: "timestamp {value} cannot be read; "
     "send RFC 3339 text with a zone, or a Unix time in s, ms, µs or ns",
     Reason.TOO_FAR_AHEAD: "timestamp is {value} s ahead of the gateway's clock; "

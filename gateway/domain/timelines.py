@@ -1,4 +1,4 @@
-"""The words for how far a database cluster was seen to be. Pure."""
+"""Timelines: how far a database cluster was seen to be, as a high-water mark. Pure."""
 
 from typing import NamedTuple, Protocol
 

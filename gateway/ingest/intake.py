@@ -1,17 +1,19 @@
-"""READ THIS FIRST. The one door for HTTP and MQTT: a posted body in, a receipt out, and only when it is durable.
+"""READ THIS FIRST. The intake of HTTP and MQTT alike: a posted body → a receipt, and only when it is durable.
 
 body ─ decode ─▶ columns ─ admit ─▶ batch ─ submit ─▶ COMMIT ─▶ newest state ─▶ receipt
          │ wire: pure       │ admission: rules      │ pipeline: group commit
          └── refusals ──────┴── refusals ───────────┴── duplicates, conflicts, rejected rows
 """
 
+from gateway.core.clock import Clock
 from gateway.domain import ledger
-from gateway.domain.contracts import Clock, Toll
+from gateway.domain.contracts.ingest import Charge
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Decoded, Outcome, Principal, Receipt, Refusal
+from gateway.domain.model import Decoded, Outcome, Receipt, Refusal
+from gateway.domain.principal import Principal
 from gateway.ingest import receipts, wire
-from gateway.ingest.admission.admission import Gate
-from gateway.ingest.pending import MAX_ERRORS, Underway, late
+from gateway.ingest.admission.admission import Admission
+from gateway.ingest.pending import MAX_ERRORS, SubmittedBody, late
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.telemetry import events
@@ -20,13 +22,20 @@ from gateway.telemetry.ledger_events import InHand
 NOTHING = Outcome(0)
 
 
-class Intake:
-    """Takes readings in. One per worker, shared by all doors."""
+class BodyIntake:
+    """Takes readings in. One per worker, shared by all who bring them."""
 
     def __init__(
-        self, gate: Gate, committer: Committer, layouts: Layouts, clock: Clock, *, stall: Stall, max_readings: int
+        self,
+        admission: Admission,
+        committer: Committer,
+        layouts: Layouts,
+        clock: Clock,
+        *,
+        stall: Stall,
+        max_readings: int,
     ) -> None:
-        self._gate = gate
+        self._admission = admission
         self._committer = committer
         self._layouts = layouts
         self._clock = clock
@@ -35,12 +44,12 @@ class Intake:
 
     @property
     def is_open(self) -> bool:
-        """Whether `knock` would say nothing."""
+        """Whether `refuse_if_full` would say nothing."""
         return self._committer.is_open
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         """Raise Overloaded or Draining if nothing would be taken now, before a body is read."""
-        self._committer.knock()
+        self._committer.refuse_if_full()
 
     def devices(self, body: bytes) -> set[str]:
         """Return whose readings a body holds. Raises BadPayload, TooLarge for one that would not be taken in."""
@@ -60,21 +69,21 @@ class Intake:
         max_errors: int = MAX_ERRORS,
         source: str = "http",
         received_us: int | None = None,
-        toll: Toll | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
         """Return once every reading is committed or refused; with `atomic`, all of them or none.
 
         `received_us` is when the body first came, for readings without a time of their own; default: now.
-        Raises BadPayload, TooLarge, UnsupportedMedia for the body as a whole, and what `toll` raises; Unavailable and
+        Raises BadPayload, TooLarge, UnsupportedMedia for the body as a whole, and what `charge` raises; Unavailable and
         SinkFault when nothing may be taken for stored.
         """
         now_us = self._clock.now_us()
         received_us, limit = received_us or now_us, self._max_readings
         decoded = wire.decode(body, media, self._layouts, device=device, received_us=received_us, max_readings=limit)
-        backfill = toll is not None and await toll(decoded.readings)
+        backfill = charge is not None and await charge(decoded.readings)
         with InHand(source, decoded.readings) as hand:
-            if not self._gate.passes(principal, decoded.batch, now_us):
-                decoded = await self._gate.sift(principal, decoded, now_us)
+            if not self._admission.passes(principal, decoded.batch, now_us):
+                decoded = await self._admission.admit(principal, decoded, now_us)
             outcome, refusals = await self._store(decoded, atomic=atomic, backfill=backfill)
             receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=max_errors)
             hand.settle(ledger.settle(receipt, refusals, answers=source != "mqtt", atomic=atomic))
@@ -94,7 +103,7 @@ class Intake:
 
     def at_once(
         self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
-    ) -> Underway | None:
+    ) -> SubmittedBody | None:
         """Take in, without waiting for anything, a body that is let through whole from memory; None: `take` it.
 
         The same path, for whoever has no time to be a coroutine. Never raises.
@@ -103,10 +112,10 @@ class Intake:
             return None
         now_us = self._clock.now_us()
         batch = wire.plain(body, self._layouts, device=device, received_us=now_us)
-        if batch is None or batch.readings > self._max_readings or not self._gate.passes(principal, batch, now_us):
+        if batch is None or batch.readings > self._max_readings or not self._admission.passes(principal, batch, now_us):
             return None
         if not self._committer.has_room(batch):
             return None
         self._stall.entered()
         hand = InHand(source, batch.readings)
-        return Underway(Decoded(batch, []), self._committer.submit(batch), self._stall, hand)
+        return SubmittedBody(Decoded(batch, []), self._committer.submit(batch), self._stall, hand)

@@ -1,4 +1,4 @@
-"""A body whose readings wait for their COMMIT, for whoever does not wait with it: a ticket in hand, then a receipt."""
+"""A pending body: its readings wait for their COMMIT, and whoever brought it does not wait with it."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ MAX_ERRORS = 100
 """Refusals listed in a receipt, unless asked otherwise."""
 
 
-class Underway:
+class SubmittedBody:
     """One body that was submitted. Either `receipt` or `abandon` is to be called, once, when the ticket is done."""
 
     __slots__ = ("_decoded", "_hand", "_stall", "ticket")

@@ -1,4 +1,4 @@
-"""What became of a batch → the receipt → JSON bytes: the same for HTTP and for MQTT response topics. Pure."""
+"""Receipts: what became of a batch, as JSON, the same for HTTP and for MQTT response topics. Pure."""
 
 import msgspec
 

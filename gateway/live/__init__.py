@@ -1,1 +1,1 @@
-"""Committed changes → every reader that wants them. Begin with streams.py; hub.py and mailbox.py are pure."""
+"""Committed changes → every reader that wants them. Begin with streams.py; hub.py and event_queue.py are pure."""

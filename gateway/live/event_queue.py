@@ -1,4 +1,4 @@
-"""What waits for one reader: events in order, as long as they fit. Pure; bounded in events and bytes whatever happens.
+"""The queue of one reader: events in order, as long as they fit. Pure; bounded in events and bytes.
 
 When more comes than fits, all that waits is folded into the newest value of each series (a metric of a device), and the
 reader hears how many values it does not see. When not even those fit, or changes were lost on the way, it is told to

@@ -1,4 +1,4 @@
-"""Changes in, what readers are sent out: events, encoded once however many readers share them. Pure.
+"""Events that readers are sent, encoded once however many readers share them. Pure.
 
 A change is {"device", "ts" (RFC 3339, UTC, microseconds), "values": {metric: value}}; a large event has several parts.
 """
@@ -30,7 +30,7 @@ class Event:
         """JSON arrays, in order; there is at least one."""
         self.size = sum(map(len, self.parts))
         self.written: bytes | None = None
-        """As the door for SSE has written it down; kept here since many readers share an event."""
+        """As it is written for SSE; kept here since many readers share an event."""
 
 
 class Lagged(NamedTuple):

@@ -1,10 +1,11 @@
-"""What a reader wants to see, as a value: equal filters share their work. Pure."""
+"""Filters: what a reader wants to see, as a value: equal ones share their work. Pure."""
 
 from collections.abc import Collection, Mapping
 
 import msgspec
 
-from gateway.domain.changes import Change, Logged, Tag
+from gateway.domain.changes import Change, Logged
+from gateway.domain.devices import Tag
 from gateway.domain.model import Kind, Shape, Value
 
 MAX_DEVICES = 1000

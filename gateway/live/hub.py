@@ -1,4 +1,4 @@
-"""Batches in, mailboxes filled: the fan-out of one worker. Pure; its cost is per match, not per reader and message.
+"""The hub: the fan-out of one worker, batches → queues. Pure; its cost is per match, not per reader and message.
 
 Readers with equal filters share a feed: what they are sent is picked and encoded once. Feeds that name devices, or have
 resolved their tags to devices, are found by device; the others see everything.
@@ -23,7 +23,7 @@ class Feed:
         self.filter = wanted
         self.names = names
         """The devices that match; None: all."""
-        self.mailboxes: set[EventQueue] = set()
+        self.queues: set[EventQueue] = set()
 
     def rows_of(self, batch: LoggedBatch) -> Collection[int]:
         """Return which messages of a batch are of its devices."""
@@ -48,28 +48,28 @@ class Hub:
         self._indexed = 0
 
     def __len__(self) -> int:
-        """Return how many mailboxes there are."""
-        return sum([len(feed.mailboxes) for feed in self._feeds.values()])
+        """Return how many queues there are."""
+        return sum([len(feed.queues) for feed in self._feeds.values()])
 
     @property
     def feeds(self) -> Collection[Feed]:
         """All feeds."""
         return self._feeds.values()
 
-    def join(self, wanted: Filter, names: frozenset[str] | None, mailbox: EventQueue) -> Feed:
-        """Have a mailbox filled from now on. Raises TooManyStreams if too many devices are named already."""
+    def join(self, wanted: Filter, names: frozenset[str] | None, queue: EventQueue) -> Feed:
+        """Have a queue filled from now on. Raises TooManyStreams if too many devices are named already."""
         feed = self._feeds.get(wanted)
         if feed is None:
             feed = Feed(wanted, names)
             self._index(feed)
             self._feeds[wanted] = feed
-        feed.mailboxes.add(mailbox)
+        feed.queues.add(queue)
         return feed
 
-    def leave(self, feed: Feed, mailbox: EventQueue) -> None:
-        """Fill a mailbox no more."""
-        feed.mailboxes.discard(mailbox)
-        if not feed.mailboxes and self._feeds.get(feed.filter) is feed:
+    def leave(self, feed: Feed, queue: EventQueue) -> None:
+        """Fill a queue no more."""
+        feed.queues.discard(queue)
+        if not feed.queues and self._feeds.get(feed.filter) is feed:
             self._unindex(feed)
             del self._feeds[feed.filter]
 
@@ -89,7 +89,7 @@ class Hub:
         return True
 
     def publish(self, batch: LoggedBatch) -> int:
-        """Put a batch into every mailbox that wants a part of it; return into how many."""
+        """Put a batch into every queue that wants a part of it; return into how many."""
         rows: dict[Feed, Collection[int]] = dict.fromkeys(self._everything, range(len(batch.logged.devices)))
         picked: dict[Feed, list[int]] = {}
         if self._by_device:
@@ -103,16 +103,16 @@ class Hub:
         """Tell every reader that changes before this position are missing."""
         self.position = position
         for feed in self._feeds.values():
-            for mailbox in feed.mailboxes:
-                mailbox.lose(reason, position)
+            for queue in feed.queues:
+                queue.lose(reason, position)
 
     def _deliver(self, feed: Feed, batch: LoggedBatch, rows: Collection[int]) -> int:
         event = feed.event(batch, rows)
         if event is None:
             return 0
-        for mailbox in feed.mailboxes:
-            mailbox.put(event)
-        return len(feed.mailboxes)
+        for queue in feed.queues:
+            queue.put(event)
+        return len(feed.queues)
 
     def _index(self, feed: Feed) -> None:
         if feed.names is None:

@@ -1,4 +1,4 @@
-"""One connection that reads: its subscriptions, what is to be sent in which order, and when it is given up. No socket.
+"""A live client: its subscriptions, what is to be sent in which order, and when it is given up. No socket.
 
 A connection with its credential has one subscription (SSE) or several (WebSocket). Doors write what `rounds` yields.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.core import settings
 from gateway.domain.changes import LogPosition
-from gateway.domain.model import Principal
+from gateway.domain.principal import Principal
 from gateway.live.events import Output
 from gateway.live.filters import Filter
 from gateway.live.subscription import Subscription
@@ -44,14 +44,7 @@ class Round(NamedTuple):
 class LiveClient:
     """One connection."""
 
-    def __init__(
-        self,
-        streams: Host,
-        header: str | None,
-        principal: Principal,
-        *,
-        cut: Callable[[], None],
-    ) -> None:
+    def __init__(self, streams: Host, header: str | None, principal: Principal, *, cut: Callable[[], None]) -> None:
         """`cut` ends the connection at once, and with it whoever waits for it to take something."""
         self.header = header
         self.principal = principal

@@ -1,20 +1,19 @@
-"""Filters → all newest values as JSON. One read serves all who ask for the same at the same time. Bounded in devices.
+"""Snapshots: all newest values a filter shows, as JSON. One read serves all who ask at once. Bounded in devices.
 
 A snapshot is begun after it was asked for, so it shows at least what the asker's position stands for.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import orjson
 
 from gateway.core.errors import BadRequest
 from gateway.core.single_flight import SingleFlight
 from gateway.core.timestamps import to_rfc3339
-from gateway.domain.changes import Tag
-from gateway.domain.model import Kind, Value
+from gateway.domain.contracts.newest import DeviceState, DeviceStates, TagLookup
 from gateway.live.filters import Filter
 
 MAX_DEVICES = 1000
@@ -31,31 +30,6 @@ READS = 2
 """Reads at once in a worker."""
 
 
-class Roster(Protocol):
-    """Which devices there are."""
-
-    async def tagged(self, tags: Collection[Tag], *, limit: int) -> list[str]:
-        """Return the first devices by name that carry all of these tags. Raises SinkUnavailable, SinkFault."""
-        ...
-
-
-class State(Protocol):
-    """The newest readings of one device."""
-
-    @property
-    def metrics(self) -> Mapping[str, tuple[Value, int, Kind]]:
-        """Metric name → value, time (µs since 1970 UTC), kind."""
-        ...
-
-
-class States(Protocol):
-    """Where the newest state is read."""
-
-    async def devices(self, names: Sequence[str]) -> Sequence[State | None]:
-        """Return the states of devices, in order. Raises Unavailable."""
-        ...
-
-
 class SnapshotText(NamedTuple):
     """What a snapshot says."""
 
@@ -69,8 +43,8 @@ NOTHING = SnapshotText(b"{}", truncated=False)
 class Snapshots:
     """Reads snapshots. One per worker."""
 
-    def __init__(self, roster: Roster, states: States) -> None:
-        self._roster = roster
+    def __init__(self, by_tag: TagLookup, states: DeviceStates) -> None:
+        self._by_tag = by_tag
         self._states = states
         self._slots = asyncio.Semaphore(READS)
         self._reads = SingleFlight[Filter, SnapshotText]("live.snapshot")
@@ -83,7 +57,7 @@ class Snapshots:
         """Return the devices that a filter means now; None: all. Raises BadRequest, SinkUnavailable, SinkFault."""
         if not wanted.tags:
             return wanted.devices
-        found = await self._roster.tagged(wanted.tags, limit=MAX_TAGGED + 1)
+        found = await self._by_tag.tagged(wanted.tags, limit=MAX_TAGGED + 1)
         if len(found) > MAX_TAGGED:
             raise BadRequest(f"tag= matches more than {MAX_TAGGED} devices; leave it out", parameter="tag")
         return frozenset(found) if wanted.devices is None else wanted.devices.intersection(found)
@@ -100,7 +74,7 @@ class Snapshots:
 
     async def _read(self, wanted: Filter, names: frozenset[str] | None) -> SnapshotText:
         limit = MAX_DEVICES + 1
-        listed = sorted(names)[:limit] if names is not None else await self._roster.tagged((), limit=limit)
+        listed = sorted(names)[:limit] if names is not None else await self._by_tag.tagged((), limit=limit)
         pages, size = [], 0
         rest = iter(listed[:MAX_DEVICES])
         while size < MAX_BYTES and (page := list(islice(rest, PAGE))):
@@ -112,7 +86,7 @@ class Snapshots:
 
 
 def _shown(
-    names: Sequence[str], states: Sequence[State | None], metrics: frozenset[str] | None
+    names: Sequence[str], states: Sequence[DeviceState | None], metrics: frozenset[str] | None
 ) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
     for name, state in zip(names, states, strict=True):

@@ -1,4 +1,4 @@
-"""The readers of one worker: who may have how many streams, and when they end. The doors only write what it yields.
+"""Streams of one worker: who may have how many, and when they end. HTTP only writes what it yields.
 
 What one reader is sent, and in which order, is in reader.py.
 """
@@ -6,17 +6,18 @@ What one reader is sent, and in which order, is in reader.py.
 import asyncio
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Protocol, Self
+from typing import Self
 
 from gateway.core import settings
 from gateway.core.errors import ClientError, Draining, GatewayError, TooManyStreams
 from gateway.core.tasks import end
 from gateway.domain.changes import ChangeLog, LogPosition
-from gateway.domain.contracts import ShapeBook
-from gateway.domain.model import Principal
+from gateway.domain.contracts.ingest import Authenticator
+from gateway.domain.contracts.newest import DeviceStates, ShapeBook, TagLookup
+from gateway.domain.principal import Principal
 from gateway.live.filters import Filter
 from gateway.live.reader import LiveClient
-from gateway.live.snapshots import Roster, Snapshots, States
+from gateway.live.snapshots import Snapshots
 from gateway.live.subscription import Source, Subscription
 from gateway.live.tail import Tail
 from gateway.telemetry import live_events
@@ -31,18 +32,6 @@ MAX_SUBSCRIPTIONS = 50
 """Of one reader."""
 
 
-class Authenticator(Protocol):
-    """Authorization headers → principals."""
-
-    def principal(self, header: str | None) -> Principal | None:
-        """Return who is calling if that is cached."""
-        ...
-
-    async def authenticate(self, header: str | None) -> Principal:
-        """Return who is calling. Raises Unauthorized, Unavailable, SinkFault."""
-        ...
-
-
 class Streams:
     """All readers. `async with` starts and stops what serves them."""
 
@@ -51,14 +40,14 @@ class Streams:
         log: ChangeLog,
         shapes: ShapeBook,
         *,
-        roster: Roster,
-        states: States,
+        by_tag: TagLookup,
+        states: DeviceStates,
         authenticator: Authenticator,
         limits: settings.LiveSettings,
     ) -> None:
         self.limits = limits
         self._authenticator = authenticator
-        self._source = Source(log, shapes, Snapshots(roster, states))
+        self._source = Source(log, shapes, Snapshots(by_tag, states))
         self._tail = Tail(log, shapes, self._source.hub)
         self._readers: set[LiveClient] = set()
         self._draining = False

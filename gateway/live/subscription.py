@@ -1,11 +1,11 @@
-"""One filter of one reader: what it missed, then what comes, as outputs ready to be sent. Owns no task."""
+"""A subscription: one filter of one reader, what it missed, then what comes, ready to be sent. Owns no task."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from gateway.core.errors import GatewayError
 from gateway.domain.changes import ChangeLog, LogPosition, follows
-from gateway.domain.contracts import ShapeBook
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.live.event_queue import EventQueue
 from gateway.live.events import Event, Item, Lagged, Lost, Output, Reason, Snapshot
 from gateway.live.filters import Filter, LoggedBatch
@@ -46,9 +46,9 @@ class Subscription:
         assert source.hub.position is not None  # noqa: S101 - the caller has waited for it
         self._source = source
         self._snapshot = snapshot
-        self._mailbox = EventQueue(max_bytes=max_bytes, wake=wake)
+        self._queue = EventQueue(max_bytes=max_bytes, wake=wake)
         self._missed: tuple[LogPosition, LogPosition] | None = None
-        self._feed = source.hub.join(wanted, names, self._mailbox)
+        self._feed = source.hub.join(wanted, names, self._queue)
         self._sent = source.hub.position
         """The reader has, or will have been sent, what lies before."""
 
@@ -56,22 +56,22 @@ class Subscription:
         """Choose where to begin: after `last` if that can be, else with all newest values."""
         at = self._sent
         if last is None:
-            self._mailbox.lose("start", at)
+            self._queue.lose("start", at)
         elif at.continues(last):
             self._missed, self._sent = (last, at), last
             if last.epoch != at.epoch:
-                self._mailbox.lose("lost", at)
+                self._queue.lose("lost", at)
         else:
-            self._mailbox.lose("too_old" if at.ms - last.ms > replay_ms else "lost", at)
+            self._queue.lose("too_old" if at.ms - last.ms > replay_ms else "lost", at)
 
     def close(self) -> None:
         """Take nothing more."""
-        self._source.hub.leave(self._feed, self._mailbox)
+        self._source.hub.leave(self._feed, self._queue)
 
     def heartbeat(self) -> Event | None:
         """Return an event without changes if the log has gone on without any for this reader: an id to return with."""
         at = self._source.hub.position
-        if at is None or at == self._sent or len(self._mailbox) or self._missed:
+        if at is None or at == self._sent or len(self._queue) or self._missed:
             return None
         self._sent = at
         return Event(at, ())
@@ -82,7 +82,7 @@ class Subscription:
             async for events in self._catch_up(*self._missed):
                 yield events
             self._missed = None
-        items = self._mailbox.take()
+        items = self._queue.take()
         if items:
             yield [output for item in items if (output := await self._to_output(item)) is not None]
 
@@ -102,7 +102,7 @@ class Subscription:
             shown = await self._source.snapshots.take(feed.filter, feed.names) if self._snapshot else NOTHING
         except GatewayError:
             await asyncio.sleep(AGAIN_SECS)
-            self._mailbox.lose(lost.reason, lost.position)
+            self._queue.lose(lost.reason, lost.position)
             return None
         live_events.reset(lost.reason)
         self._sent = lost.position
@@ -116,7 +116,7 @@ class Subscription:
                 yield page
             if gap is not None:
                 now = self._source.hub.position or upto
-                self._mailbox.lose(gap if now.continues(upto) else "lost", now)
+                self._queue.lose(gap if now.continues(upto) else "lost", now)
                 return
 
     async def _page(self, at: LogPosition, upto: LogPosition) -> tuple[list[Output], LogPosition, Reason | None]:

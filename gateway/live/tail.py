@@ -1,4 +1,4 @@
-"""The log of changes → the hub: one loop per worker, running only while somebody reads. Never lets a gap go unsaid.
+"""Tail of the change log, into the hub: one loop per worker, only while somebody reads. Leaves no gap unsaid.
 
 It renews the watch every second, and looks then and with each entry whether anything is missing; if so, every reader is
 told to begin anew. While Redis is away nothing is read, and when it is back the log goes on where it was left.
@@ -12,7 +12,7 @@ from typing import Self
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
 from gateway.domain.changes import ChangeLog, Logged, LogPosition, follows, start_of
-from gateway.domain.contracts import ShapeBook
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.live.filters import LoggedBatch
 from gateway.live.hub import Hub
 from gateway.telemetry import live_events

@@ -1,1 +1,1 @@
-"""The MQTT door: topics (pure), session (the client library), consumer (one message to one acknowledgement)."""
+"""MQTT: topics (pure), session (the client library), consumer (one message to one acknowledgement)."""

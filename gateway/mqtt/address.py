@@ -1,4 +1,4 @@
-"""`mqtt.url` and `mqtt.ca_file` → host, port, credentials and TLS. Reads only the CA file; never repeats a password."""
+"""The broker's address: `mqtt.url` and `mqtt.ca_file`, read. Reads only the CA file; never repeats a password."""
 
 import ssl
 from dataclasses import dataclass, field

@@ -1,12 +1,12 @@
-"""Messages in, acknowledgements out: each in arrival order, on its own connection, and only when it is safe.
+"""The consumer: messages in, each acknowledged in arrival order, on its own connection, and only when it is safe.
 
-                        ┌ stored ───────────────────────┐
-    message → judge ────┼ refused → dead letter put ────┼→ done → acknowledged once all before it are done
-                  ↑     └ not now ──┐                   │
-                  └── wait, jitter ─┘
+                          ┌ stored ───────────────────────┐
+    message → handler ────┼ refused → dead letter put ────┼→ done → acknowledged once all before it are done
+                  ↑       └ not now ──┐                   │
+                  └─── wait, jitter ──┘
 
 A message that is plain and let through is taken in at once, and done in a callback when its readings are committed;
-whatever takes longer than that, before or after, is a task, which asks the same judge.
+whatever takes longer than that, before or after, is a task, which asks the same handler.
 
 What waits for the database stays unacknowledged, so the broker's window (Receive Maximum) is the back-pressure, and a
 broker that goes beyond it is held back by not reading. When a connection is gone its messages are dropped here, as the
@@ -24,14 +24,15 @@ from typing import Any
 
 from gateway.core.settings import MqttSettings
 from gateway.core.tasks import end
-from gateway.domain.contracts import DeadLetter, DeadLetters
+from gateway.domain.contracts.ingest import DeadLetters, Intake, PendingBody
+from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt
 from gateway.domain.rate_limit import Meters
-from gateway.mqtt.handler import Door, Judge, ProblemAnswer, Underway
+from gateway.mqtt.handler import MessageHandler, ProblemAnswer
 from gateway.mqtt.message import MqttMessage
-from gateway.mqtt.retry import insist
+from gateway.mqtt.retry import retry_forever
 from gateway.mqtt.session import BrokerSession
-from gateway.mqtt.throttle import Brake, Toll
+from gateway.mqtt.throttle import MessageCharge, Throttle
 from gateway.mqtt.topics import parse_topic
 from gateway.telemetry import events, mqtt_events
 
@@ -67,7 +68,7 @@ class Consumer:
     def __init__(
         self,
         session: BrokerSession,
-        judge: Judge,
+        handler: MessageHandler,
         dead_letters: DeadLetters,
         *,
         max_messages: int,
@@ -75,11 +76,13 @@ class Consumer:
         meters: Meters | None = None,
     ) -> None:
         self._session = session
-        self._judge = judge
+        self._handler = handler
         self._dead_letters = dead_letters
         self._max_messages = max_messages
         self._rng = rng
-        self._brake = None if meters is None else Brake(meters, crowded=self._is_crowded, monotonic=time.monotonic)
+        self._throttle = (
+            None if meters is None else Throttle(meters, crowded=self._is_crowded, monotonic=time.monotonic)
+        )
         self._hand: deque[_PendingMessage] = deque()
         """QoS 1, in arrival order."""
         self._loose: set[_PendingMessage] = set()
@@ -114,8 +117,8 @@ class Consumer:
         What is not done `within_secs` is left unacknowledged; the broker sends it again. Safe to call twice.
         """
         self._stopping = True
-        if self._brake is not None:
-            self._brake.release()
+        if self._throttle is not None:
+            self._throttle.release()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_secs):
                 while self._working:
@@ -144,8 +147,8 @@ class Consumer:
             self._loose.add(item)
         self._held_bytes[message.qos] += len(message.payload)
         self._begin(item)
-        if self._brake is not None:
-            self._brake.relieve()
+        if self._throttle is not None:
+            self._throttle.relieve()
         if message.qos and self._is_full(1) and not self._paused:
             self._paused = True
             mqtt_events.paused(len(self._hand), self._held_bytes[1])
@@ -162,47 +165,47 @@ class Consumer:
 
     def _begin(self, item: _PendingMessage) -> None:
         self._working.add(item)
-        underway = self._judge.at_once(item.message) if self._brake is None else None
-        if underway is None:
+        pending = self._handler.at_once(item.message) if self._throttle is None else None
+        if pending is None:
             self._take_time(item, None)
         else:
-            item.work = underway.ticket
-            item.work.add_done_callback(lambda _: self._committed(item, underway))
+            item.work = pending.ticket
+            item.work.add_done_callback(lambda _: self._committed(item, pending))
 
-    def _committed(self, item: _PendingMessage, underway: Underway) -> None:
-        is_clean = underway.is_clean  # asked first: asyncio complains of an exception that nobody has looked at
+    def _committed(self, item: _PendingMessage, pending: PendingBody) -> None:
+        is_clean = pending.is_clean  # asked first: asyncio complains of an exception that nobody has looked at
         if not item.given_up and not is_clean:
-            self._take_time(item, underway)
+            self._take_time(item, pending)
             return
         self._working.discard(item)
         if item.given_up:
-            underway.abandon()
+            pending.abandon()
         else:
-            self._finish(item, underway.receipt())
+            self._finish(item, pending.receipt())
 
-    def _take_time(self, item: _PendingMessage, underway: Underway | None) -> None:
-        item.work = asyncio.create_task(self._process(item, underway), name="mqtt.message")
+    def _take_time(self, item: _PendingMessage, pending: PendingBody | None) -> None:
+        item.work = asyncio.create_task(self._process(item, pending), name="mqtt.message")
         item.work.add_done_callback(lambda _: self._working.discard(item))
 
-    async def _process(self, item: _PendingMessage, underway: Underway | None) -> None:
+    async def _process(self, item: _PendingMessage, pending: PendingBody | None) -> None:
         message = item.message
-        toll = None if self._brake is None else self._toll(self._brake, message)
-        tries = chain([underway], repeat(None))
-        verdict = await insist(lambda: self._judge.judge(message, toll, underway=next(tries)), rng=self._rng)
+        charge = None if self._throttle is None else self._charge(self._throttle, message)
+        tries = chain([pending], repeat(None))
+        verdict = await retry_forever(lambda: self._handler.handle(message, charge, pending=next(tries)), rng=self._rng)
         if verdict.letter is not None:
             await self._keep(verdict.letter)
         self._finish(item, verdict.answer)
 
     def _finish(self, item: _PendingMessage, answer: Receipt | ProblemAnswer) -> None:
         self._acknowledge(item)
-        self._judge.reply(item.message, answer)
+        self._handler.reply(item.message, answer)
 
-    def _toll(self, brake: Brake, message: MqttMessage) -> Toll | None:
-        device = self._judge.device_of(message)
-        return None if device is None else Toll(brake, device, size=len(message.payload))
+    def _charge(self, throttle: Throttle, message: MqttMessage) -> MessageCharge | None:
+        device = self._handler.device_of(message)
+        return None if device is None else MessageCharge(throttle, device, size=len(message.payload))
 
     async def _keep(self, letter: DeadLetter) -> None:
-        await insist(lambda: self._dead_letters.put([letter]), rng=self._rng)
+        await retry_forever(lambda: self._dead_letters.put([letter]), rng=self._rng)
         events.dead_lettered(letter.source, letter.code, device=letter.device, topic=letter.topic)
 
     def _acknowledge(self, item: _PendingMessage) -> None:
@@ -260,7 +263,7 @@ class Consumer:
 
 def build(
     settings: MqttSettings,
-    door: Door,
+    intake: Intake,
     dead_letters: DeadLetters,
     *,
     encode: Callable[[Receipt], bytes],
@@ -275,6 +278,6 @@ def build(
     """
     topics = parse_topic(settings.topic, share=settings.share)
     session = BrokerSession(settings, topics.subscription, client_id=client_id, rng=rng)
-    judge = Judge(topics, door, encode=encode, max_payload_bytes=settings.max_payload_bytes)
+    handler = MessageHandler(topics, intake, encode=encode, max_payload_bytes=settings.max_payload_bytes)
     # Twice the window: mosquitto 2.0.11 (Debian 12) sends more than it may, others after a resume.
-    return Consumer(session, judge, dead_letters, max_messages=2 * settings.receive_max, rng=rng, meters=meters)
+    return Consumer(session, handler, dead_letters, max_messages=2 * settings.receive_max, rng=rng, meters=meters)

@@ -1,18 +1,19 @@
-"""One message in, a verdict out: safe as it is, or safe once a dead letter is kept. Never acknowledges, never retries.
+"""The message handler: a message → safe as it is, or once a dead letter is kept. Never acknowledges, never retries.
 
 The broker has checked who may publish on which topic (its ACL); the gateway trusts the topic and writes any device.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.core.errors import GatewayError, TooLarge
-from gateway.domain.contracts import DeadLetter, Toll
-from gateway.domain.model import Principal, Receipt, Role
+from gateway.domain.contracts.ingest import Charge, Intake, PendingBody
+from gateway.domain.dead_letters import DeadLetter
+from gateway.domain.model import Receipt
+from gateway.domain.principal import Principal, Role
 from gateway.domain.reasons import Reason
 from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.topics import Topics
@@ -25,49 +26,6 @@ INTERNAL = GatewayError.code
 EMPTY = "empty"
 MAX_DETAIL = 1000
 """Characters of a dead letter's detail."""
-
-
-class Underway(Protocol):
-    """A body that was taken in and waits for its COMMIT; when the ticket is done, `receipt` or `abandon` is called."""
-
-    @property
-    def ticket(self) -> "asyncio.Future[Any]":
-        """Done after COMMIT; cancelled by whoever does not wait for it any more."""
-        ...
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether all of it is stored, once the ticket is done."""
-        ...
-
-    def receipt(self) -> Receipt:
-        """Return or raise what `Door.take` returns or raises."""
-        ...
-
-    def abandon(self) -> None:
-        """Close the books on it."""
-        ...
-
-
-class Door(Protocol):
-    """Where bodies go: `gateway.ingest.intake.Intake`, or a script in tests."""
-
-    def at_once(self, body: bytes, *, principal: Principal, device: str | None, source: str) -> Underway | None:
-        """Take in a body that needs no waiting; None: `take` it. Never raises."""
-        ...
-
-    async def take(
-        self,
-        body: bytes,
-        *,
-        principal: Principal,
-        media: str | None,
-        device: str | None,
-        source: str,
-        toll: Toll | None,
-    ) -> Receipt:
-        """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
-        ...
 
 
 class ProblemAnswer(msgspec.Struct, frozen=True):
@@ -84,14 +42,14 @@ class Verdict(NamedTuple):
     answer: Receipt | ProblemAnswer
 
 
-class Judge:
+class MessageHandler:
     """Tries each message once."""
 
     def __init__(
-        self, topics: Topics, door: Door, *, encode: Callable[[Receipt], bytes], max_payload_bytes: int
+        self, topics: Topics, intake: Intake, *, encode: Callable[[Receipt], bytes], max_payload_bytes: int
     ) -> None:
         self._topics = topics
-        self._door = door
+        self._intake = intake
         self._encode = encode
         self._max_payload_bytes = max_payload_bytes
 
@@ -99,30 +57,30 @@ class Judge:
         """Return the device that the message's topic names, if it names one."""
         return self._topics.device_of(message.topic)
 
-    def at_once(self, message: MqttMessage) -> Underway | None:
-        """Take in a message that needs no waiting; None: it takes a `judge`. Never raises."""
+    def at_once(self, message: MqttMessage) -> PendingBody | None:
+        """Take in a message that needs no waiting; None: `handle` it. Never raises."""
         device = self.device_of(message)
         if device is None or len(message.payload) > self._max_payload_bytes:
             return None
         try:
-            return self._door.at_once(message.payload, principal=TRUSTED, device=device, source=SOURCE)
-        except Exception:  # noqa: BLE001 -- `judge` meets the same mistake; here it would cost the connection, for ever
+            return self._intake.at_once(message.payload, principal=TRUSTED, device=device, source=SOURCE)
+        except Exception:  # noqa: BLE001 -- `handle` meets the same mistake; here it would cost the connection, for ever
             return None
 
-    async def judge(
-        self, message: MqttMessage, toll: Toll | None = None, *, underway: Underway | None = None
+    async def handle(
+        self, message: MqttMessage, charge: Charge | None = None, *, pending: PendingBody | None = None
     ) -> Verdict:
         """Return the verdict. Raises only a GatewayError with `retry_after`: nothing can be said yet.
 
-        The toll may make it wait; what cannot be read pays it as well, as a message without readings. A message that
-        is `underway` is not taken in again.
+        The charge may make it wait; what cannot be read is charged as well, as a message without readings. A
+        message that is `pending` is not taken in again.
         """
-        verdict = await self._try(message, toll, underway)
-        if toll is not None and isinstance(verdict.answer, ProblemAnswer):
-            await toll(0)
+        verdict = await self._try(message, charge, pending)
+        if charge is not None and isinstance(verdict.answer, ProblemAnswer):
+            await charge(0)
         return verdict
 
-    async def _try(self, message: MqttMessage, toll: Toll | None, underway: Underway | None) -> Verdict:
+    async def _try(self, message: MqttMessage, charge: Charge | None, pending: PendingBody | None) -> Verdict:
         if not message.payload:  # published to clear a retained message (MQTT 5, 3.3.1.3), and nothing is lost with it
             mqtt_events.empty(message.topic)
             return Verdict(None, ProblemAnswer(EMPTY, "the message has no payload: it holds no readings"))
@@ -133,7 +91,7 @@ class Judge:
         if size > limit:
             return _unreadable(message, device, TooLarge.code, f"{size} bytes; limit {limit} (mqtt.max_payload_bytes)")
         try:
-            receipt = await self._take(message, device, toll) if underway is None else underway.receipt()
+            receipt = await self._take(message, device, charge) if pending is None else pending.receipt()
         except GatewayError as exc:
             if exc.retry_after is not None:
                 raise
@@ -143,10 +101,8 @@ class Judge:
             return _unreadable(message, device, INTERNAL, repr(exc))
         return Verdict(_letter_of(message, device, receipt) if receipt.errors else None, receipt)
 
-    async def _take(self, message: MqttMessage, device: str, toll: Toll | None) -> Receipt:
-        return await self._door.take(
-            message.payload, principal=TRUSTED, media=None, device=device, source=SOURCE, toll=toll
-        )
+    async def _take(self, message: MqttMessage, device: str, charge: Charge | None) -> Receipt:
+        return await self._intake.take(message.payload, principal=TRUSTED, device=device, source=SOURCE, charge=charge)
 
     def reply(self, message: MqttMessage, answer: Receipt | ProblemAnswer) -> None:
         """Publish the answer if the message asks for one (MQTT 5, 4.10); at most once, never waiting.

@@ -1,4 +1,4 @@
-"""One PUBLISH, tied to the connection it came on. Holds; never decides, never waits."""
+"""A PUBLISH, tied to the connection it came on. Holds; never decides, never waits."""
 
 from typing import Protocol
 

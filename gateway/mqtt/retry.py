@@ -1,4 +1,4 @@
-"""A call in, its result out, however often it has to be made. Never gives up; ends early only when it is cancelled."""
+"""Retry without end: a call → its result. Ends early only when it is cancelled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ RETRY_CAP_SECS = 5.0
 T = TypeVar("T")
 
 
-async def insist(call: Callable[[], Awaitable[T]], *, rng: Random) -> T:
+async def retry_forever(call: Callable[[], Awaitable[T]], *, rng: Random) -> T:
     """Call until it succeeds; ends otherwise only when this task is cancelled."""
     attempt = 0
     while True:

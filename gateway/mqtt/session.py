@@ -1,7 +1,7 @@
-"""Settings in, one connection after the other out, for ever: a persistent session with a broker that comes and goes.
+"""The session: a persistent one, over one connection after the other, with a broker that comes and goes.
 
 Reconnects with full jitter, also after a clean disconnect by the broker. It never ends on an error, never decides what
-becomes of a message, and knows the client library only through `connection`.
+becomes of a message, and knows the client library only through `BrokerConnection`.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class BrokerSession:
         self._subscription = subscription
         self._client_id = client_id
         self._rng = rng
-        self._link: BrokerConnection | None = None
+        self._connection: BrokerConnection | None = None
         self._closing = asyncio.Event()
 
     async def run(self, on_message: Callable[[MqttMessage], None], *, on_lost: Callable[[], None]) -> None:
@@ -52,47 +52,47 @@ class BrokerSession:
                 self._failed(await self._live(on_message))
             except BrokerError as exc:
                 self._failed(str(exc))
-            except Exception as exc:  # noqa: BLE001 -- a worker must not lose its MQTT door to a mistake
+            except Exception as exc:  # noqa: BLE001 -- a worker must not lose MQTT to a mistake
                 mqtt_events.session_failed(exc)
                 self._failed(repr(exc))
             finally:
-                self._let_go()
+                self._drop()
                 on_lost()
             attempt = 0 if loop.time() - began >= STEADY_SECS else attempt + 1
             await self._rest(attempt)
 
     def pause(self) -> None:
         """Read no more from the present connection."""
-        if self._link is not None:
-            self._link.pause()
+        if self._connection is not None:
+            self._connection.pause()
 
     def resume(self) -> None:
         """Read again."""
-        if self._link is not None:
-            self._link.resume()
+        if self._connection is not None:
+            self._connection.resume()
 
     async def close(self) -> None:
         """Send the acknowledgements given so far and disconnect; the broker keeps the session. `run` then returns."""
         self._closing.set()
-        if self._link is not None and self.connected:
-            await self._link.farewell()
+        if self._connection is not None and self.connected:
+            await self._connection.farewell()
 
     async def _live(self, on_message: Callable[[MqttMessage], None]) -> str:
         """Connect, subscribe, and return why it ended."""
-        link = self._link = BrokerConnection(
+        connection = self._connection = BrokerConnection(
             self._address,
             on_message,
             client_id=self._client_id,
             receive_max=self._settings.receive_max,
             session_expiry_secs=self._settings.session_expiry_secs,
         )
-        await link.open(self._subscription)
+        await connection.open(self._subscription)
         if self._closing.is_set():
-            await link.farewell()
+            await connection.farewell()
             return ""
         self.connected, self.last_error = True, None
-        mqtt_events.connected(self._address.shown, session_resumed=link.session_resumed)
-        return await link.ended()
+        mqtt_events.connected(self._address.shown, session_resumed=connection.session_resumed)
+        return await connection.ended()
 
     def _failed(self, error: str) -> None:
         if self.connected and self._closing.is_set():
@@ -103,10 +103,10 @@ class BrokerSession:
             mqtt_events.unreachable(self._address.shown, error)
         self.connected, self.last_error = False, error or None
 
-    def _let_go(self) -> None:
-        if self._link is not None:
-            self._link.drop()
-        self._link = None
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.drop()
+        self._connection = None
         self.connected = False
 
     async def _rest(self, attempt: int) -> None:

@@ -1,4 +1,4 @@
-"""The topic setting → what to subscribe to, and a topic → the device it names. Pure; refuses with SettingsError.
+"""Topics: the setting → what to subscribe to, and a topic → the device it names. Pure; refuses with SettingsError.
 
 Topic names and filters are those of MQTT 5, section 4.7; shared subscriptions those of section 4.8.2.
 """

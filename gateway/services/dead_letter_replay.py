@@ -1,4 +1,4 @@
-"""In: dead letters. Out: their bytes once more through the one door, and what became of them. Never edits a payload.
+"""Replay of dead letters: their bytes go through the intake once more. Never edits a payload.
 
 A reading without `ts` gets the time at which its letter was first refused, so that a second replay meets duplicates.
 """
@@ -6,15 +6,17 @@ A reading without `ts` gets the time at which its letter was first refused, so t
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 import msgspec
 
 from gateway.core.errors import BadRequest, GatewayError, NotFound
 from gateway.core.timestamps import to_us
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
-from gateway.domain.model import Principal, Receipt, Role
+from gateway.domain.contracts.ingest import Intake
+from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
+from gateway.domain.model import Receipt
+from gateway.domain.principal import Principal, Role
 from gateway.telemetry import events
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.registry.audit import UNNAMED, AuditedAct, replaying
 
 SOURCE = "replay"
@@ -23,40 +25,6 @@ BUDGET_SECS = 15.0
 """After this a run ends between two letters, so that its caller gets an answer before any time-out."""
 LISTED = 100
 """Letters of a run that are listed with what was wrong."""
-
-
-class Door(Protocol):
-    """Where bodies go: `gateway.ingest.intake.Intake`."""
-
-    async def take(
-        self, body: bytes, *, principal: Principal, device: str | None, source: str, received_us: int | None
-    ) -> Receipt:
-        """Return after COMMIT. Raises a GatewayError; one with `retry_after` means: the same body may pass later."""
-        ...
-
-
-class Box(Protocol):
-    """Where letters are kept: `gateway.timescale.dead_letters.browse.LetterBox`. All raise Unavailable, SinkFault."""
-
-    async def find(self, letter_id: int) -> Letter:
-        """Return one letter with its payload. Raises NotFound."""
-        ...
-
-    async def open_ids(self, wanted: DeadLetterFilter, /, *, after: int, limit: int) -> list[int]:
-        """Return ids of letters that were not replayed, lowest first."""
-        ...
-
-    async def count_open(self, wanted: DeadLetterFilter, /, *, after: int) -> int:
-        """Return how many letters beyond this id were not replayed."""
-        ...
-
-    async def mark_replayed(self, letter: Letter, act: AuditedAct) -> AuditedAct:
-        """Note that a replay was accepted whole, and return the act with this in its line of audit."""
-        ...
-
-    async def note_refused(self, act: AuditedAct, count: int) -> AuditedAct:
-        """Note that letters were refused once more."""
-        ...
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,27 +52,29 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """The first 100 of `refused`, without receipts."""
 
 
-class Redelivery:
+class DeadLetterReplay:
     """Replays dead letters."""
 
-    def __init__(self, door: Door, box: Box, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._door = door
-        self._box = box
+    def __init__(
+        self, intake: Intake, dead_letters: StoredDeadLetters, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._intake = intake
+        self._dead_letters = dead_letters
         self._monotonic = monotonic
 
     async def one(self, letter_id: int, *, actor: str = UNNAMED) -> Replayed:
         """Replay one letter, whether or not it was replayed before. Raises NotFound, Unavailable, SinkFault."""
         result, act = await self._one(letter_id, replaying(actor, str(letter_id)))
         if not result.replayed:
-            await self._box.note_refused(act, 1)
+            await self._dead_letters.note_refused(act, 1)
         return result
 
     async def _one(self, letter_id: int, act: AuditedAct) -> tuple[Replayed, AuditedAct]:
-        letter = await self._box.find(letter_id)
+        letter = await self._dead_letters.find(letter_id)
         result = await self._replay(letter)
         if result.replayed:
-            act = await self._box.mark_replayed(letter, act)
-            events.letter_replayed()
+            act = await self._dead_letters.mark_replayed(letter, act)
+            events.dead_letter_replayed()
         return result, act
 
     async def some(
@@ -117,7 +87,7 @@ class Redelivery:
         until = self._monotonic() + BUDGET_SECS
         act, replayed = replaying(actor), 0
         failed: list[Replayed] = []
-        for letter_id in await self._box.open_ids(wanted, after=after, limit=limit):
+        for letter_id in await self._dead_letters.open_ids(wanted, after=after, limit=limit):
             after = letter_id
             with suppress(NotFound):  # removed since the ids were read
                 result, act = await self._one(letter_id, act)
@@ -126,8 +96,8 @@ class Redelivery:
             if self._monotonic() > until:
                 break
         if failed:
-            await self._box.note_refused(act, len(failed))
-        remaining = await self._box.count_open(wanted, after=after)
+            await self._dead_letters.note_refused(act, len(failed))
+        remaining = await self._dead_letters.count_open(wanted, after=after)
         return ReplayReport(
             replayed=replayed,
             refused=len(failed),
@@ -136,7 +106,7 @@ class Redelivery:
             errors=failed[:LISTED],
         )
 
-    async def _replay(self, letter: Letter) -> Replayed:
+    async def _replay(self, letter: StoredDeadLetter) -> Replayed:
         try:
             receipt = await self._take(letter)
         except GatewayError as exc:
@@ -144,7 +114,7 @@ class Redelivery:
                 raise
             return Replayed(id=letter.id, replayed=False, code=exc.code, detail=exc.message)
         except Exception as exc:  # noqa: BLE001 - it may be why the letter is here, and must not stop the others
-            events.letter_failed(letter.id, exc)
+            events.dead_letter_replay_failed(letter.id, exc)
             return Replayed(
                 id=letter.id, replayed=False, code=GatewayError.code, detail="a mistake of ours; see the log"
             )
@@ -159,10 +129,10 @@ class Redelivery:
             receipt=receipt,
         )
 
-    async def _take(self, letter: Letter) -> Receipt:
+    async def _take(self, letter: StoredDeadLetter) -> Receipt:
         if letter.device is None:  # the broker allowed a topic, and not whatever devices the payload names
             raise BadRequest("its topic names no device; post the payload for the device that it is of")
-        return await self._door.take(
+        return await self._intake.take(
             letter.payload or b"",
             principal=OPERATOR,
             device=letter.device,

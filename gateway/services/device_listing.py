@@ -1,48 +1,20 @@
-"""In: what a list of devices asks for. Out: a page with when each was last heard of. Bounded work a call, never writes.
+"""Listing of devices, with when each was last heard of. Bounded work a call, never writes.
 
 The registry chooses by name, tags and `enabled`; by age only what has been read can be chosen, so a page may be short.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
-from gateway.domain.contracts import Clock
+from gateway.core.clock import Clock
+from gateway.domain.contracts.newest import LastHeard
 from gateway.domain.devices import MAX_PAGE, Age, Device, DeviceFilter, LastSeen
+from gateway.timescale.registry.devices import DeviceRegistry
 
 MAX_SCANNED = 20_000
 """Devices that one call looks at."""
 MAX_SECS = 3.0
 """After this a call goes no further and leaves the rest to the next page."""
-
-
-class Book(Protocol):
-    """The registry: `gateway.timescale.registry.devices.Devices`."""
-
-    async def page(self, wanted: DeviceFilter | None = None, *, after: str = "", limit: int = 100) -> list[Device]:
-        """Return devices by name. Raises BadRequest, SinkUnavailable, SinkFault."""
-        ...
-
-
-class Heard(Protocol):
-    """When devices were last heard of."""
-
-    @property
-    def newest(self) -> Mapping[str, int | None]:
-        """Device name → time of its newest reading (µs)."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """`redis` or `db`."""
-        ...
-
-
-class Ears(Protocol):
-    """Who knows when devices were last heard of: `gateway.state.read.LiveReader`, or the database alone."""
-
-    async def times(self, reported: Mapping[str, bool]) -> Heard:
-        """Return it for each of these devices. Raises SinkUnavailable, SinkFault."""
-        ...
 
 
 class Listed(NamedTuple):
@@ -65,27 +37,27 @@ class CountStep(NamedTuple):
     """The name after which the next step begins; None: it was the last one."""
 
 
-class Listing:
+class DeviceListing:
     """Lists devices."""
 
     def __init__(
         self,
-        book: Book,
-        ears: Ears,
+        devices: DeviceRegistry,
+        last_heard: LastHeard,
         *,
         clock: Clock,
         monotonic: Callable[[], float],
         offline_after_secs: int,
     ) -> None:
-        self._book = book
-        self._ears = ears
+        self._registry = devices
+        self._last_heard = last_heard
         self._clock = clock
         self._monotonic = monotonic
         self.offline_after_secs = offline_after_secs
 
     async def one(self, device: Device) -> LastSeen:
         """Return when a device was last heard of. Raises SinkUnavailable, SinkFault."""
-        heard = await self._ears.times({device.name: device.reported})
+        heard = await self._last_heard.times({device.name: device.reported})
         return LastSeen(device, heard.newest[device.name])
 
     async def page(self, wanted: DeviceFilter, age: Age, *, after: str, limit: int) -> Listed:
@@ -119,11 +91,11 @@ class Listing:
         return CountStep(len(page.devices), len(offline), page.last)
 
     async def _next(self, wanted: DeviceFilter, *, after: str, limit: int) -> Listed:
-        found = await self._book.page(wanted, after=after, limit=limit + 1)
+        found = await self._registry.page(wanted, after=after, limit=limit + 1)
         devices = found[:limit]
         if not devices:
             return Listed([], None, "redis")
-        heard = await self._ears.times({device.name: device.reported for device in devices})
+        heard = await self._last_heard.times({device.name: device.reported for device in devices})
         last = devices[-1].name if len(found) > limit else None
         return Listed([LastSeen(device, heard.newest[device.name]) for device in devices], last, heard.source)
 

@@ -1,18 +1,18 @@
-"""In: a device to remove. Out: registry, credentials, readings and state without it. Never leaves an orphan for good.
+"""Removal of devices, from registry, credentials, readings and state. Never leaves an orphan for good.
 
 It is out of the registry at once and refused by every gateway within a second; its messages and its state follow in
 bounded steps. What a call does not get done `sweeping` does, also after a crash.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Protocol
 
 from gateway.core.errors import GatewayError, StateUnavailable
-from gateway.core.periodic import repeating
-from gateway.telemetry import periodic_events, registry_events
+from gateway.domain.contracts.newest import RemovableState
+from gateway.telemetry import registry_events
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.registry.audit import UNNAMED, AuditLog
 from gateway.timescale.registry.device_removal import Due, RemovedDevices
 from gateway.timescale.registry.devices import DeviceRegistry
@@ -24,26 +24,14 @@ PURGES = 300
 """Sweeps for each look at the age of the audit."""
 
 
-class States(Protocol):
-    """The newest state, of which devices are removed: `gateway.state.store.RedisState`."""
-
-    async def remove(self, devices: Sequence[str]) -> None:
-        """Forget devices that are no more. Raises StateUnavailable."""
-        ...
-
-    async def note_removal(self, device: str, device_id: int) -> None:
-        """Note that this device was removed; nothing more on a second pass. Raises StateUnavailable."""
-        ...
-
-
-class Removal:
+class DeviceRemoval:
     """Removes devices."""
 
     def __init__(
         self,
         devices: DeviceRegistry,
         removed: RemovedDevices,
-        states: States,
+        states: RemovableState,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -104,7 +92,7 @@ class Removal:
 
 @asynccontextmanager
 async def sweeping(
-    removal: Removal, audit: AuditLog, *, keep_days: int, every_secs: float = SWEEP_SECS
+    removal: DeviceRemoval, audit: AuditLog, *, keep_days: int, every_secs: float = SWEEP_SECS
 ) -> AsyncIterator[None]:
     """Sweep, and remove lines of audit that are older, now and then every so many seconds, until the block ends.
 
@@ -112,19 +100,12 @@ async def sweeping(
     """
     age = timedelta(days=keep_days)
     async with (
-        repeating(
-            removal.sweep,
-            name="registry.sweep",
-            every_secs=every_secs,
-            on_failure=registry_events.sweep_failed,
-            on_recovery=periodic_events.recovered,
-        ),
+        repeating(removal.sweep, name="registry.sweep", every_secs=every_secs, on_failure=registry_events.sweep_failed),
         repeating(
             lambda: audit.purge(age),
             name="audit.purge",
             every_secs=PURGES * every_secs,
             on_failure=registry_events.audit_purge_failed,
-            on_recovery=periodic_events.recovered,
         ),
     ):
         yield

@@ -1,9 +1,10 @@
-"""In: a database and a state. Out: everything that an admin may do with the registry, as one object. Adds no rule."""
+"""Registrar: everything that an admin may do with the registry, as one object. Adds no rule."""
 
 from typing import NamedTuple
 
-from gateway.domain.contracts import Clock
-from gateway.services.device_removal import Removal, States
+from gateway.core.clock import Clock
+from gateway.domain.contracts.newest import RemovableState
+from gateway.services.device_removal import DeviceRemoval
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.registry.audit import AuditLog
 from gateway.timescale.registry.credentials import StoredCredentials
@@ -18,20 +19,20 @@ class Registrar(NamedTuple):
 
     devices: DeviceRegistry
     imports: Imports
-    removal: Removal
+    removal: DeviceRemoval
     credentials: StoredCredentials
     metrics: MetricRegistry
     declared_ints: DeclaredInts
     audit: AuditLog
 
 
-def registrar(pool: Pool, states: States, *, clock: Clock) -> Registrar:
+def build_registrar(pool: Pool, states: RemovableState, *, clock: Clock) -> Registrar:
     """Return what works on this database; nothing is asked of it yet."""
     devices = DeviceRegistry(pool)
     return Registrar(
         devices,
         Imports(pool),
-        Removal(devices, RemovedDevices(pool), states),
+        DeviceRemoval(devices, RemovedDevices(pool), states),
         StoredCredentials(pool, clock=clock),
         MetricRegistry(pool),
         DeclaredInts(pool),

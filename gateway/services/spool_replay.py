@@ -1,4 +1,4 @@
-"""Spooled batches → the database, the state, and for what does not go there the dead letters.
+"""Replay of the spool: batches → the database, the state, and for what does not go there the dead letters.
 
 The state shows them since they are in the spool. Of a device of which the database did not take something it forgets
 what it has, since that may be shown: the database tells then.
@@ -8,13 +8,13 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.domain.contracts import DeadLetters, Written
+from gateway.domain.contracts.ingest import DeadLetters, Written
+from gateway.domain.dead_letters import to_dead_letters
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import ADVICE
 from gateway.ingest.pipeline.poison import Answers, words_of
-from gateway.telemetry import events, spool_events
-from gateway.timescale.dead_letters.store import to_letters
+from gateway.telemetry import events, spool_events, state_events
 
 RESCUE_SECS = 30.0
 """How long a batch that cannot be stored is taken to pieces; then what is left of it is parked as it is."""
@@ -22,7 +22,7 @@ RESCUE_SECS = 30.0
 Write = Callable[[Sequence[Batch]], Awaitable[Written]]
 
 
-class Replay:
+class SpoolReplay:
     """What the drainer does with a batch."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Replay:
         try:
             await self._publish(written.newest)
         except Exception as exc:  # noqa: BLE001 - what is committed must leave the spool, whatever the state does
-            events.state_lost("".join(traceback.format_exception(exc)))
+            state_events.lost("".join(traceback.format_exception(exc)))
         return written.outcomes
 
     async def bury(self, batch: Batch, outcome: Outcome) -> None:
@@ -58,7 +58,7 @@ class Replay:
         self._unshow([batch.devices[i] for i in refused])
         words = dict.fromkeys(outcome.conflicts, ADVICE[Reason.CONFLICT])
         if words:
-            letters = to_letters([batch], words)
+            letters = to_dead_letters([batch], words)
             await self._letters.put([letter._replace(source="spool", code=Reason.CONFLICT) for letter in letters])
             events.dead_lettered("spool", Reason.CONFLICT, count=len(letters), device=letters[0].device)
 
@@ -96,7 +96,7 @@ class Replay:
     async def _park(self, batch: Batch, parked: dict[int, str], words: str) -> None:
         if not parked:
             return
-        letters = to_letters([batch], parked)
+        letters = to_dead_letters([batch], parked)
         await self._letters.put(letters)
         events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(parked), device=letters[0].device)
         spool_events.record_parked([batch.devices[i] for i in sorted(parked)], len(parked), words)

@@ -1,4 +1,4 @@
-"""`changes.ChangeLog` on Redis or Valkey: what newest_wins.lua has logged, as batches of packed messages. Only reads.
+"""The change log on Redis or Valkey: what newest_wins.lua has logged, as batches of packed messages. Only reads.
 
 The watch (watch.lua) says who logs: as long as any gateway renews it, and `keep` longer, every gateway's commits are
 logged, so a reader may come back to any of them. It lies beside the state and ends with it: on a flush, another server,
@@ -14,7 +14,7 @@ import redis.asyncio as redis
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.state import codec
 from gateway.state.client import open_client, translated
 from gateway.state.store import LOG, WATCH, script
@@ -88,7 +88,7 @@ class LogEntry:
         """The ids of the shapes of all messages."""
         return {int.from_bytes(field) for field in {field for _, field, _ in self._messages}}
 
-    def message(self, i: int) -> Newest:
+    def message(self, i: int) -> NewestMessage:
         """Unpack one message. Raises ValueError."""
         _, field, packed = self._messages[i]
         try:

@@ -1,4 +1,4 @@
-"""In: redis.url and time limits. Out: a client of Redis or Valkey, and its errors as ours. Connects when first used."""
+"""Client of Redis or Valkey, with its errors as ours. Connects when first used."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Questions for one device each in, readings of many devices out: a call costs more than a device. Never reads ahead.
+"""Coalescer of reads: many ask for one device each, few calls read many devices. Never reads ahead.
 
 While one reading is under way others gather for the next. A slow one holds nobody up: the next begins beside it. What
 fails together is tried alone, so one device that cannot be told never fails another.
@@ -21,7 +21,7 @@ MOST = 500
 State = TypeVar("State")
 
 
-class Together(Generic[State]):
+class Coalescer(Generic[State]):
     """Reads `devices` in as few calls as the load allows."""
 
     def __init__(self, devices: Callable[[Sequence[str]], Awaitable[Sequence[State | None]]]) -> None:

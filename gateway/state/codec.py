@@ -1,4 +1,4 @@
-"""Blocks ↔ the bytes of the state store. Pure.
+"""Codec of the state: blocks ↔ the bytes in Redis. Pure.
 
 A device is one hash; a field is a shape id (u32); its value is the newest message of that shape, big-endian: f8 time in
 microseconds, u16 doubles, u16 ints, u16 texts, then f8 each, i8 each, and for each text u32 length and UTF-8; then one
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
 
 HEAD = struct.Struct(">dHHH")
@@ -53,7 +53,7 @@ def _rows(block: Block, name: int, names: list[bytes] | None) -> NDArray[Any]:
     return rows
 
 
-def pack(message: Newest) -> bytes:
+def pack(message: NewestMessage) -> bytes:
     """Return one message as restore.lua takes it."""
     head = HEAD.pack(message.time_us, len(message.doubles), len(message.ints), len(message.texts))
     numbers = struct.pack(f">{len(message.doubles)}d{len(message.ints)}q", *message.doubles, *message.ints)
@@ -63,7 +63,7 @@ def pack(message: Newest) -> bytes:
     return FIELD.pack(message.shape_id) + FIELD.pack(len(packed)) + packed
 
 
-def unpack_all(held: list[bytes]) -> list[Newest] | None:
+def unpack_all(held: list[bytes]) -> list[NewestMessage] | None:
     """Return the messages of a device's fields and values, or None if these are not all. Raises as `unpack`."""
     try:
         place = held.index(MARK)
@@ -75,7 +75,7 @@ def unpack_all(held: list[bytes]) -> list[Newest] | None:
     return list(map(unpack, messages[::2], messages[1::2]))
 
 
-def unpack(field: bytes, packed: bytes) -> Newest:
+def unpack(field: bytes, packed: bytes) -> NewestMessage:
     """Return the message of a field. Raises struct.error, UnicodeDecodeError if the bytes are not ours."""
     time, doubles, ints, texts = HEAD.unpack_from(packed)
     numbers = struct.unpack_from(f">{doubles}d{ints}q", packed, HEAD.size)
@@ -85,7 +85,7 @@ def unpack(field: bytes, packed: bytes) -> Newest:
         (length,) = FIELD.unpack_from(packed, position)
         position += 4 + length
         words.append(packed[position - length : position].decode())
-    return Newest(FIELD.unpack(field)[0], int(time), numbers[:doubles], numbers[doubles:], tuple(words))
+    return NewestMessage(FIELD.unpack(field)[0], int(time), numbers[:doubles], numbers[doubles:], tuple(words))
 
 
 def split(blob: bytes) -> list[tuple[str, bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""`contracts.Receipts` on Redis or Valkey: one round trip a call, each bounded. Never needed to store a reading."""
+"""Idempotency on Redis or Valkey: one round trip a call, each bounded. Never needed to store a reading."""
 
 import secrets
 from collections.abc import AsyncIterator, Collection
@@ -9,7 +9,7 @@ import redis.asyncio as redis
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Claim, Kept
+from gateway.domain.contracts.idempotency import Claim, KeptAnswer
 from gateway.state.client import open_client, translated
 from gateway.state.removed_devices import mark_of, time_of
 from gateway.state.store import script
@@ -24,7 +24,7 @@ STATUS_AT, TIME_AT = FINGERPRINT_BYTES, FINGERPRINT_BYTES + STATUS_BYTES
 BODY_AT = TIME_AT + TIME_BYTES
 
 
-class RedisReceipts:
+class RedisIdempotency:
     """The kept receipts of one installation; receipts of another one would promise what this database does not hold."""
 
     def __init__(self, client: "redis.Redis", *, keep_secs: int) -> None:
@@ -38,7 +38,7 @@ class RedisReceipts:
         """Say which database the receipts are of, once that is known; until then none is kept or found."""
         self._site = site
 
-    async def claim(self, key: str, fingerprint: bytes) -> Kept | Claim:
+    async def claim(self, key: str, fingerprint: bytes) -> KeptAnswer | Claim:
         """Return what is kept, or a claim: the caller goes on. Raises StateUnavailable."""
         name, owner = self._name(key), secrets.token_bytes(OWNER_BYTES)
         async with translated(), self._client.pipeline(transaction=False) as pipeline:
@@ -54,11 +54,11 @@ class RedisReceipts:
         """Let a claim run out later. Raises StateUnavailable, as do those that follow."""
         await self._replace(key, claim, _pack(claim), secs=CLAIM_SECS)
 
-    async def keep(self, key: str, claim: Claim, kept: Kept) -> None:
+    async def keep(self, key: str, claim: Claim, kept: KeptAnswer) -> None:
         """Keep an answer in place of the claim."""
         await self._replace(key, claim, _pack(kept), secs=self._keep_secs)
 
-    async def release(self, key: str, held: Claim | Kept) -> None:
+    async def release(self, key: str, held: Claim | KeptAnswer) -> None:
         """Give up a claim or an answer."""
         name = self._name(key)
         async with translated():
@@ -86,24 +86,24 @@ class RedisReceipts:
 
 
 @asynccontextmanager
-async def open_receipts(branch: settings.RedisSettings, *, keep_secs: int) -> AsyncIterator[RedisReceipts]:
+async def open_idempotency(branch: settings.RedisSettings, *, keep_secs: int) -> AsyncIterator[RedisIdempotency]:
     """Open the store; nothing is connected yet on return. Each wait is at most `redis.ack_wait_ms`."""
     wait_secs = branch.ack_wait_ms / 1000
     name = "device-gateway-receipts"
     async with open_client(branch.url, name=name, wait_secs=wait_secs, connect_secs=wait_secs) as client:
-        yield RedisReceipts(client, keep_secs=keep_secs)
+        yield RedisIdempotency(client, keep_secs=keep_secs)
 
 
-def _pack(held: Kept | Claim) -> bytes:
+def _pack(held: KeptAnswer | Claim) -> bytes:
     """Return the bytes; a claim's do not say since when it is, which is not known when it is made."""
     if isinstance(held, Claim):
-        held = Kept(held.fingerprint, 0, held.owner)
+        held = KeptAnswer(held.fingerprint, 0, held.owner)
     return held.fingerprint + held.status.to_bytes(STATUS_BYTES) + held.since_us.to_bytes(TIME_BYTES) + held.body
 
 
-def _unpack(value: bytes) -> Kept:
+def _unpack(value: bytes) -> KeptAnswer:
     if len(value) < BODY_AT:
         raise StateUnavailable("a kept receipt is not one of ours")
     status = int.from_bytes(value[STATUS_AT:TIME_AT])
     since_us = int.from_bytes(value[TIME_AT:BODY_AT])
-    return Kept(value[:FINGERPRINT_BYTES], status, value[BODY_AT:] if status else b"", since_us)
+    return KeptAnswer(value[:FINGERPRINT_BYTES], status, value[BODY_AT:] if status else b"", since_us)

@@ -1,4 +1,4 @@
-"""Stored and spooled blocks → live state, without making an acknowledgement fail or wait longer than `ack_wait_ms`.
+"""The publisher: stored and spooled blocks → the newest state. No acknowledgement fails or waits long for it.
 
 One script call at a time, in the order of the commits: of two messages of equal time the later one must win. Each call
 takes what has gathered during the one before. What Redis did not take is kept, bounded in rows and bytes, and tried
@@ -15,9 +15,9 @@ from typing import NamedTuple, Self
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.core.tasks import end
-from gateway.domain.contracts import LiveState
+from gateway.domain.contracts.newest import LiveState
 from gateway.domain.model import Block
-from gateway.telemetry import events
+from gateway.telemetry import state_events
 
 CALL_ROWS = 10_000
 """Messages one script call takes, unless a single commit has more: Redis serves nobody else meanwhile."""
@@ -56,7 +56,7 @@ class Publisher:
         on_skip: Callable[[], None] = lambda: None,
         on_part: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
-        """`on_part` hears of devices that Redis did not hold: until they are mended it does not tell of them."""
+        """`on_part` hears of devices that Redis did not hold: until they are repaired it does not tell of them."""
         self._state = state
         self._on_skip = on_skip
         self._on_part = on_part
@@ -102,7 +102,7 @@ class Publisher:
         if self.healthy:
             await asyncio.wait([shown], timeout=self._wait)
         if not (shown.done() and shown.result()):
-            events.state_late()
+            state_events.late()
 
     def forget(self) -> None:
         """Drop what waits: it was stored in a database that is not the one of this state any more."""
@@ -132,7 +132,7 @@ class Publisher:
             self._done_with(oldest, shown=False)
 
     def _skip(self, rows: int) -> None:
-        events.state_skipped(rows=rows)
+        state_events.skipped(rows=rows)
         self._on_skip()
 
     async def _work(self) -> None:
@@ -155,17 +155,17 @@ class Publisher:
                 self.forget()
             return False
         except Exception as exc:  # noqa: BLE001 - one block that cannot be packed must not end the state for good
-            events.state_lost("".join(traceback.format_exception(exc)))
+            state_events.lost("".join(traceback.format_exception(exc)))
             self._skip(sum([pending.rows for pending in self._calling]))
             self._finish(shown=False)
             return True
-        events.state_applied(asyncio.get_running_loop().time() - started)
+        state_events.applied(asyncio.get_running_loop().time() - started)
         self._finish(shown=True)
         if part:
             self._on_part(part)
         if not self.healthy:
             self.healthy = True
-            events.state_back()
+            state_events.back()
         return True
 
     async def _do(self, calling: Sequence[Pending]) -> Sequence[str]:
@@ -189,7 +189,7 @@ class Publisher:
         """Let nobody wait for Redis, and put what it did not take in front of what came since."""
         if self.healthy:
             self.healthy = False
-            events.state_lost(repr(exc.__cause__ or exc))
+            state_events.lost(repr(exc.__cause__ or exc))
         self._waiting.extendleft(reversed(self._calling))
         self._calling = []
         self._drop_oldest()

@@ -1,4 +1,4 @@
-"""Device names → what dashboards see: the newest value of each metric. One Redis round trip a call, or one query.
+"""Reader of the newest state: device names → the newest value of each metric. One round trip a call, or one query.
 
 Where Redis is away, slow or not complete the database answers, with the same values; for a device that Redis has not
 whole it does, too, and fills it again. Never puts answers of both together for one device.
@@ -11,14 +11,20 @@ from itertools import repeat
 from typing import NamedTuple
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Directory, LiveState, Newest, NewestStored, ShapeBook
+from gateway.domain.contracts.ingest import Directory
+from gateway.domain.contracts.newest import (
+    DeviceState,
+    LiveState,
+    NewestMessage,
+    NewestStored,
+    NewestTimes,
+    Reading,
+    ShapeBook,
+)
 from gateway.domain.model import Kind, Shape, Value
-from gateway.state.coalesce import Together
-from gateway.state.repair import mend
-from gateway.telemetry import events
-
-Reading = tuple[Value, int, Kind]
-"""The newest value of a metric, its time (µs) and kind. Thousands at a time: a plain tuple is made in C."""
+from gateway.state.coalesce import Coalescer
+from gateway.state.repair import repair
+from gateway.telemetry import state_events
 
 
 class _ShapeColumns(NamedTuple):
@@ -30,39 +36,15 @@ class _ShapeColumns(NamedTuple):
     """Positions of the values that are kept as 0 and 1."""
 
 
-class DeviceState(NamedTuple):
-    """The newest values of a device."""
-
-    device: str
-    metrics: dict[str, Reading]
-    source: str
-
-
-class Times(NamedTuple):
-    """When devices were last heard of."""
-
-    newest: dict[str, int | None]
-    """Device name → the time of its newest reading (µs), None if there is none."""
-    source: str
-    """`redis`, or `db` if the database had to be asked for any of them."""
-
-
 class NewestReader:
     """Reads the live state."""
 
-    def __init__(
-        self,
-        state: LiveState,
-        shapes: ShapeBook,
-        directory: Directory,
-        *,
-        stored: NewestStored,
-    ) -> None:
+    def __init__(self, state: LiveState, shapes: ShapeBook, directory: Directory, *, stored: NewestStored) -> None:
         self._state = state
         self._shapes = shapes
         self._directory = directory
         self._stored = stored
-        self._together = Together(self.devices)
+        self._coalescer = Coalescer(self.devices)
 
     async def device(self, name: str) -> DeviceState | None:
         """Return the device's state, or None if there is no such device. Raises SinkUnavailable, SinkFault."""
@@ -70,15 +52,15 @@ class NewestReader:
 
     def soon(self, name: str) -> "asyncio.Future[DeviceState | None]":
         """Return the same as a future."""
-        return self._together.soon(name)
+        return self._coalescer.soon(name)
 
     async def close(self) -> None:
         """Give up the readings of `soon` that are under way."""
-        await self._together.close()
+        await self._coalescer.close()
 
     async def devices(self, names: Sequence[str]) -> list[DeviceState | None]:
         """Return the states, in order, None where there is no such device. Raises SinkUnavailable, SinkFault."""
-        found: dict[str, list[Newest]] = {}
+        found: dict[str, list[NewestMessage]] = {}
         source = dict.fromkeys(names, "redis")
         lost: dict[str, None] = {}
         try:
@@ -90,14 +72,14 @@ class NewestReader:
             found = await self._ask_database(names, source)
         unknown = await self._unknown([name for name in names if not found[name]], lost)
         if known := [name for name in lost if name not in unknown]:
-            found |= await self._mend(known, source)
+            found |= await self._repair(known, source)
         shapes = await self._shapes.shapes({entry.shape_id for entries in found.values() for entry in entries})
         columns = {number: _columns(shape) for number, shape in shapes.items()}
         return [
             None if name in unknown else DeviceState(name, _merge(found[name], columns), source[name]) for name in names
         ]
 
-    async def times(self, reported: Mapping[str, bool]) -> Times:
+    async def times(self, reported: Mapping[str, bool]) -> NewestTimes:
         """Return when devices were last heard of; told is whether each ever was. Raises SinkUnavailable, SinkFault."""
         names = list(reported)
         newest: dict[str, int | None] = {}
@@ -105,22 +87,22 @@ class NewestReader:
             newest.update(zip(names, await self._state.times(names), strict=True))
         missing = [name for name in names if reported[name] and newest.get(name) is None]
         if missing:
-            events.state_read_from_database(len(missing))
+            state_events.read_from_database(len(missing))
             newest.update(zip(missing, await self._stored.times(missing), strict=True))
-        return Times({name: newest.get(name) for name in names}, "db" if missing else "redis")
+        return NewestTimes({name: newest.get(name) for name in names}, "db" if missing else "redis")
 
-    async def _ask_database(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
-        events.state_read_from_database(len(names))
+    async def _ask_database(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[NewestMessage]]:
+        state_events.read_from_database(len(names))
         source.update(dict.fromkeys(names, "db"))
         return dict(zip(names, await self._stored.read(names), strict=True))
 
-    async def _mend(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[Newest]]:
+    async def _repair(self, names: Sequence[str], source: dict[str, str]) -> dict[str, list[NewestMessage]]:
         """Ask the database, and fill Redis again with what it says."""
         try:
-            found = await mend(self._state, self._stored, names)
+            found = await repair(self._state, self._stored, names)
         except StateUnavailable:  # it has gone meanwhile
             return await self._ask_database(names, source)
-        events.state_read_from_database(len(names))
+        state_events.read_from_database(len(names))
         source.update(dict.fromkeys(names, "db"))
         return dict(zip(names, found, strict=True))
 
@@ -144,7 +126,7 @@ def _columns(shape: Shape) -> _ShapeColumns:
     return _ShapeColumns([metric.name for metric in metrics], [metric.kind for metric in metrics], bools)
 
 
-def _merge(entries: Sequence[Newest], shapes: Mapping[int, _ShapeColumns]) -> dict[str, Reading]:
+def _merge(entries: Sequence[NewestMessage], shapes: Mapping[int, _ShapeColumns]) -> dict[str, Reading]:
     """Take the newest of each metric over all shapes and kinds; at the same time the older shape wins."""
     metrics: dict[str, Reading] = {}
     for entry in sorted(entries, key=_oldest_first) if len(entries) > 1 else entries:
@@ -158,5 +140,5 @@ def _merge(entries: Sequence[Newest], shapes: Mapping[int, _ShapeColumns]) -> di
     return metrics
 
 
-def _oldest_first(entry: Newest) -> tuple[int, int]:
+def _oldest_first(entry: NewestMessage) -> tuple[int, int]:
     return entry.time_us, -entry.shape_id

@@ -1,8 +1,8 @@
-"""Keeps the state complete: looks every second, and rebuilds it from the database when something may be missing.
+"""The rebuilder: looks every second, and fills the state from the database when something may be missing.
 
 Missing may be: all (flushed, another server), what a server that took over or restarted had not got yet, what
 publishers had to skip, and what a gateway committed just before it died. One gateway at a time rebuilds. Live traffic
-goes on meanwhile: each device is claimed, read and filled (see mending.py), so the result is right in any order. What
+goes on meanwhile: each device is claimed, read and filled (see repair.py), so the result is right in any order. What
 is in Redis and not in the database does not outlive a rebuild.
 """
 
@@ -13,10 +13,10 @@ from typing import Literal, Self
 
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
-from gateway.domain.contracts import NewestStored
-from gateway.state.repair import mend
+from gateway.domain.contracts.newest import NewestStored
+from gateway.state.repair import repair
 from gateway.state.store import UNKNOWN, Condition, Progress, RedisServer, RedisState
-from gateway.telemetry import events, state_events
+from gateway.telemetry import state_events
 
 CHECK_SECS = 1.0
 AWAY_SECS = 0.2
@@ -44,7 +44,7 @@ Result = Literal["done", "repeated", "elsewhere"]
 """Complete; something was lost meanwhile, so it did not count; another one rebuilds."""
 
 
-class Keeper:
+class StateWatcher:
     """Owns the completeness of a state. `async with` starts and stops it; enter it before what publishes."""
 
     def __init__(self, state: RedisState, stored: NewestStored) -> None:
@@ -62,7 +62,7 @@ class Keeper:
         """What was found last; None if the state could not be asked."""
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._watch(), name="state.keeper")
+        self._task = asyncio.create_task(self._watch(), name="state.watcher")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -108,8 +108,8 @@ class Keeper:
                 self.condition = None
             except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end the watch
                 self.condition = None
-                events.state_keeper_failed(exc)
-            events.state_complete(self.complete)
+                state_events.keeper_failed(exc)
+            state_events.complete(self.complete)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -144,7 +144,7 @@ class Keeper:
             return
         self._gap = False  # first: what is skipped from now on is a new gap
         try:
-            await self._state.doubt()
+            await self._state.mark_incomplete()
         except BaseException:
             self._gap = True
             raise
@@ -153,10 +153,10 @@ class Keeper:
         try:
             await self._rebuild(server)
         except GatewayError as exc:
-            events.state_rebuild_failed(f"{exc.message}: {exc.__cause__!r}")
+            state_events.rebuild_failed(f"{exc.message}: {exc.__cause__!r}")
             await asyncio.sleep(AGAIN_SECS)
         except Exception as exc:  # noqa: BLE001 - it is tried again, and meanwhile reads come from the database
-            events.state_keeper_failed(exc)
+            state_events.keeper_failed(exc)
             await asyncio.sleep(AGAIN_SECS)
 
     async def _rebuild(self, server: bytes) -> None:
@@ -167,11 +167,11 @@ class Keeper:
             nonlocal progress
             progress = reached
             if not reached.done:
-                events.state_rebuild_began(reached.total, lost=self._was_complete)
+                state_events.rebuild_began(reached.total, lost=self._was_complete)
 
         result = await self._rebuilder.rebuild(server, on_progress=note)
         if result != "elsewhere":
-            events.state_rebuilt(progress.done, now() - began, complete=result == "done")
+            state_events.rebuilt(progress.done, now() - began, complete=result == "done")
 
 
 class Rebuilder:
@@ -220,7 +220,7 @@ class Rebuilder:
         try:
             page = await self._stored.page(after, size=self._size)
             if page.devices:
-                await mend(self._state, self._stored, page.devices, anew=True)
+                await repair(self._state, self._stored, page.devices, anew=True)
         except GatewayError:
             self._size = max(1, self._size // 2)  # for the next attempt: perhaps it was too much at once
             raise

@@ -1,4 +1,4 @@
-"""The marks of devices that were removed: written with the state's removal, read before a kept receipt is repeated.
+"""Removed devices, as Redis marks them: written with the state's removal, read before a kept answer is repeated.
 
 A receipt that is kept says of a device's readings that they are stored; that ends with the device. A mark costs one
 small key for each removed device, for as long as a receipt may be kept.

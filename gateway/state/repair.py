@@ -1,7 +1,7 @@
-"""Devices that Redis has lost, or never had whole → read from the database, and whole in Redis again.
+"""Repair of devices that Redis has lost, or never had whole: read from the database, and whole in Redis again.
 
 Redis may drop a key at any moment (maxmemory-policy allkeys-..., DEL by hand). What is written afterwards makes a new
-one, without the mark of a whole device: it is read from the database until it has been mended. Claim it, read the
+one, without the mark of a whole device: it is read from the database until it is repaired. Claim it, read the
 database, fill it: what came in before the claim is in what is read, and what comes later is in the key, or else the
 claim is gone with the key and it is not filled.
 """
@@ -12,11 +12,11 @@ from typing import Self
 
 from gateway.core.errors import GatewayError
 from gateway.core.tasks import end
-from gateway.domain.contracts import LiveState, Newest, NewestStored
+from gateway.domain.contracts.newest import LiveState, NewestMessage, NewestStored
 from gateway.telemetry import state_events
 
 MOST = 100_000
-"""Devices that wait; what does not fit is mended when it is read."""
+"""Devices that wait; what does not fit is repaired when it is read."""
 AT_ONCE = 500
 """Devices of one query."""
 GATHER_SECS = 0.02
@@ -27,9 +27,9 @@ REST_SECS = 1.0
 """Longest rest between two queries; it is as long as a query took."""
 
 
-async def mend(
+async def repair(
     state: LiveState, stored: NewestStored, devices: Sequence[str], *, anew: bool = False
-) -> list[list[Newest]]:
+) -> list[list[NewestMessage]]:
     """Return what the database holds of each device, in order, and fill the state with it.
 
     Raises StateUnavailable, SinkUnavailable, SinkFault.
@@ -40,11 +40,11 @@ async def mend(
     return found
 
 
-class Mender:
-    """Mends in the background what was found not to be whole. `async with` starts and stops it."""
+class Repairer:
+    """Repairs in the background what was found not to be whole. `async with` starts and stops it."""
 
     def __init__(self, state: LiveState, stored: NewestStored, *, worth: Callable[[], bool] = lambda: True) -> None:
-        """`worth` says whether mending is of use: a rebuild makes all devices whole."""
+        """`worth` says whether repair is of use: a rebuild makes all devices whole."""
         self._state = state
         self._stored = stored
         self._worth = worth
@@ -54,7 +54,7 @@ class Mender:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._work(), name="state.mender")
+        self._task = asyncio.create_task(self._work(), name="state.repair")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -62,7 +62,7 @@ class Mender:
             await end(self._task)
 
     def soon(self, devices: Iterable[str]) -> None:
-        """Mend these devices, as far as there is room."""
+        """Repair these devices, as far as there is room."""
         self._waiting.update(dict.fromkeys(devices))
         while len(self._waiting) > MOST:
             self._waiting.popitem()
@@ -78,13 +78,13 @@ class Mender:
                 rest = 0.0 if await self._round() else AGAIN_SECS
             except GatewayError:
                 rest = AGAIN_SECS
-            except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end it; reads mend too
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end it; reads repair too
                 state_events.mending_failed(exc)
                 rest = AGAIN_SECS
             await asyncio.sleep(rest or min(now() - began, REST_SECS))
 
     async def _round(self) -> bool:
-        """Mend some of those that wait; they wait again if that fails. False if it is of no use now."""
+        """Repair some of those that wait; they wait again if that fails. False if it is of no use now."""
         if not self._worth():
             return False
         some = list(self._waiting)[: self._size]
@@ -93,7 +93,7 @@ class Mender:
         if not self._waiting:
             self._wake.clear()
         try:
-            await self._mend(some)
+            await self._repair(some)
         except BaseException:
             self._size = max(1, self._size // 2)  # perhaps it was too much at once
             self.soon(some)
@@ -101,7 +101,7 @@ class Mender:
         self._size = min(AT_ONCE, 2 * self._size)
         return True
 
-    async def _mend(self, devices: Sequence[str]) -> None:
+    async def _repair(self, devices: Sequence[str]) -> None:
         claims = await self._state.claim(devices)
         lost = [(device, claim) for device, claim in zip(devices, claims, strict=True) if claim]
         if lost:

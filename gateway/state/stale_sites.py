@@ -1,4 +1,4 @@
-"""What was derived from lines of history that nobody uses any more → gone from Redis, a little at a time.
+"""Stale sites: what was derived from lines of history that nobody uses any more goes from Redis, little by little.
 
 A failover or a restore begins a new line, and with it new keys; without this the old ones would stay for good.
 """

@@ -1,4 +1,4 @@
-"""`contracts.LiveState` on Redis or Valkey: one script call per batch, one round trip per read.
+"""The newest state on Redis or Valkey: one script call per batch, one round trip per read.
 
 The marker says that the state is complete: it holds the run id of the server it was written on, so it says nothing on
 a replica that took over or after a restart, and is gone with the rest after a flush. Reads look at it every time.
@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisSlow
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
 from gateway.state import codec
 from gateway.state.client import open_client
@@ -85,7 +85,7 @@ class RedisState:
         self._name = secrets.token_hex(8)
         self._newest_wins = client.register_script(script("newest_wins"))
         self._check = client.register_script(script("check"))
-        self._doubt = client.register_script(script("doubt"))
+        self._mark_incomplete = client.register_script(script("mark_incomplete"))
         self._rebuild = client.register_script(script("rebuild"))
         self._claim = client.register_script(script("claim"))
         self._restore = client.register_script(script("restore"))
@@ -136,7 +136,9 @@ class RedisState:
             found: list[bytes] = await self._claim(keys=[prefix], args=[claim, int(anew), *devices])
         return found
 
-    async def restore(self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[Newest]]) -> int:
+    async def restore(
+        self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[NewestMessage]]
+    ) -> int:
         """Fill devices unless they were lost since they were claimed. Raises StateUnavailable.
 
         Returned is how many are whole now.
@@ -150,7 +152,7 @@ class RedisState:
         async with self._asking():
             return int(await self._restore(keys=[self._prefix], args=args))
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage] | None]:
         """Return all that is known of each device, None of one that is not whole; in order.
 
         Raises StateUnavailable: at once after a call that failed, until another one succeeds; and while the state is
@@ -217,14 +219,14 @@ class RedisState:
         async with self._asking():
             return bool(await self._rebuild(keys=[prefix + MARKER, prefix + REBUILD], args=args))
 
-    async def doubt(self) -> None:
+    async def mark_incomplete(self) -> None:
         """Declare that changes are missing: state and rebuild are not complete, and the log of changes has a gap.
 
         Raises StateUnavailable.
         """
         prefix = self._prefix
         async with self._asking():
-            await self._doubt(keys=[prefix + MARKER, prefix + REBUILD, prefix + WATCH])
+            await self._mark_incomplete(keys=[prefix + MARKER, prefix + REBUILD, prefix + WATCH])
 
     async def leave(self) -> None:
         """Say that this gateway stops, and that nothing it committed is missing here. Raises StateUnavailable."""
@@ -248,9 +250,9 @@ class RedisState:
 
     async def _without_foreign(
         self, devices: Sequence[str], hashes: Sequence[list[bytes]]
-    ) -> list[list[Newest] | None]:
+    ) -> list[list[NewestMessage] | None]:
         """Drop the devices of which somebody else wrote something, so that they can be filled again."""
-        found: list[list[Newest] | None] = []
+        found: list[list[NewestMessage] | None] = []
         for device, held in zip(devices, hashes, strict=True):
             try:
                 found.append(codec.unpack_all(held))

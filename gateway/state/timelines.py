@@ -17,7 +17,7 @@ class RedisWatermarks:
     """Watermarks kept beside the state, and lost with it; `connections.timelines` keeps them on disk."""
 
     def __init__(self, client: "redis.Redis") -> None:
-        self._script = client.register_script(script("marks"))
+        self._script = client.register_script(script("watermarks"))
 
     async def merge(self, key: str, watermark: Watermark) -> Watermark:
         """See `WatermarkStore`. Raises StateUnavailable."""

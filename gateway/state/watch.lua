@@ -1,5 +1,5 @@
 -- Have committed batches logged from now on, and for a while after the last call. One call a second and gateway.
--- KEYS[1] the watch: the epoch and its turn (it grows when changes may be missing, see doubt.lua), its end in bytes, a
+-- KEYS[1] the watch: the epoch and its turn (it grows when changes may be missing, see mark_incomplete.lua), its end in bytes, a
 --         mark (a time, and the end at that time), and the bounds of the log
 -- KEYS[2] the log of changes
 -- ARGV[1] milliseconds that the log reaches back at least; ARGV[2] its bytes at most; ARGV[3] milliseconds a watch lasts

@@ -1,4 +1,4 @@
-"""In: a metric, and every value that its labels may have. Out: its series, each there from the start. Counts nothing.
+"""Declared series: a metric and every value its labels may have → its series, there from the start. Counts nothing.
 
 A series that appears with its first count hides that count from Prometheus: `increase()` needs a zero to rise from.
 With PROMETHEUS_MULTIPROC_DIR set before this module is imported, each process writes its numbers to a file there.

@@ -1,4 +1,4 @@
-"""Names of happenings in, "say it" or "not again so soon" out. Pure: the clock is an argument."""
+"""Deduplication of log lines: an event's name → say it, or not again so soon. Pure: the clock is an argument."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""One function per happening: it counts, and if a person should know it says so in one line. Never raises, never waits.
+"""Events, one function each: it counts, and if a person should know it says so in one line. Never raises, never waits.
 
 Call sites hold no logger and no counter. Lines are constant sentences with keys, free of secrets; a happening that
 repeats is said once a second, and ever less often while it goes on, with `suppressed` counting the rest. Counting is
@@ -109,23 +109,23 @@ def dead_lettered(
     say("warning", "dead_lettered", "Kept as a dead letter.", apart=code, goes_on=True, **keys)
 
 
-def letter_replayed() -> None:
+def dead_letter_replayed() -> None:
     """Count a dead letter whose replay was accepted whole."""
-    prometheus.letters_replayed.inc()
+    prometheus.dead_letters_replayed.inc()
 
 
-def letter_failed(letter_id: int, exc: BaseException) -> None:
+def dead_letter_replay_failed(letter_id: int, exc: BaseException) -> None:
     """Say that the replay of a dead letter met a mistake of ours."""
     say("error", "letter_failed", "Replaying a dead letter failed.", letter=letter_id, exc_info=exc)
 
 
-def letters_purged(limit: str, count: int) -> None:
+def dead_letters_purged(limit: str, count: int) -> None:
     """Count and say that dead letters were removed; `limit` is the setting that they were beyond."""
-    prometheus.letters_purged[(limit,)].inc(count)
+    prometheus.dead_letters_purged[(limit,)].inc(count)
     say("info", "letters_purged", "Removed dead letters.", limit=limit, count=count, apart=limit)
 
 
-def letter_purge_failed(exc: Exception) -> None:
+def dead_letter_purge_failed(exc: Exception) -> None:
     """Say that dead letters could not be purged; what cannot be explained comes with its traceback."""
     if isinstance(exc, GatewayError):
         say("warning", "letter_purge_failed", "Cannot purge dead letters; trying again.", error=exc.message)
@@ -177,95 +177,7 @@ def queue_changed(rows: int, size: int) -> None:
     prometheus.queue_bytes.set(size)
 
 
-def registry_trouble(exc: GatewayError | None) -> None:
-    """Say that changes of the registry cannot be followed (what is cached stays in use), or that they can again."""
-    if exc is None:
-        say("info", "registry_back", "Following changes of the registry again.")
-    else:
-        say("warning", "registry_trouble", "Cannot follow changes of the registry.", error=exc.message)
-
-
-def registry_failed(exc: BaseException) -> None:
-    """Say that following the registry met a mistake of ours and begins anew."""
-    say("error", "registry_failed", "Following changes of the registry failed; beginning anew.", exc_info=exc)
-
-
-# -- the newest state --------------------------------------------------------------------------------------------------
-
-
-def state_applied(secs: float) -> None:
-    """Note the time of one update of the newest state."""
-    prometheus.state_apply.observe(secs)
-
-
-def state_lost(error: str) -> None:
-    """Count and say that the state store failed; nothing durable is lost."""
-    prometheus.state_failures.inc()
-    say("warning", "state_lost", "State store unavailable; readings are stored, the state lags.", error=error)
-
-
-def state_back() -> None:
-    """Say that the state store answers again."""
-    say("info", "state_back", "State store available again.")
-
-
-def state_skipped(rows: int) -> None:
-    """Count and say that newest messages were dropped while Redis was away."""
-    prometheus.state_skipped_rows.inc(rows)
-    say(
-        "warning",
-        "state_skipped",
-        "Newest state dropped while Redis is away; it will be rebuilt.",
-        rows=rows,
-        goes_on=True,
-    )
-
-
-def state_complete(complete: bool) -> None:  # noqa: FBT001 - the value of a gauge
-    """Set whether the state store is known to hold all newest messages."""
-    prometheus.state_complete.set(complete)
-
-
-def state_read_from_database(devices: int) -> None:
-    """Count devices whose state the database had to tell."""
-    prometheus.state_db_reads.inc(devices)
-
-
-def state_rebuild_began(series: int, *, lost: bool) -> None:
-    """Say that the state is being filled from the database, `lost` if it was complete before.
-
-    A series is a shape of a device.
-    """
-    if lost:
-        say("warning", "state_rebuild", "State is not complete; rebuilding it from the database.", series=series)
-    else:
-        say("info", "state_rebuild", "Filling the state from the database.", series=series)
-
-
-def state_rebuilt(series: int, secs: float, *, complete: bool) -> None:
-    """Count and say that a rebuild has ended; not complete: something was lost meanwhile, and it begins anew."""
-    prometheus.state_rebuilds[("done" if complete else "repeated",)].inc()
-    sentence = "State rebuilt." if complete else "State lost something during its rebuild; beginning anew."
-    say("info" if complete else "warning", "state_rebuilt", sentence, series=series, secs=round(secs, 3))
-
-
-def state_rebuild_failed(error: str) -> None:
-    """Count and say that a rebuild could not go on; it is tried again."""
-    prometheus.state_rebuilds[("failed",)].inc()
-    say("warning", "state_rebuild_failed", "State cannot be rebuilt now; trying again.", error=error, goes_on=True)
-
-
-def state_keeper_failed(exc: BaseException) -> None:
-    """Say that keeping the state complete met a mistake of ours; it goes on."""
-    say("error", "state_keeper_failed", "Keeping the state complete failed.", exc_info=exc, goes_on=True)
-
-
-def state_late() -> None:
-    """Count an acknowledgement that went out before the state showed it."""
-    prometheus.state_late.inc()
-
-
-# -- the HTTP door -----------------------------------------------------------------------------------------------------
+# -- HTTP ------------------------------------------------------------------------------------------------------------
 
 
 def http_answered(route: str, status: int) -> None:

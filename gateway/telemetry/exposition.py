@@ -1,4 +1,4 @@
-"""The numbers of every worker in, what Prometheus reads out. Reads their files: milliseconds. Counts nothing."""
+"""Exposition of the numbers of all workers, as Prometheus reads them, from their files (milliseconds). Counts none."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator

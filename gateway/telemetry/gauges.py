@@ -1,4 +1,4 @@
-"""How each thing stands and how much of it may be: gauges, and one function for each way they are set. Never waits.
+"""Gauges: how each thing stands and how much of it may be, and one function for each way they are set. Never waits.
 
 A level and its limit have the same name but for `_limit`, so that "80 % full" is one division. Both are sums of the
 workers of one gateway, unless a sentence says otherwise.

@@ -1,4 +1,4 @@
-"""What is not well and what is well again, in the log. Like events.py: says, never raises, never waits."""
+"""Events of health: what is not well and what is well again, in the log. Never raises, never waits."""
 
 from gateway.telemetry.events import say
 

@@ -1,4 +1,4 @@
-"""What happens to streams of stored readings. Like events.py: counts, says, never raises, never waits."""
+"""Events of streams of stored readings. Like events.py: counts, says, never raises, never waits."""
 
 from gateway.telemetry import prometheus
 from gateway.telemetry.events import say

@@ -1,4 +1,4 @@
-"""What happens at the HTTP door beside its answers, one function each, as in `events`. Never raises, never waits.
+"""Events of HTTP beside its answers, one function each, as in `events`. Never raises, never waits.
 
 How long requests take is noted for each (0.3 µs) and counted together now and then: counting is 1 µs for each number.
 """
@@ -6,43 +6,26 @@ How long requests take is noted for each (0.3 µs) and counted together now and 
 import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from functools import partial
 from itertools import accumulate, product
 
-from prometheus_client import Gauge
-
 from gateway.telemetry import prometheus
-from gateway.telemetry.declared import Bound
+from gateway.telemetry.prometheus import HTTP_BOUNDS, HTTP_GROUPS
 
 GONE = "499"
 """The status of a request whose caller hung up before it had an answer: nobody's fault that we could name."""
 STATUSES = ("2xx", "3xx", "4xx", GONE, "5xx")
 INGEST, STATE = "ingest", "state"
-GROUPS = (INGEST, STATE, "history", "live", "registry", "dead_letters", "page", "ops", "none")
-"""Routes whose times are told together."""
-BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Seconds."""
 COUNT_SECS = 1.0
 """Times are counted so long after they were noted, at most."""
-
-# One histogram, which `exposing` shows as such: the library's own takes one observation at a time. "sum": what a worker
-# has counted stays when it is gone, as counters do.
-_Part = partial(Gauge, multiprocess_mode="sum")
-seconds_bucket = Bound(
-    _Part("gateway_http_request_seconds_bucket", "Time from a request's head to its answer.", ["group", "le"]),
-    product(GROUPS, [*map(str, BOUNDS), "+Inf"]),
-)
-seconds_count = Bound(_Part("gateway_http_request_seconds_count", "Requests answered.", ["group"]), product(GROUPS))
-seconds_sum = Bound(_Part("gateway_http_request_seconds_sum", "Their times.", ["group"]), product(GROUPS))
 
 
 class _Times:
     """What is noted and not yet counted."""
 
     def __init__(self) -> None:
-        self._noted = {group: [0] * (len(BOUNDS) + 1) for group in GROUPS}
+        self._noted = {group: [0] * (len(HTTP_BOUNDS) + 1) for group in HTTP_GROUPS}
         """Requests within each bound, above the one before."""
-        self._secs = dict.fromkeys(GROUPS, 0.0)
+        self._secs = dict.fromkeys(HTTP_GROUPS, 0.0)
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where counting is awaited."""
 
@@ -50,7 +33,7 @@ class _Times:
         if self._loop is None or self._loop.is_closed():
             self._loop = asyncio.get_running_loop()
             self._loop.call_later(COUNT_SECS, self.count)
-        self._noted[group][bisect_left(BOUNDS, secs)] += 1
+        self._noted[group][bisect_left(HTTP_BOUNDS, secs)] += 1
         self._secs[group] += secs
 
     def count(self) -> None:
@@ -59,10 +42,10 @@ class _Times:
         for group, noted in self._noted.items():
             if not any(noted):
                 continue
-            for le, within in zip((*map(str, BOUNDS), "+Inf"), accumulate(noted), strict=True):
-                seconds_bucket[group, le].inc(within)
-            seconds_count[(group,)].inc(sum(noted))
-            seconds_sum[(group,)].inc(self._secs[group])
+            for le, within in zip((*map(str, HTTP_BOUNDS), "+Inf"), accumulate(noted), strict=True):
+                prometheus.http_seconds_bucket[group, le].inc(within)
+            prometheus.http_seconds_count[(group,)].inc(sum(noted))
+            prometheus.http_seconds_sum[(group,)].inc(self._secs[group])
             noted[:], self._secs[group] = [0] * len(noted), 0.0
 
 
@@ -83,7 +66,7 @@ def declare(routes: Mapping[str, str], *, upgraded: str, codes: Iterable[str]) -
 
 def answered(route: str, secs: float) -> None:
     """Note how long a request of this route took."""
-    took(_groups.get(route, GROUPS[-1]), secs)
+    took(_groups.get(route, HTTP_GROUPS[-1]), secs)
 
 
 def gone(route: str) -> None:

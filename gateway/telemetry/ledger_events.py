@@ -1,4 +1,4 @@
-"""The books: readings taken in and what became of them, counted per source; and the sums, over all workers.
+"""Events of the ledger: readings taken in and what became of them, counted by source; and the sums, over all workers.
 
 Each reading is counted where it comes in and where it leaves, independently, so that a path which forgets one shows.
 """

@@ -1,4 +1,4 @@
-"""The happenings of rate limits, one function each, as in `events`: it counts, and says what a person should know."""
+"""Events of rate limits, one function each, as in `events`: it counts, and says what a person should know."""
 
 from gateway.telemetry import events, prometheus
 from gateway.telemetry.sanitize import shown

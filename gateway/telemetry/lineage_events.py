@@ -1,4 +1,4 @@
-"""The database's lineage: one function for each happening. Never raises, never waits."""
+"""Events of the database's lineage, one function each. Never raises, never waits."""
 
 from typing import Protocol
 

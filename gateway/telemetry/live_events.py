@@ -1,4 +1,4 @@
-"""The happenings of the stream of changes, one function each, as in `events`: it counts, and says what matters."""
+"""Events of the stream of changes, one function each, as in `events`: it counts, and says what matters."""
 
 from gateway.telemetry import events, prometheus
 
@@ -8,10 +8,10 @@ def streams(count: int) -> None:
     prometheus.live_streams.set(count)
 
 
-def published(mailboxes: int) -> None:
-    """Count the mailboxes that an event was put into."""
-    if mailboxes:
-        prometheus.live_events.inc(mailboxes)
+def published(queues: int) -> None:
+    """Count the queues that an event was put into."""
+    if queues:
+        prometheus.live_events.inc(queues)
 
 
 def lagged(skipped: int) -> None:

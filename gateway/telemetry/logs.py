@@ -1,4 +1,4 @@
-"""Settings in, one JSON line per happening out, on stderr. Never folds or counts: that is `events`.
+"""Logs: one JSON line for each event, on stderr, as the settings say. Never folds or counts: that is `events`.
 
 Lines of libraries (the stdlib's logging) take the same way, so that stderr is JSON throughout.
 """

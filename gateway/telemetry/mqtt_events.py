@@ -1,4 +1,4 @@
-"""The happenings of the MQTT door, one function each, as in `events`: it counts, and says what a person should know."""
+"""Events of MQTT, one function each, as in `events`: it counts, and says what a person should know."""
 
 from gateway.telemetry import events, prometheus
 from gateway.telemetry.sanitize import shown

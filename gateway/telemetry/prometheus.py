@@ -1,8 +1,9 @@
-"""What is counted, once. Declares and keeps bound children; never reads a clock, never decides when to count.
+"""Metrics: every counter and histogram, once, with its bound children. Reads no clock, never decides when to count.
 
 Levels and their limits are in `gauges`. Devices and metric names are never labels: there may be millions.
 """
 
+from functools import partial
 from itertools import chain, product
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -17,6 +18,10 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Seconds."""
 ROW_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 
+HTTP_GROUPS = ("ingest", "state", "history", "live", "registry", "dead_letters", "page", "ops", "none")
+"""Routes whose times are told together."""
+HTTP_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Seconds."""
 SOURCES = ("http", "mqtt", "replay")
 FULL = (
     "queue.max_rows",
@@ -45,10 +50,7 @@ readings_received = Bound(
 )
 readings_queued = Bound(
     Gauge(
-        "gateway_readings_queued",
-        "Readings taken in and not answered yet.",
-        ["source"],
-        multiprocess_mode="livesum",
+        "gateway_readings_queued", "Readings taken in and not answered yet.", ["source"], multiprocess_mode="livesum"
     ),
     product(SOURCES),
 )
@@ -124,8 +126,8 @@ rate_limited = Bound(
 dead_letters = Bound(
     Counter("gateway_dead_letters", "Items kept as dead letters, by source and reason.", ["source", "code"]), _LETTERS
 )
-letters_replayed = Counter("gateway_dead_letters_replayed", "Dead letters whose replay was accepted whole.")
-letters_purged = Bound(
+dead_letters_replayed = Counter("gateway_dead_letters_replayed", "Dead letters whose replay was accepted whole.")
+dead_letters_purged = Bound(
     Counter("gateway_dead_letters_purged", "Dead letters removed to stay within a limit.", ["limit"]),
     product(("dead_letters.keep_days", "dead_letters.max_bytes")),
 )
@@ -137,6 +139,15 @@ messages_removed = Counter("gateway_retention_messages", "Messages removed for t
 
 queue_rows = Gauge("gateway_queue_rows", "Messages that wait for a COMMIT or are in one.", multiprocess_mode="livesum")
 queue_bytes = Gauge("gateway_queue_bytes", "Bytes that wait for a COMMIT or are in one.", multiprocess_mode="livesum")
+
+spool_rows = Gauge("gateway_spool_rows", "Messages that wait on disk.", multiprocess_mode="livesum")
+spool_bytes = Gauge("gateway_spool_bytes", "Bytes of the spool in use.", multiprocess_mode="livesum")
+spool_damaged_records = Counter(
+    "gateway_spool_damaged_records", "Batches in the spool that cannot be read; they are kept."
+)
+spool_refusals = Bound(
+    Counter("gateway_spool_refusals", "Appends the spool turned away, by cause.", ["cause"]), product(("full", "fault"))
+)
 
 # -- the newest state --------------------------------------------------------------------------------------------------
 
@@ -191,17 +202,26 @@ live_ended = Bound(
     product(("stalled", "silent", "unauthorized", "draining", "unavailable")),
 )
 
-# -- the doors ---------------------------------------------------------------------------------------------------------
+# -- HTTP and MQTT -----------------------------------------------------------------------------------------------------
 
 http_requests = Bound(
     Counter("gateway_http_requests", "HTTP requests, by route and status class.", ["route", "status"]), ()
 )
 http_problems = Bound(Counter("gateway_http_problems", "HTTP requests answered with a problem, by code.", ["code"]), ())
 http_connections = Gauge(
-    "gateway_http_connections",
-    "HTTP connections open, streams and WebSockets among them.",
-    multiprocess_mode="livesum",
+    "gateway_http_connections", "HTTP connections open, streams and WebSockets among them.", multiprocess_mode="livesum"
 )
+# One histogram, which `exposing` shows as such: the library's own takes one observation at a time. "sum": what a worker
+# has counted stays when it is gone, as counters do.
+_Part = partial(Gauge, multiprocess_mode="sum")
+http_seconds_bucket = Bound(
+    _Part("gateway_http_request_seconds_bucket", "Time from a request's head to its answer.", ["group", "le"]),
+    product(HTTP_GROUPS, [*map(str, HTTP_BOUNDS), "+Inf"]),
+)
+http_seconds_count = Bound(
+    _Part("gateway_http_request_seconds_count", "Requests answered.", ["group"]), product(HTTP_GROUPS)
+)
+http_seconds_sum = Bound(_Part("gateway_http_request_seconds_sum", "Their times.", ["group"]), product(HTTP_GROUPS))
 idempotency = Bound(
     Counter(
         "gateway_idempotency", "Requests with an Idempotency-Key that was not simply new, by outcome.", ["outcome"]
@@ -217,9 +237,7 @@ mqtt_connected = Gauge(
 )
 mqtt_messages = Counter("gateway_mqtt_messages", "MQTT messages received.")
 mqtt_unacknowledged = Gauge(
-    "gateway_mqtt_unacknowledged_messages",
-    "MQTT messages taken but not yet acknowledged.",
-    multiprocess_mode="livesum",
+    "gateway_mqtt_unacknowledged_messages", "MQTT messages taken but not yet acknowledged.", multiprocess_mode="livesum"
 )
 mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were unacknowledged.")
 mqtt_empty = Counter("gateway_mqtt_empty_messages", "MQTT messages without a payload: they clear a retained message.")

@@ -1,4 +1,4 @@
-"""Sums of the whole gateway in, one sample after the other; its rates now and over the last 15 minutes out. Pure.
+"""Rates: sums of the whole gateway, sample after sample → what they are now and over the last 15 minutes. Pure.
 
 A sum counts since the gateway started; a rate is the difference of two of them by the time between. Bounded: the oldest
 sample leaves when a new one comes.

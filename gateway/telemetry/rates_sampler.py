@@ -1,4 +1,4 @@
-"""The metrics of all workers in, a sample every 5 s into the history out. Reads their files in a thread; never fails.
+"""Sampler of rates: every 5 s the metrics of all workers → the history. Reads their files in a thread; never fails.
 
 Every worker samples for itself and at the same moments of the clock, so that it does not matter which one is asked.
 """
@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from gateway.core.tasks import beside
-from gateway.telemetry import events, exposition, prometheus, spool_events
+from gateway.core.tasks import background
+from gateway.telemetry import events, exposition, prometheus
 from gateway.telemetry.declared import name_of
 from gateway.telemetry.rates import EVERY_SECS, Backlog, RateHistory, Sums
 
@@ -28,7 +28,7 @@ EARLY_MS = 100
 @asynccontextmanager
 async def sampling(history: RateHistory, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
     """Fill the history until the end of the block."""
-    async with beside(_sample(history, every_secs=every_secs), name="history.sample"):
+    async with background(_sample(history, every_secs=every_secs), name="history.sample"):
         yield
 
 
@@ -74,8 +74,8 @@ def to_sums(values: Mapping[str, Sequence[float]], *, at_ms: int, at_secs: float
         waiting=Backlog(
             queue_rows=total(name_of(prometheus.queue_rows)),
             queue_bytes=total(name_of(prometheus.queue_bytes)),
-            spool_rows=total(name_of(spool_events.spool_rows)),
-            spool_bytes=total(name_of(spool_events.spool_bytes)),
+            spool_rows=total(name_of(prometheus.spool_rows)),
+            spool_bytes=total(name_of(prometheus.spool_bytes)),
         ),
         mqtt_connections=total(name_of(prometheus.mqtt_connected)),
     )

@@ -1,4 +1,4 @@
-"""The happenings of retention, one function each, as in `events`: it counts, and says what a person should know."""
+"""Events of retention, one function each, as in `events`: it counts, and says what a person should know."""
 
 from gateway.core.errors import GatewayError
 from gateway.telemetry import prometheus

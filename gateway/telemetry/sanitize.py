@@ -1,4 +1,4 @@
-"""Words of a stranger in, what a line of the log may hold of them out: short, and nothing that moves a cursor. Pure."""
+"""Sanitizing: words of a stranger → what a log line may hold: short, and nothing that moves a cursor. Pure."""
 
 MAX_SHOWN = 200
 """Characters."""

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.core.timestamps import to_datetime
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, NewestMessage, NewestTimes
 from gateway.domain.history import Span
 from gateway.timescale.chunks import EVER, Calendar
 from gateway.timescale.connections.pool import Connection, Pool
@@ -22,9 +22,9 @@ class TimescaleNewest:
         self._pool = pool
         self._calendar = Calendar()
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage]]:
         """Return what is stored of each device, in order. Raises SinkUnavailable, SinkFault."""
-        found: dict[str, list[Newest]] = {name: [] for name in devices}
+        found: dict[str, list[NewestMessage]] = {name: [] for name in devices}
         for row in await self._series(query("newest_of_devices"), list(found)):
             if row["time_us"] is not None:
                 found[row["name"]].append(_to_newest(row))
@@ -94,27 +94,19 @@ async def _fetch(connection: Connection, statement: str, *values: object, window
     return rows
 
 
-class LastSeenReader(NamedTuple):
-    """When devices were last heard of."""
-
-    newest: dict[str, int | None]
-    """Device name → the time of its newest message (µs)."""
-    source: str = "db"
-
-
 class StoredTimes:
     """Tells from the database alone when devices were last heard of."""
 
     def __init__(self, stored: TimescaleNewest) -> None:
         self._stored = stored
 
-    async def times(self, reported: Mapping[str, bool]) -> LastSeenReader:
+    async def times(self, reported: Mapping[str, bool]) -> NewestTimes:
         """Return it for each of these devices; told is whether each ever was. Raises SinkUnavailable, SinkFault."""
         heard = [name for name, ever in reported.items() if ever]
         found = dict(zip(heard, await self._stored.times(heard), strict=True)) if heard else {}
-        return LastSeenReader({name: found.get(name) for name in reported})
+        return NewestTimes({name: found.get(name) for name in reported}, "db")
 
 
-def _to_newest(row: Any) -> Newest:
+def _to_newest(row: Any) -> NewestMessage:
     columns = (tuple(row[column] or ()) for column in ("values", "ints", "texts"))
-    return Newest(row["shape_id"], row["time_us"], *columns)
+    return NewestMessage(row["shape_id"], row["time_us"], *columns)

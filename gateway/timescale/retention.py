@@ -1,4 +1,4 @@
-"""In: how long readings are kept. Out: older ones removed, whole chunks of a hypertable at once. Never a younger one.
+"""Retention: readings past their days are removed, whole chunks of a hypertable at once. Never a younger one.
 
 A retry of a removed reading is not stored anew: admission refuses what is older than retention.days.
 """
@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import asyncpg
 
-from gateway.core.periodic import repeating
 from gateway.core.settings import RetentionSettings
-from gateway.telemetry import periodic_events, retention_events
-from gateway.timescale.advisory_lock import alone
+from gateway.telemetry import retention_events
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.chunks import find_room
 from gateway.timescale.connections.pool import Connection, Pool
+from gateway.timescale.maintenance import under_lock
 from gateway.timescale.migrations import database_kind
 from gateway.timescale.queries import query
 
@@ -33,7 +33,6 @@ def retaining(
         name="readings.retention",
         every_secs=every_secs,
         on_failure=retention_events.failed,
-        on_recovery=periodic_events.recovered,
     )
 
 
@@ -42,15 +41,15 @@ async def remove_old(pool: Pool, limits: RetentionSettings) -> None:
 
     Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.
     """
-    age = timedelta(days=limits.days)
-    async with alone(pool, LOCK_KEY) as connection:
-        if connection is None:
-            return
-        if await _is_hypertable(connection):
-            await _drop_chunks(connection, age)
-            return
-        while rows := await connection.fetchval(query("delete_old_messages"), age, AT_ONCE):
-            retention_events.messages_removed(rows)
+    await under_lock(pool, LOCK_KEY, lambda connection: _remove(connection, timedelta(days=limits.days)))
+
+
+async def _remove(connection: Connection, age: timedelta) -> None:
+    if await _is_hypertable(connection):
+        await _drop_chunks(connection, age)
+        return
+    while rows := await connection.fetchval(query("delete_old_messages"), age, AT_ONCE):
+        retention_events.messages_removed(rows)
 
 
 async def _drop_chunks(connection: Connection, age: timedelta) -> None:

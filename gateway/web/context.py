@@ -8,11 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
 
+from gateway.core.clock import Clock
 from gateway.core.settings import HttpSettings, Settings
-from gateway.domain.contracts import Clock, Receipts
+from gateway.domain.contracts.idempotency import IdempotencyStore
 from gateway.live.streams import Streams
-from gateway.services.dead_letter_replay import Redelivery
-from gateway.services.device_listing import Listing
+from gateway.services.dead_letter_replay import DeadLetterReplay
+from gateway.services.device_listing import DeviceListing
 from gateway.services.registry import Registrar
 from gateway.telemetry.rates import RateHistory
 from gateway.web.cached_view import CachedView
@@ -30,9 +31,9 @@ class IngestParts(NamedTuple):
     """What readings come in by, and what could not come in."""
 
     intake: Intake
-    receipts: Receipts
+    receipts: IdempotencyStore
     letters: Letters
-    redelivery: Redelivery
+    redelivery: DeadLetterReplay
 
 
 class ReadParts(NamedTuple):
@@ -47,7 +48,7 @@ class RegistryParts(NamedTuple):
     """What knows devices, metrics and credentials."""
 
     registrar: Registrar
-    listing: Listing
+    listing: DeviceListing
     device_counts: DeviceCounts
 
 

@@ -7,10 +7,11 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from gateway.domain.buckets import Cut
-from gateway.domain.contracts import Toll
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.contracts.ingest import Charge
+from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
-from gateway.domain.model import Kind, Principal, Receipt
+from gateway.domain.model import Kind, Receipt
+from gateway.domain.principal import Principal
 from gateway.timescale.registry.device_count import DeviceCount
 
 Value = float | int | bool | str
@@ -43,10 +44,10 @@ class Intake(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether `knock` would say nothing."""
+        """Whether `refuse_if_full` would say nothing."""
         ...
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         """Raise Overloaded or Draining if nothing would be taken now."""
         ...
 
@@ -63,7 +64,7 @@ class Intake(Protocol):
         device: str | None,
         atomic: bool = False,
         max_errors: int = 100,
-        toll: Toll | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
         """Return after COMMIT. Raises the GatewayErrors that say no to the whole body."""
         ...
@@ -151,11 +152,13 @@ class Stored(Protocol):
 class Letters(Protocol):
     """Where dead letters are read."""
 
-    async def page(self, wanted: DeadLetterFilter, /, *, before: int | None = None, limit: int = 100) -> list[Letter]:
+    async def page(
+        self, wanted: DeadLetterFilter, /, *, before: int | None = None, limit: int = 100
+    ) -> list[StoredDeadLetter]:
         """Return letters, newest id first; large payloads are left out. Raises Unavailable, SinkFault."""
         ...
 
-    async def find(self, letter_id: int) -> Letter:
+    async def find(self, letter_id: int) -> StoredDeadLetter:
         """Return one letter with its payload. Raises NotFound, Unavailable, SinkFault."""
         ...
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.domain.contracts import Newest, Written
+from gateway.domain.contracts.ingest import Written
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Block, Kind, Metric, Shape, Value
 
@@ -81,12 +82,12 @@ def _values(block: Block, i: int, shape: Shape) -> tuple[tuple[str, Value], ...]
     return tuple(sorted(zip((metric.name for metric in shape.metrics), values, strict=True)))
 
 
-def entries(block: Block) -> list[tuple[str, Newest]]:
+def entries(block: Block) -> list[tuple[str, NewestMessage]]:
     """The rows of a block as the state store should give them back."""
     return [
         (
             name,
-            Newest(
+            NewestMessage(
                 int(block.shapes[i]),
                 int(block.times[i]),
                 tuple(block.doubles[i].tolist()),

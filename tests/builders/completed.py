@@ -1,6 +1,6 @@
 """In: a state. Out: the same, declared complete or devices of it whole, as from an empty database."""
 
-from gateway.domain.contracts import LiveState
+from gateway.domain.contracts.newest import LiveState
 from gateway.state.store import Progress, RedisState
 
 

@@ -2,13 +2,13 @@
 
 from gateway.core import settings
 from gateway.domain.layouts import Layouts
-from gateway.ingest.admission.admission import Gate
+from gateway.ingest.admission.admission import Admission
 from tests.fakes import MemoryDirectory
 
 
-def usual_gate(directory: MemoryDirectory, layouts: Layouts) -> Gate:
+def usual_gate(directory: MemoryDirectory, layouts: Layouts) -> Admission:
     """Return a gate with the settings of a new gateway."""
-    return Gate(
+    return Admission(
         directory,
         layouts,
         devices=settings.DeviceSettings(),

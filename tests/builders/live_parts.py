@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 from gateway.core import settings
-from gateway.domain.changes import Tag
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.ingest import Authenticator
+from gateway.domain.contracts.newest import DeviceState, NewestMessage
+from gateway.domain.devices import Tag
 from gateway.domain.model import Kind, Metric, Shape, Value
-from gateway.live.snapshots import State
-from gateway.live.streams import Authenticator, Streams
+from gateway.live.streams import Streams
 from tests.fakes.live import MemoryChangeLog
 
 NOON_US = 1_732_277_000_123_000
@@ -22,13 +21,9 @@ SHAPES = {
 LIMITS = settings.LiveSettings(ping_secs=1.0, stall_secs=2.0)
 
 
-def reading(value: float, *, after: int = 0) -> Newest:
+def reading(value: float, *, after: int = 0) -> NewestMessage:
     """A message of `t` alone."""
-    return Newest(1, NOON_US + after, (value,), (), ())
-
-
-class Shown(NamedTuple):
-    metrics: Mapping[str, tuple[Value, int, Kind]]
+    return NewestMessage(1, NOON_US + after, (value,), (), ())
 
 
 class KnownStates:
@@ -39,11 +34,11 @@ class KnownStates:
         self.reads = 0
         self.failure: Exception | None = None
 
-    async def devices(self, names: Sequence[str]) -> Sequence[State | None]:
+    async def devices(self, names: Sequence[str]) -> Sequence[DeviceState | None]:
         self.reads += 1
         if self.failure is not None:
             raise self.failure
-        return [Shown(self.known[name]) if name in self.known else None for name in names]
+        return [DeviceState(name, self.known[name], "redis") if name in self.known else None for name in names]
 
 
 class KnownTags:
@@ -76,7 +71,7 @@ class Stage:
         self.states = KnownStates()
         self.tags = KnownTags()
         self.streams = Streams(
-            self.log, KnownShapes(), roster=self.tags, states=self.states, authenticator=authenticator, limits=limits
+            self.log, KnownShapes(), by_tag=self.tags, states=self.states, authenticator=authenticator, limits=limits
         )
 
 

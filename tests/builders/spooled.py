@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core import settings
-from gateway.domain.contracts import Clock, Spool
+from gateway.core.clock import Clock
+from gateway.domain.contracts.ingest import Spool
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Kind
 from gateway.ingest.spool.folder import Spools, open_spools

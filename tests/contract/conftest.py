@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from gateway.core import settings
-from gateway.domain.contracts import ShapeBook, Sink, Written
+from gateway.domain.contracts.ingest import Sink, Written
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Value
 from gateway.timescale.connections.pool import open_pool

@@ -10,7 +10,7 @@ import pytest
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.domain.changes import ChangeLog, LogPosition, follows, start_of
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.state import change_log
 from gateway.state.change_log import open_change_log
 from gateway.state.store import open_state
@@ -25,7 +25,7 @@ class Kept(NamedTuple):
 
     log: ChangeLog
     commit: Callable[[str, int], Awaitable[None]]
-    doubt: Callable[[], Awaitable[None]]
+    mark_incomplete: Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -44,22 +44,22 @@ async def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         async def commit(device: str, after: int) -> None:
             await state.apply([block(device, after, doubles=(1.5,))])
 
-        yield Kept(log, commit, state.doubt)
+        yield Kept(log, commit, state.mark_incomplete)
 
 
 def _in_memory() -> Kept:
     log = MemoryChangeLog()
 
     async def commit(device: str, after: int) -> None:
-        log.add((device, Newest(1, NOON + after, (1.5,), (), ())))
+        log.add((device, NewestMessage(1, NOON + after, (1.5,), (), ())))
 
-    async def doubt() -> None:
+    async def mark_incomplete() -> None:
         log.turn()
 
-    return Kept(log, commit, doubt)
+    return Kept(log, commit, mark_incomplete)
 
 
-async def _all(log: ChangeLog, at: LogPosition, upto: LogPosition) -> list[tuple[str, Newest]]:
+async def _all(log: ChangeLog, at: LogPosition, upto: LogPosition) -> list[tuple[str, NewestMessage]]:
     found = []
     while page := await log.between(at, upto):
         for entry in page:
@@ -77,7 +77,7 @@ async def test_what_is_committed_comes_in_order_and_once(kept: Kept) -> None:
         await kept.commit(f"d{after % 3}", after)
     end = await kept.log.watch()
     found = await _all(kept.log, start, end)
-    assert found == [(f"d{after % 3}", Newest(1, NOON + after, (1.5,), (), ())) for after in range(25)]
+    assert found == [(f"d{after % 3}", NewestMessage(1, NOON + after, (1.5,), (), ())) for after in range(25)]
     assert await kept.log.between(end, end) == []
     assert end.continues(start)
     assert end.epoch == start.epoch
@@ -95,7 +95,7 @@ async def test_a_page_ends_where_it_is_told_to(kept: Kept) -> None:
 async def test_a_doubt_is_another_turn_of_the_same_log(kept: Kept) -> None:
     start = await kept.log.watch()
     await kept.commit("d", 1)
-    await kept.doubt()
+    await kept.mark_incomplete()
     await kept.commit("d", 2)
     before, after = await kept.log.between(start, start._replace(offset=10**12))
     assert before.position.epoch == start.epoch != after.position.epoch

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import BadRequest, NotFound
 from gateway.domain.credentials import PREFIXES, TOKEN, digest_of
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.registry.credentials import StoredCredentials
 from gateway.timescale.registry.devices import DeviceRegistry

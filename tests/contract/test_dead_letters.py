@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.contracts import DeadLetter, DeadLetters
+from gateway.domain.contracts.ingest import DeadLetters
+from gateway.domain.dead_letters import DeadLetter
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.store import MAX_DETAIL, TimescaleDeadLetters
 from tests.fakes import MemoryDeadLetters

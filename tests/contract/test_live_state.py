@@ -10,7 +10,7 @@ import pytest
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
-from gateway.domain.contracts import LiveState, Newest
+from gateway.domain.contracts.newest import LiveState, NewestMessage
 from gateway.domain.model import Block
 from gateway.state.store import open_state
 from tests.builders.batches import NOON
@@ -30,12 +30,12 @@ async def state(request: pytest.FixtureRequest) -> AsyncIterator[LiveState]:
         yield store
 
 
-async def _read(state: LiveState, device: str) -> list[Newest] | None:
+async def _read(state: LiveState, device: str) -> list[NewestMessage] | None:
     (entries,) = await state.read([device])
     return entries if entries is None else sorted(entries)
 
 
-async def _restore(state: LiveState, device: str, *messages: Newest) -> int:
+async def _restore(state: LiveState, device: str, *messages: NewestMessage) -> int:
     return await state.restore([device], await state.claim([device]), [messages])
 
 
@@ -53,7 +53,7 @@ async def test_every_kind_comes_back_to_the_last_bit(state: LiveState) -> None:
     await whole(state, "d")
     await state.apply([block("d", 0, shape=2**31 - 1, doubles=doubles, ints=ints, texts=texts)])
     entries = await _read(state, "d")
-    assert entries == [Newest(2**31 - 1, NOON, doubles, ints, texts)]
+    assert entries == [NewestMessage(2**31 - 1, NOON, doubles, ints, texts)]
     assert str(entries[0].doubles[1]) == "-0.0"
 
 
@@ -63,7 +63,7 @@ async def test_messages_of_many_values(state: LiveState, count: int) -> None:
     texts = tuple(str(i) for i in range(count))
     await whole(state, "wide")
     await state.apply([block("wide", 0, doubles=doubles, ints=ints, texts=texts)])
-    assert await _read(state, "wide") == [Newest(1, NOON, doubles, ints, texts)]
+    assert await _read(state, "wide") == [NewestMessage(1, NOON, doubles, ints, texts)]
 
 
 async def test_each_shape_of_a_device_has_its_own_newest(state: LiveState) -> None:
@@ -71,8 +71,8 @@ async def test_each_shape_of_a_device_has_its_own_newest(state: LiveState) -> No
     await state.apply([block("d", 5, shape=1, doubles=(1.5,)), block("d", 3, shape=2, texts=("on",))])
     await state.apply([block("d", 4, shape=1, doubles=(0.5,)), block("d", 9, shape=2, texts=("off",))])
     assert await _read(state, "d") == [
-        Newest(1, NOON + 5, (1.5,), (), ()),
-        Newest(2, NOON + 9, (), (), ("off",)),
+        NewestMessage(1, NOON + 5, (1.5,), (), ()),
+        NewestMessage(2, NOON + 9, (), (), ("off",)),
     ]
 
 
@@ -80,29 +80,29 @@ async def test_at_the_same_time_the_later_write_wins(state: LiveState) -> None:
     await whole(state, "d")
     await state.apply([block("d", 5, doubles=(1.5,))])
     await state.apply([block("d", 5, doubles=(2.5,))])
-    assert await _read(state, "d") == [Newest(1, NOON + 5, (2.5,), (), ())]
+    assert await _read(state, "d") == [NewestMessage(1, NOON + 5, (2.5,), (), ())]
     await state.apply([block("d", 5, doubles=(3.5,)), block("d", 5, doubles=(4.5,))])
-    assert await _read(state, "d") == [Newest(1, NOON + 5, (4.5,), (), ())]
+    assert await _read(state, "d") == [NewestMessage(1, NOON + 5, (4.5,), (), ())]
 
 
 async def test_at_the_same_time_the_earlier_write_wins_if_told_so(state: LiveState) -> None:
     await whole(state, "d")
     for after, value in ((5, 1.5), (5, 2.5), (4, 3.5), (6, 4.5), (6, 5.5)):
         await state.apply([block("d", after, doubles=(value,))], later_wins=False)
-    assert await _read(state, "d") == [Newest(1, NOON + 6, (4.5,), (), ())]
+    assert await _read(state, "d") == [NewestMessage(1, NOON + 6, (4.5,), (), ())]
 
 
 async def test_what_is_restored_never_replaces_what_is_as_new(state: LiveState) -> None:
     await state.apply([block("d", 5, doubles=(1.5,))])
     texts = ("", "ü\0")
-    kinds = Newest(2, NOON, (-0.5,), (-(2**63),), texts)
-    older, equal = (Newest(1, NOON + after, (9.5,), (), ()) for after in (4, 5))
+    kinds = NewestMessage(2, NOON, (-0.5,), (-(2**63),), texts)
+    older, equal = (NewestMessage(1, NOON + after, (9.5,), (), ()) for after in (4, 5))
     claims = await state.claim(["d", "e", "f"])
     assert await state.restore(["d", "e", "f"], claims, [[older, equal, kinds], [kinds], []]) == 3
-    assert await _read(state, "d") == [Newest(1, NOON + 5, (1.5,), (), ()), kinds]
+    assert await _read(state, "d") == [NewestMessage(1, NOON + 5, (1.5,), (), ()), kinds]
     assert await _read(state, "e") == [kinds]
     assert await _read(state, "f") == []
-    newer = Newest(1, NOON + 6, (9.5,), (), ())
+    newer = NewestMessage(1, NOON + 6, (9.5,), (), ())
     assert await state.restore(["d"], await state.claim(["d"], anew=True), [[newer, older]]) == 1
     assert await _read(state, "d") == [newer]
     assert await state.restore([], [], []) == 0
@@ -115,10 +115,14 @@ async def test_a_device_is_not_told_before_it_is_whole(state: LiveState) -> None
     assert await state.apply([entry, block("d", 6, doubles=(2.5,))]) == []
     assert await state.read(["d"]) == [None]
     assert await state.times(["d"]) == [None]
-    stored = Newest(7, NOON + 9, (3.5,), (), ())
-    assert await _restore(state, "d", stored, Newest(1, NOON + 5, (1.5,), (), ())) == 1
+    stored = NewestMessage(7, NOON + 9, (3.5,), (), ())
+    assert await _restore(state, "d", stored, NewestMessage(1, NOON + 5, (1.5,), (), ())) == 1
     assert await state.times(["d", "e"]) == [NOON + 9, None]
-    assert await _read(state, "d") == [Newest(1, NOON + 6, (2.5,), (), ()), Newest(2, NOON + 1, (), (), ()), stored]
+    assert await _read(state, "d") == [
+        NewestMessage(1, NOON + 6, (2.5,), (), ()),
+        NewestMessage(2, NOON + 1, (), (), ()),
+        stored,
+    ]
     assert await state.apply([block("d", 10, shape=3)]) == []
     assert len(await _read(state, "d") or ()) == 4
 
@@ -127,14 +131,14 @@ async def test_what_is_whole_is_not_claimed(state: LiveState) -> None:
     await whole(state, "d")
     claims = await state.claim(["d", "e"])
     assert [bool(claim) for claim in claims] == [False, True]
-    assert await state.restore(["d", "e"], claims, [[Newest(1, NOON, (), (), ())], []]) == 1
+    assert await state.restore(["d", "e"], claims, [[NewestMessage(1, NOON, (), (), ())], []]) == 1
     assert await _read(state, "d") == []
 
 
 async def test_a_device_that_is_lost_after_its_claim_is_not_filled_with_what_was_read(state: LiveState) -> None:
     """What came in between, and was lost with the key, is missing in what was read."""
     claims = await state.claim(["d"])
-    stored = [Newest(1, NOON + 4, (0.5,), (), ())]
+    stored = [NewestMessage(1, NOON + 4, (0.5,), (), ())]
     await state.apply([block("d", 5, doubles=(1.5,))])
     await state.remove(["d"])
     assert await state.restore(["d"], claims, [stored]) == 0
@@ -145,7 +149,7 @@ async def test_a_device_that_is_lost_after_its_claim_is_not_filled_with_what_was
 
 
 async def test_two_who_fill_one_device_do_not_hinder_each_other(state: LiveState) -> None:
-    stored = [Newest(1, NOON + 4, (0.5,), (), ())]
+    stored = [NewestMessage(1, NOON + 4, (0.5,), (), ())]
     first, second = await state.claim(["d"]), await state.claim(["d"])
     assert await state.restore(["d"], first, [stored]) == 1
     assert await state.restore(["d"], second, [stored]) == 0
@@ -160,7 +164,7 @@ async def test_a_microsecond_decides(state: LiveState) -> None:
     await whole(state, "d")
     for after in (1, 2, 0):
         await state.apply([block("d", after, doubles=(float(after),))])
-    assert await _read(state, "d") == [Newest(1, NOON + 2, (2.0,), (), ())]
+    assert await _read(state, "d") == [NewestMessage(1, NOON + 2, (2.0,), (), ())]
 
 
 async def test_many_devices_are_read_in_order(state: LiveState) -> None:
@@ -178,7 +182,7 @@ async def test_many_devices_are_read_in_order(state: LiveState) -> None:
 async def test_names_are_taken_as_they_are(state: LiveState, name: str) -> None:
     await whole(state, name)
     await state.apply([block(name, 0, doubles=(1.5,)), block("d", 0, doubles=(2.5,))])
-    assert await _read(state, name) == [Newest(1, NOON, (1.5,), (), ())]
+    assert await _read(state, name) == [NewestMessage(1, NOON, (1.5,), (), ())]
 
 
 async def test_nothing_is_applied_for_nothing(state: LiveState) -> None:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.domain.contracts import DevicePage, Newest, NewestStored, Sink
+from gateway.domain.contracts.ingest import Sink
+from gateway.domain.contracts.newest import DevicePage, NewestMessage, NewestStored
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Value
 from gateway.timescale.newest import TimescaleNewest
@@ -22,7 +23,7 @@ class Place(NamedTuple):
     stored: NewestStored
     layouts: Layouts
 
-    async def report(self, *messages: Message) -> list[tuple[str, Newest]]:
+    async def report(self, *messages: Message) -> list[tuple[str, NewestMessage]]:
         """Store messages; return what is the newest of them."""
         written = await self.sink.write([batch(self.layouts, *messages)])
         return sorted(entry for block in written.newest for entry in entries(block))
@@ -39,7 +40,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         yield Place(gateway.writer, TimescaleNewest(gateway.pool), gateway.layouts)
 
 
-async def _read(stored: NewestStored, *devices: str) -> list[tuple[str, Newest]]:
+async def _read(stored: NewestStored, *devices: str) -> list[tuple[str, NewestMessage]]:
     found = zip(devices, await stored.read(devices), strict=True)
     return sorted((device, entry) for device, messages in found for entry in messages)
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
-from gateway.domain.contracts import Claim, Kept, Receipts
-from gateway.state.idempotency import open_receipts
+from gateway.domain.contracts.idempotency import Claim, IdempotencyStore, KeptAnswer
+from gateway.state.idempotency import open_idempotency
 from gateway.state.store import open_state
 from tests.fakes.receipts import MemoryReceipts
 
@@ -18,7 +18,7 @@ MINE, OTHER = b"\0" * 32, bytes(range(32))
 
 
 class Place(NamedTuple):
-    receipts: Receipts
+    receipts: IdempotencyStore
     remove: Callable[[str, int], Awaitable[None]]
     """Note that a device with this id was removed."""
     run_out: Callable[[], Awaitable[None]]
@@ -40,7 +40,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         return
     server: ValkeyServer = request.getfixturevalue("valkey_server")
     site, branch = secrets.token_hex(8), settings.RedisSettings(url=server.url(), ack_wait_ms=5000)
-    async with open_receipts(branch, keep_secs=60) as kept, open_state(branch, site=site) as state:
+    async with open_idempotency(branch, keep_secs=60) as kept, open_state(branch, site=site) as state:
         kept.belong_to(site)
 
         async def expire() -> None:
@@ -51,32 +51,32 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
 
 
 @pytest.fixture
-def receipts(place: Place) -> Receipts:
+def receipts(place: Place) -> IdempotencyStore:
     return place.receipts
 
 
-async def claimed(receipts: Receipts, key: str, fingerprint: bytes = MINE) -> Claim:
+async def claimed(receipts: IdempotencyStore, key: str, fingerprint: bytes = MINE) -> Claim:
     claim = await receipts.claim(key, fingerprint)
     assert isinstance(claim, Claim)
     return claim
 
 
-async def test_the_first_claims_and_the_others_see_that_it_runs(receipts: Receipts) -> None:
+async def test_the_first_claims_and_the_others_see_that_it_runs(receipts: IdempotencyStore) -> None:
     answers = await asyncio.gather(*(receipts.claim("k", MINE) for _ in range(20)))
     assert [isinstance(answer, Claim) for answer in answers].count(True) == 1
-    assert answers.count(Kept(MINE, 0, b"")) == 19
+    assert answers.count(KeptAnswer(MINE, 0, b"")) == 19
     await claimed(receipts, "another")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", bytes(range(256)) * 500])
-async def test_what_is_kept_comes_back_to_the_byte(receipts: Receipts, body: bytes) -> None:
-    kept = Kept(OTHER, 207, body, 1_700_000_000_000_000)
+async def test_what_is_kept_comes_back_to_the_byte(receipts: IdempotencyStore, body: bytes) -> None:
+    kept = KeptAnswer(OTHER, 207, body, 1_700_000_000_000_000)
     await receipts.keep("k", await claimed(receipts, "k", OTHER), kept)
     for _ in range(2):
         assert await receipts.claim("k", MINE) == kept
 
 
-async def test_a_released_key_can_be_claimed_again(receipts: Receipts) -> None:
+async def test_a_released_key_can_be_claimed_again(receipts: IdempotencyStore) -> None:
     claim = await claimed(receipts, "k")
     await receipts.renew("k", claim)
     await receipts.release("k", claim)
@@ -91,24 +91,24 @@ async def test_nobody_undoes_the_claim_of_another(place: Place) -> None:
     quick = await claimed(receipts, "k")
     await receipts.release("k", slow)
     await receipts.renew("k", slow)
-    await receipts.keep("k", slow, Kept(MINE, 200, b"of the slow one"))
-    assert await receipts.claim("k", MINE) == Kept(MINE, 0, b"")
-    await receipts.keep("k", quick, Kept(MINE, 200, b"of the quick one"))
-    await receipts.keep("k", slow, Kept(MINE, 200, b"of the slow one"))
+    await receipts.keep("k", slow, KeptAnswer(MINE, 200, b"of the slow one"))
+    assert await receipts.claim("k", MINE) == KeptAnswer(MINE, 0, b"")
+    await receipts.keep("k", quick, KeptAnswer(MINE, 200, b"of the quick one"))
+    await receipts.keep("k", slow, KeptAnswer(MINE, 200, b"of the slow one"))
     await receipts.release("k", slow)
-    assert await receipts.claim("k", MINE) == Kept(MINE, 200, b"of the quick one")
+    assert await receipts.claim("k", MINE) == KeptAnswer(MINE, 200, b"of the quick one")
 
 
 async def test_a_claim_that_nobody_took_over_is_still_its_owners(place: Place) -> None:
     receipts = place.receipts
     claim = await claimed(receipts, "k")
     await place.run_out()
-    await receipts.keep("k", claim, Kept(MINE, 200, b"late"))
-    assert await receipts.claim("k", MINE) == Kept(MINE, 200, b"late")
+    await receipts.keep("k", claim, KeptAnswer(MINE, 200, b"late"))
+    assert await receipts.claim("k", MINE) == KeptAnswer(MINE, 200, b"late")
 
 
-async def test_an_answer_is_given_up_only_if_it_is_the_one_that_is_meant(receipts: Receipts) -> None:
-    kept = Kept(MINE, 200, b"{}", 5)
+async def test_an_answer_is_given_up_only_if_it_is_the_one_that_is_meant(receipts: IdempotencyStore) -> None:
+    kept = KeptAnswer(MINE, 200, b"{}", 5)
     await receipts.keep("k", await claimed(receipts, "k"), kept)
     await receipts.release("k", kept._replace(since_us=4))
     assert await receipts.claim("k", MINE) == kept

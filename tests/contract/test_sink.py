@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.model import Value
 from tests.builders.batches import NOON, SECOND, Message, Said, batch, readings, said, shown
 from tests.contract.conftest import Store

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import DeadLetter
 from tests.builders.batches import NOON, SECOND, Message, Said, readings, said
 from tests.contract.conftest import Store
 

@@ -9,10 +9,9 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import SpoolFull
-from gateway.domain.contracts import Spool
+from gateway.domain.contracts.ingest import Spool
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
-from gateway.ingest.pipeline.drainer import SpoolWithAge
 from gateway.ingest.spool.folder import open_spools
 from tests.builders.batches import Message, Reading, batch, readings
 from tests.builders.spooled import readings_of
@@ -22,7 +21,7 @@ from tests.fakes.spool import MemorySpool
 AMPLE = 2**30
 
 
-class Waiting(SpoolWithAge, Protocol):
+class Waiting(Spool, Protocol):
     """What both spools say beyond the contract."""
 
     @property

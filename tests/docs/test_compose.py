@@ -13,7 +13,7 @@ import yaml
 from gateway.core.clock import SystemClock
 from gateway.core.settings import Settings
 from gateway.core.settings_file import ENV_PREFIX, load
-from gateway.ingest.admission.auth import Authenticator
+from gateway.ingest.admission.auth import TokenAuthenticator
 from gateway.mqtt.address import parse_address
 from gateway.web.lifetime import CLOSE_SECS
 from simulator.cli.app import app as simulator_app
@@ -129,7 +129,7 @@ def test_the_environment_of_the_gateway_is_made_of_settings(
     assert settings.http.host == "0.0.0.0"
     assert settings.http.workers == int(env["GATEWAY_HTTP__WORKERS"])
     assert parse_address(settings.mqtt.url).password == env["MQTT_GATEWAY_PASSWORD"]
-    Authenticator(MemoryCredentials(clock=SystemClock()), admin_key=settings.auth.admin_key, clock=SystemClock())
+    TokenAuthenticator(MemoryCredentials(clock=SystemClock()), admin_key=settings.auth.admin_key, clock=SystemClock())
 
 
 def test_without_a_choice_unknown_devices_are_refused(services: dict[str, dict[str, Any]], env: dict[str, str]) -> None:

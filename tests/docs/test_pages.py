@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 from gateway.app.cli.main import app as gateway_app
 from gateway.core.settings_file import load
 from gateway.domain.conditions import find
-from gateway.domain.dead_letters import Letter
+from gateway.domain.dead_letters import StoredDeadLetter
 from gateway.domain.device_import import ImportResult, tally
 from gateway.domain.devices import DeviceStatus
 from gateway.domain.history import Series as Stored
@@ -171,8 +171,8 @@ def test_json_about_dead_letters_is_what_it_says(block: Block) -> None:
     if block.role == "letters":
         [letter] = sample["dead_letters"]
         assert set(sample) == {"dead_letters", "next_cursor"}
-        assert set(letter) == {*Letter.__struct_fields__, "encoding"}
-        msgspec.convert(letter | {"payload": b""}, Letter)
+        assert set(letter) == {*StoredDeadLetter.__struct_fields__, "encoding"}
+        msgspec.convert(letter | {"payload": b""}, StoredDeadLetter)
         assert (letter["size"], letter["encoding"]) == (len(letter["payload"]), "utf-8")
         assert decoded(block._replace(text=letter["payload"]), device=letter["device"])
     else:

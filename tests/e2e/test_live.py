@@ -11,7 +11,7 @@ import asyncpg
 from httpx_sse import aconnect_sse
 
 from gateway.app.dev_servers.valkey import ValkeyServer
-from gateway.core.tasks import beside
+from gateway.core.tasks import background
 from tests.e2e.conftest import Serve
 from tests.e2e.serving import ADMIN_KEY, Gateway
 from tests.e2e.watching import HEADERS, Cheap, Faithful, device
@@ -112,7 +112,7 @@ async def test_a_rolling_restart_under_load_is_no_gap(serve: Serve, timescale_db
                 await asyncio.sleep(0.005)
         return number
 
-    async with beside(reader.follow(lambda _: False, leave_after=10**9), name="reader"):
+    async with background(reader.follow(lambda _: False, leave_after=10**9), name="reader"):
         await until(lambda: reader.resets)
         async with asyncio.TaskGroup() as group:
             senders = [group.create_task(load(name)) for name in (0, 1)]

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from msgspec import structs
 
+from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest, NotFound
 from gateway.core.timestamps import to_datetime, to_us
-from gateway.domain.contracts import Clock
 from gateway.domain.credentials import (
     MAX_LIVE,
     OVERLAP,
@@ -19,7 +19,7 @@ from gateway.domain.credentials import (
     digest_of,
     new_token,
 )
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 
 
 class MemoryCredentials:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import DeadLetter
 
 
 class MemoryDeadLetters:

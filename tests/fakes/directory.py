@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from gateway.core.errors import GatewayError, SinkUnavailable
-from gateway.domain.contracts import Card
+from gateway.domain.contracts.ingest import DeviceCard
 from gateway.domain.model import Shape
 
 STRANGER_SECS = 1.0
@@ -25,8 +25,8 @@ class MemoryDirectory:
         self._max_cards = max_cards
         self._enabled: dict[str, bool] = {}
         self._shapes: dict[str, list[Shape]] = {}
-        self._cards: dict[str, Card] = {}
-        self._strangers: dict[str, tuple[Card, float]] = {}
+        self._cards: dict[str, DeviceCard] = {}
+        self._strangers: dict[str, tuple[DeviceCard, float]] = {}
         self.looked_up: list[list[str]] = []
         self.failure: GatewayError | None = None
 
@@ -42,7 +42,7 @@ class MemoryDirectory:
         """Store that a registered device has sent a message of this shape."""
         self._shapes.setdefault(device, []).append(shape)
 
-    def card(self, device: str) -> Card | None:
+    def card(self, device: str) -> DeviceCard | None:
         """Return what is cached; None means: look it up."""
         card = self._cards.get(device)
         if card is None and device in self._strangers:
@@ -73,8 +73,8 @@ class MemoryDirectory:
             self._cards.clear()
         for device in devices:
             if device not in self._enabled:
-                self._strangers[device] = (Card(known=False), self._monotonic() + STRANGER_SECS)
+                self._strangers[device] = (DeviceCard(known=False), self._monotonic() + STRANGER_SECS)
                 continue
-            card = self._cards[device] = Card(enabled=self._enabled[device])
+            card = self._cards[device] = DeviceCard(enabled=self._enabled[device])
             for shape in self._shapes.get(device, ()):
                 card.note(shape)

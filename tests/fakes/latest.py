@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.core.errors import GatewayError
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, NewestMessage
 from gateway.domain.model import Metric, Value
 from tests.fakes.sink import Key, MemorySink
 
@@ -17,7 +17,7 @@ class MemoryNewest:
         self.reads: list[list[str]] = []
         """The devices of each read."""
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage]]:
         """Return what is stored of each device, in order. Raises `failure`."""
         self.reads.append(list(devices))
         newest = self._newest()
@@ -39,18 +39,20 @@ class MemoryNewest:
         found = sorted(set(page))
         return DevicePage([names[number - 1] for number in found], len(page), found[-1] if found else after)
 
-    def _newest(self) -> dict[tuple[str, int], Newest]:
+    def _newest(self) -> dict[tuple[str, int], NewestMessage]:
         if self.failure is not None:
             raise self.failure
-        found: dict[tuple[str, int], Newest] = {}
+        found: dict[tuple[str, int], NewestMessage] = {}
         for key in sorted(self._sink.messages, key=lambda key: key.time_us):
             entry = _to_newest(self._sink.shape_id(key.shape), key, self._sink.messages[key])
             found[key.device, entry.shape_id] = entry
         return found
 
 
-def _to_newest(shape_id: int, key: Key, values: dict[Metric, Value]) -> Newest:
+def _to_newest(shape_id: int, key: Key, values: dict[Metric, Value]) -> NewestMessage:
     doubles, ints, texts = (
         tuple(values[metric] for metric in column) for column in (key.shape.doubles, key.shape.ints, key.shape.texts)
     )
-    return Newest(shape_id, key.time_us, tuple(map(float, doubles)), tuple(map(int, ints)), tuple(map(str, texts)))
+    return NewestMessage(
+        shape_id, key.time_us, tuple(map(float, doubles)), tuple(map(int, ints)), tuple(map(str, texts))
+    )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 
 WAIT_SECS = 1.0
 PAGE = 2
@@ -15,7 +15,7 @@ PAGE = 2
 class MemoryEntry:
     """`changes.Logged`; each message counts as one byte."""
 
-    def __init__(self, position: LogPosition, messages: Sequence[tuple[str, Newest]]) -> None:
+    def __init__(self, position: LogPosition, messages: Sequence[tuple[str, NewestMessage]]) -> None:
         self.position = position
         self.size = len(messages)
         self.devices = [device for device, _ in messages]
@@ -26,7 +26,7 @@ class MemoryEntry:
         """The ids of the shapes of all messages."""
         return {message.shape_id for message in self._messages}
 
-    def message(self, i: int) -> Newest:
+    def message(self, i: int) -> NewestMessage:
         """Return one message."""
         return self._messages[i]
 
@@ -41,7 +41,7 @@ class MemoryChangeLog:
         self.watches = 0
         self._grown = asyncio.Event()
 
-    def add(self, *messages: tuple[str, Newest], at_ms: int | None = None) -> LogPosition:
+    def add(self, *messages: tuple[str, NewestMessage], at_ms: int | None = None) -> LogPosition:
         """Log a committed batch."""
         ms = self.end.ms + 1 if at_ms is None else at_ms
         self.end = LogPosition(self.end.epoch, self.end.offset + len(messages), ms)

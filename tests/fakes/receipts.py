@@ -4,27 +4,27 @@ from collections.abc import Collection
 from itertools import count
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Claim, Kept
+from gateway.domain.contracts.idempotency import Claim, KeptAnswer
 
 
 class MemoryReceipts:
     """`contracts.Receipts` without a server; while `away` is set every call raises StateUnavailable."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Kept] = {}
+        self.kept: dict[str, KeptAnswer] = {}
         self.away = False
         self._claims: dict[str, Claim] = {}
         self._removals: dict[str, tuple[int, int]] = {}
         """By name, the id of the device that was removed last, and when."""
         self._clock = count(1)
 
-    async def claim(self, key: str, fingerprint: bytes) -> Kept | Claim:
+    async def claim(self, key: str, fingerprint: bytes) -> KeptAnswer | Claim:
         """Return what is kept, or a claim."""
         self._answer()
         if key in self.kept:
             return self.kept[key]
         if key in self._claims:
-            return Kept(self._claims[key].fingerprint, 0, b"")
+            return KeptAnswer(self._claims[key].fingerprint, 0, b"")
         now = next(self._clock)
         self._claims[key] = Claim(fingerprint, b"%d" % now, now)
         return self._claims[key]
@@ -33,14 +33,14 @@ class MemoryReceipts:
         """Do nothing."""
         self._answer()
 
-    async def keep(self, key: str, claim: Claim, kept: Kept) -> None:
+    async def keep(self, key: str, claim: Claim, kept: KeptAnswer) -> None:
         """Keep an answer in place of the claim."""
         self._answer()
         if key not in self.kept and self._claims.get(key, claim) == claim:
             self._claims.pop(key, None)
             self.kept[key] = kept
 
-    async def release(self, key: str, held: Claim | Kept) -> None:
+    async def release(self, key: str, held: Claim | KeptAnswer) -> None:
         """Give up a claim or an answer."""
         self._answer()
         if self._claims.get(key) == held:

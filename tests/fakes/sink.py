@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from gateway.core.errors import GatewayError
-from gateway.domain.contracts import DeadLetters, Written
+from gateway.domain.contracts.ingest import DeadLetters, Written
+from gateway.domain.dead_letters import to_dead_letters
 from gateway.domain.model import Batch, Block, Metric, Outcome, Shape, Value
-from gateway.timescale.dead_letters.store import to_letters
 from tests.fakes.deadletters import MemoryDeadLetters
 
 Name = TypeVar("Name", str, Shape)
@@ -132,7 +132,7 @@ class MemorySink:
             self.messages = before
             return Written([tally.undone()], [])
         if tally.words:
-            await self._dead_letters.put(to_letters(group, tally.words))
+            await self._dead_letters.put(to_dead_letters(group, tally.words))
         return Written(tally.outcomes(), self._newest(message for message in messages if message.key in tally.shown))
 
     def _unfold(self, group: Sequence[Batch]) -> list[Message]:

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from itertools import count
 
+from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, SpoolFull
-from gateway.domain.contracts import Clock, Spooled
+from gateway.domain.contracts.ingest import Spooled
 from gateway.domain.model import Batch
 from tests.fakes.clock import ManualClock
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
 
 
@@ -14,7 +14,7 @@ class MemoryState:
     """
 
     def __init__(self) -> None:
-        self._devices: dict[str, dict[int, Newest]] = {}
+        self._devices: dict[str, dict[int, NewestMessage]] = {}
         self.removals: list[tuple[str, int]] = []
         self._marks: dict[str, bytes] = {}
         """Who claims to fill a device; empty: it is whole."""
@@ -46,7 +46,9 @@ class MemoryState:
             self._devices.setdefault(device, {})
         return found
 
-    async def restore(self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[Newest]]) -> int:
+    async def restore(
+        self, devices: Sequence[str], claims: Sequence[bytes], stored: Sequence[Sequence[NewestMessage]]
+    ) -> int:
         """Fill devices unless they were lost since they were claimed; return how many. Raises StateUnavailable."""
         self._check()
         whole = 0
@@ -58,7 +60,7 @@ class MemoryState:
                     self._keep(device, message, equal_wins=False)
         return whole
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage] | None]:
         """Return all that is known of each device, None if it is not whole. Raises StateUnavailable."""
         self._check()
         if not self.complete:
@@ -84,7 +86,7 @@ class MemoryState:
         """Raise StateUnavailable while away."""
         self._check()
 
-    def held(self, device: str) -> list[Newest]:
+    def held(self, device: str) -> list[NewestMessage]:
         """Return what is there of a device, be it whole or not."""
         return list(self._devices.get(device, {}).values())
 
@@ -93,7 +95,7 @@ class MemoryState:
         self._devices.pop(device, None)
         self._marks.pop(device, None)
 
-    def _keep(self, name: str, entry: Newest, *, equal_wins: bool) -> None:
+    def _keep(self, name: str, entry: NewestMessage, *, equal_wins: bool) -> None:
         entries = self._devices.setdefault(name, {})
         current = entries.get(entry.shape_id)
         newer = current is None or current.time_us < entry.time_us
@@ -105,8 +107,8 @@ class MemoryState:
             raise StateUnavailable
 
 
-def _to_entry(block: Block, i: int) -> Newest:
-    return Newest(
+def _to_entry(block: Block, i: int) -> NewestMessage:
+    return NewestMessage(
         int(block.shapes[i]),
         int(block.times[i]),
         tuple(block.doubles[i].tolist()),

@@ -14,8 +14,8 @@ from gateway.core.errors import StateUnavailable
 from gateway.state import rebuilder, repair
 from gateway.state.publisher import Publisher
 from gateway.state.read import NewestReader
-from gateway.state.rebuilder import Keeper
-from gateway.state.repair import Mender
+from gateway.state.rebuilder import StateWatcher
+from gateway.state.repair import Repairer
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.registry.device_cache import TimescaleDirectory
@@ -40,7 +40,7 @@ class Live(NamedTuple):
     gateway: Gateway
     state: RedisState
     stored: TimescaleNewest
-    keeper: Keeper
+    watcher: StateWatcher
     publisher: Publisher
     reader: NewestReader
 
@@ -67,15 +67,15 @@ async def living(database: str, url: str, *, max_rows: int = 10_000) -> AsyncIte
         gateway = await stack.enter_async_context(open_gateway(database))
         state = await stack.enter_async_context(open_state(limits, site="test"))
         stored = TimescaleNewest(gateway.pool)
-        keeper = await stack.enter_async_context(Keeper(state, stored))
-        mender = await stack.enter_async_context(Mender(state, stored, worth=lambda: keeper.complete))
+        watcher = await stack.enter_async_context(StateWatcher(state, stored))
+        mender = await stack.enter_async_context(Repairer(state, stored, worth=lambda: watcher.complete))
         publisher = await stack.enter_async_context(
-            Publisher(state, limits, on_skip=keeper.note_gap, on_part=mender.soon)
+            Publisher(state, limits, on_skip=watcher.note_gap, on_part=mender.soon)
         )
         directory = TimescaleDirectory(gateway.pool, gateway.dictionary, monotonic=lambda: 0.0)
         reader = NewestReader(state, gateway.dictionary, directory, stored=stored)
         stack.push_async_callback(reader.close)
-        yield Live(gateway, state, stored, keeper, publisher, reader)
+        yield Live(gateway, state, stored, watcher, publisher, reader)
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:

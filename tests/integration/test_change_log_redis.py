@@ -14,7 +14,7 @@ from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition, follows
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.state import change_log
 from gateway.state.change_log import RedisChangeLog, open_change_log
 from gateway.state.store import DEAD_MS, RedisState, open_state
@@ -66,7 +66,7 @@ async def test_nothing_is_logged_unless_somebody_watches(stand: Stand) -> None:
     position = await stand.log.watch()
     assert position.offset == 0
     claims = await stand.state.claim(["d"], anew=True)
-    await stand.state.restore(["d"], claims, [[Newest(1, NOON + 5, (9.5,), (), ())]])
+    await stand.state.restore(["d"], claims, [[NewestMessage(1, NOON + 5, (9.5,), (), ())]])
     assert not await stand.exists(LOG)  # a rebuild is no change
 
 
@@ -79,8 +79,8 @@ async def test_a_batch_comes_back_as_it_was_committed(stand: Stand) -> None:
     assert follows(first, start)
     assert follows(second, first.position)
     assert (first.devices, first.shapes, second.shapes) == (["a", "b"], {1}, {7})
-    assert first.message(1) == Newest(1, NOON + 1, (-0.0,), (), ())
-    assert second.message(0) == Newest(7, NOON + 9, (), (2**63 - 1,), texts)
+    assert first.message(1) == NewestMessage(1, NOON + 1, (-0.0,), (), ())
+    assert second.message(0) == NewestMessage(7, NOON + 9, (), (2**63 - 1,), texts)
     assert (await stand.log.watch())[:2] == second.position[:2]
     assert await stand.log.after(second.position) == []
     (again,) = await stand.log.between(first.position, second.position)
@@ -117,7 +117,7 @@ async def test_what_was_filled_in_from_the_database_is_a_change_once_it_is_publi
     start = await stand.log.watch()
     await stand.state.apply([block("d", 1, doubles=(1.5,))])
     (claim,) = await stand.state.claim(["d"])
-    stored = Newest(1, NOON + 2, (2.5,), (), ("ß",))
+    stored = NewestMessage(1, NOON + 2, (2.5,), (), ("ß",))
     assert await stand.state.restore(["d"], [claim], [[stored]]) == 1
     for _ in range(2):
         await stand.state.apply([block("d", 2, doubles=(2.5,), texts=("ß",))])
@@ -181,7 +181,7 @@ async def test_what_somebody_else_does_to_the_keys_is_a_new_epoch_or_a_gap(stand
 
 async def test_what_may_have_been_lost_ends_the_epoch(stand: Stand) -> None:
     start = await stand.log.watch()
-    await stand.state.doubt()
+    await stand.state.mark_incomplete()
     assert (await stand.log.watch()).epoch != start.epoch
 
 

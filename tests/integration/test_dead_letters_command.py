@@ -12,12 +12,11 @@ from gateway.app.cli.api_client import KEY_ENV
 from gateway.app.cli.dead_letters import dead_letters_app
 from gateway.app.dev_servers.ports import free_port
 from gateway.core.errors import BadPayload
-from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import DeadLetterFilter
+from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter
 from gateway.domain.model import Receipt
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.integration.registries import registrar_on
 from tests.integration.web_server import CLEAN, Door, serving
@@ -67,7 +66,7 @@ async def pool(plain_db: Database) -> AsyncIterator[Pool]:
 @pytest.fixture
 async def door(pool: Pool) -> AsyncIterator[Door]:
     async with serving() as door:
-        door.context.redelivery = Redelivery(door.intake, LetterBox(pool))
+        door.context.redelivery = DeadLetterReplay(door.intake, StoredDeadLetters(pool))
         door.context.registrar = registrar_on(pool)
         yield door
 
@@ -160,7 +159,9 @@ async def test_everything_is_replayed_page_by_page(
         err="bad_payload: no JSON",
     )
     assert json.loads(out) == {"replayed": 2, "refused": 1}
-    assert [letter.code for letter in await LetterBox(pool).page(DeadLetterFilter(replayed=False))] == ["bad_payload"]
+    assert [letter.code for letter in await StoredDeadLetters(pool).page(DeadLetterFilter(replayed=False))] == [
+        "bad_payload"
+    ]
 
 
 async def test_some_and_single_ones_are_replayed(
@@ -168,12 +169,12 @@ async def test_some_and_single_ones_are_replayed(
 ) -> None:
     monkeypatch.setenv(KEY_ENV, "admin")
     here = ["--url", f"http://127.0.0.1:{door.port}"]
-    number = str((await LetterBox(pool).page(DeadLetterFilter(code="bad_payload")))[0].id)
+    number = str((await StoredDeadLetters(pool).page(DeadLetterFilter(code="bad_payload")))[0].id)
     assert "accepted" in await run("replay", number, *here)
     out = await run("replay", "--device", "d1", "--since", "2020-01-01T00:00:00+01:00", *here, "--json")
     assert json.loads(out) == {"replayed": 2, "refused": 0}
     assert [taken.device for taken in door.intake.taken] == ["d2", "d1", "d1"]
-    assert len(await LetterBox(pool).page(DeadLetterFilter(replayed=True))) == 3
+    assert len(await StoredDeadLetters(pool).page(DeadLetterFilter(replayed=True))) == 3
     door.intake.fail(BadPayload("no JSON"))
     await run("replay", number, *here, code=1, err="no JSON")
     await run("replay", "4711", *here, code=1, err="there is no dead letter 4711")

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.core.errors import BadPayload, SinkUnavailable
-from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import DeadLetterFilter
+from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter
 from gateway.domain.model import Receipt, Refusal
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.timescale.connections.pool import open_pool
-from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.integration.registries import registrar_on
 from tests.integration.web_server import Door, serving
@@ -59,8 +58,8 @@ async def door(plain_db: Database) -> AsyncIterator[Door]:
         open_pool(plain_db.url, name="test", size=2, connect_timeout=SOON, command_timeout=SOON) as pool,
         serving() as door,
     ):
-        box = LetterBox(pool)
-        door.context.letters, door.context.redelivery = box, Redelivery(door.intake, box)
+        box = StoredDeadLetters(pool)
+        door.context.letters, door.context.redelivery = box, DeadLetterReplay(door.intake, box)
         door.context.registrar = registrar_on(pool)
         for letter in LETTERS:
             await TimescaleDeadLetters(pool).put([letter])

@@ -9,12 +9,11 @@ from msgspec import structs
 
 from gateway.core.errors import NotFound
 from gateway.core.settings import DeadLetterSettings
-from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter, StoredDeadLetter
 from gateway.telemetry import events, prometheus
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters import browse
-from gateway.timescale.dead_letters.browse import SHOWN_BYTES, LetterBox
+from gateway.timescale.dead_letters.browse import SHOWN_BYTES, StoredDeadLetters
 from gateway.timescale.dead_letters.purge import LOCK_KEY, purge, purging
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.audit import replaying
@@ -36,25 +35,25 @@ def letter(device: str | None = "d1", payload: bytes = b"{}", *, code: str = "to
     return DeadLetter("mqtt", code, "why", device, payload, f"devices/{device}/readings")
 
 
-async def put(pool: Pool, *letters: DeadLetter) -> list[Letter]:
+async def put(pool: Pool, *letters: DeadLetter) -> list[StoredDeadLetter]:
     """Keep them one after the other; return all that is kept, lowest id first."""
     for one in letters:
         await TimescaleDeadLetters(pool).put([one])
     return await kept(pool)
 
 
-async def kept(pool: Pool, wanted: DeadLetterFilter = DeadLetterFilter()) -> list[Letter]:  # noqa: B008
-    return (await LetterBox(pool).page(wanted, limit=1000))[::-1]
+async def kept(pool: Pool, wanted: DeadLetterFilter = DeadLetterFilter()) -> list[StoredDeadLetter]:  # noqa: B008
+    return (await StoredDeadLetters(pool).page(wanted, limit=1000))[::-1]
 
 
 def purged(setting: str) -> float:
-    return float(prometheus.letters_purged[(f"dead_letters.{setting}",)]._value.get())
+    return float(prometheus.dead_letters_purged[(f"dead_letters.{setting}",)]._value.get())
 
 
 async def test_the_same_item_again_is_counted(pool: Pool) -> None:
     [first] = await put(pool, letter())
     assert (first.count, first.first_at, first.replayed_at) == (1, first.last_at, None)
-    await LetterBox(pool).mark_replayed(first, replaying("t"))
+    await StoredDeadLetters(pool).mark_replayed(first, replaying("t"))
     [again] = await put(pool, letter()._replace(detail="other words"))
     assert (again.id, again.count, again.first_at) == (first.id, 2, first.first_at)
     assert again.last_at > first.last_at
@@ -113,7 +112,7 @@ async def test_filters_and_pages(pool: Pool) -> None:
         letter("d1")._replace(source="database"),
     )
     ids = [one.id for one in letters]
-    await LetterBox(pool).mark_replayed(letters[1], replaying("t"))
+    await StoredDeadLetters(pool).mark_replayed(letters[1], replaying("t"))
 
     async def found(wanted: DeadLetterFilter) -> list[int]:
         return [ids.index(one.id) for one in await kept(pool, wanted)]
@@ -127,7 +126,7 @@ async def test_filters_and_pages(pool: Pool) -> None:
     assert await found(DeadLetterFilter(replayed=False)) == [0, 2, 3]
     assert await found(DeadLetterFilter(since=letters[2].last_at)) == [2, 3]
     assert await found(DeadLetterFilter(since=datetime.now(UTC) + timedelta(days=1))) == []
-    box = LetterBox(pool)
+    box = StoredDeadLetters(pool)
     assert [one.id for one in await box.page(DeadLetterFilter(), before=ids[2], limit=1)] == [ids[1]]
     assert await box.open_ids(DeadLetterFilter(), after=ids[0], limit=9) == ids[2:]
     assert await box.open_ids(DeadLetterFilter(code="bad_payload"), limit=9) == [ids[2]]
@@ -138,28 +137,28 @@ async def test_large_payloads_are_read_one_by_one(pool: Pool) -> None:
     small, large = await put(pool, letter(payload=b"x" * SHOWN_BYTES), letter(payload=b"x" * (SHOWN_BYTES + 1)))
     assert (small.payload, small.size) == (b"x" * SHOWN_BYTES, SHOWN_BYTES)
     assert (large.payload, large.size) == (None, SHOWN_BYTES + 1)
-    whole = await LetterBox(pool).find(large.id)
+    whole = await StoredDeadLetters(pool).find(large.id)
     assert whole.payload == b"x" * (SHOWN_BYTES + 1)
 
 
 async def test_a_letter_that_came_again_during_its_replay_stays_open(pool: Pool) -> None:
     [read] = await put(pool, letter())
     await put(pool, letter())
-    await LetterBox(pool).mark_replayed(read, replaying("t"))
+    await StoredDeadLetters(pool).mark_replayed(read, replaying("t"))
     assert [one.replayed_at for one in await kept(pool)] == [None]
 
 
 async def test_a_letter_that_has_the_id_of_another_one_after_a_restore_stays_open(pool: Pool) -> None:
     [read] = await put(pool, letter())
     other = structs.replace(read, first_at=read.first_at - timedelta(seconds=1))
-    await LetterBox(pool).mark_replayed(other, replaying("t"))
+    await StoredDeadLetters(pool).mark_replayed(other, replaying("t"))
     assert [one.replayed_at for one in await kept(pool)] == [None]
 
 
 async def test_letters_are_removed_by_hand(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browse, "REMOVE_AT_ONCE", 2)
     letters = await put(pool, *(letter(f"d{i}") for i in range(5)), letter("x", code="bad_topic"))
-    box = LetterBox(pool)
+    box = StoredDeadLetters(pool)
     await box.remove(letters[0].id)
     with pytest.raises(NotFound):
         await box.remove(letters[0].id)
@@ -226,8 +225,8 @@ async def test_purging_outlives_a_database_that_fails(
     timescale_db: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed, removed = asyncio.Event(), asyncio.Event()
-    monkeypatch.setattr(events, "letter_purge_failed", lambda _: failed.set())
-    monkeypatch.setattr(events, "letters_purged", lambda *_: removed.set())
+    monkeypatch.setattr(events, "dead_letter_purge_failed", lambda _: failed.set())
+    monkeypatch.setattr(events, "dead_letters_purged", lambda *_: removed.set())
     await execute(timescale_db.url, "alter table dead_letters rename to hidden")
     async with asyncio.timeout(SOON), purging(pool, DeadLetterSettings(max_bytes=1), every_secs=0.02):
         await failed.wait()

@@ -10,11 +10,10 @@ import pytest
 from gateway.app.worker import open_runtime
 from gateway.core import settings
 from gateway.core.errors import NotFound, SinkUnavailable
-from gateway.domain.contracts import DeadLetter
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
-from gateway.domain.model import Principal, Role
+from gateway.domain.dead_letters import DeadLetter, DeadLetterFilter, StoredDeadLetter
+from gateway.domain.principal import Principal, Role
 from gateway.services import dead_letter_replay
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.devices import DeviceRegistry
@@ -37,9 +36,9 @@ class Site(NamedTuple):
         """Keep them one after the other; return the ids of all that are open."""
         for letter in letters:
             await TimescaleDeadLetters(self.pool).put([letter])
-        return await self.gateway.redelivery._box.open_ids(DeadLetterFilter(), after=0, limit=1000)
+        return await self.gateway.redelivery._dead_letters.open_ids(DeadLetterFilter(), after=0, limit=1000)
 
-    async def letters(self) -> list[Letter]:
+    async def letters(self) -> list[StoredDeadLetter]:
         return (await self.gateway.letters.page(DeadLetterFilter(), limit=1000))[::-1]
 
 
@@ -187,7 +186,9 @@ async def test_a_run_ends_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -
     await site.keep(*(letter(reading(i, ts=str(1732276800 + i))) for i in range(3)))
     monkeypatch.setattr(dead_letter_replay, "BUDGET_SECS", 0.0)
     ticks = iter(range(100))
-    slow = Redelivery(site.gateway.redelivery._door, site.gateway.redelivery._box, monotonic=lambda: next(ticks))
+    slow = DeadLetterReplay(
+        site.gateway.redelivery._intake, site.gateway.redelivery._dead_letters, monotonic=lambda: next(ticks)
+    )
     run = await slow.some(DeadLetterFilter())
     assert (run.replayed, run.remaining) == (1, 2)
 
@@ -196,12 +197,12 @@ async def test_a_letter_removed_meanwhile_is_passed_over(site: Site) -> None:
     await add(site, "d1")
     first, second = await site.keep(letter(reading(1)), letter(reading(2, ts="1732276801")))
 
-    class Late(type(site.gateway.redelivery._box)):  # type: ignore[misc]
+    class Late(type(site.gateway.redelivery._dead_letters)):  # type: ignore[misc]
         async def open_ids(self, *_: object, **__: object) -> list[int]:
             return [first, second]
 
     await execute(site.url, f"delete from dead_letters where id = {first}")
-    run = await Redelivery(site.gateway.redelivery._door, Late(site.pool)).some(DeadLetterFilter())
+    run = await DeadLetterReplay(site.gateway.redelivery._intake, Late(site.pool)).some(DeadLetterFilter())
     assert (run.replayed, run.refused) == (1, 0)
     with pytest.raises(NotFound):
         await site.gateway.redelivery.one(first)
@@ -218,7 +219,7 @@ async def test_what_may_work_later_is_said_and_nothing_is_marked(site: Site) -> 
 
     [number] = await site.keep(letter(reading(1)))
     with pytest.raises(SinkUnavailable):
-        await Redelivery(Away(), site.gateway.redelivery._box).some(DeadLetterFilter())  # type: ignore[arg-type]
-    run = await Redelivery(Broken(), site.gateway.redelivery._box).some(DeadLetterFilter())  # type: ignore[arg-type]
+        await DeadLetterReplay(Away(), site.gateway.redelivery._dead_letters).some(DeadLetterFilter())  # type: ignore[arg-type]
+    run = await DeadLetterReplay(Broken(), site.gateway.redelivery._dead_letters).some(DeadLetterFilter())  # type: ignore[arg-type]
     assert [error.code for error in run.errors] == ["internal"]
     assert await site.keep() == [number]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.contracts import Card
+from gateway.domain.contracts.ingest import DeviceCard
 from gateway.timescale.connections.pool import Connection, Pool, open_pool
 from gateway.timescale.registry import device_cache
 from gateway.timescale.registry.device_cache import STRANGER_SECS, TimescaleDirectory
@@ -55,7 +55,7 @@ class Place(NamedTuple):
     now: list[float]
     url: str
 
-    def cards(self, *names: str) -> list[Card | None]:
+    def cards(self, *names: str) -> list[DeviceCard | None]:
         return [self.directory.card(name) for name in names]
 
     async def look_up(self, *names: str) -> None:

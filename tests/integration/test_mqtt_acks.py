@@ -26,14 +26,14 @@ pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 async def test_nothing_is_acknowledged_before_take_returns(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     async with running(settings(broker), intake):
         peer = broker.peers[0]
         peer.send(TOPIC, b"a", mid=7)
         await until(lambda: intake.begun == [b"a"])
         assert peer.acks == []
-        gate.open(b"a")
+        admission.open(b"a")
         await until(lambda: peer.acks == [7])
     assert intake.devices == ["d1"]
     assert all(principal.writes_any for principal in intake.principals)
@@ -41,8 +41,8 @@ async def test_nothing_is_acknowledged_before_take_returns(broker: ScriptedBroke
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_acks_keep_the_order_of_arrival_whatever_is_stored_first(broker: ScriptedBroker, seed: int) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     bodies = [str(i).encode() for i in range(30)]
     rng = Random(seed)
     mids = rng.sample(range(1, 65_536), len(bodies))
@@ -53,7 +53,7 @@ async def test_acks_keep_the_order_of_arrival_whatever_is_stored_first(broker: S
         await until(lambda: len(intake.begun) == len(bodies))
         opened: set[int] = set()
         for index in rng.sample(range(len(bodies)), len(bodies)):
-            gate.open(bodies[index])
+            admission.open(bodies[index])
             opened.add(index)
             safe = next((i for i in range(len(bodies)) if i not in opened), len(bodies))
             await until(lambda: bodies[index] in intake.stored)  # noqa: B023 -- awaited before the next turn
@@ -62,8 +62,8 @@ async def test_acks_keep_the_order_of_arrival_whatever_is_stored_first(broker: S
 
 
 async def test_an_ack_never_crosses_to_the_next_connection(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     async with running(settings(broker), intake):
         broker.peers[0].send(TOPIC, b"old", mid=1)
         await until(lambda: intake.begun == [b"old"])
@@ -72,18 +72,18 @@ async def test_an_ack_never_crosses_to_the_next_connection(broker: ScriptedBroke
         second = broker.peers[1]
         second.send(TOPIC, b"new", mid=1)  # rumqttd numbers from 1 again
         await until(lambda: intake.begun == [b"old", b"new"])
-        gate.open(b"old")
+        admission.open(b"old")
         second.send(TOPIC, b"more", mid=2)
         await until(lambda: len(intake.begun) == 3)
         assert second.acks == []
-        gate.open(b"new")
+        admission.open(b"new")
         await until(lambda: second.acks == [1])
         assert intake.stored == [b"old", b"new"], "a broker that crashed may not know the old one any more"
 
 
 async def test_what_was_left_of_two_connections_is_not_kept_for_ever(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     async with running(settings(broker), intake) as consumer:
         for number in range(4):
             await until(lambda: len(broker.peers) == number + 1)  # noqa: B023 -- awaited within the turn
@@ -92,7 +92,7 @@ async def test_what_was_left_of_two_connections_is_not_kept_for_ever(broker: Scr
             broker.peers[number].reset()
         await until(lambda: len(broker.peers) == 5)
         await until(lambda: len(consumer._working) == 1)
-        gate.open_all()
+        admission.open_all()
         await until(lambda: intake.stored == [b"3"])
         assert consumer._held_bytes == [0, 0]
 
@@ -141,8 +141,8 @@ async def test_a_take_that_is_cancelled_by_others_is_tried_again(broker: Scripte
 
 
 async def test_stop_disconnects_cleanly_after_the_last_ack(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     consumer = consumer_of(settings(broker), intake)
     consumer.start()
     await until(lambda: consumer.connected)
@@ -152,7 +152,7 @@ async def test_stop_disconnects_cleanly_after_the_last_ack(broker: ScriptedBroke
     stopping = asyncio.create_task(consumer.stop(within_secs=10), name="stopping")
     await asyncio.sleep(0)
     peer.send(TOPIC, b"too late", mid=6)
-    gate.open(b"in hand")
+    admission.open(b"in hand")
     await stopping
     await until(lambda: peer.gone)
     assert peer.acks == [5]

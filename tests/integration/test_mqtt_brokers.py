@@ -63,14 +63,14 @@ async def test_messages_arrive_in_order_and_are_not_sent_again(site: Site) -> No
 
 
 async def test_what_was_taken_but_not_stored_comes_again(site: Site) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     bodies = numbered(10)
     async with running(site.settings(), intake):
         await site.publish(*bodies)
         await until(lambda: intake.begun == bodies)
         for body in bodies[:4] + bodies[6:]:  # 4 and 5 are never stored: 6 to 9 wait behind them
-            gate.open(body)
+            admission.open(body)
         await until(lambda: len(intake.stored) == 8)
     assert await comes_again(site) == bodies[4:]
 
@@ -134,8 +134,8 @@ async def test_a_dead_letter_that_cannot_be_kept_is_not_acknowledged(site: Site)
 
 
 async def test_stop_waits_for_what_is_in_hand_and_acknowledges_it(site: Site) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     consumer = consumer_of(site.settings(), intake)
     consumer.start()
     await until(lambda: consumer.connected)
@@ -146,7 +146,7 @@ async def test_stop_waits_for_what_is_in_hand_and_acknowledges_it(site: Site) ->
     later = [b"later %d" % number for number in range(100)]
     await site.publish(*later)
     assert not stopping.done()
-    gate.open_all()
+    admission.open_all()
     await stopping
     assert intake.stored == bodies
     assert await comes_again(site) == later
@@ -166,13 +166,13 @@ async def test_stop_leaves_what_cannot_be_stored_to_the_broker(site: Site) -> No
 
 async def test_the_unacknowledged_window_is_the_back_pressure(mosquitto: Mosquitto) -> None:
     site = on(mosquitto, f"t{uuid4().hex[:8]}")
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     bodies = numbered(100)
     async with running(site.settings(receive_max=7), intake):
         await site.publish(*bodies)
         await until(lambda: len(intake.begun) == 7)
-        gate.open_all()
+        admission.open_all()
         await until(lambda: len(intake.stored) == 100)
     assert intake.stored == bodies
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 async def test_a_broker_that_ignores_the_window_is_held_back(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     mids = list(range(1, 501))
     async with running(settings(broker, receive_max=5), intake):
         peer = broker.peers[0]
@@ -31,9 +31,9 @@ async def test_a_broker_that_ignores_the_window_is_held_back(broker: ScriptedBro
         await settled()  # it must not read on
         assert len(intake.begun) == 10
         for mid in mids[:5]:
-            gate.open(b"%d" % mid)
+            admission.open(b"%d" % mid)
         await until(lambda: len(intake.begun) == 15, "reading again when half is stored")
-        gate.open_all()
+        admission.open_all()
         await until(lambda: peer.acks == [*mids, 501])
     assert broker.connects == 1
 
@@ -42,8 +42,8 @@ async def test_large_messages_are_bounded_by_their_bytes(
     broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "MAX_HELD_BYTES", 250_000)
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     bodies = [bytes((number,)) * 100_000 for number in range(20)]
     async with running(settings(broker), intake):
         peer = broker.peers[0]
@@ -52,21 +52,21 @@ async def test_large_messages_are_bounded_by_their_bytes(
         await until(lambda: intake.begun == bodies[:3])
         await settled()  # it must not read on
         assert len(intake.begun) == 3
-        gate.open_all()
+        admission.open_all()
         await until(lambda: peer.acks == list(range(1, 21)))
     assert intake.begun == bodies
 
 
 async def test_a_pause_does_not_outlive_its_connection(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     async with running(settings(broker, receive_max=5), intake) as consumer:
         for mid in range(1, 30):
             broker.peers[0].send(TOPIC, b"%d" % mid, mid=mid)
         await until(lambda: len(intake.begun) == 10)
         broker.peers[0].reset()
         for mid in range(1, 6):
-            gate.open(b"%d" % mid)  # it reads on, pauses again, and then finds that it cannot acknowledge
+            admission.open(b"%d" % mid)  # it reads on, pauses again, and then finds that it cannot acknowledge
         await until(lambda: len(broker.peers) == 2)
         before = len(intake.begun)
         for mid in range(1, 30):
@@ -74,14 +74,14 @@ async def test_a_pause_does_not_outlive_its_connection(broker: ScriptedBroker) -
         await until(lambda: len(intake.begun) == before + 10)
         await settled()  # it must not read on
         assert len(intake.begun) == before + 10, "the second connection is held back like the first"
-        gate.open_all()
+        admission.open_all()
         await until(lambda: broker.peers[1].acks == list(range(1, 30)))
         assert consumer._held_bytes == [0, 0]
 
 
 async def test_qos_0_is_bounded_and_leaves_qos_1_alone(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     async with running(settings(broker, receive_max=5), intake):
         peer = broker.peers[0]
         for number in range(50):
@@ -89,7 +89,7 @@ async def test_qos_0_is_bounded_and_leaves_qos_1_alone(broker: ScriptedBroker) -
         peer.send(TOPIC, b"bound", mid=9)
         await until(lambda: b"bound" in intake.begun)
         assert len(intake.begun) == 10 + 1
-        gate.open_all()
+        admission.open_all()
         await until(lambda: peer.acks == [9])
         peer.send(TOPIC, b"after", mid=0, qos=0)
         await until(lambda: b"after" in intake.stored)
@@ -97,14 +97,14 @@ async def test_qos_0_is_bounded_and_leaves_qos_1_alone(broker: ScriptedBroker) -
 
 
 async def test_qos_0_is_tried_again_over_a_lost_connection(broker: ScriptedBroker) -> None:
-    gate = Gate()
-    intake = ScriptedIntake(gate)
+    admission = Gate()
+    intake = ScriptedIntake(admission)
     async with running(settings(broker), intake):
         broker.peers[0].send(TOPIC, b"once", mid=0, qos=0)
         await until(lambda: intake.begun == [b"once"])
         broker.peers[0].writer.transport.abort()
         await until(lambda: len(broker.peers) == 2)
-        gate.open(b"once")
+        admission.open(b"once")
         await until(lambda: intake.stored == [b"once"])
 
 

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from gateway.app.cli.doctor import examine
 from gateway.app.dev_servers.postgres import PostgresServer
-from gateway.app.lineage import accept, migrate_here
+from gateway.app.lineage import accept, migrate_schema
 from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import Settings
 from gateway.timescale.connections.lineage import OldPrimary
@@ -137,7 +137,7 @@ async def _stored(server: PostgresServer, count: int) -> None:
 async def _refused(settings: Settings) -> None:
     """Commands do not believe it either."""
     with pytest.raises(SinkUnavailable) as refused:
-        await migrate_here(settings)
+        await migrate_schema(settings)
     assert isinstance(refused.value.__cause__, OldPrimary)
     findings = [finding for finding in await examine(settings) if finding.part == "database"]
     assert [finding.ok for finding in findings] == [False]

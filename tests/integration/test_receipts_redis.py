@@ -6,8 +6,8 @@ import redis.asyncio
 from gateway.app.dev_servers.ports import free_port
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Claim, Kept
-from gateway.state.idempotency import CLAIM_SECS, RedisReceipts, open_receipts
+from gateway.domain.contracts.idempotency import Claim, KeptAnswer
+from gateway.state.idempotency import CLAIM_SECS, RedisIdempotency, open_idempotency
 
 MINE = b"m" * 32
 
@@ -18,7 +18,7 @@ def branch(url: str) -> settings.RedisSettings:
 
 async def test_a_claim_is_short_and_an_answer_is_long(valkey: str) -> None:
     async with (
-        open_receipts(branch(valkey), keep_secs=3600) as store,
+        open_idempotency(branch(valkey), keep_secs=3600) as store,
         redis.asyncio.from_url(valkey) as client,
     ):
         store.belong_to("s")
@@ -29,12 +29,12 @@ async def test_a_claim_is_short_and_an_answer_is_long(valkey: str) -> None:
         await client.expire(name, 1)
         await store.renew("k", claim)
         assert 1 < await client.ttl(name) <= CLAIM_SECS
-        await store.keep("k", claim, Kept(MINE, 200, b"{}"))
+        await store.keep("k", claim, KeptAnswer(MINE, 200, b"{}"))
         assert CLAIM_SECS < await client.ttl(name) <= 3600
 
 
 async def test_installations_on_one_server_do_not_meet(valkey: str) -> None:
-    async with open_receipts(branch(valkey), keep_secs=60) as a, open_receipts(branch(valkey), keep_secs=60) as b:
+    async with open_idempotency(branch(valkey), keep_secs=60) as a, open_idempotency(branch(valkey), keep_secs=60) as b:
         a.belong_to("a")
         b.belong_to("b")
         assert isinstance(await a.claim("k", MINE), Claim)
@@ -42,21 +42,21 @@ async def test_installations_on_one_server_do_not_meet(valkey: str) -> None:
 
 
 async def test_nothing_is_kept_before_the_database_is_known(valkey: str) -> None:
-    async with open_receipts(branch(valkey), keep_secs=60) as store:
+    async with open_idempotency(branch(valkey), keep_secs=60) as store:
         await _answers_nothing(store)
     async with redis.asyncio.from_url(valkey) as client:
         assert await client.keys() == []
 
 
 async def test_without_a_server_each_call_says_so() -> None:
-    async with open_receipts(branch(f"redis://127.0.0.1:{free_port()}"), keep_secs=60) as store:
+    async with open_idempotency(branch(f"redis://127.0.0.1:{free_port()}"), keep_secs=60) as store:
         store.belong_to("s")
         await _answers_nothing(store)
 
 
 async def test_a_value_that_is_not_ours_is_not_an_answer(valkey: str) -> None:
     async with (
-        open_receipts(branch(valkey), keep_secs=60) as store,
+        open_idempotency(branch(valkey), keep_secs=60) as store,
         redis.asyncio.from_url(valkey) as client,
     ):
         store.belong_to("s")
@@ -67,12 +67,12 @@ async def test_a_value_that_is_not_ours_is_not_an_answer(valkey: str) -> None:
             await store.claim("k", MINE)
 
 
-async def _answers_nothing(store: RedisReceipts) -> None:
+async def _answers_nothing(store: RedisIdempotency) -> None:
     claim = Claim(MINE, b"me", 0)
     calls = (
         store.claim("k", MINE),
         store.renew("k", claim),
-        store.keep("k", claim, Kept(MINE, 200, b"")),
+        store.keep("k", claim, KeptAnswer(MINE, 200, b"")),
         store.release("k", claim),
         store.removed(["d1"], since_us=0),
     )

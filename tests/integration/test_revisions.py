@@ -11,8 +11,8 @@ import pytest
 
 from gateway.core.errors import GatewayError, SinkUnavailable, Unauthorized
 from gateway.domain.credentials import digest_of
-from gateway.domain.model import Role
-from gateway.ingest.admission.auth import Authenticator
+from gateway.domain.principal import Role
+from gateway.ingest.admission.auth import TokenAuthenticator
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.registry import revisions
 from gateway.timescale.registry.credentials import StoredCredentials
@@ -201,7 +201,7 @@ async def test_a_revoked_token_is_refused_everywhere(plain_db: Database) -> None
         credentials = StoredCredentials(pool, clock=clock)
         issued = await credentials.issue(Role.READER, lifetime=timedelta(days=1))
         header = f"Bearer {issued.token}"
-        workers = [Authenticator(credentials, admin_key="", clock=clock) for _ in range(2)]
+        workers = [TokenAuthenticator(credentials, admin_key="", clock=clock) for _ in range(2)]
         for worker in workers:
             await stack.enter_async_context(Worker(plain_db.url).following(worker.forget))
             await worker.authenticate(header)
@@ -218,7 +218,9 @@ async def test_no_answer_survives_a_revocation_under_load(plain_db: Database) ->
         clock = ManualClock()
         credentials = StoredCredentials(pool, clock=clock)
         issued = [await credentials.issue(Role.READER) for _ in range(20)]
-        worker = Authenticator(credentials, admin_key="", clock=clock, cache_size=10)  # small: look-ups all the time
+        worker = TokenAuthenticator(
+            credentials, admin_key="", clock=clock, cache_size=10
+        )  # small: look-ups all the time
         async with Worker(plain_db.url).following(worker.forget):
             callers = [asyncio.create_task(_present(worker, one.token), name="caller") for one in issued]
             for one in issued:
@@ -228,7 +230,7 @@ async def test_no_answer_survives_a_revocation_under_load(plain_db: Database) ->
             assert [worker.principal(f"Bearer {one.token}") for one in issued] == [None] * 20
 
 
-async def _present(worker: Authenticator, token: str) -> None:
+async def _present(worker: TokenAuthenticator, token: str) -> None:
     header = f"Bearer {token}"
     with contextlib.suppress(Unauthorized):
         while True:

@@ -53,19 +53,19 @@ async def test_it_looks_on_while_a_gateway_rebuilds(
     """The gateway begins just after the command has declared the state incomplete."""
     async with open_gateway(plain_db.url) as gateway:
         name = await site(gateway.pool)
-    doubt = RedisState.doubt
+    mark_incomplete = RedisState.mark_incomplete
     async with open_state(settings.RedisSettings(url=valkey), site=name) as other:
         server = (await other.check()).server
 
         async def doubt_and_lose_the_race(state: RedisState) -> None:
-            await doubt(state)
+            await mark_incomplete(state)
             async with open_state(
                 settings.RedisSettings(url=valkey), site=name
             ) as rival:  # the command has a loop of its own
                 rival._name = other._name
                 assert await rival.step("begin", progress=Progress(3, 9), server=server)
 
-        monkeypatch.setattr(RedisState, "doubt", doubt_and_lose_the_race)
+        monkeypatch.setattr(RedisState, "mark_incomplete", doubt_and_lose_the_race)
         running = asyncio.create_task(_run())
         seen = ""
         async with asyncio.timeout(SOON):

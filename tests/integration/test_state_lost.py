@@ -11,11 +11,11 @@ import redis.asyncio
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
+from gateway.domain.contracts.newest import DeviceState
 from gateway.domain.model import Block
 from gateway.state import store
-from gateway.state.read import DeviceState
 from gateway.state.store import open_state
-from gateway.telemetry import events
+from gateway.telemetry import state_events
 from tests.builders.batches import Message
 from tests.integration.live_gateways import DEVICES, SOON, Live, living, quicken, random_messages, same, traffic, until
 from tests.integration.test_state_redis import pid_of
@@ -41,7 +41,7 @@ async def test_a_new_state_is_filled_from_the_database(timescale_db: Database, v
 
 async def test_only_a_loss_is_a_warning(timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(events, "say", lambda level, event, *_, **__: said.append(f"{event}: {level}"))
+    monkeypatch.setattr(state_events, "say", lambda level, event, *_, **__: said.append(f"{event}: {level}"))
     async with living(timescale_db.url, valkey) as one, redis.asyncio.from_url(valkey) as client:
         await one.whole()
         await until(lambda: _has_said("state_rebuilt: info", said))  # a moment after it is whole
@@ -53,7 +53,7 @@ async def test_only_a_loss_is_a_warning(timescale_db: Database, valkey: str, mon
 
 
 async def _shows(one: Live, facts: dict[str, object]) -> bool:
-    return one.keeper.facts() == facts
+    return one.watcher.facts() == facts
 
 
 async def _has_said(line: str, said: list[str]) -> bool:
@@ -86,7 +86,7 @@ async def test_while_valkey_is_stopped_the_database_gives_the_same_answers(
 
 
 async def _says(one: Live, *, complete: bool) -> bool:
-    return one.keeper.facts()["complete"] is complete
+    return one.watcher.facts()["complete"] is complete
 
 
 async def test_a_flush_under_traffic_of_two_gateways_heals(timescale_db: Database, valkey: str) -> None:

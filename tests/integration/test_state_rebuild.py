@@ -8,9 +8,9 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import SinkUnavailable, StateUnavailable
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, NewestMessage
 from gateway.state import rebuilder
-from gateway.state.rebuilder import Keeper
+from gateway.state.rebuilder import StateWatcher
 from gateway.state.store import Progress, open_state
 from tests.integration.live_gateways import SOON, living, quicken, until
 from tests.servers.databases import Database
@@ -30,7 +30,7 @@ async def test_of_two_gateways_one_rebuilds_and_a_loss_meanwhile_makes_it_worthl
         assert not await two.step("finish", progress=start, server=server)
         assert await one.step("go on", progress=Progress(4, 10), server=server)
         assert (await two.check()).rebuild == Progress(4, 10)
-        await two.doubt()
+        await two.mark_incomplete()
         assert not await one.step("go on", progress=Progress(5, 10), server=server)
         assert not await one.step("finish", progress=Progress(10, 10), server=server)
         assert await two.step("begin", progress=start, server=server)
@@ -49,7 +49,7 @@ async def test_every_gateway_shows_how_far_the_rebuild_is(timescale_db: Database
             shown = {"complete": False, "rebuilding": True, "done": 3, "total": 9}
 
             async def is_shown() -> bool:
-                return shown.items() <= one.keeper.facts().items()
+                return shown.items() <= one.watcher.facts().items()
 
             await until(is_shown)
             with pytest.raises(StateUnavailable):
@@ -65,7 +65,7 @@ class Failing:
         self.failures = failures
         self.sizes: list[int] = []
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage]]:
         return [[] for _ in devices]
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
@@ -83,10 +83,13 @@ class Failing:
 
 async def test_a_rebuild_that_fails_is_tried_again_with_less_at_once(valkey: str) -> None:
     stored = Failing(3)
-    async with open_state(settings.RedisSettings(url=valkey), site="test") as state, Keeper(state, stored) as keeper:
+    async with (
+        open_state(settings.RedisSettings(url=valkey), site="test") as state,
+        StateWatcher(state, stored) as watcher,
+    ):
 
         async def complete() -> bool:
-            return keeper.facts()["complete"] is True
+            return watcher.facts()["complete"] is True
 
         await until(complete)
     assert stored.sizes == [16, 8, 4, 2]
@@ -112,10 +115,10 @@ async def test_stopping_does_not_wait_for_a_database_that_hangs(valkey: str, mon
     monkeypatch.setattr(rebuilder, "STOP_SECS", 0.1)
     stored = Stuck()
     async with open_state(settings.RedisSettings(url=valkey), site="test") as state, asyncio.timeout(SOON):
-        async with Keeper(state, stored) as keeper:
+        async with StateWatcher(state, stored) as watcher:
             await stored.asked.wait()
-        assert keeper._rebuilding is not None
-        assert not keeper._rebuilding.done()
+        assert watcher._rebuilding is not None
+        assert not watcher._rebuilding.done()
         stored.answer.set()
-        await asyncio.wait([keeper._rebuilding])
+        await asyncio.wait([watcher._rebuilding])
         assert not (await state.check()).rebuild

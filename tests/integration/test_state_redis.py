@@ -11,7 +11,7 @@ import redis.exceptions
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.state.publisher import Publisher
 from gateway.state.store import RedisState, open_state
 from gateway.telemetry import prometheus
@@ -150,7 +150,7 @@ async def test_whatever_is_lost_of_a_device_it_is_not_told_until_it_is_filled_ag
             await client.hdel("gateway:test:d", b"w" if lost == "mark" else b"\0\0\0\3")
         assert await state.read(["d"]) == [None]
         assert await state.times(["d"]) == [None]
-        stored = [Newest(each, NOON + each, (0.5,), (), ()) for each in (1, 2, 3)]
+        stored = [NewestMessage(each, NOON + each, (0.5,), (), ()) for each in (1, 2, 3)]
         assert await state.restore(["d"], await state.claim(["d"]), [stored]) == 1
         assert await state.times(["d"]) == [NOON + 3]
         assert sorted((await _times(state, "d"))[0] or ()) == [1, 2, 3]

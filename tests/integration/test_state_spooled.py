@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
-from gateway.services.spool_replay import Replay
+from gateway.services.spool_replay import SpoolReplay
 from gateway.timescale.write.preview import preview
 from tests.builders.batches import NOON, Message, batch, shown
 from tests.integration.live_gateways import Live, living, quicken, until
@@ -19,7 +19,7 @@ class Spooling(NamedTuple):
     """A gateway whose database is away as far as it knows."""
 
     live: Live
-    replay: Replay
+    replay: SpoolReplay
     waiting: list[list[Message]]
 
     async def spool(self, *messages: Message) -> None:
@@ -46,7 +46,7 @@ class Spooling(NamedTuple):
         return _sorted(told) == _sorted(await self.live.stored.read(devices))
 
 
-def _sorted(told: Sequence[Sequence[Newest] | None]) -> list[list[Newest] | None]:
+def _sorted(told: Sequence[Sequence[NewestMessage] | None]) -> list[list[NewestMessage] | None]:
     return [None if entries is None else sorted(entries) for entries in told]
 
 
@@ -56,7 +56,7 @@ async def away(timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPa
     async with living(timescale_db.url, valkey) as live:
         await live.whole()
         writer, letters = live.gateway.writer, live.gateway.letters
-        replay = Replay(writer.write, live.publisher.publish, letters, answers=_well, drop=live.publisher.drop)
+        replay = SpoolReplay(writer.write, live.publisher.publish, letters, answers=_well, drop=live.publisher.drop)
         yield Spooling(live, replay, [])
 
 
@@ -115,7 +115,7 @@ async def test_what_was_dropped_is_right_after_a_rebuild_too(timescale_db: Datab
     await away.spool(("d", 9, {"a": 1.5}))
     await live.gateway.write([("d", 9, {"a": 7.5})])
     assert await away.times("d") == [[(9, (1.5,))]]
-    await live.state.doubt()
+    await live.state.mark_incomplete()
     await live.whole()
     assert await away.times("d") == [[(9, (7.5,))]]
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.settings import HttpSettings
 from gateway.domain.model import Receipt
-from gateway.telemetry import http_events
+from gateway.telemetry import prometheus
 from gateway.web.handlers import health
 from gateway.web.ports import Health, Trouble
 from tests.integration.web_server import CLEAN, Door, serving
@@ -119,7 +119,7 @@ async def test_how_long_requests_take_is_a_histogram_by_group_of_routes(door: Do
         return CLEAN
 
     before = await told("ingest")
-    assert list(before) == [*map(str, http_events.BOUNDS), "+Inf", "count", "sum"]
+    assert list(before) == [*map(str, prometheus.HTTP_BOUNDS), "+Inf", "count", "sum"]
     door.intake.answer = slow
     await door.client.post("/v1/readings", content=b"{}")
     await door.client.post("/v1/devices/d1/readings", content=b"{}", headers={"Authorization": "Bearer nobody"})

@@ -11,7 +11,7 @@ from httpx import RemoteProtocolError
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from gateway.domain.changes import LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Kind
 from gateway.live import tail
 from tests.builders.live_parts import NOON_US, reading
@@ -228,11 +228,11 @@ async def test_a_client_that_takes_nothing_is_cut_off_within_its_bound(door: Doo
             while len(door.stage.streams._readers):
                 number += 1
                 door.stage.log.add(
-                    *[(f"d{i}", Newest(2, NOON_US + number, (1.0, 2.0), (3,), (text,))) for i in range(30)]
+                    *[(f"d{i}", NewestMessage(2, NOON_US + number, (1.0, 2.0), (3,), (text,))) for i in range(30)]
                 )
                 await asyncio.sleep(0.005)
                 (subscription,) = reader._subscriptions.values() if len(reader) else (None,)
-                assert subscription is None or subscription._mailbox.size < 600_000
+                assert subscription is None or subscription._queue.size < 600_000
 
 
 async def test_other_methods_are_405(door: Door) -> None:

@@ -17,8 +17,8 @@ from gateway.ingest.pipeline import poison
 from gateway.ingest.pipeline.breaker import Breaker
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.fallback import Fallback
-from gateway.ingest.pipeline.poison import Doubt
-from gateway.services.spool_replay import Replay
+from gateway.ingest.pipeline.poison import PoisonCheck
+from gateway.services.spool_replay import SpoolReplay
 from gateway.timescale.chunks import Room
 from gateway.timescale.write import bisect
 from tests.builders.batches import Message, Said, batch, said
@@ -174,7 +174,7 @@ async def test_a_spool_with_years_and_a_poison_in_it_empties(place: Database, mo
         breaker = await stack.enter_async_context(Breaker(probe, rng=Random(1), clock=SystemClock()))
         spool = MemorySpool()
         fallback = Fallback(gateway.writer, spool, breaker)
-        replay = Replay(fallback.drain, no_state, gateway.letters, answers=breaker.answers, drop=lambda _: None)
+        replay = SpoolReplay(fallback.drain, no_state, gateway.letters, answers=breaker.answers, drop=lambda _: None)
         mixed: list[Message] = [("fine", 0, {"v": 1.0}), ("bad", 1, {"v": 2.0}), ("fine", 2, {"v": 3.0})]
         for messages in ([("first", 0, {"v": 1.0})], daily("old", 200), mixed, [("last", 0, {"v": 1.0})]):
             await spool.append([batch(gateway.layouts, *messages)])
@@ -185,7 +185,7 @@ async def test_a_spool_with_years_and_a_poison_in_it_empties(place: Database, mo
             busy=lambda: False,
             rng=Random(1),
             max_rows=10_000,
-            doubt=Doubt(breaker.answers, replay.rescue, lambda: fallback.stored),
+            poison_check=PoisonCheck(breaker.answers, replay.rescue, lambda: fallback.stored),
         )
         await stack.enter_async_context(drainer)
         async with asyncio.timeout(60):

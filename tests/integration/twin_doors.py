@@ -8,10 +8,11 @@ from typing import NamedTuple
 from gateway.core import settings
 from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Block, Kind, Principal
-from gateway.ingest.admission.admission import Gate
-from gateway.ingest.intake import Intake
-from gateway.ingest.pending import Underway
+from gateway.domain.model import Block, Kind
+from gateway.domain.principal import Principal
+from gateway.ingest.admission.admission import Admission
+from gateway.ingest.intake import BodyIntake
+from gateway.ingest.pending import SubmittedBody
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.web.context import Context
@@ -40,14 +41,14 @@ class Heard(NamedTuple):
     """Not so where a server hung up on what came after: the system then may drop what was under way to us."""
 
 
-class CountingIntake(Intake):
+class CountingIntake(BodyIntake):
     """Counts what it took at once."""
 
     taken = 0
 
     def at_once(
         self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
-    ) -> Underway | None:
+    ) -> SubmittedBody | None:
         underway = super().at_once(body, principal=principal, device=device, source=source)
         self.taken += underway is not None
         return underway
@@ -82,7 +83,7 @@ class StoringDoor(Door):
     async def open_runtime(self, tree: Settings, worker: str) -> AsyncIterator[Context]:
         layouts, directory = Layouts(), MemoryDirectory()
         directory.add(*DEVICES)
-        gate = Gate(
+        admission = Admission(
             directory,
             layouts,
             devices=tree.devices,
@@ -94,7 +95,7 @@ class StoringDoor(Door):
             Committer(self.sink, _shown, limits=self._queue, slots=1) as self.committer,
         ):
             context.intake = self.storing = CountingIntake(
-                gate, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
+                admission, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
             )
             context.request_ids = RequestIds("id")
             context.budgets = self.budgets = CountingBudgets(context.bodies, context.turns)

@@ -14,11 +14,13 @@ from sanic import Sanic
 
 from gateway.core.errors import NotFound, Unauthorized
 from gateway.core.settings import HttpSettings, LimitSettings, Settings
-from gateway.domain.contracts import Toll
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
-from gateway.domain.model import Kind, Principal, Receipt, Role
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.domain.contracts.ingest import Charge
+from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
+from gateway.domain.model import Kind, Receipt
+from gateway.domain.principal import Principal, Role
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.telemetry.rates import RateHistory
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.timescale.registry.audit import AuditedAct
 from gateway.timescale.registry.device_count import DeviceCount
 from gateway.web.app import create_app
@@ -65,13 +67,13 @@ class ScriptedIntake:
         self.backfill: list[bool] = []
         self.answer: Callable[[bytes], Awaitable[Receipt]] = self._clean
         self.full: Exception | None = None
-        """What `knock` raises."""
+        """What `refuse_if_full` raises."""
 
     @property
     def is_open(self) -> bool:
         return self.full is None
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         if self.full:
             raise self.full
 
@@ -86,11 +88,11 @@ class ScriptedIntake:
         max_errors: int = 100,
         source: str = "http",
         received_us: int | None = None,
-        toll: Toll | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
         assert media is None
         self.replays += [received_us] if source == "replay" else []
-        self.backfill.append(toll is not None and await toll(self.readings))
+        self.backfill.append(charge is not None and await charge(self.readings))
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
 
@@ -151,20 +153,23 @@ class ScriptedLive:
         return [self.known.get(name) for name in names]
 
 
-class NoLetters:
-    async def page(self, _: DeadLetterFilter, **__: object) -> list[Letter]:
+class NoDeadLetters(StoredDeadLetters):
+    def __init__(self) -> None:
+        """None are kept, and no database is asked."""
+
+    async def page(self, _: DeadLetterFilter, /, **__: object) -> list[StoredDeadLetter]:
         return []
 
-    async def find(self, letter_id: int) -> Letter:
+    async def find(self, letter_id: int) -> StoredDeadLetter:
         raise NotFound(f"there is no dead letter {letter_id}")
 
-    async def open_ids(self, _: DeadLetterFilter, **__: object) -> list[int]:
+    async def open_ids(self, _: DeadLetterFilter, /, **__: object) -> list[int]:
         return []
 
-    async def count_open(self, _: DeadLetterFilter, **__: object) -> int:
+    async def count_open(self, _: DeadLetterFilter, /, **__: object) -> int:
         return 0
 
-    async def mark_replayed(self, letter: Letter, act: AuditedAct) -> AuditedAct:
+    async def mark_replayed(self, letter: StoredDeadLetter, act: AuditedAct) -> AuditedAct:
         raise AssertionError(letter, act)
 
     async def note_refused(self, act: AuditedAct, count: int) -> AuditedAct:
@@ -219,7 +224,9 @@ class Door:
             worker=worker,
             clock=FixedClock(),
             authenticator=ScriptedAuthenticator(),
-            ways_in=IngestParts(self.intake, self.receipts, NoLetters(), Redelivery(self.intake, NoLetters())),
+            ways_in=IngestParts(
+                self.intake, self.receipts, NoDeadLetters(), DeadLetterReplay(self.intake, NoDeadLetters())
+            ),
             ways_out=ReadParts(self.live, self.stored, self.stage.streams),
             fleet=RegistryParts(NO_REGISTRAR, NO_LISTING, self.census),
             health=self._answer_health,

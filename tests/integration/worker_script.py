@@ -15,7 +15,7 @@ from gateway.app.processes.manager import serve
 from gateway.core.errors import StartError
 from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.model import Receipt
-from gateway.services.dead_letter_replay import Redelivery
+from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.telemetry.rates import RateHistory
 from gateway.web.context import Context, IngestParts, ReadParts, RegistryParts
 from gateway.web.ports import Health
@@ -26,7 +26,7 @@ from tests.integration.web_server import (
     CLEAN,
     NOTHING_STORED,
     FixedClock,
-    NoLetters,
+    NoDeadLetters,
     ScriptedAuthenticator,
     ScriptedCensus,
     ScriptedLive,
@@ -39,7 +39,7 @@ REFUSES = "the store is not there"
 class SlowIntake:
     is_open = True
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         pass
 
     def devices(self, _: bytes) -> set[str]:
@@ -71,7 +71,9 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         worker=worker,
         clock=FixedClock(),
         authenticator=ScriptedAuthenticator(),
-        ways_in=IngestParts(SlowIntake(), MemoryReceipts(), NoLetters(), Redelivery(SlowIntake(), NoLetters())),
+        ways_in=IngestParts(
+            SlowIntake(), MemoryReceipts(), NoDeadLetters(), DeadLetterReplay(SlowIntake(), NoDeadLetters())
+        ),
         ways_out=ReadParts(ScriptedLive(), NOTHING_STORED, Stage(ScriptedAuthenticator()).streams),
         fleet=RegistryParts(NO_REGISTRAR, NO_LISTING, ScriptedCensus()),
         health=health,

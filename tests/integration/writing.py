@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from gateway.core import settings
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.layouts import Layouts
 from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.connections.pool import Pool, open_pool

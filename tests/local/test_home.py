@@ -31,11 +31,11 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs other users' fi
 def test_reachable_goes_by_the_modes_of_every_parent(
     open_place: Place, mode: int, owner: tuple[int, int], expected: bool
 ) -> None:
-    gate = open_place.folder.parent / "gate"
-    (gate / "below").mkdir(parents=True)
-    gate.chmod(mode)
-    os.chown(gate, *owner)
-    assert reachable(gate / "below", SOMEBODY) is expected
+    admission = open_place.folder.parent / "gate"
+    (admission / "below").mkdir(parents=True)
+    admission.chmod(mode)
+    os.chown(admission, *owner)
+    assert reachable(admission / "below", SOMEBODY) is expected
 
 
 @needs_root

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.core import settings
 from gateway.core.errors import Draining, Overloaded, SinkFault, SinkUnavailable
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.ingest.pipeline.committer import Committer

@@ -16,12 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway.core import settings
 from gateway.core.errors import SinkFault, SinkUnavailable, SpoolFull
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.ledger import Account, Ledger
-from gateway.domain.model import Batch, Outcome, Principal, Receipt, Role
+from gateway.domain.model import Batch, Outcome, Receipt
+from gateway.domain.principal import Principal, Role
 from gateway.domain.reasons import Reason
-from gateway.ingest.intake import Intake
+from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.stall import Stall
@@ -92,9 +93,9 @@ class Books(RuleBasedStateMachine):
             self.sink, self._publish, limits=settings.QueueSettings(max_rows=12, commit_rows=4), slots=2
         )
         await self.committer.__aenter__()
-        gate = usual_gate(directory, layouts)
-        self.intake = Intake(
-            gate, self.committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=1000
+        admission = usual_gate(directory, layouts)
+        self.intake = BodyIntake(
+            admission, self.committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=1000
         )
 
     async def _publish(self, _: Any) -> None:

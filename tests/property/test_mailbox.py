@@ -28,7 +28,7 @@ class Reading(RuleBasedStateMachine):
     @initialize(max_bytes=st.integers(60, 4000), max_events=st.integers(1, 5))
     def open(self, max_bytes: int, max_events: int) -> None:
         self.woken = 0
-        self.mailbox = EventQueue(max_bytes=max_bytes, max_events=max_events, wake=self._wake)
+        self.queue = EventQueue(max_bytes=max_bytes, max_events=max_events, wake=self._wake)
         self.max_bytes = max_bytes
         self.largest = 0
         self.waiting: list[Event] = []
@@ -46,8 +46,8 @@ class Reading(RuleBasedStateMachine):
         self.offset += 1
         event = Event(LogPosition("epoch000", self.offset, 0), changes)
         self.largest = max(self.largest, event.size)
-        was_empty, before = not len(self.mailbox), self.woken
-        self.mailbox.put(event)
+        was_empty, before = not len(self.queue), self.woken
+        self.queue.put(event)
         assert self.woken > before or not was_empty
         self.waiting.append(event)
         for change in changes:
@@ -55,14 +55,14 @@ class Reading(RuleBasedStateMachine):
 
     @rule(reason=st.sampled_from(["lost", "too_old"]))
     def lose(self, reason: str) -> None:
-        self.mailbox.lose(reason, LogPosition("epoch000", self.offset, 0))  # type: ignore[arg-type]
+        self.queue.lose(reason, LogPosition("epoch000", self.offset, 0))  # type: ignore[arg-type]
         self.waiting, self.lost_at = [], self.offset
 
     @rule()
     def take(self) -> None:
-        items = self.mailbox.take()
-        assert not len(self.mailbox)
-        assert self.mailbox.size == 0
+        items = self.queue.take()
+        assert not len(self.queue)
+        assert self.queue.size == 0
         if items and isinstance(items[0], Lost):
             self.has = dict(self.truth)  # a snapshot, read later than all that waits
             if items[0].position.offset != self.lost_at:  # too much waited
@@ -101,7 +101,7 @@ class Reading(RuleBasedStateMachine):
     @invariant()
     def bounded(self) -> None:
         if hasattr(self, "mailbox"):
-            assert self.mailbox.size <= max(self.max_bytes, self.largest) + SERIES_BYTES
+            assert self.queue.size <= max(self.max_bytes, self.largest) + SERIES_BYTES
 
 
 def _apply(known: dict[Series, tuple[int, Value]], change: Change) -> None:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from gateway.core import timestamps
 from gateway.core.errors import BadRequest
 from gateway.domain import dead_letters
-from gateway.domain.model import Role
+from gateway.domain.principal import Role
 from gateway.web.http.query import read_query, to_moment, to_page, to_seconds
 
 NOW_US = 1_732_277_000_123_000
@@ -60,7 +60,7 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
 def test_moments(text: str, moment: int) -> None:
     assert to_moment(text, parameter="from", now_us=NOW_US) == moment
     if "T" in text or " " in text:
-        since = dead_letters.to_wanted(since=text).since
+        since = dead_letters.to_dead_letter_filter(since=text).since
         assert since is not None
         assert timestamps.to_us(since) == moment
 

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, BadRequest, TooLarge
 from gateway.domain.device_import import CSV, NDJSON, parse
-from gateway.domain.devices import MAX_TAGS, DeviceFilter, DevicePatch, LastSeen, check_tags, is_tag_value, to_wanted
+from gateway.domain.devices import (
+    MAX_TAGS,
+    DeviceFilter,
+    DevicePatch,
+    LastSeen,
+    check_tags,
+    is_tag_value,
+    to_device_filter,
+)
 from gateway.domain.json_text import MARK
-from gateway.domain.layouts import DEVICE_NAME
+from gateway.domain.names import DEVICE_NAME
 
 NAMES = st.text(alphabet=string.ascii_letters + string.digits + "._:-", min_size=1, max_size=128)
 KEYS = st.text(alphabet=string.ascii_letters + string.digits + "._/-", min_size=1, max_size=64)
@@ -96,13 +104,13 @@ def test_tags_that_are_let_in_can_be_stored(tags: dict[str, str]) -> None:
 @given(TAGS, st.lists(KEYS, max_size=4))
 def test_a_filter_says_what_was_asked(tags: dict[str, str], keys: list[str]) -> None:
     asked = [*(f"{key}:{value}" for key, value in tags.items()), *keys]
-    assert to_wanted(tags=asked) == DeviceFilter(tags=tags, keys=tuple(dict.fromkeys(keys)))
+    assert to_device_filter(tags=asked) == DeviceFilter(tags=tags, keys=tuple(dict.fromkeys(keys)))
 
 
 @given(st.lists(st.text(max_size=300), max_size=5))
 def test_any_filter_is_read_or_refused(asked: list[str]) -> None:
     try:
-        wanted = to_wanted(tags=asked)
+        wanted = to_device_filter(tags=asked)
     except BadRequest:
         return
     assert {*wanted.tags, *wanted.keys} == {text.partition(":")[0] for text in asked}

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway.core import settings
 from gateway.core.errors import SpoolFull
-from gateway.domain.contracts import Spooled
+from gateway.domain.contracts.ingest import Spooled
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
 from gateway.ingest.spool.folder import Spools, open_spools

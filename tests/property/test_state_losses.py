@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.core import settings
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts import DevicePage, Newest
+from gateway.domain.contracts.newest import DevicePage, NewestMessage
 from gateway.state.rebuilder import Rebuilder
 from gateway.state.store import RedisState, open_state
 from tests.builders.batches import NOON
@@ -37,7 +37,7 @@ class Committed:
     def __init__(self) -> None:
         self.series: dict[str, Series] = defaultdict(dict)
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage]]:
         return [[_entry(shape, after) for shape, after in self.series[name].items()] for name in devices]
 
     async def times(self, devices: Sequence[str]) -> list[int | None]:
@@ -50,8 +50,8 @@ class Committed:
         return DevicePage([], 0, after) if after else DevicePage(NAMES, len(NAMES), 1)
 
 
-def _entry(shape: int, after: int) -> Newest:
-    return Newest(shape, NOON + after, (float(after),), (), ())
+def _entry(shape: int, after: int) -> NewestMessage:
+    return NewestMessage(shape, NOON + after, (float(after),), (), ())
 
 
 class Losses(RuleBasedStateMachine):
@@ -66,7 +66,7 @@ class Losses(RuleBasedStateMachine):
         """What the state was given, or was read and filled in."""
         self.pending: list[tuple[str, int, int]] = []
         self.claims: list[tuple[list[str], list[bytes]]] = []
-        self.fills: list[tuple[list[str], list[bytes], list[list[Newest]]]] = []
+        self.fills: list[tuple[list[str], list[bytes], list[list[NewestMessage]]]] = []
         self.site = secrets.token_hex(4)
         self.state, self.client = self.runner.run(self._open())
         self.run(self._rebuild())
@@ -188,7 +188,7 @@ class Losses(RuleBasedStateMachine):
             assert time_us == max((entry.time_us for entry in entries), default=None)
             self.given[name] = told  # from now on anything less is going back in time
 
-    async def _told(self) -> tuple[list[list[Newest] | None], list[int | None]]:
+    async def _told(self) -> tuple[list[list[NewestMessage] | None], list[int | None]]:
         return await self.state.read(NAMES), await self.state.times(NAMES)
 
 

@@ -9,8 +9,9 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, TooLarge
-from gateway.domain.layouts import METRIC_NAME, Layouts
+from gateway.domain.layouts import Layouts
 from gateway.domain.model import MAX_EXACT, Decoded, Outcome, Refusal
+from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.ingest import receipts, wire
 from gateway.ingest.wire import careful, fast

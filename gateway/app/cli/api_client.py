@@ -1,4 +1,4 @@
-"""A question to a running gateway in, its JSON answer out, with an admin's key. Raises GatewayError with a cure."""
+"""Client of a running gateway's API: a question → its JSON answer, with an admin's key. Raises GatewayError."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""In: `gateway audit …`. Out: who did what, newest first. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway audit`: who did what, newest first. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,7 +8,7 @@ from cyclopts.validators import Number
 
 from gateway.app.cli.output import print_json, print_note, print_table
 from gateway.app.cli.registry_options import Database, Json, Limit
-from gateway.app.cli.session import run, spoken
+from gateway.app.cli.session import exit_on_error, run
 from gateway.core.errors import BadRequest
 from gateway.core.timestamps import parse_moment
 
@@ -40,7 +40,7 @@ def list_audit(
     json: Json = False,
 ) -> None:
     """List acts, newest first."""
-    moment = spoken(lambda: None if since is None else _to_moment(since))
+    moment = exit_on_error(lambda: None if since is None else _to_moment(since))
     entries = run(
         lambda s: s.registrar.audit.page(since=moment, actor=actor, before=before, limit=limit), database=database
     )

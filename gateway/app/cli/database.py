@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.session import spoken
-from gateway.app.cli.target import settings_here
+from gateway.app.cli.session import exit_on_error
+from gateway.app.cli.target import command_settings
 
 Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
 
@@ -27,6 +27,6 @@ def accept(*, config_file: Config = None) -> None:
     """
     from gateway.app.lineage import accept as run  # noqa: PLC0415 -- it brings the drivers
 
-    settings = settings_here(config_file)
-    server = spoken(lambda: asyncio.run(run(settings)))
+    settings = command_settings(config_file)
+    server = exit_on_error(lambda: asyncio.run(run(settings)))
     sys.stdout.write(f"The server is accepted as it is: cluster {server.key}, timeline {server.timeline}.\n")

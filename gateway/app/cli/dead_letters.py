@@ -1,4 +1,4 @@
-"""In: `gateway dead-letters …`. Out: letters shown, replayed or removed. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway dead-letters`: shows, replays, removes them. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 import json
 from collections.abc import Iterator
@@ -14,9 +14,16 @@ from msgspec.structs import asdict
 from gateway.app.cli.api_client import DEFAULT_URL, KeyFile, Url, ask
 from gateway.app.cli.output import print_fields, print_json, print_note, print_table
 from gateway.app.cli.registry_options import Database, Json
-from gateway.app.cli.session import FAILED, AdminSession, run, spoken
+from gateway.app.cli.session import FAILED, AdminSession, exit_on_error, run
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import MAX_ID, MAX_PAGE, DeadLetterFilter, Letter, to_item, to_wanted
+from gateway.domain.dead_letters import (
+    MAX_ID,
+    MAX_PAGE,
+    DeadLetterFilter,
+    StoredDeadLetter,
+    to_dead_letter_filter,
+    to_item,
+)
 
 Code = Annotated[str | None, Parameter(help="Only this reason, such as unknown_device.")]
 Device = Annotated[str | None, Parameter(help="Only this device.")]
@@ -61,7 +68,9 @@ def list_letters(
 ) -> None:
     """List dead letters, newest first."""
     replayed = "false" if only_open else None
-    wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since, replayed=replayed))
+    wanted = exit_on_error(
+        lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since, replayed=replayed)
+    )
     letters = run(lambda s: s.dead_letters.page(wanted, before=before, limit=limit), database=database)
     if as_json:
         print_json([to_item(letter) for letter in letters])
@@ -96,10 +105,10 @@ def replay_letters(
     as_json: Json = False,
 ) -> None:
     """Let a running gateway take letters in once more. Exit code 1 if something was refused again."""
-    wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since))
-    spoken(lambda: _check_choice(wanted, letter, every=every))
+    wanted = exit_on_error(lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since))
+    exit_on_error(lambda: _check_choice(wanted, letter, every=every))
     if letter is not None:
-        answer = spoken(lambda: ask(url, f"/v1/dead-letters/{letter}:replay", key_file=key_file, method="POST"))
+        answer = exit_on_error(lambda: ask(url, f"/v1/dead-letters/{letter}:replay", key_file=key_file, method="POST"))
         receipt = json.loads(answer)["receipt"]
         _show({"replayed": letter, **{name: receipt[name] for name in SHOWN_OF_RECEIPT}}, as_json=as_json)
         return
@@ -130,8 +139,10 @@ def purge_letters(
 ) -> None:
     """Remove dead letters for good. What is too old or too much goes by itself: see the settings dead_letters."""
     done = "true" if replayed else None
-    wanted = spoken(lambda: to_wanted(code=code, device=device, source=source, since=since, replayed=done))
-    spoken(lambda: _check_choice(wanted, letter, every=every))
+    wanted = exit_on_error(
+        lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since, replayed=done)
+    )
+    exit_on_error(lambda: _check_choice(wanted, letter, every=every))
     removed = run(lambda s: _purge(s, wanted, letter), database=database)
     _show({"removed": removed}, as_json=as_json)
 
@@ -158,13 +169,13 @@ def _replayed_pages(url: str, wanted: DeadLetterFilter, key_file: Path | None) -
     more = True
     while more:
         path = f"/v1/dead-letters:replay?{urlencode(filters)}"
-        page = json.loads(spoken(partial(ask, url, path, key_file=key_file, method="POST")))
+        page = json.loads(exit_on_error(partial(ask, url, path, key_file=key_file, method="POST")))
         yield page
         filters["cursor"] = page["next_cursor"]
         more = page["next_cursor"] is not None
 
 
-def _show_letters(letters: list[Letter]) -> None:
+def _show_letters(letters: list[StoredDeadLetter]) -> None:
     rows = [
         (
             one.id,

@@ -1,4 +1,4 @@
-"""In: `gateway device …`. Out: devices and tokens, changed or shown. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway device`: devices and tokens, changed or shown. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -19,12 +19,12 @@ from gateway.app.cli.registry_options import (
     show_issued,
     to_lifetime,
 )
-from gateway.app.cli.session import AdminSession, run, spoken
+from gateway.app.cli.session import AdminSession, exit_on_error, run
 from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.domain.credentials import Credential, Issued
-from gateway.domain.devices import Age, DevicePatch, to_wanted
-from gateway.domain.model import Role
+from gateway.domain.devices import Age, DevicePatch, to_device_filter
+from gateway.domain.principal import Role
 
 FOREVER_SECS = 1e9
 
@@ -56,9 +56,9 @@ def add_device(name: str, /, *, tag: Tags = (), database: Database = None, json:
     """Add a device and show its token, this once."""
 
     async def work(session: AdminSession) -> Issued:
-        book, actor = session.registrar, session.actor
-        await book.devices.add(name, tags=_to_tags(tag), actor=actor)
-        return await book.credentials.issue(Role.DEVICE, device=name, actor=actor)
+        registrar, actor = session.registrar, session.actor
+        await registrar.devices.add(name, tags=_to_tags(tag), actor=actor)
+        return await registrar.credentials.issue(Role.DEVICE, device=name, actor=actor)
 
     show_issued(run(work, database=database), {"device": name}, json=json)
 
@@ -104,8 +104,8 @@ def list_devices(
     json: Json = False,
 ) -> None:
     """List devices by name, with the time of their newest reading."""
-    wanted = spoken(lambda: to_wanted(prefix=prefix, tags=tag, enabled=enabled))
-    age = Age(stale_secs=spoken(lambda: _to_seconds(stale)), offline=offline)
+    wanted = exit_on_error(lambda: to_device_filter(prefix=prefix, tags=tag, enabled=enabled))
+    age = Age(stale_secs=exit_on_error(lambda: _to_seconds(stale)), offline=offline)
 
     async def work(session: AdminSession) -> tuple[list[dict[str, object]], str | None]:
         listed = await session.listing.page(wanted, age, after=after, limit=limit)
@@ -151,7 +151,7 @@ def update_device(
     json: Json = False,
 ) -> None:
     """Set and remove tags of a device; the others stay."""
-    tags = spoken(lambda: {**_to_tags(tag), **dict.fromkeys(untag)})
+    tags = exit_on_error(lambda: {**_to_tags(tag), **dict.fromkeys(untag)})
     _switch(name, DevicePatch(tags=tags), database=database, json=json)
 
 

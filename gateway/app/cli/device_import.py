@@ -1,4 +1,4 @@
-"""In: `gateway device import FILE`. Out: devices created and updated, and what was wrong with which line."""
+"""`gateway device import`: devices created and updated, and what was wrong with which line."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from gateway.app.cli.output import print_fields, print_json, print_note
 from gateway.app.cli.registry_options import Database, Json
-from gateway.app.cli.session import FAILED, AdminSession, run, spoken
+from gateway.app.cli.session import FAILED, AdminSession, exit_on_error, run
 from gateway.app.cli.wording import in_options
 from gateway.core.errors import BadRequest
 from gateway.domain.device_import import CSV, NDJSON, ImportResult, ImportRow, parse, tally
@@ -33,7 +33,7 @@ def import_devices(
     CSV has a header of device, enabled and tag:KEY, such as device,tag:site. NDJSON has one object a line:
     {"device": "press-1", "tags": {"site": "north"}}. Tags that a row does not name stay.
     """
-    rows = spoken(lambda: _read(file, form))
+    rows = exit_on_error(lambda: _read(file, form))
 
     async def work(session: AdminSession) -> list[ImportResult]:
         return await session.registrar.imports.apply(rows, actor=session.actor)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from gateway.app.cli.doctor_servers import room, servers
-from gateway.app.lineage import open_lineage
+from gateway.app.pools import command_pool
 from gateway.core.errors import GatewayError, SettingsError, SinkFault, SinkUnavailable
 from gateway.core.settings import Settings
 from gateway.ingest.pipeline.breaker import reason
@@ -18,7 +18,7 @@ from gateway.mqtt.topics import parse_topic
 from gateway.state.rebuilder import EVICTS
 from gateway.state.store import open_state
 from gateway.timescale import migrations
-from gateway.timescale.connections.pool import Connection, open_pool
+from gateway.timescale.connections.pool import Connection
 from gateway.timescale.server import probe
 from gateway.timescale.write.probe import rehearse
 
@@ -103,17 +103,7 @@ async def _room(settings: Settings) -> list[Finding]:
 
 async def _database(settings: Settings) -> list[Finding]:
     database = settings.database
-    async with (
-        open_lineage(settings) as lineage,
-        open_pool(
-            database.url,
-            name="gateway doctor",
-            size=1,
-            connect_timeout=database.connect_timeout_secs,
-            command_timeout=database.read_timeout_secs,
-            lineage=lineage,
-        ) as pool,
-    ):
+    async with command_pool(settings, "gateway doctor") as pool:
         ground = await probe(pool)
         known = f"{ground.kind}, PostgreSQL {ground.postgres}, TimescaleDB {ground.timescale or 'none'}"
         async with pool.connection() as connection:
@@ -129,10 +119,7 @@ async def _database(settings: Settings) -> list[Finding]:
             findings.append(Finding("database", ok=True, sentence=NO_TIMESCALE))
         findings += _judge(facts, wal)
     pending = await migrations.migrate(
-        database.url,
-        chunk_hours=database.chunk_hours,
-        plan_only=True,
-        connect_timeout=database.connect_timeout_secs,
+        database.url, chunk_hours=database.chunk_hours, plan_only=True, connect_timeout=database.connect_timeout_secs
     )
     words = "the schema is up to date"
     if pending:

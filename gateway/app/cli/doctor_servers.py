@@ -1,4 +1,4 @@
-"""Settings in, what doctor says of the way to the database out: each of several servers, and a pooler's room."""
+"""`gateway doctor` on the way to the database: each of several servers, and a pooler's room."""
 
 from gateway.app.storage import STATE_POOL
 from gateway.core.settings import Settings

@@ -1,21 +1,13 @@
-"""In: `gateway key …`. Out: keys made, listed, revoked. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway key`: keys made, listed, revoked. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from gateway.app.cli.output import print_fields, print_json, print_note
-from gateway.app.cli.registry_options import (
-    Database,
-    Days,
-    Json,
-    Limit,
-    show_credentials,
-    show_issued,
-    to_lifetime,
-)
+from gateway.app.cli.registry_options import Database, Days, Json, Limit, show_credentials, show_issued, to_lifetime
 from gateway.app.cli.session import run
-from gateway.domain.model import Role
+from gateway.domain.principal import Role
 
 key_app = App(
     name="key",

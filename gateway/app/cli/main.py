@@ -18,7 +18,7 @@ from gateway.app.cli.device import device_app
 from gateway.app.cli.key import key_app
 from gateway.app.cli.metric import metric_app
 from gateway.app.cli.output import print_table
-from gateway.app.cli.session import told
+from gateway.app.cli.session import explain
 from gateway.app.cli.spool import spool_app
 from gateway.app.cli.state import state_app
 from gateway.core import settings_file
@@ -95,11 +95,11 @@ def migrate(
         gateway migrate --plan
         gateway migrate
     """
-    from gateway.app.lineage import migrate_here  # noqa: PLC0415
+    from gateway.app.lineage import migrate_schema  # noqa: PLC0415
     from gateway.ingest.pipeline.breaker import reason  # noqa: PLC0415
 
     try:
-        steps = asyncio.run(migrate_here(settings_file.load(config_file), plan_only=plan))
+        steps = asyncio.run(migrate_schema(settings_file.load(config_file), plan_only=plan))
     except SinkUnavailable as exc:
         raise SinkUnavailable(f"{exc.message} ({reason(exc)})") from exc
     for step in steps:
@@ -149,9 +149,9 @@ def ledger(
 def doctor(*, config_file: Annotated[Config, Parameter(name="--config")] = None) -> None:
     """Ask every server the gateway needs how it is, and say what to change. Exit code 1 if something is missing."""
     from gateway.app.cli.doctor import examine  # noqa: PLC0415
-    from gateway.app.cli.target import settings_here  # noqa: PLC0415
+    from gateway.app.cli.target import command_settings  # noqa: PLC0415
 
-    findings = asyncio.run(examine(settings_here(config_file)))
+    findings = asyncio.run(examine(command_settings(config_file)))
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.part:<10} {finding.sentence}")
     if not all(finding.ok for finding in findings):
@@ -164,7 +164,7 @@ def main() -> None:
         app(sys.argv[1:])
     except GatewayError as exc:
         prefix = "cannot start" if isinstance(exc, StartError) else "failed"
-        print(f"gateway: {prefix}: {told(exc)}", file=sys.stderr)
+        print(f"gateway: {prefix}: {explain(exc)}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:  # as in "gateway settings | head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

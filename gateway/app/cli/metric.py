@@ -1,4 +1,4 @@
-"""In: `gateway metric …`. Out: kinds and units of metrics, shown or set. Exit codes: 0 done, 1 failed, 2 wrong use."""
+"""`gateway metric`: kinds and units of metrics, shown or set. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from msgspec.structs import astuple
 
 from gateway.app.cli.output import print_fields, print_json, print_note, print_table
 from gateway.app.cli.registry_options import Database, Json, Limit
-from gateway.app.cli.session import run, spoken
+from gateway.app.cli.session import exit_on_error, run
 from gateway.core.errors import BadRequest
 
 metric_app = App(
@@ -39,7 +39,7 @@ def set_metric(
     json: Json = False,
 ) -> None:
     """Set what is known of a metric, also before it is first reported; what is left out stays as it is."""
-    spoken(lambda: _check_said(unit, declare_int))
+    exit_on_error(lambda: _check_said(unit, declare_int))
     kinds = run(
         lambda s: s.registrar.metrics.put(
             name, unit=unit or None, clear_unit=unit == "", declared_int=declare_int, actor=s.actor

@@ -1,16 +1,16 @@
-"""Settings in, the newest state of this database out, opened for each call: a command seldom needs it at all."""
+"""The newest state of this database, opened for each call: a command seldom needs it at all."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.core import settings
-from gateway.services.device_removal import States
+from gateway.domain.contracts.newest import RemovableState
 from gateway.state.store import RedisState, open_state
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.server import site
 
 
-def states_of(branch: settings.RedisSettings, pool: Pool) -> States:
+def states_of(branch: settings.RedisSettings, pool: Pool) -> RemovableState:
     """Return the state that belongs to this database; nothing is connected yet."""
     return _States(branch, pool)
 

@@ -1,4 +1,4 @@
-"""In: what a command found. Out: lines for people, folded on a terminal and whole in a pipe, or JSON. No database."""
+"""Output of commands: lines for people, folded on a terminal and whole in a pipe, or JSON. No database."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the commands of the registry share: their options, and how tokens and keys are shown. No command of its own."""
+"""Options that the commands of the registry share, and how they show tokens and keys. No command of its own."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -15,8 +15,7 @@ Database = Annotated[
 ]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 Days = Annotated[
-    int | None,
-    Parameter(validator=Number(gte=1, lte=MAX_LIFETIME.days), help="Days until it expires; default: never."),
+    int | None, Parameter(validator=Number(gte=1, lte=MAX_LIFETIME.days), help="Days until it expires; default: never.")
 ]
 Overlap = Annotated[
     int,

@@ -1,11 +1,10 @@
-"""In: work to do on the registry. Out: its result, or a sentence on stderr and an exit code. Never a traceback."""
+"""Session of a command on the registry: its result, or a sentence on stderr and an exit code. Never a traceback."""
 
 import asyncio
 import getpass
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from msgspec.structs import asdict
@@ -17,10 +16,10 @@ from gateway.core.settings_file import with_env
 from gateway.domain.devices import LastSeen
 
 if TYPE_CHECKING:  # these bring the database driver, which "--help" must not wait for
-    from gateway.domain.contracts import Clock
-    from gateway.services.device_listing import Listing
+    from gateway.core.clock import Clock
+    from gateway.services.device_listing import DeviceListing
     from gateway.services.registry import Registrar
-    from gateway.timescale.dead_letters.browse import LetterBox
+    from gateway.timescale.dead_letters.browse import StoredDeadLetters
 
 FAILED = 1
 USAGE = 2
@@ -33,9 +32,9 @@ class AdminSession(NamedTuple):
     """What the commands work on."""
 
     registrar: "Registrar"
-    listing: "Listing"
+    listing: "DeviceListing"
     """Knows from the database when devices were last heard of."""
-    dead_letters: "LetterBox"
+    dead_letters: "StoredDeadLetters"
     actor: str
     """Who types, for the audit."""
     clock: "Clock"
@@ -54,7 +53,7 @@ def run(work: Callable[[AdminSession], Awaitable[Answer]], *, database: str | No
         _leave(exc, database=database is not None)
 
 
-def spoken(call: Callable[[], Answer]) -> Answer:
+def exit_on_error(call: Callable[[], Answer]) -> Answer:
     """Return what `call` returns, and leave as `run` does: for work that needs no database."""
     try:
         return call()
@@ -64,37 +63,25 @@ def spoken(call: Callable[[], Answer]) -> Answer:
 
 async def _with_session(work: Callable[[AdminSession], Awaitable[Answer]], database: str | None) -> Answer:
     from gateway.app.cli.newest import states_of  # noqa: PLC0415
-    from gateway.app.cli.target import settings_here  # noqa: PLC0415 -- see above
-    from gateway.app.lineage import open_lineage  # noqa: PLC0415
-    from gateway.services.device_listing import Listing  # noqa: PLC0415
-    from gateway.services.registry import registrar  # noqa: PLC0415
-    from gateway.timescale.connections.pool import open_pool  # noqa: PLC0415
-    from gateway.timescale.dead_letters.browse import LetterBox  # noqa: PLC0415
+    from gateway.app.cli.target import command_settings  # noqa: PLC0415 -- see above
+    from gateway.app.pools import command_pool  # noqa: PLC0415
+    from gateway.services.device_listing import DeviceListing  # noqa: PLC0415
+    from gateway.services.registry import build_registrar  # noqa: PLC0415
+    from gateway.timescale.dead_letters.browse import StoredDeadLetters  # noqa: PLC0415
     from gateway.timescale.newest import StoredTimes, TimescaleNewest  # noqa: PLC0415
 
-    settings = settings_here()
+    settings = command_settings()
     clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        lineage = await stack.enter_async_context(open_lineage(settings))
-        pool = await stack.enter_async_context(
-            open_pool(
-                database or settings.database.url,
-                name="gateway registry",
-                size=1,
-                connect_timeout=settings.database.connect_timeout_secs,
-                command_timeout=_COMMAND_TIMEOUT_SECS,
-                lineage=lineage,
-            )
-        )
-        book = registrar(pool, states_of(settings.redis, pool), clock=clock)
-        listing = Listing(
-            book.devices,
+    async with command_pool(settings, "gateway registry", url=database, command_secs=_COMMAND_TIMEOUT_SECS) as pool:
+        registrar = build_registrar(pool, states_of(settings.redis, pool), clock=clock)
+        listing = DeviceListing(
+            registrar.devices,
             StoredTimes(TimescaleNewest(pool)),
             clock=clock,
             monotonic=time.monotonic,
             offline_after_secs=settings.devices.offline_after_secs,
         )
-        return await work(AdminSession(book, listing, LetterBox(pool), f"cli {_user()}", clock))
+        return await work(AdminSession(registrar, listing, StoredDeadLetters(pool), f"cli {_user()}", clock))
 
 
 def _user() -> str:
@@ -104,7 +91,7 @@ def _user() -> str:
         return "unknown"
 
 
-def told(exc: GatewayError) -> str:
+def explain(exc: GatewayError) -> str:
     """Return what is wrong: settings with both of their names, the database with its own words."""
     if isinstance(exc, SettingsError):
         return with_env(exc.message)
@@ -116,5 +103,5 @@ def told(exc: GatewayError) -> str:
 
 
 def _leave(exc: GatewayError, *, database: bool = False) -> NoReturn:
-    sys.stderr.write(f"error: {in_options(told(exc), database=database)}\n")
+    sys.stderr.write(f"error: {in_options(explain(exc), database=database)}\n")
     sys.exit(USAGE if isinstance(exc, BadRequest | SettingsError) else FAILED)

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.target import settings_here
+from gateway.app.cli.target import command_settings
 from gateway.core.errors import SpoolFault
 from gateway.core.settings import Settings
 from gateway.core.timestamps import to_datetime
@@ -39,7 +39,7 @@ def status(*, config_file: Config = None, folder: Folder = None) -> None:
         gateway spool status
         gateway spool status --dir /var/lib/gateway/spool
     """
-    directory = folder or Path(settings_here(config_file).spool.dir)
+    directory = folder or Path(command_settings(config_file).spool.dir)
     contents = [_look(path) for path in sorted(directory.glob("*.db"))]
     for each in contents:
         age = "" if each.oldest_us is None else f", the oldest of {_moment(each.oldest_us)}"
@@ -62,7 +62,7 @@ def drain(
         gateway spool drain
         gateway spool drain --dir /mnt/old-disk/spool
     """
-    settings = settings_here(config_file)
+    settings = command_settings(config_file)
     if folder is not None:
         from msgspec.structs import replace  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""In: `gateway state rebuild`. Out: the newest state in Redis, filled again from the database. Changes no reading."""
+"""`gateway state rebuild`: the newest state in Redis, filled again from the database. Changes no reading."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.target import settings_here
+from gateway.app.cli.target import command_settings
 from gateway.core.settings import Settings
 
 if TYPE_CHECKING:  # these bring the drivers, which "--help" must not wait for
@@ -36,33 +36,21 @@ def rebuild_state(*, config_file: Config = None, quiet: Quiet = False) -> None:
 
     Gateways do it by themselves when something may be missing.
     """
-    asyncio.run(_rebuild(settings_here(config_file), quiet=quiet))
+    asyncio.run(_rebuild(command_settings(config_file), quiet=quiet))
 
 
 async def _rebuild(settings: Settings, *, quiet: bool) -> None:
-    from gateway.app.lineage import open_lineage  # noqa: PLC0415 -- see above
+    from gateway.app.pools import command_pool  # noqa: PLC0415 -- see above
     from gateway.state.rebuilder import Rebuilder  # noqa: PLC0415
     from gateway.state.store import open_state  # noqa: PLC0415
-    from gateway.timescale.connections.pool import open_pool  # noqa: PLC0415
     from gateway.timescale.newest import TimescaleNewest  # noqa: PLC0415
     from gateway.timescale.server import site  # noqa: PLC0415
 
-    database = settings.database
     async with AsyncExitStack() as stack:
-        lineage = await stack.enter_async_context(open_lineage(settings))
-        pool = await stack.enter_async_context(
-            open_pool(
-                database.url,
-                name="gateway state",
-                size=1,
-                connect_timeout=database.connect_timeout_secs,
-                command_timeout=database.read_timeout_secs,
-                lineage=lineage,
-            )
-        )
+        pool = await stack.enter_async_context(command_pool(settings, "gateway state"))
         state = await stack.enter_async_context(open_state(settings.redis, site=await site(pool)))
         stack.push_async_callback(state.leave)
-        await state.doubt()
+        await state.mark_incomplete()
         await _until_complete(state, Rebuilder(state, TimescaleNewest(pool)), quiet=quiet)
 
 

@@ -1,4 +1,4 @@
-"""Which gateway a command is about: the one of the settings, or the one that `gateway up` runs in this folder."""
+"""Target of a command: the gateway of the settings, or the one that `gateway up` runs in this folder."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ STACK_ENV = Path(".local/stack.env")
 """Written by a running `gateway up`: the addresses of its servers."""
 
 
-def settings_here(config_file: Path | None = None) -> Settings:
+def command_settings(config_file: Path | None = None) -> Settings:
     """Load the settings; where the environment names no database, a `gateway up` running here lends its addresses."""
     lent: dict[str, str] = {}
     if config_file is None and "GATEWAY_DATABASE__URL" not in os.environ and STACK_ENV.is_file():

@@ -104,11 +104,7 @@ def address(settings: Settings) -> str:
 
 def _demo(settings: Settings, stack: LocalStack, key: Path, *, devices: int, log: Path) -> Child:
     command = [sys.executable, "-m", "simulator", "demo", "--devices", str(devices), "--url", address(settings)]
-    return Child(
-        "the demo",
-        [*command, "--mqtt", stack.device_mqtt_url, "--key-file", str(key.absolute())],
-        log=log,
-    )
+    return Child("the demo", [*command, "--mqtt", stack.device_mqtt_url, "--key-file", str(key.absolute())], log=log)
 
 
 def _announce(settings: Settings, banner: str, started: float) -> None:

@@ -1,4 +1,4 @@
-"""In: what is said to callers of the HTTP API. Out: the same in a command's own words: options, not parameters."""
+"""Wording of commands: what is said to callers of the HTTP API, with options for parameters."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""In: two ports, whom to run as. Out: a running MQTT broker (rumqttd from a wheel). Never keeps state over a restart.
+"""An MQTT broker (rumqttd from a wheel) on two ports, run as somebody. Never keeps state over a restart.
 
 Run as a program it is the broker's process itself: the interpreter may lie where only root can walk, so it gives root
 up after everything is loaded, not before.

@@ -1,4 +1,4 @@
-"""In: a command line, whom to run it as. Out: a ready child that dies with us. Never knows which server it runs."""
+"""A child process: a command line → one that is ready and dies with us. Never knows which server it runs."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""In: the stack's folder. Out: as whom its servers run and where their data lies. Never changes a parent folder's mode.
+"""The stack's data folder: as whom its servers run, where their data lies. Never changes a parent folder's mode.
 
 Servers must not run as root (PostgreSQL refuses to), and the user they run as must be able to walk to their data and
 programs. Where it cannot, as below /root, the data lies in /var/lib/device-gateway and the folder gets a link to it.

@@ -1,4 +1,4 @@
-"""In: whom to become and what to run. Out: this process is that program, and dies with its parent. Never returns.
+"""Exec as somebody: this process becomes that program, and dies with its parent. Never returns.
 
 Run by path as ``python -I -S enter.py PARENT SIGNAL ROOT UID:GID PROGRAM ARG…`` (``-``: no chroot, no other user), so
 that nothing of ours runs between fork and exec in a process that may have threads, as a preexec_fn would. Only the

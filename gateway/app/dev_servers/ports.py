@@ -1,4 +1,4 @@
-"""In: a TCP port. Out: whether it can be had, or one that can. Never keeps it: the server that needs it binds it."""
+"""TCP ports: whether one can be had, or one that can. Never keeps it: the server that needs it binds it."""
 
 import errno
 import socket

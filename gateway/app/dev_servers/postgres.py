@@ -1,4 +1,4 @@
-"""In: where PostgreSQL lies, how it listens. Out: a running server and its URLs. Never touches a database's content."""
+"""PostgreSQL as a child of ours: a running server and its URLs. Never touches a database's content."""
 
 import os
 import shutil
@@ -19,10 +19,7 @@ from gateway.core.errors import LocalStackError
 SUPERUSER = "postgres"
 _INITDB_SECS = 60
 _STOP = (Stop(SIGINT, 10.0), Stop(SIGQUIT, 5.0), Stop(SIGKILL, 5.0))  # fast, immediate, none at all
-_CLEAN_ENV = {
-    "LANG": "C.UTF-8",
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-}  # no PG* variable of the caller gets in
+_CLEAN_ENV = {"LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin"}  # no PG* variable of the caller gets in
 
 INGEST_TUNING: Mapping[str, str] = {
     # Durability stays whole: fsync and synchronous_commit are left on, always.
@@ -105,10 +102,7 @@ class PostgresServer(ChildServer):
 
     def _settings(self) -> dict[str, str]:
         if isinstance(self.listen, Socket):
-            listen = {
-                "listen_addresses": "",
-                "unix_socket_directories": str(self._inside(self.listen.folder)),
-            }
+            listen = {"listen_addresses": "", "unix_socket_directories": str(self._inside(self.listen.folder))}
         else:
             listen = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
             listen["port"] = str(self.listen.port)

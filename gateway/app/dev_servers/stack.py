@@ -1,4 +1,4 @@
-"""In: a folder. Out: PostgreSQL, Valkey, an MQTT broker while it is entered, and URLs. Never two on one folder."""
+"""The local stack in a folder: PostgreSQL, Valkey, an MQTT broker and URLs. Never two on one folder."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""In: where Valkey's program and data lie, how it listens. Out: a running server and its URL. Never looks at keys."""
+"""Valkey as a child of ours: a running server and its URL. Never looks at keys."""
 
 import platform
 import socket
@@ -53,18 +53,7 @@ class ValkeyServer(ChildServer):
 
     def _options(self) -> list[str]:
         data = self.data if self.root is None else Path("/") / self.data.relative_to(self.root)
-        options = [
-            "--dir",
-            str(data),
-            "--appendonly",
-            "no",
-            "--save",
-            "300 1",
-            "--daemonize",
-            "no",
-            "--logfile",
-            "",
-        ]
+        options = ["--dir", str(data), "--appendonly", "no", "--save", "300 1", "--daemonize", "no", "--logfile", ""]
         if isinstance(self.listen, Path):
             return [*options, "--port", "0", "--unixsocket", str(self.listen), "--unixsocketperm", "700"]
         return [*options, "--bind", "127.0.0.1", "--port", str(self.listen)]

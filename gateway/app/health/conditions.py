@@ -1,13 +1,13 @@
-"""What is not well now in, look after look; since when out, and a line in the log when it begins and when it is over.
+"""Spells of what is not well: since when each, and a line in the log when it begins and when it is over.
 
 What comes and goes is one spell as long as it comes back within CALM_SECS, so that its beginning is not forgotten.
 """
 
 from collections.abc import Callable, Iterable
 
+from gateway.core.clock import Clock
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import Found
-from gateway.domain.contracts import Clock
 from gateway.telemetry import health_events
 from gateway.web.ports import Trouble
 

@@ -1,4 +1,4 @@
-"""The parts of an open worker in, what `gauges` shows of them out: limits once, levels now and then. Changes nothing.
+"""Levels of an open worker, for `gauges`: limits once, levels now and then. Changes nothing.
 
 A scrape asks no part: it reads what was seen last. What is the same for all workers the first one counts.
 """
@@ -11,11 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from gateway.app.processes.manager import worker_index
 from gateway.app.storage import Storage
 from gateway.core.errors import GatewayError
-from gateway.core.periodic import repeating
 from gateway.core.settings import Settings
 from gateway.ingest.pipeline.stall import Stall
-from gateway.telemetry import events, gauges, periodic_events
-from gateway.timescale.dead_letters.browse import LetterBox
+from gateway.telemetry import events, gauges
+from gateway.telemetry.periodic import repeating
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
 from gateway.web.context import Context
 from gateway.web.handlers.health import account
 
@@ -28,7 +28,7 @@ REST = 9.0
 
 @asynccontextmanager
 async def showing(
-    settings: Settings, context: Context, storage: Storage, letters: LetterBox, *, stall: Stall
+    settings: Settings, context: Context, storage: Storage, letters: StoredDeadLetters, *, stall: Stall
 ) -> AsyncIterator[None]:
     """Show limits and levels of this worker until the end of the block."""
     _show_limits(settings, context)
@@ -36,21 +36,13 @@ async def showing(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
             repeating(
-                lambda: _look(context, storage, stall),
-                name="gauges.look",
-                every_secs=LOOK_SECS,
-                on_failure=failed,
-                on_recovery=periodic_events.recovered,
+                lambda: _look(context, storage, stall), name="gauges.look", every_secs=LOOK_SECS, on_failure=failed
             )
         )
         if not worker_index(context.worker):
             await stack.enter_async_context(
                 repeating(
-                    lambda: _count(context, letters),
-                    name="gauges.count",
-                    every_secs=COUNT_SECS,
-                    on_failure=failed,
-                    on_recovery=periodic_events.recovered,
+                    lambda: _count(context, letters), name="gauges.count", every_secs=COUNT_SECS, on_failure=failed
                 )
             )
         yield
@@ -85,7 +77,7 @@ async def _look(context: Context, storage: Storage, stall: Stall) -> None:
     gauges.state_pending_rows.set(storage.publisher.behind)
 
 
-async def _count(context: Context, letters: LetterBox) -> None:
+async def _count(context: Context, letters: StoredDeadLetters) -> None:
     """Count what only the database knows, in steps; while it is away, its own health says so."""
     with suppress(GatewayError):
         began = time.monotonic()

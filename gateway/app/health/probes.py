@@ -1,4 +1,4 @@
-"""In: a question that a part may answer late or never. Out: its newest answer, at once. One at a time is under way."""
+"""A probe: a question that a part may answer late or never → its newest answer, at once. One at a time is under way."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping

@@ -1,4 +1,4 @@
-"""Whether this worker may take traffic, part by part, and what is not well since when: what /readyz shows.
+"""Readiness of this worker, part by part, and what is not well since when: what /readyz shows.
 
 The parts are looked at every second, whether or not anybody asks. Who asks gets what is known by then: a part is waited
 for QUICK_SECS, however long it takes to answer.
@@ -12,7 +12,6 @@ from gateway.app.health.conditions import Spells
 from gateway.app.health.probes import Part, Probe
 from gateway.app.health.spool_trend import Trend
 from gateway.core.errors import GatewayError
-from gateway.core.periodic import repeating
 from gateway.core.settings import Settings
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import find
@@ -24,9 +23,10 @@ from gateway.ingest.spool.file import free_bytes
 from gateway.ingest.spool.spool import SqliteSpool
 from gateway.mqtt.consumer import Consumer
 from gateway.state.publisher import Publisher
-from gateway.state.rebuilder import Keeper
+from gateway.state.rebuilder import StateWatcher
 from gateway.state.store import RedisState
-from gateway.telemetry import health_events, periodic_events
+from gateway.telemetry import health_events
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.server import probe
 from gateway.web.ports import Health
@@ -59,7 +59,7 @@ class Monitor:
         stall: Stall,
         committer: Committer,
         publisher: Publisher,
-        keeper: Keeper,
+        watcher: StateWatcher,
         consumer: Consumer | None,
         spells: Spells,
     ) -> None:
@@ -73,7 +73,7 @@ class Monitor:
         self._state = state
         self._committer = committer
         self._publisher = publisher
-        self._keeper = keeper
+        self._watcher = watcher
         self._consumer = consumer
         self._spells = spells
         self._trend = Trend()
@@ -106,13 +106,7 @@ class Monitor:
         if self._breaker.trouble is not None:
             database = await self._database()  # it knows without asking
         spool = self._spooled(disk)
-        parts = {
-            "database": database,
-            "redis": redis,
-            "mqtt": self._mqtt(),
-            "queue": self._queue(),
-            "spool": spool,
-        }
+        parts = {"database": database, "redis": redis, "mqtt": self._mqtt(), "queue": self._queue(), "spool": spool}
         durable = bool(database["ok"] or spool["ok"])
         return Health(durable and not self._stall.secs, parts, self._spells.note(find(parts)))
 
@@ -170,13 +164,13 @@ class Monitor:
         return {"ok": True, "kind": ground.kind, "postgres": ground.postgres, "timescaledb": ground.timescale}
 
     async def _redis(self) -> Part:
-        facts = {"pending_rows": self._publisher.behind, **self._keeper.facts()}
+        facts = {"pending_rows": self._publisher.behind, **self._watcher.facts()}
         try:
             async with asyncio.timeout(PROBE_SECS):
                 await self._state.ping()
         except (GatewayError, TimeoutError) as exc:
             return {"ok": False, "error": _said(exc), **facts}
-        well = self._publisher.healthy and bool(facts["complete"]) and not self._keeper.evicts
+        well = self._publisher.healthy and bool(facts["complete"]) and not self._watcher.evicts
         return {"ok": well, **facts}
 
     def _mqtt(self) -> Part:
@@ -196,13 +190,7 @@ class Monitor:
 async def watching(monitor: Monitor, *, every_secs: float = LOOK_SECS) -> AsyncIterator[None]:
     """Look at the parts again and again, until the end of the block."""
     failed = health_events.watch_failed
-    async with repeating(
-        monitor.look,
-        name="health.watch",
-        every_secs=every_secs,
-        on_failure=failed,
-        on_recovery=periodic_events.recovered,
-    ):
+    async with repeating(monitor.look, name="health.watch", every_secs=every_secs, on_failure=failed):
         yield
     await monitor.close()
 

@@ -1,4 +1,4 @@
-"""How a spool was at each look in; when it will be full, and how long nothing has left it, out. Pure and bounded."""
+"""Trend of a spool: when it will be full, and how long nothing has left it. Pure and bounded."""
 
 from collections import deque
 

@@ -1,4 +1,4 @@
-"""Settings in, a serving group of processes out: main process, N workers, a watchdog. Never handles a request itself.
+"""Manager of processes: main process, N workers, a watchdog. Never handles a request itself.
 
     main       binds the port, starts workers, passes SIGTERM and SIGINT on, waits for all
     worker     one Sanic server with its own event loop and its own parts; stops in order when the main process dies

@@ -1,4 +1,4 @@
-"""The environment in, a folder for the metrics of this run's workers out; away with what killed runs left behind.
+"""The run folder: metrics of this run's workers; what killed runs left behind goes.
 
 A folder of ours holds a lock that its main process keeps, and the name of the folder that `multiprocessing` made. Where
 nobody keeps the lock any more, and has not for a while, both folders go. A folder that the environment names belongs to

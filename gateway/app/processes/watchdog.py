@@ -1,4 +1,4 @@
-"""The workers' states in, requests for a fresh start out. A process beside the workers; never starts one itself.
+"""The watchdog: a process beside the workers that has dead ones started again. Never starts one itself.
 
 While the main process lives: a worker that is gone is started again, at once the first time, then ever later while it
 keeps dying. When the main process was killed: the workers are told to stop, and the helper process that

@@ -1,1 +1,1 @@
-"""Who may come in, and what may."""
+"""Admission: who may come in, and what may."""

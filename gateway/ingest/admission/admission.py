@@ -1,4 +1,4 @@
-"""Decides which messages may come in: devices, names, clocks, limits. Waits only when a device was never seen before.
+"""Admission of messages, by device, name, clock and limits. Waits only when a device was never seen before.
 
 What passed once is remembered as (device, layout) pairs. A batch made of known pairs with sane clocks is let through by
 three C-speed calls, whatever its size; everything else is sifted message by message.
@@ -11,10 +11,12 @@ import numpy as np
 from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.contracts import Directory
-from gateway.domain.layouts import DEVICE_NAME, Layouts
-from gateway.domain.model import Batch, Decoded, Principal
-from gateway.ingest.admission.rules import Sieve
+from gateway.domain.contracts.ingest import Directory
+from gateway.domain.layouts import Layouts
+from gateway.domain.model import Batch, Decoded
+from gateway.domain.names import DEVICE_NAME
+from gateway.domain.principal import Principal
+from gateway.ingest.admission.rules import AdmissionRules
 
 MAX_PAIRS = 1_000_000
 """Known pairs kept; beyond it they are learned anew."""
@@ -22,8 +24,8 @@ SMALL = 32
 """Below this many messages plain Python beats numpy."""
 
 
-class Gate:
-    """The door's memory and its rules. One per worker."""
+class Admission:
+    """What passed before, and the rules. One per worker."""
 
     def __init__(
         self,
@@ -59,10 +61,10 @@ class Gate:
             return False
         return self._known.issuperset(zip(batch.devices, batch.layouts, strict=True))
 
-    async def sift(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
+    async def admit(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
         """Return the messages that may come in, and a refusal for each that may not. Raises SinkUnavailable."""
         await self._meet(principal, decoded.batch.devices)
-        sieve = Sieve(
+        rules = AdmissionRules(
             principal,
             self._directory,
             self._layouts,
@@ -70,9 +72,9 @@ class Gate:
             clock=self._clock,
             retention=self._retention,
         )
-        sifted = sieve.sift(decoded, now_us)
-        self._remember(sifted.batch)
-        return sifted
+        admitted = rules.apply(decoded, now_us)
+        self._remember(admitted.batch)
+        return admitted
 
     def forget(self) -> None:
         """Look at every pair again: a device was changed, or a metric declared anew."""

@@ -1,4 +1,4 @@
-"""In: an Authorization header. Out: the principal, or Unauthorized. Never keeps or quotes a token, only its SHA-256.
+"""Authentication: an Authorization header → the principal, or Unauthorized. Keeps and quotes only a token's SHA-256.
 
 Known tokens are answered from memory, without waiting; others are looked up once for all who ask at the same time. What
 is cached stays valid until it expires or `forget` is told of a change, so it still counts while the database is away.
@@ -10,11 +10,12 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
+from gateway.core.clock import Clock
 from gateway.core.errors import Overloaded, SettingsError, Unauthorized
 from gateway.core.single_flight import SingleFlight
-from gateway.domain.contracts import Clock, Credentials
+from gateway.domain.contracts.ingest import Credentials
 from gateway.domain.credentials import TOKEN, digest_of
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.telemetry import events
 
 MAX_TOKEN = 512
@@ -37,7 +38,7 @@ class _Known(NamedTuple):
     expires_us: int
 
 
-class Authenticator:
+class TokenAuthenticator:
     """Tells who is calling. One per worker; wire `forget` to `timescale.revisions.follow`."""
 
     def __init__(self, credentials: Credentials, *, admin_key: str, clock: Clock, cache_size: int = 100_000) -> None:

@@ -1,4 +1,4 @@
-"""Sifts a batch message by message: the rules, spelled out. Pure but for the cards, which learn what was let in."""
+"""Rules of admission, spelled out message by message. Pure but for the cards, which learn what was admitted."""
 
 from array import array
 from collections.abc import Sequence
@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
-from gateway.domain.contracts import Card, Directory
-from gateway.domain.layouts import DEVICE_NAME, FOLDERS, Layouts, to_layout
-from gateway.domain.model import Batch, Decoded, Kind, Layout, Metric, Origins, Principal, Refusal, Value
+from gateway.domain.contracts.ingest import DeviceCard, Directory
+from gateway.domain.layouts import Layouts, to_layout
+from gateway.domain.model import Batch, Decoded, Kind, Layout, Metric, Origins, Refusal, Value
+from gateway.domain.names import DEVICE_NAME, FOLDERS
+from gateway.domain.principal import Principal
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare, refuse
 
@@ -27,7 +29,7 @@ class Picked:
         return self.origins.locate(self.rows[message], metric)
 
 
-class Sieve:
+class AdmissionRules:
     """Sifts one batch."""
 
     def __init__(
@@ -48,7 +50,7 @@ class Sieve:
         self._retention = retention
         self._refusals: list[Refusal] = []
 
-    def sift(self, decoded: Decoded, now_us: int) -> Decoded:
+    def apply(self, decoded: Decoded, now_us: int) -> Decoded:
         """Return what may come in and all refusals, those of the decoder first."""
         source = decoded.batch
         self._refusals = list(decoded.refusals)
@@ -67,19 +69,21 @@ class Sieve:
                 card.note(part.shape)
         return Decoded(out, self._refusals)
 
-    def _card(self, i: int, layout: Layout) -> Card | None:
+    def _card(self, i: int, layout: Layout) -> DeviceCard | None:
         """Return the device's card if it may write, else refuse the message."""
         name = self._source.devices[i]
         card = self._directory.card(name)
         if card is None and self._devices.unknown == "auto":
-            card = Card(known=False)  # the database is away: taken in on faith, its limits are looked at again later
+            card = DeviceCard(
+                known=False
+            )  # the database is away: taken in on faith, its limits are looked at again later
         objection = self._objection(name, card)
         if objection is None:
             return card
         self._refuse(objection, i, readings=layout.width, value=name)
         return None
 
-    def _objection(self, name: str, card: Card | None) -> Reason | None:
+    def _objection(self, name: str, card: DeviceCard | None) -> Reason | None:
         if not DEVICE_NAME.fullmatch(name):
             return Reason.BAD_DEVICE_NAME
         if name in FOLDERS and not (card and card.known):
@@ -108,7 +112,9 @@ class Sieve:
             return None
         return time_us
 
-    def _parts(self, i: int, card: Card, layout: Layout, row: list[Value]) -> Sequence[tuple[Layout, list[Value]]]:
+    def _parts(
+        self, i: int, card: DeviceCard, layout: Layout, row: list[Value]
+    ) -> Sequence[tuple[Layout, list[Value]]]:
         """Return the message, less what is refused; one message per metric where it would be a shape too many."""
         if layout.shape in card.shapes:
             return self._whole(i, layout, row)
@@ -144,7 +150,7 @@ class Sieve:
             return None
         return self._layouts.table[number], [values[metric] for metric in metrics]
 
-    def _may_report(self, i: int, card: Card, metric: Metric) -> bool:
+    def _may_report(self, i: int, card: DeviceCard, metric: Metric) -> bool:
         """Whether the device may report this metric; a new one is refused past the limits, known ones never."""
         if metric in card.metrics:
             return True

@@ -1,1 +1,1 @@
-"""Between the doors and the database: what waits, and what is committed together."""
+"""Between intake and database: what waits, and what is committed together."""

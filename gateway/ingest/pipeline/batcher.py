@@ -1,4 +1,4 @@
-"""What waits for a commit: bounded, first in first out, passive. Decides; never awaits, never asks for the time.
+"""The batcher: what waits for a commit, bounded, first in first out. Decides; never awaits, never asks for the time.
 
 There is no linger timer: whoever can write takes everything that waits, so load makes batches grow by itself. Backfill
 has a lane of its own that live traffic overtakes, in small commits, and gets a turn now and then however much comes.

@@ -1,4 +1,4 @@
-"""Whether the database is worth trying: open after a failure, closed again when a probe succeeds. Owns the probing.
+"""The circuit breaker of the database: open after a failure, closed again when a probe succeeds. Owns the probing.
 
 While it is open nobody waits for the database: readings go to the spool at once, and one probe at a time, further and
 further apart, finds out when it is back. What is believed of it when is said in `trust`.
@@ -10,9 +10,9 @@ from random import Random
 from typing import Self
 
 from gateway.core.backoff import equal_jitter
+from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.tasks import end
-from gateway.domain.contracts import Clock
 from gateway.ingest.pipeline.breaker_state import BreakerReason, Kind, Trust
 from gateway.telemetry import events
 

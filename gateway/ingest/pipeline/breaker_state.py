@@ -1,4 +1,4 @@
-"""What writes and probes say → whether writes may be tried, and what there is to say. Pure: no clock, no task, no log.
+"""State of the breaker: how writes and probes end → whether writes may be tried, and what to say. Pure: no clock.
 
 A probe that succeeds closes the way that a failure had opened, and is believed at once: once. If the next real write
 fails all the same, the probe is blind to what is wrong: from then on writes are let through after a probe, but the

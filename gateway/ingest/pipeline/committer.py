@@ -1,4 +1,4 @@
-"""Group commit: tickets out, groups of batches into the sink by a few slots, tickets resolved once after COMMIT.
+"""Group commit: batches → tickets, groups of them into the sink by a few slots, tickets resolved once after COMMIT.
 
 submit → [batcher] → slot: sink.write (COMMIT, fsync) → live state (bounded wait) → tickets. A slot that waits for the
 state has already given its turn at the database to the next group. At most one slot is busy with backfill.
@@ -16,10 +16,10 @@ from typing import NoReturn, Self
 
 from gateway.core import settings
 from gateway.core.errors import Draining, GatewayError, Overloaded, SinkFault
-from gateway.domain.contracts import Sink, Written
+from gateway.domain.contracts.ingest import Sink, Written
 from gateway.domain.model import Batch, Block, Outcome
 from gateway.ingest.pipeline.batcher import Batcher, QueuedBatch
-from gateway.telemetry import events
+from gateway.telemetry import events, state_events
 
 RETRY_AFTER = 1.0
 """Seconds a sender is asked to wait when the queue is full."""
@@ -84,7 +84,7 @@ class Committer:
             while self.batcher:
                 self._fail(self.batcher.take(asyncio.get_running_loop().time()), Draining())
 
-    def knock(self) -> None:
+    def refuse_if_full(self) -> None:
         """Raise Overloaded or Draining if a batch would be turned away now: its body need not even be read.
 
         While more comes than can be written, what is turned away must cost little, or little else gets done.
@@ -96,7 +96,7 @@ class Committer:
 
     @property
     def is_open(self) -> bool:
-        """Whether `knock` would let a body be read."""
+        """Whether `refuse_if_full` would let a body be read."""
         return not self._stopping and not self._full
 
     def has_room(self, batch: Batch) -> bool:
@@ -183,12 +183,12 @@ class Committer:
 
     async def _commit(self, group: list[QueuedBatch]) -> None:
         rows = sum([len(waiting.batch) for waiting in group])
-        self._hold(rows)
+        self._add_in_hand(rows)
         started = asyncio.get_running_loop().time()
         try:
             written = await self._sink.write([w.batch for w in group], atomic=group[0].atomic)
         except BaseException as exc:
-            self._hold(-rows)
+            self._add_in_hand(-rows)
             if len(group) > 1 and isinstance(exc, Exception) and not isinstance(exc, GatewayError):
                 await self._commit_apart(group)
                 return
@@ -214,16 +214,16 @@ class Committer:
             else:
                 await self._publish(written.newest)
         except Exception as exc:  # noqa: BLE001 - what is committed is acknowledged, whatever the state does
-            events.state_lost("".join(traceback.format_exception(exc)))
+            state_events.lost("".join(traceback.format_exception(exc)))
         finally:
-            self._hold(-rows)
+            self._add_in_hand(-rows)
             now = asyncio.get_running_loop().time()
             for waiting, outcome in zip(group, written.outcomes, strict=True):
                 events.acknowledged(now - waiting.since)
                 if not waiting.ticket.done():
                     waiting.ticket.set_result(outcome)
 
-    def _hold(self, rows: int) -> None:
+    def _add_in_hand(self, rows: int) -> None:
         self.in_hand += rows
         events.queue_changed(self.batcher.rows + self.in_hand, self.batcher.size)
 

@@ -1,4 +1,4 @@
-"""Spooled batches → the database, oldest first, while live traffic goes first. Forgets a batch only once it is stored.
+"""The drainer of spools: oldest batch first, while live traffic goes first. Forgets a batch only once it is stored.
 
 A round: read a group ─ store ─ bury what the database did not take ─ remove. A crash anywhere repeats the round, which
 the keys of the messages absorb. A failure leaves everything where it is and waits, longer each time, unless kicked.
@@ -11,14 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 from gateway.core.backoff import full_jitter
 from gateway.core.errors import GatewayError, SpoolFault
 from gateway.core.tasks import end
-from gateway.domain.contracts import Spool, Spooled
+from gateway.domain.contracts.ingest import Spool, Spooled
 from gateway.domain.model import Batch, Outcome
-from gateway.ingest.pipeline.poison import FEW, MAX_SUSPECTS, Doubt, Suspects, words_of
+from gateway.ingest.pipeline.poison import FEW, MAX_SUSPECTS, PoisonCheck, Suspects, words_of
 from gateway.telemetry import ledger_events, spool_events
 
 FIRST_RETRY_SECS = 0.1
@@ -39,21 +39,8 @@ Store = Callable[[Sequence[Batch]], Awaitable[list[Outcome]]]
 """Returns after COMMIT, with an outcome for each batch. Raises Unavailable, SinkFault; returns or raises in time."""
 Bury = Callable[[Batch, Outcome], Awaitable[None]]
 """Keeps the conflicts and rejected messages of a batch for people: their device was told that they are accepted."""
-Refresh = Callable[[], Awaitable[Sequence["SpoolWithAge"]]]
+Refresh = Callable[[], Awaitable[Sequence["Spool"]]]
 """Returns which spools there are now, oldest first; those it leaves out are not touched again. Raises GatewayError."""
-
-
-class SpoolWithAge(Spool, Protocol):
-    """A spool that knows its age."""
-
-    @property
-    def oldest_us(self) -> int | None:
-        """When the oldest batch was appended (µs since 1970 UTC); None if nothing waits."""
-        ...
-
-    async def set_aside(self, number: int, why: str) -> None:
-        """Take a batch out of the line that can neither be stored nor buried, and keep it. Raises SpoolFault."""
-        ...
 
 
 class SpoolBacklog(NamedTuple):
@@ -73,24 +60,24 @@ class Drainer:
 
     def __init__(
         self,
-        spools: Sequence[SpoolWithAge],
+        spools: Sequence[Spool],
         store: Store,
         *,
         bury: Bury,
         busy: Callable[[], bool],
         rng: Random,
         max_rows: int,
-        doubt: Doubt | None = None,
+        poison_check: PoisonCheck | None = None,
         refresh: Refresh | None = None,
     ) -> None:
         """`busy` says whether live messages wait; `max_rows` is the most a round takes.
 
-        Without `doubt` every failure is taken for the database's.
+        Without `poison_check` every failure is taken for the database's.
         """
-        self._doubt = doubt
+        self._poison_check = poison_check
         self._suspects = Suspects()
         self._proofs = 0
-        """Of `doubt`, when the round began."""
+        """Of `poison_check`, when the round began."""
         self._alone = 0
         """Records that failed alone in this round."""
         self._spools = spools
@@ -104,7 +91,7 @@ class Drainer:
         """Loop time from which the spools are to be asked for again."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stored: dict[SpoolWithAge, list[int]] = {}
+        self._stored: dict[Spool, list[int]] = {}
         """Batches that are stored and could not be removed yet."""
         self._failures = 0
         self._error = ""
@@ -181,12 +168,12 @@ class Drainer:
             self._note(kind, error)
         return False
 
-    async def _round(self, spool: SpoolWithAge) -> bool:
+    async def _round(self, spool: Spool) -> bool:
         if ids := self._stored.get(spool):
             await self._forget(spool, ids)
         now = asyncio.get_running_loop().time()
         resting = self._suspects.resting(spool, now)
-        self._proofs, self._alone = self._doubt.proofs() if self._doubt else 0, 0
+        self._proofs, self._alone = self._poison_check.proofs() if self._poison_check else 0, 0
         if len(resting) >= MAX_SUSPECTS:
             return False
         max_rows = min(SMALL_ROWS, self._max_rows) if self._busy() else self._max_rows
@@ -203,23 +190,23 @@ class Drainer:
                 await self._empty(spool, [each])
         return True
 
-    async def _empty(self, spool: SpoolWithAge, group: list[Spooled]) -> None:
+    async def _empty(self, spool: Spool, group: list[Spooled]) -> None:
         """Move a group to where it belongs, or what of it can be moved while the database answers."""
         try:
             await self._store_group(spool, group)
         except SpoolFault:
             raise
         except Exception as exc:
-            if self._doubt is None or not await self._doubt.answers():
+            if self._poison_check is None or not await self._poison_check.answers():
                 raise
             if len(group) == 1:
-                await self._suspect(self._doubt, spool, group[0], exc)
+                await self._suspect(self._poison_check, spool, group[0], exc)
                 return
             middle = len(group) // 2
             for half in (group[:middle], group[middle:]):
                 await self._empty(spool, half)
 
-    async def _store_group(self, spool: SpoolWithAge, group: list[Spooled]) -> None:
+    async def _store_group(self, spool: Spool, group: list[Spooled]) -> None:
         batches = [each.batch for each in group]
         stored = list(zip(batches, await self._store(batches), strict=True))
         for batch, outcome in stored:
@@ -229,22 +216,22 @@ class Drainer:
             _count(batch, outcome)
         await self._forget(spool, [each.id for each in group])
 
-    async def _suspect(self, doubt: Doubt, spool: SpoolWithAge, one: Spooled, exc: Exception) -> None:
+    async def _suspect(self, poison_check: PoisonCheck, spool: Spool, one: Spooled, exc: Exception) -> None:
         """Try a record later that failed alone, or if it had all its tries take it out of the way of the others."""
         words = words_of(exc)
         spool_events.record_failed(one.id, one.batch.devices, exc, words)
         now = asyncio.get_running_loop().time()
         known = self._suspects.note(spool, one.id, exc, now=now, proofs=self._proofs)
         self._alone += 1
-        if not self._suspects.is_guilty(known, exc, proofs=doubt.proofs()):
-            if self._alone > FEW and doubt.proofs() == self._proofs:
+        if not self._suspects.is_guilty(known, exc, proofs=poison_check.proofs()):
+            if self._alone > FEW and poison_check.proofs() == self._proofs:
                 raise exc  # nothing passes at all: it is not the records, whatever a probe says
             return
         try:
-            outcome = await doubt.rescue(one.batch, words)
+            outcome = await poison_check.rescue(one.batch, words)
             await self._bury(one.batch, outcome)
         except Exception as again:
-            if not await doubt.answers():
+            if not await poison_check.answers():
                 raise
             words = words_of(again)
             await spool.set_aside(one.id, words)
@@ -254,7 +241,7 @@ class Drainer:
         _count(one.batch, outcome)
         await self._forget(spool, [one.id])
 
-    async def _forget(self, spool: SpoolWithAge, ids: list[int]) -> None:
+    async def _forget(self, spool: Spool, ids: list[int]) -> None:
         self._suspects.clear(spool, ids)
         self._stored[spool] = ids
         await spool.remove(ids)

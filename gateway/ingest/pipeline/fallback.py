@@ -1,4 +1,4 @@
-"""The database, or the disk while the database is away: a sink that keeps the promise either way.
+"""The fallback: a sink that is the database, or the disk while that is away, and keeps the promise either way.
 
 A batch goes to the spool when the database cannot be reached, hangs, or refuses every write (a standing fault, such
 as a full disk there). Had a part of it been committed before, the drainer's repeat is absorbed by its keys.
@@ -7,7 +7,7 @@ as a full disk there). Had a part of it been committed before, the drainer's rep
 from collections.abc import Sequence
 
 from gateway.core.errors import SinkFault, SinkUnavailable
-from gateway.domain.contracts import Sink, Spool, Written
+from gateway.domain.contracts.ingest import Sink, Spool, Written
 from gateway.domain.model import Batch, Outcome
 from gateway.ingest.pipeline.breaker import Breaker, kind_of
 from gateway.telemetry import events

@@ -1,4 +1,4 @@
-"""Records of spools that failed alone while the database took others → when to try each again, and when to give up.
+"""Poisoned records: those that fail alone while the database takes others, when each is tried again, when given up.
 
 Bookkeeping in memory: who starts anew knows none, and finds them again.
 """
@@ -28,7 +28,7 @@ Rescue = Callable[[Batch, str], Awaitable[Outcome]]
 """Stores what can be stored of a batch that failed with these words, message by message; keeps the rest for people."""
 
 
-class Doubt(NamedTuple):
+class PoisonCheck(NamedTuple):
     """How to tell a record that cannot be stored from a database that is away, and what then becomes of it."""
 
     answers: Answers
@@ -45,7 +45,7 @@ class Suspect(NamedTuple):
     """Loop time of the next one."""
     error: str
     proofs: int
-    """Of `Doubt`, before its first failure."""
+    """Of `PoisonCheck`, before its first failure."""
 
 
 class Suspects:

@@ -1,4 +1,4 @@
-"""In: when readings came and when any became durable. Out: whether the pipeline stands still. Never acts on it.
+"""The stall watch: when readings came, when any became durable → whether the pipeline stands still. Never acts on it.
 
 Whatever the cause (a database that hangs, a spool that fails, a mistake of ours): readings come and none is answered.
 """
@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from gateway.core.tasks import beside
+from gateway.core.tasks import background
 from gateway.telemetry import ledger_events
 
 STALL_SECS = 30.0
@@ -49,7 +49,7 @@ class Stall:
 @asynccontextmanager
 async def watching(stall: Stall, *, every_secs: float = LOOK_SECS) -> AsyncIterator[None]:
     """Say in the log when the pipeline stands still and when it goes on, until the end of the block."""
-    async with beside(_watch(stall, every_secs), name="stall.watch"):
+    async with background(_watch(stall, every_secs), name="stall.watch"):
         yield
 
 

@@ -1,4 +1,4 @@
-"""A folder → the spool files this process owns, by a lock that dies with it. Never opens a spool file.
+"""Claims on spool files: which of a folder this process owns, by a lock that dies with it. Never opens a spool file.
 
 A worker's file is <name>.db, its lock <name>.lock. Names are wishes: where a living process has the file already, the
 next free one of <name>-1, <name>-2, … is taken; whoever starts later finds what a dead worker left, whatever its name.

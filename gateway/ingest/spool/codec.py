@@ -1,11 +1,11 @@
-"""A batch → the bytes of a record → the batch again, in any process. Pure; never reads part of a damaged record.
+"""Codec of the spool: a batch ↔ the bytes of a record, in any process. Pure; never reads part of a damaged record.
 
     byte 0      version of what follows, now 1
     bytes 1–4   CRC-32 (that of zlib, little-endian) of the version byte and the rest
     the rest    MessagePack array: layouts, names, and the columns of the batch; numbers raw, little-endian
 
 Names stand for themselves, so a record means the same to any gateway. The structure is checked in full; the contents
-were checked at the door, and the CRC says that they are still the same.
+were checked by the intake, and the CRC says that they are still the same.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Records ↔ one SQLite file. Synchronous, for one thread; never looks into a record.
+"""A spool file: records in SQLite. Synchronous, for one thread; never looks into a record.
 
     records  (id, appended_us, messages, readings, content)   what waits; oldest = lowest id; no id is used twice
     damaged  (the same, why)                                  what could not be read: kept for people, never deleted

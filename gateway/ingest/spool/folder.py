@@ -1,4 +1,4 @@
-"""A folder → this worker's spool, and those that other workers leave when they die. Never a file that has an owner.
+"""The spool folder: this worker's file, and those that dead workers leave. Never a file that has an owner.
 
 Whoever looks first takes a file over, at its start or later, and deletes it when it is empty: a worker that was killed
 may come back late, under another name, or never.
@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from gateway.core import settings
-from gateway.domain.contracts import Clock
+from gateway.core.clock import Clock
 from gateway.domain.layouts import Layouts
 from gateway.ingest.spool.claims import SpoolClaim, claim_left, claim_own
 from gateway.ingest.spool.spool import SqliteSpool

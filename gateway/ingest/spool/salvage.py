@@ -1,4 +1,4 @@
-"""A spool file that SQLite calls damaged → a new one with every record that can be read. Never deletes the old one.
+"""Salvage of a damaged spool file: a new one with every record that can be read. Never deletes the old one.
 
 The old file is renamed to <file>.damaged-1 (or -2, …) only when the new one is complete on disk as <file>.new, so a
 crash at any point is finished or undone by the next `finish`.

@@ -1,4 +1,4 @@
-"""A path → a connection to a spool file, made if it is not there. Never reads a record.
+"""Schema of a spool file: a path → a connection to it, made if it is not there. Never reads a record.
 
 The counts are kept by triggers, in the transaction that changes them: opening a file of any size takes no time.
 """

@@ -1,4 +1,4 @@
-"""Batches → disk while the database is away, and back, oldest first. An append that returned survives any kill.
+"""The spool: batches on disk while the database is away, oldest first. An append that returned survives any kill.
 
     append ─ encode ─▶ waiting ─▶ writer: all that waits in one transaction, one fsync ─▶ tickets
                                    └ one thread a file; appends during a transaction join the next one
@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self, TypeVar
 
+from gateway.core.clock import Clock
 from gateway.core.errors import SpoolFault, SpoolFull
-from gateway.domain.contracts import Clock, Spooled
+from gateway.domain.contracts.ingest import Spooled
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
 from gateway.ingest.spool.claims import SpoolClaim

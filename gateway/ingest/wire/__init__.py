@@ -1,4 +1,4 @@
-"""Bytes → columns. Pure: no clock, no I/O, raises only BadPayload, TooLarge and UnsupportedMedia.
+"""Decoding of bodies: bytes → columns. Pure: no clock, no I/O, raises BadPayload, TooLarge and UnsupportedMedia only.
 
 `decode` is the one way in: it tells the format by the media type. A new format is one more file and one more line here.
 """
@@ -21,13 +21,7 @@ def plain(body: bytes, layouts: Layouts, *, device: str | None, received_us: int
 
 
 def decode(
-    body: bytes,
-    media: str | None,
-    layouts: Layouts,
-    *,
-    device: str | None,
-    received_us: int,
-    max_readings: int,
+    body: bytes, media: str | None, layouts: Layouts, *, device: str | None, received_us: int, max_readings: int
 ) -> Decoded:
     """Return the readings and refusals in a body. `device` is implied by the address, if it names one."""
     if media and media.partition(";")[0].strip().lower() not in ACCEPTED:

@@ -1,4 +1,4 @@
-"""Native JSON → columns, item by item: keeps the good, names the bad. Pure; raises BadPayload, TooLarge.
+"""The careful decoder: native JSON → columns, item by item: keeps the good, names the bad. Raises BadPayload, TooLarge.
 
 Slower than `native` and used only when that cannot read a body whole. It reads with the standard library's decoder,
 which tells 9007199254740993 from 9007199254740993.0 and lets NaN through, so that one bad value is one refusal.
@@ -17,7 +17,7 @@ from gateway.domain.refusals import bare, refuse
 from gateway.ingest.wire import device_time, items
 from gateway.ingest.wire.items import Posted, Said
 from gateway.ingest.wire.pointers import Form, Places, within
-from gateway.ingest.wire.values import Flaw, judge
+from gateway.ingest.wire.values import Flaw, to_metric
 
 
 def decode(body: bytes, layouts: Layouts, *, device: str | None, received_us: int, max_readings: int) -> Decoded:
@@ -121,7 +121,7 @@ class _Reader:
             return
         good: dict[Metric, Any] = {}
         for name, value in said.values.items():
-            verdict = judge(name, value, self._layouts)
+            verdict = to_metric(name, value, self._layouts)
             if isinstance(verdict, Metric):
                 good[verdict] = value
             else:

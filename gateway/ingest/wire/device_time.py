@@ -1,4 +1,4 @@
-"""Device timestamps → microseconds since 1970 UTC. Pure; raises ValueError only.
+"""Times of devices: numbers and text → microseconds since 1970 UTC. Pure; raises ValueError only.
 
 A number's unit is told by its size, as InfluxDB 3 does: below 5e9 seconds, below 5e12 milliseconds, below 5e15
 microseconds, else nanoseconds. Text is RFC 3339 with a zone. Whatever is finer is rounded to the nearest microsecond.

@@ -1,4 +1,4 @@
-"""Whether a key stands twice in one object of a body, which a decoder passes over in silence. Pure; raises nothing.
+"""Duplicate keys: whether one stands twice in one object, which a decoder passes over in silence. Pure.
 
 Every key has a colon behind it, so a body with no more colons than kept keys repeats none. Where texts hold colons too,
 only those behind a quote or white space can be a key's. Where that leaves a doubt, the body is read again, by pairs.

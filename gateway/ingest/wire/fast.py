@@ -1,4 +1,4 @@
-"""Native JSON → columns, the whole body at once. Pure; answers None for whatever is not plain and well-formed.
+"""The fast decoder: native JSON → columns, the whole body at once. Pure; None for whatever is not plain.
 
 A body whose items all have the same one of the four shapes is decoded by a typed msgspec decoder straight into columns:
 first as numbers only, then with bools and text. Everything else is left to `careful`, which names what is wrong.

@@ -1,10 +1,10 @@
-"""One posted item → its messages, and the flaws of whatever is not shaped like one. Pure; never looks at a value."""
+"""Items: a posted one → its messages, and the flaws of what is not shaped like one. Pure; never looks at a value."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gateway.domain.json_text import pairs_of, repeated_key
-from gateway.domain.layouts import METRIC_NAME
+from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare, pointer
 from gateway.ingest.wire.pointers import Form

@@ -1,4 +1,4 @@
-"""Message numbers → where they stood in the posted body: item index and JSON pointer. Pure."""
+"""Pointers: message numbers → where they stood in the posted body: item index and JSON pointer. Pure."""
 
 from array import array
 from collections.abc import Sequence

@@ -1,10 +1,11 @@
-"""One posted value → the metric it belongs to, or what is wrong with it. Pure; raises nothing."""
+"""Values: a posted one → the metric it belongs to, or what is wrong with it. Pure; raises nothing."""
 
 from math import isfinite
 from typing import NamedTuple
 
-from gateway.domain.layouts import METRIC_NAME, Layouts
+from gateway.domain.layouts import Layouts
 from gateway.domain.model import MAX_EXACT, MAX_TEXT_BYTES, Kind, Metric
+from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare
 
@@ -24,7 +25,7 @@ class Flaw(NamedTuple):
     metric: str | None = None
 
 
-def judge(name: str, value: object, layouts: Layouts) -> Metric | Flaw:
+def to_metric(name: str, value: object, layouts: Layouts) -> Metric | Flaw:
     """Return the metric in which a value is stored, or the flaw (with no place yet) that keeps it out."""
     if not METRIC_NAME.fullmatch(name):
         return Flaw(Reason.BAD_METRIC_NAME, value=name)

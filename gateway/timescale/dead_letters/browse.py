@@ -3,7 +3,7 @@
 from msgspec.structs import asdict
 
 from gateway.core.errors import NotFound
-from gateway.domain.dead_letters import DeadLetterFilter, Letter
+from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, AuditedAct, purging
@@ -14,26 +14,28 @@ REMOVE_AT_ONCE = 1000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-class LetterBox:
+class StoredDeadLetters:
     """The dead letters that are kept. All methods raise SinkUnavailable and SinkFault."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def page(self, wanted: DeadLetterFilter, *, before: int | None = None, limit: int = 100) -> list[Letter]:
+    async def page(
+        self, wanted: DeadLetterFilter, /, *, before: int | None = None, limit: int = 100
+    ) -> list[StoredDeadLetter]:
         """Return letters, newest id first; the next page lies before the last one's id."""
         filters = (*_filters(wanted), wanted.replayed)
         async with self._pool.connection() as connection:
             rows = await connection.fetch(query("list_dead_letters"), *filters, before, limit, SHOWN_BYTES)
-        return [Letter(**row) for row in rows]
+        return [StoredDeadLetter(**row) for row in rows]
 
-    async def find(self, letter_id: int) -> Letter:
+    async def find(self, letter_id: int) -> StoredDeadLetter:
         """Return one letter with its payload. Raises NotFound."""
         async with self._pool.connection() as connection:
             row = await connection.fetchrow(query("dead_letter"), letter_id)
         if row is None:
             raise _no_such(letter_id)
-        return Letter(**row)
+        return StoredDeadLetter(**row)
 
     async def bytes_kept(self) -> int:
         """Return about how many bytes all letters take together."""
@@ -41,19 +43,19 @@ class LetterBox:
             size: int = await connection.fetchval(query("dead_letter_bytes"))
         return size
 
-    async def open_ids(self, wanted: DeadLetterFilter, *, after: int = 0, limit: int = 100) -> list[int]:
+    async def open_ids(self, wanted: DeadLetterFilter, /, *, after: int = 0, limit: int = 100) -> list[int]:
         """Return ids of letters that were not replayed, lowest first."""
         async with self._pool.connection() as connection:
             rows = await connection.fetch(query("open_dead_letters"), *_filters(wanted), after, limit)
         return [row["id"] for row in rows]
 
-    async def count_open(self, wanted: DeadLetterFilter, *, after: int = 0) -> int:
+    async def count_open(self, wanted: DeadLetterFilter, /, *, after: int = 0) -> int:
         """Return how many letters beyond this id were not replayed."""
         async with self._pool.connection() as connection:
             count: int = await connection.fetchval(query("count_open_dead_letters"), *_filters(wanted), after)
         return count
 
-    async def mark_replayed(self, letter: Letter, act: AuditedAct) -> AuditedAct:
+    async def mark_replayed(self, letter: StoredDeadLetter, act: AuditedAct) -> AuditedAct:
         """Note that a replay was accepted whole; it stays open if the same item came again since `letter` was read.
 
         Returns the act with this in its line of audit.
@@ -73,7 +75,7 @@ class LetterBox:
         if not removed:
             raise _no_such(letter_id)
 
-    async def purge(self, wanted: DeadLetterFilter, *, actor: str = UNNAMED) -> int:
+    async def purge(self, wanted: DeadLetterFilter, /, *, actor: str = UNNAMED) -> int:
         """Remove the wanted letters for good, lowest id first, and return how many there were."""
         filters = {name: value for name, value in asdict(wanted).items() if value is not None}
         total, act = 0, purging(actor, **filters)

@@ -1,13 +1,13 @@
-"""In: how long and how many bytes of dead letters are kept. Out: the table within both. Never touches readings."""
+"""Purge of dead letters: the table within its days and bytes. Never touches readings."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
-from gateway.core.periodic import repeating
 from gateway.core.settings import DeadLetterSettings
-from gateway.telemetry import events, periodic_events
-from gateway.timescale.advisory_lock import alone
+from gateway.telemetry import events
+from gateway.telemetry.periodic import repeating
 from gateway.timescale.connections.pool import Connection, Pool
+from gateway.timescale.maintenance import under_lock
 from gateway.timescale.queries import query
 
 LOCK_KEY = 0x6465_7669_6365_0002
@@ -25,8 +25,7 @@ def purging(
         lambda: purge(pool, limits),
         name="dead_letters.purge",
         every_secs=every_secs,
-        on_failure=events.letter_purge_failed,
-        on_recovery=periodic_events.recovered,
+        on_failure=events.dead_letter_purge_failed,
     )
 
 
@@ -35,15 +34,17 @@ async def purge(pool: Pool, limits: DeadLetterSettings) -> None:
 
     Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.
     """
-    async with alone(pool, LOCK_KEY) as connection:
-        if connection is not None:
-            await _purge_old(connection, timedelta(days=limits.keep_days))
-            await _purge_most(connection, limits.max_bytes)
+
+    async def work(connection: Connection) -> None:
+        await _purge_old(connection, timedelta(days=limits.keep_days))
+        await _purge_most(connection, limits.max_bytes)
+
+    await under_lock(pool, LOCK_KEY, work)
 
 
 async def _purge_old(connection: Connection, age: timedelta) -> None:
     while letters := await connection.fetchval(query("purge_old_dead_letters"), age, AT_ONCE):
-        events.letters_purged("dead_letters.keep_days", letters)
+        events.dead_letters_purged("dead_letters.keep_days", letters)
 
 
 async def _purge_most(connection: Connection, max_bytes: int) -> None:
@@ -52,5 +53,5 @@ async def _purge_most(connection: Connection, max_bytes: int) -> None:
         row = await connection.fetchrow(query("purge_most_dead_letters"), excess, AT_ONCE)
         if row is None or not row["letters"]:
             return
-        events.letters_purged("dead_letters.max_bytes", row["letters"])
+        events.dead_letters_purged("dead_letters.max_bytes", row["letters"])
         excess -= row["bytes"]

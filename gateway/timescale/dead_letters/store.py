@@ -1,16 +1,12 @@
-"""The store of dead letters. In: letters, or rejected messages. Out: rows, committed before `put` returns."""
+"""The store of dead letters. In: letters. Out: rows, committed before `put` returns."""
 
 import hashlib
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from gateway.core.timestamps import to_datetime
-from gateway.domain.contracts import DeadLetter
-from gateway.domain.model import Batch, Kind, Layout, Value
-from gateway.domain.reasons import Reason
+from gateway.domain.dead_letters import DeadLetter
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 
@@ -41,31 +37,6 @@ async def put(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     rows = [(*kept[fingerprint], fingerprint, counts[fingerprint]) for fingerprint in sorted(kept)]
     columns = [list(column) for column in zip(*rows, strict=True)]
     await connection.execute(query("insert_dead_letters"), *columns)
-
-
-def to_letters(group: Sequence[Batch], words: Mapping[int, str]) -> list[DeadLetter]:
-    """Return a letter for each message that has `words`, by its place in the group; its payload can be posted again."""
-    letters = []
-    places = sorted(words)
-    first = 0
-    for batch in group:
-        with_any = bisect_left(places, first) < bisect_left(places, first + len(batch))
-        for i, row in enumerate(batch.rows() if with_any else ()):
-            if first + i in words:
-                payload = _to_body(batch.devices[i], batch.times[i], batch.table[batch.layouts[i]], row)
-                code = Reason.REJECTED_BY_DATABASE
-                letters.append(DeadLetter("database", code, words[first + i], batch.devices[i], payload))
-        first += len(batch)
-    return letters
-
-
-def _to_body(device: str, time_us: int, layout: Layout, row: Sequence[Value]) -> bytes:
-    """Form the posted item anew; the time as text, whose unit does not depend on its size."""
-    values = {
-        metric.name: bool(value) if metric.kind is Kind.BOOL else value
-        for metric, value in zip(layout.posted, row, strict=True)
-    }
-    return msgspec.json.encode({"device": device, "ts": to_datetime(time_us), "values": values})
 
 
 def _fingerprint(letter: DeadLetter) -> bytes:

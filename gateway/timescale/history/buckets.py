@@ -55,13 +55,7 @@ class BucketRead(NamedTuple):
 
 
 async def read_buckets(
-    connection: Connection,
-    places: Places,
-    cut: Cut,
-    *,
-    wish: SeriesQuery,
-    timescale: bool,
-    windows: Sequence[Span],
+    connection: Connection, places: Places, cut: Cut, *, wish: SeriesQuery, timescale: bool, windows: Sequence[Span]
 ) -> list[Series]:
     """Return the series that have readings in the span, ordered by name; read window by window.
 

@@ -54,11 +54,7 @@ class HistoryBlock(NamedTuple):
 
 
 async def read_blocks(
-    connection: Connection,
-    spans: Sequence[tuple[Pair, Span]],
-    *,
-    rows: int,
-    descending: bool = False,
+    connection: Connection, spans: Sequence[tuple[Pair, Span]], *, rows: int, descending: bool = False
 ) -> list[HistoryBlock]:
     """Return for each pair its first `rows` messages in the span, by time or its reverse. Raises DATABASE_ERRORS."""
     parts = [(*pair.slices, pair, span) for pair, span in spans]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gateway.core.errors import BadRequest, TooManyBuckets, UnknownDevice
 from gateway.core.settings import HistorySettings
 from gateway.domain.buckets import Cut, suggest_every
-from gateway.domain.contracts import ShapeBook
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.domain.history import (
     TEXT_FUNCTIONS,
     HistoryRow,

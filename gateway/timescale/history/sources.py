@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from gateway.domain.contracts import ShapeBook
+from gateway.domain.contracts.newest import ShapeBook
 from gateway.domain.history import SeriesName
 from gateway.domain.model import Metric, Shape
 from gateway.timescale.connections.pool import Connection
@@ -78,11 +78,7 @@ class Sources(NamedTuple):
 
 
 async def find_sources(
-    connection: Connection,
-    book: ShapeBook,
-    devices: Sequence[str],
-    *,
-    metrics: Collection[str] | None,
+    connection: Connection, book: ShapeBook, devices: Sequence[str], *, metrics: Collection[str] | None
 ) -> Sources:
     """Return the pairs that hold the metrics (None: all of them); those of a device by age of the shape.
 
@@ -115,11 +111,7 @@ def _slice(positions: Sequence[int]) -> Slice:
 
 
 def _columns(pair: Pair) -> list[tuple[Sequence[Metric], list[int]]]:
-    return [
-        (pair.shape.doubles, pair.doubles),
-        (pair.shape.ints, pair.ints),
-        (pair.shape.texts, pair.texts),
-    ]
+    return [(pair.shape.doubles, pair.doubles), (pair.shape.ints, pair.ints), (pair.shape.texts, pair.texts)]
 
 
 def _places(parts: list[tuple[Pair, int]]) -> list[HistorySource]:

@@ -40,12 +40,7 @@ class AuditLog:
         self._pool = pool
 
     async def page(
-        self,
-        *,
-        since: datetime | None = None,
-        actor: str | None = None,
-        before: int | None = None,
-        limit: int = 100,
+        self, *, since: datetime | None = None, actor: str | None = None, before: int | None = None, limit: int = 100
     ) -> list[AuditEntry]:
         """Return acts, newest first; the next page lies before the last one's id. Raises BadRequest."""
         if not 1 <= limit <= MAX_PAGE + 1:

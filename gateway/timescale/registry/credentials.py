@@ -6,21 +6,21 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest, NotFound, UnknownDevice
 from gateway.core.timestamps import to_datetime, to_us
-from gateway.domain.contracts import Clock
 from gateway.domain.credentials import (
     MAX_LIVE,
     OVERLAP,
     Credential,
     Issued,
-    check_device_name,
     check_grant,
     check_overlap,
     digest_of,
     new_token,
 )
-from gateway.domain.model import Principal, Role
+from gateway.domain.names import check_device_name
+from gateway.domain.principal import Principal, Role
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
@@ -79,12 +79,7 @@ class StoredCredentials:
         return issued
 
     async def rotate(
-        self,
-        device: str,
-        *,
-        overlap: timedelta = OVERLAP,
-        lifetime: timedelta | None = None,
-        actor: str = UNNAMED,
+        self, device: str, *, overlap: timedelta = OVERLAP, lifetime: timedelta | None = None, actor: str = UNNAMED
     ) -> Issued:
         """Make a new token for the device; of those it has the newest stays valid for `overlap`, others are revoked.
 

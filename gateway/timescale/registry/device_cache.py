@@ -1,11 +1,11 @@
-"""The registry as admission sees it: cards of devices, cached, looked up in one round trip by all who ask at once."""
+"""Cache of devices as admission sees them: cards, looked up in one round trip by all who ask at once."""
 
 import asyncio
 from collections.abc import Callable, Collection
 
 from gateway.core.errors import SinkUnavailable
 from gateway.core.single_flight import SingleFlight
-from gateway.domain.contracts import Card
+from gateway.domain.contracts.ingest import DeviceCard
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.queries import query
 from gateway.timescale.write.name_ids import Dictionary
@@ -28,15 +28,15 @@ class TimescaleDirectory:
         self._pool = pool
         self._dictionary = dictionary
         self._monotonic = monotonic
-        self._cards: dict[str, Card] = {}
-        self._strangers: dict[str, tuple[Card, float]] = {}
+        self._cards: dict[str, DeviceCard] = {}
+        self._strangers: dict[str, tuple[DeviceCard, float]] = {}
         self._wanted: set[str] = set()
         self._look_ups = SingleFlight[None, None]("directory.look_up")
         """The one that still takes names waits for the one before it."""
         self._turn = asyncio.Lock()
         self._generation = 0
 
-    def card(self, device: str) -> Card | None:
+    def card(self, device: str) -> DeviceCard | None:
         """Return what is cached; None means: look it up."""
         card = self._cards.get(device)
         if card is None and device in self._strangers:
@@ -82,7 +82,7 @@ class TimescaleDirectory:
         shapes = await self._dictionary.shapes({i for row in rows for i in row["shape_ids"]})
         self._make_room(len(names))
         for row in rows:
-            card = Card(enabled=row["enabled"])
+            card = DeviceCard(enabled=row["enabled"])
             for shape_id in row["shape_ids"]:
                 if shape_id in shapes:
                     card.note(shapes[shape_id])
@@ -91,9 +91,9 @@ class TimescaleDirectory:
             if fresh:
                 self._dictionary.remember_device(row["name"], row["id"])
         for name in set(names) - {row["name"] for row in rows}:
-            self._strangers[name] = (Card(known=False), self._monotonic() + STRANGER_SECS)
+            self._strangers[name] = (DeviceCard(known=False), self._monotonic() + STRANGER_SECS)
 
-    def _keep(self, name: str, card: Card, *, fresh: bool) -> None:
+    def _keep(self, name: str, card: DeviceCard, *, fresh: bool) -> None:
         """Cache a card; one that may have been changed while it was read serves the callers waiting, for a moment."""
         if fresh:
             self._strangers.pop(name, None)

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import msgspec
 
+from gateway.core.clock import Clock
 from gateway.core.durations import SECOND_US
 from gateway.core.errors import GatewayError
 from gateway.core.timestamps import to_datetime
-from gateway.domain.contracts import Clock
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.queries import query
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from gateway.core.errors import BadRequest, ClientError
-from gateway.domain.credentials import check_new_device_name
 from gateway.domain.device_import import ImportResult, ImportRow, Status, tally
+from gateway.domain.names import check_new_device_name
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note

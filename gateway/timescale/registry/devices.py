@@ -6,9 +6,9 @@ import asyncpg
 import msgspec
 
 from gateway.core.errors import BadRequest, DeviceExists, DeviceHasReadings, UnknownDevice
-from gateway.domain.credentials import check_device_name, check_new_device_name
 from gateway.domain.devices import MAX_PAGE, Device, DeviceFilter, DevicePatch, check_match, check_tags
-from gateway.domain.model import MAX_NAME, Kind
+from gateway.domain.model import Kind
+from gateway.domain.names import MAX_NAME, check_device_name, check_new_device_name
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
@@ -31,12 +31,7 @@ class DeviceRegistry:
         self._pool = pool
 
     async def add(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, str] | None = None,
-        enabled: bool = True,
-        actor: str = UNNAMED,
+        self, name: str, *, tags: Mapping[str, str] | None = None, enabled: bool = True, actor: str = UNNAMED
     ) -> Device:
         """Add a device. Raises BadRequest for a malformed name or tag, DeviceExists."""
         check_new_device_name(name)
@@ -78,12 +73,7 @@ class DeviceRegistry:
         return _to_device(_found(row, name)), [Reported(m["name"], Kind(m["kind"]), m["unit"]) for m in metrics]
 
     async def change(
-        self,
-        name: str,
-        change: DevicePatch,
-        *,
-        if_match: Collection[str] | None = None,
-        actor: str = UNNAMED,
+        self, name: str, change: DevicePatch, *, if_match: Collection[str] | None = None, actor: str = UNNAMED
     ) -> Device:
         """Change a device; what it is already is not written. `if_match` holds the ETags of which one must be its own.
 
@@ -111,12 +101,7 @@ class DeviceRegistry:
         return await self.change(name, DevicePatch(enabled=False), actor=actor)
 
     async def unregister(
-        self,
-        name: str,
-        *,
-        with_readings: bool,
-        if_match: Collection[str] | None = None,
-        actor: str = UNNAMED,
+        self, name: str, *, with_readings: bool, if_match: Collection[str] | None = None, actor: str = UNNAMED
     ) -> int:
         """Take a device and its credentials out of the registry, and return its id: its messages are left to `removal`.
 
@@ -136,11 +121,7 @@ class DeviceRegistry:
         return device.id
 
     async def _remove(self, connection: Connection, device_id: int) -> None:
-        for statement in (
-            query("remove_device_shapes"),
-            query("remove_device_credentials"),
-            query("remove_device"),
-        ):
+        for statement in (query("remove_device_shapes"), query("remove_device_credentials"), query("remove_device")):
             await connection.execute(statement, device_id)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Kind, Shape, Value
 from gateway.domain.reasons import Reason
 from gateway.telemetry import events

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from gateway.core.errors import BadRequest, NotFound
-from gateway.domain.layouts import METRIC_NAME
-from gateway.domain.model import MAX_NAME, Kind
+from gateway.domain.model import Kind
+from gateway.domain.names import check_metric_name
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
@@ -100,15 +100,6 @@ class DeclaredInts:
         """Return the declared names, by name."""
         async with self._pool.connection() as connection:
             return [row["name"] for row in await connection.fetch(query("declared_ints"))]
-
-
-def check_metric_name(name: str) -> None:
-    """Raise BadRequest unless it can name a metric."""
-    if not METRIC_NAME.fullmatch(name):
-        raise BadRequest(
-            f"metric {name[:MAX_NAME]!a} must be 1 to {MAX_NAME} characters of A-Z a-z 0-9 . _ : / -",
-            parameter="metric",
-        )
 
 
 def _check_unit(unit: str | None) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Collection
 
 import msgspec
 
-from gateway.domain.changes import Tag
+from gateway.domain.devices import Tag
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.queries import query
 
 
-class TaggedDevices:
+class DevicesWithTags:
     """Which devices there are, by tags."""
 
     def __init__(self, pool: Pool) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 
 from gateway.core import settings
 from gateway.core.errors import AtomicTooWide, SinkUnavailable
-from gateway.domain.contracts import DeadLetters, Written
+from gateway.domain.contracts.ingest import DeadLetters, Written
+from gateway.domain.dead_letters import to_dead_letters
 from gateway.domain.model import Batch, Outcome
 from gateway.domain.reasons import Reason
 from gateway.telemetry import events
 from gateway.timescale.connections.direct import DirectConnections
 from gateway.timescale.connections.hosts import Direct
 from gateway.timescale.connections.pool import classify, is_crowded
-from gateway.timescale.dead_letters.store import to_letters
 from gateway.timescale.registry.late_messages import REMOVED
 from gateway.timescale.write.assemble import CONFLICT, Group, Sorted, newest, pairs, stored
 from gateway.timescale.write.bisect import Bisector
@@ -111,7 +111,7 @@ class Writer:
             await self._stage.compare(connection, group, piece, width_us=self._bisector.room.width_us)
 
     async def _dead_letter(self, batches: Sequence[Batch], group: Group) -> None:
-        await self._dead_letters.put(letters := to_letters(batches, group.errors))
+        await self._dead_letters.put(letters := to_dead_letters(batches, group.errors))
         events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(letters), device=letters[0].device)
 
     async def _write_whole(self, group: Group, parts: list[Sorted], epoch: int) -> Written:

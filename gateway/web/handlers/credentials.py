@@ -6,8 +6,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from gateway.core.timestamps import to_text
-from gateway.domain.credentials import MAX_LIFETIME, OVERLAP, Credential, check_device_name
-from gateway.domain.model import Role
+from gateway.domain.credentials import MAX_LIFETIME, OVERLAP, Credential
+from gateway.domain.names import check_device_name
+from gateway.domain.principal import Role
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
 from gateway.web.http.call import Call, NoQuery

@@ -11,9 +11,9 @@ from gateway.domain.dead_letters import (
     MAX_PAGE,
     DeadLetterFilter,
     DeadLetterItem,
+    to_dead_letter_filter,
     to_item,
     to_number,
-    to_wanted,
 )
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
@@ -53,7 +53,7 @@ class ReplayQuery(Strict, frozen=True):
 
     def wanted(self, *, replayed: bool | None = None) -> DeadLetterFilter:
         """Return which letters are meant. Raises BadRequest for what no letter can have."""
-        wanted = to_wanted(code=self.code, device=self.device, source=self.source, since=self.since)
+        wanted = to_dead_letter_filter(code=self.code, device=self.device, source=self.source, since=self.since)
         return msgspec.structs.replace(wanted, replayed=replayed)
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.domain.credentials import check_new_device_name
 from gateway.domain.device_import import DeviceMergePatch, to_change
 from gateway.domain.devices import (
     MAX_TAGS,
@@ -20,8 +19,9 @@ from gateway.domain.devices import (
     TagKey,
     TagValue,
     check_tags,
-    to_wanted,
+    to_device_filter,
 )
+from gateway.domain.names import check_new_device_name
 from gateway.timescale.registry.devices import Reported
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
@@ -83,7 +83,7 @@ class DeviceList(Strict, frozen=True):
 async def list_devices(call: Call[DeviceQuery, None], parts: Context) -> Answer:
     """Answer with a page of devices, by name."""
     query = call.query
-    wanted = to_wanted(prefix=query.prefix or "", tags=query.tag, enabled=query.enabled)
+    wanted = to_device_filter(prefix=query.prefix or "", tags=query.tag, enabled=query.enabled)
     stale = None if query.stale is None else to_seconds(query.stale, parameter="stale")
     age = Age(stale_secs=stale, offline=query.offline)
     page = to_page(query.limit, query.cursor, about=("devices", wanted, age))

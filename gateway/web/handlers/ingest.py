@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway.domain.contracts import Toll
+from gateway.domain.contracts.ingest import Charge
 from gateway.web.context import Context
 from gateway.web.http.body import media_of
 from gateway.web.http.call import Call
@@ -39,7 +39,7 @@ async def post_readings(call: Call[IngestQuery, Incoming], parts: Context) -> An
     query, key = call.query, key_of(call)
     backfill = query.backfill or False
     await parts.turns.mine()
-    parts.intake.knock()
+    parts.intake.refuse_if_full()
     if parts.limits is not None and call.visit is not None:
         most_bytes = parts.http.max_body_bytes
         parts.limits.send(call.visit, call.incoming.declared, backfill=backfill, most_bytes=most_bytes)
@@ -54,7 +54,7 @@ async def post_readings(call: Call[IngestQuery, Incoming], parts: Context) -> An
             device=device,
             atomic=query.atomic or False,
             max_errors=ALL_ERRORS if query.errors == "all" else FEW_ERRORS,
-            toll=_counting(call, parts, body, backfill=backfill),
+            charge=_counting(call, parts, body, backfill=backfill),
         )
         if key is not None:
             devices = partial(_devices, parts, body, device)
@@ -67,7 +67,7 @@ def _devices(parts: Context, body: bytes, device: str | None) -> Collection[str]
     return parts.intake.devices(body) if device is None else (device,)
 
 
-def _counting(call: Call[IngestQuery, Incoming], parts: Context, body: bytes, *, backfill: bool) -> Toll | None:
+def _counting(call: Call[IngestQuery, Incoming], parts: Context, body: bytes, *, backfill: bool) -> Charge | None:
     if parts.limits is not None and call.visit is not None:
         return parts.limits.counting(call.visit, body, backfill=backfill)
     return _yields if backfill else None

@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Meta
 
 from gateway.core.errors import BadRequest
-from gateway.domain.changes import LogPosition, Tag, to_position
-from gateway.domain.model import Principal
+from gateway.domain.changes import LogPosition, to_position
+from gateway.domain.devices import Tag
+from gateway.domain.principal import Principal
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS, Filter
 from gateway.web.http import fields
 from gateway.web.http.call import Call

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.timescale.registry.metrics import MetricFacts, check_metric_name
+from gateway.domain.names import check_metric_name
+from gateway.timescale.registry.metrics import MetricFacts
 from gateway.web.context import Context
 from gateway.web.http.audited import acting
 from gateway.web.http.call import Call, NoQuery

@@ -14,9 +14,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.errors import BadRequest, UnknownDevice
 from gateway.core.timestamps import to_rfc3339
-from gateway.domain.devices import to_wanted
+from gateway.domain.devices import to_device_filter
 from gateway.domain.json_text import decode
-from gateway.domain.layouts import DEVICE_NAME
+from gateway.domain.names import DEVICE_NAME
 from gateway.web.context import Context
 from gateway.web.http.call import Call, NoQuery
 from gateway.web.http.etag import matches
@@ -139,7 +139,7 @@ def parse_query(body: bytes) -> StatesQuery:
 async def _chosen(parts: Context, query: StatesQuery) -> tuple[list[str], str | None]:
     """Return a page of the devices that a query chooses, and the cursor of the next. Raises BadRequest, Unavailable."""
     tags = () if query.tag is UNSET else query.tag
-    wanted = to_wanted(prefix="" if query.prefix is UNSET else query.prefix, tags=tags)
+    wanted = to_device_filter(prefix="" if query.prefix is UNSET else query.prefix, tags=tags)
     limit = MAX_DEVICES if query.limit is UNSET else query.limit
     page = to_page(limit, query.cursor, about=("states", wanted))
     found = await parts.registrar.devices.page(wanted, after=page.last_name(), limit=limit + 1)

@@ -13,7 +13,7 @@ from msgspec import Meta
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import find
 from gateway.domain.ledger import Ledger
-from gateway.domain.model import Role
+from gateway.domain.principal import Role
 from gateway.telemetry import ledger_events
 from gateway.telemetry.rates import Backlog, Rates, RateSeries
 from gateway.timescale.registry.device_count import DeviceCount

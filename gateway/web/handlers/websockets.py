@@ -14,7 +14,7 @@ from msgspec import Meta
 from gateway.core.errors import BadRequest, GatewayError, Unauthorized
 from gateway.core.tasks import end
 from gateway.domain.json_text import decode, without_mark
-from gateway.domain.model import MAX_NAME
+from gateway.domain.names import MAX_NAME
 from gateway.live.events import Event, Lagged, Output
 from gateway.live.filters import MAX_DEVICES, MAX_METRICS, MAX_TAGS
 from gateway.live.reader import LiveClient, Round

@@ -5,7 +5,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.web.context import Context
 from gateway.web.http.fields import Strict
 from gateway.web.http.permissions import Access

@@ -10,8 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.domain.dead_letters import MAX_ID
-from gateway.domain.layouts import DEVICE_NAME, METRIC_NAME
-from gateway.domain.model import MAX_NAME
+from gateway.domain.names import DEVICE_NAME, MAX_NAME, METRIC_NAME
 
 PAGE = 1000
 """Entries of a page, at most."""

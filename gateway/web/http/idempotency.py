@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.core.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
-from gateway.core.tasks import beside
-from gateway.domain.contracts import Claim, Kept
+from gateway.core.tasks import background
+from gateway.domain.contracts.idempotency import Claim, KeptAnswer
 from gateway.domain.model import Receipt
 from gateway.ingest.admission.auth import to_token
 from gateway.ingest.receipts import to_json
@@ -66,7 +66,9 @@ async def take_once(
     return Answer(kept.body, kept.status, {REPLAYED: "true"} if is_repeat else {})
 
 
-async def _conclude(context: Context, name: str, fingerprint: bytes, take: Take, devices: Devices) -> tuple[Kept, bool]:
+async def _conclude(
+    context: Context, name: str, fingerprint: bytes, take: Take, devices: Devices
+) -> tuple[KeptAnswer, bool]:
     """Return the answer, and whether it is a repeat."""
     for _ in range(TRIES):
         try:
@@ -87,16 +89,16 @@ async def _conclude(context: Context, name: str, fingerprint: bytes, take: Take,
     raise IdempotencyInProgress
 
 
-def _concluded(context: Context, work: "asyncio.Task[tuple[Kept, bool]]") -> None:
+def _concluded(context: Context, work: "asyncio.Task[tuple[KeptAnswer, bool]]") -> None:
     context.concluding.discard(work)
     if not work.cancelled():
         work.exception()  # whoever waited has got it; if nobody did, there is nobody to tell
 
 
-async def _first(context: Context, name: str, claim: Claim, take: Take) -> Kept:
+async def _first(context: Context, name: str, claim: Claim, take: Take) -> KeptAnswer:
     receipts = context.receipts
     try:
-        async with beside(_renew(context, name, claim), name="idempotency.renew"):
+        async with background(_renew(context, name, claim), name="idempotency.renew"):
             kept = _to_kept(claim.fingerprint, await take(), since_us=claim.since_us)
     except Exception:
         with suppress(StateUnavailable):
@@ -118,11 +120,11 @@ async def _renew(context: Context, name: str, claim: Claim) -> None:
             await context.receipts.renew(name, claim)
 
 
-def _to_kept(fingerprint: bytes, receipt: Receipt, *, since_us: int = 0) -> Kept:
-    return Kept(fingerprint, receipt.status, to_json(receipt), since_us)
+def _to_kept(fingerprint: bytes, receipt: Receipt, *, since_us: int = 0) -> KeptAnswer:
+    return KeptAnswer(fingerprint, receipt.status, to_json(receipt), since_us)
 
 
-def _check(kept: Kept, fingerprint: bytes) -> None:
+def _check(kept: KeptAnswer, fingerprint: bytes) -> None:
     if kept.fingerprint != fingerprint:
         events.idempotency("mismatch")
         raise IdempotencyMismatch

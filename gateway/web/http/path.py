@@ -3,8 +3,7 @@
 from urllib.parse import unquote
 
 from gateway.core.errors import BadRequest
-from gateway.domain.layouts import DEVICE_NAME, METRIC_NAME
-from gateway.domain.model import MAX_NAME
+from gateway.domain.names import DEVICE_NAME, MAX_NAME, METRIC_NAME
 
 SHOWN = 60
 """Characters of a caller's own text that are repeated back."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from gateway.core.errors import Forbidden
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 
 
 class Access(NamedTuple):

@@ -18,7 +18,7 @@ from msgspec import Meta
 from gateway.core.durations import parse_duration
 from gateway.core.errors import BadRequest
 from gateway.core.timestamps import unescaped
-from gateway.domain.layouts import DEVICE_NAME
+from gateway.domain.names import DEVICE_NAME
 from gateway.ingest.wire.device_time import parse_timestamp
 from gateway.web.http.path import shown
 

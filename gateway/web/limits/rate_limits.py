@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 
 from gateway.core import settings
 from gateway.core.errors import RateLimited
-from gateway.domain.contracts import Toll
-from gateway.domain.model import Principal, Role
+from gateway.domain.contracts.ingest import Charge
+from gateway.domain.principal import Principal, Role
 from gateway.domain.rate_limit import Meter, Meters, Rate, to_meter, to_meters
 from gateway.ingest.admission.auth import to_token
 from gateway.telemetry import limit_events
@@ -109,7 +109,7 @@ class RateLimits:
             if meters.bytes is not None:
                 self._pass(visit, LimitCount(meters.bytes, caller, scope), size)
 
-    def counting(self, visit: Visit, body: bytes, *, backfill: bool) -> Toll:
+    def counting(self, visit: Visit, body: bytes, *, backfill: bool) -> Charge:
         """Return what counts the readings of the body, before they are stored. It raises RateLimited.
 
         Of a body whose size was not declared it counts the bytes, decompressed.

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from gateway.domain.model import Principal
+from gateway.domain.principal import Principal
 from gateway.ingest.receipts import to_json
 from gateway.telemetry import events, http_events
 from gateway.web.context import Context

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import httptools
 
-from gateway.domain.model import MAX_NAME
+from gateway.domain.names import MAX_NAME
 
 END = b"\r\n\r\n"
 CHUNKED: Final = -1

@@ -10,16 +10,17 @@ from typing import NamedTuple
 from gateway.core import settings
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Batch, Principal
-from gateway.ingest.intake import Intake
-from gateway.ingest.pending import Underway
+from gateway.domain.model import Batch
+from gateway.domain.principal import Principal
+from gateway.ingest.intake import BodyIntake
+from gateway.ingest.pending import SubmittedBody
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.ingest.receipts import to_json
 from gateway.mqtt.consumer import Consumer
-from gateway.mqtt.handler import Judge
+from gateway.mqtt.handler import MessageHandler
 from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.session import BrokerSession
 from gateway.mqtt.topics import parse_topic
@@ -73,7 +74,7 @@ class MoodySink(MemorySink):
         return await super().write(group, atomic=atomic)
 
 
-class Counting(Intake):
+class Counting(BodyIntake):
     """An intake that counts what it took at once, or does not do so."""
 
     hurries = True
@@ -81,12 +82,12 @@ class Counting(Intake):
 
     def at_once(
         self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
-    ) -> Underway | None:
+    ) -> SubmittedBody | None:
         if not self.hurries:
             return None
-        underway = super().at_once(body, principal=principal, device=device, source=source)
-        self.taken += underway is not None
-        return underway
+        pending = super().at_once(body, principal=principal, device=device, source=source)
+        self.taken += pending is not None
+        return pending
 
 
 class NoRest(Random):
@@ -132,21 +133,23 @@ async def direct(*, hurries: bool) -> AsyncIterator[Direct]:
     directory.add("d1", "d2", REJECTED)
     sink = MoodySink(dead_letters=letters)
     sink.rejects[REJECTED] = "23514: no"
-    gate = usual_gate(directory, layouts)
+    admission = usual_gate(directory, layouts)
     async with Committer(sink, _shown, limits=settings.QueueSettings(), slots=1) as committer:
-        intake = Counting(gate, committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=100)
+        intake = Counting(
+            admission, committer, layouts, ManualClock(NOW_US), stall=Stall(lambda: 0.0), max_readings=100
+        )
         intake.hurries = hurries
         yield Direct(consumer_of(intake, letters), intake, sink, letters)
 
 
-def consumer_of(intake: Intake, letters: Letters) -> Consumer:
+def consumer_of(intake: BodyIntake, letters: Letters) -> Consumer:
     """A consumer whose session is never begun."""
     topics = parse_topic("devices/{device}/readings", share="")
     session = BrokerSession(
         MqttSettings(url="mqtt://127.0.0.1:1"), topics.subscription, client_id="direct", rng=NoRest()
     )
-    judge = Judge(topics, intake, encode=to_json, max_payload_bytes=MAX_PAYLOAD_BYTES)
-    return Consumer(session, judge, letters, max_messages=1000, rng=NoRest())
+    handler = MessageHandler(topics, intake, encode=to_json, max_payload_bytes=MAX_PAYLOAD_BYTES)
+    return Consumer(session, handler, letters, max_messages=1000, rng=NoRest())
 
 
 async def _shown(_: object) -> None:

@@ -16,8 +16,10 @@ from paho.mqtt.properties import Properties
 
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
-from gateway.domain.contracts import DeadLetter, Toll
-from gateway.domain.model import Principal, Receipt, Refusal
+from gateway.domain.contracts.ingest import Charge
+from gateway.domain.dead_letters import DeadLetter
+from gateway.domain.model import Receipt, Refusal
+from gateway.domain.principal import Principal
 from gateway.domain.rate_limit import Meters
 from gateway.mqtt.consumer import Consumer, build
 from tests.fakes.scripted_broker import ScriptedBroker
@@ -94,7 +96,7 @@ class ScriptedIntake:
     def at_once(self, body: bytes, *, principal: Principal, device: str | None, source: str) -> Hurried | None:
         if not self.hurries:
             return None
-        taking = self.take(body, principal=principal, media=None, device=device, source=source)
+        taking = self.take(body, principal=principal, device=device, source=source)
         return Hurried(asyncio.create_task(taking, name="hurried"))
 
     async def take(
@@ -102,16 +104,15 @@ class ScriptedIntake:
         body: bytes,
         *,
         principal: Principal,
-        media: str | None,
         device: str | None,
         source: str,
-        toll: Toll | None = None,
+        received_us: int | None = None,
+        charge: Charge | None = None,
     ) -> Receipt:
-        assert media is None
-        assert source == "mqtt"
+        assert (source, received_us) == ("mqtt", None)
         self.begun.append(body)
-        if toll is not None:
-            self.let_go += [body] if await toll(1) else []
+        if charge is not None:
+            self.let_go += [body] if await charge(1) else []
         self.devices.append(device)
         self.principals.add(principal)
         answer = await self.answer(body)
@@ -136,8 +137,8 @@ class Gate:
 
     def open_all(self) -> None:
         self._all = True
-        for gate in self._gates.values():
-            gate.set()
+        for admission in self._gates.values():
+            admission.set()
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from gateway.domain.contracts import DeadLetter
+from gateway.domain.dead_letters import DeadLetter
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.e2e.serving import ADMIN_KEY, Gateway

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.services.registry import Registrar, registrar
+from gateway.services.registry import Registrar, build_registrar
 from gateway.timescale.connections.pool import Pool, open_pool
 from tests.fakes.clock import ManualClock
 from tests.fakes.state import MemoryState
@@ -25,4 +25,4 @@ def state() -> MemoryState:
 
 @pytest.fixture
 def book(pool: Pool, state: MemoryState) -> Registrar:
-    return registrar(pool, state, clock=ManualClock())
+    return build_registrar(pool, state, clock=ManualClock())

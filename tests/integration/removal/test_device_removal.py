@@ -9,10 +9,11 @@ import pytest
 from gateway.core.errors import DeviceHasReadings, SinkUnavailable, StateUnavailable, UnknownDevice
 from gateway.domain.credentials import digest_of
 from gateway.domain.devices import DevicePatch
-from gateway.domain.model import Outcome, Role
+from gateway.domain.model import Outcome
+from gateway.domain.principal import Role
 from gateway.services.device_removal import sweeping
 from gateway.services.registry import Registrar
-from gateway.state.repair import mend
+from gateway.state.repair import repair
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.newest import TimescaleNewest
 from gateway.timescale.registry import device_removal
@@ -96,7 +97,7 @@ async def test_without_redis_a_device_goes_and_its_state_later(
         await state.apply(written.newest)
     assert len(state.held("d1")) == 2
     await book.removal.sweep()
-    [newest] = await mend(state, TimescaleNewest(pool), ["d1"])
+    [newest] = await repair(state, TimescaleNewest(pool), ["d1"])
     assert [message.time_us for message in newest] == [NOON + 2], "its own state stays"
     assert await state.read(["d1"]) == [newest]
     assert await orphans(database.url) == 0

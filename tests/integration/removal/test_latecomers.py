@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gateway.domain.model import Value
-from gateway.services.registry import Registrar, registrar
+from gateway.services.registry import Registrar, build_registrar
 from gateway.timescale import chunks
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.registry import device_removal, late_messages
@@ -130,7 +130,7 @@ async def test_they_are_found_in_many_chunks(timescale_db: Database, monkeypatch
         open_gateway(timescale_db.url) as deaf,
         open_pool(timescale_db.url, name="test", size=2, connect_timeout=SOON, command_timeout=SOON) as pool,
     ):
-        book = registrar(pool, MemoryState(), clock=ManualClock())
+        book = build_registrar(pool, MemoryState(), clock=ManualClock())
         await deaf.write([("d1", 0, {"t": 0.0})])
         assert await book.removal.remove("d1", with_readings=True)
         days: list[Message] = [("d1", n * DAY, {"t": float(n)}) for n in range(50)]

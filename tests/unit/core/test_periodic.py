@@ -1,4 +1,4 @@
-"""Chores: done at once, again after a failure, never twice at the same time, and not after the end of the block."""
+"""Jobs: done at once, again after a failure, never twice at the same time, and not after the end of the block."""
 
 import asyncio
 
@@ -10,12 +10,12 @@ from gateway.core.periodic import repeating
 SOON = 10.0
 
 
-def unsaid(chore: str, /, *, failures: int, secs: float) -> None:
-    assert (chore, failures > 0, secs >= 0) == ("tidy", True, True)
+def unsaid(job: str, /, *, failures: int, secs: float) -> None:
+    assert (job, failures > 0, secs >= 0) == ("tidy", True, True)
 
 
 class Rounds:
-    """A chore whose rounds are counted; those in `failures` fail."""
+    """A job whose rounds are counted; those in `failures` fail."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
@@ -57,8 +57,8 @@ async def test_a_failure_is_told_and_the_chore_comes_again() -> None:
 async def test_failures_in_a_row_are_told_once_and_their_end_once() -> None:
     ends: list[tuple[str, int]] = []
 
-    def ended(chore: str, /, *, failures: int, secs: float) -> None:
-        ends.append((chore, failures))
+    def ended(job: str, /, *, failures: int, secs: float) -> None:
+        ends.append((job, failures))
         assert secs >= 0
 
     away = [SinkUnavailable(f"{n}") for n in range(26)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.cli.target import settings_here
+from gateway.app.cli.target import command_settings
 
 LENT = "postgresql://postgres@/postgres?host=/run/lent"
 
@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_running_stack_lends_its_addresses_and_its_spool(folder: Path) -> None:
-    settings = settings_here()
+    settings = command_settings()
     assert settings.database.url == LENT
     assert Path(settings.spool.dir) == Path(".local/spool")
 
@@ -29,8 +29,8 @@ def test_a_running_stack_lends_its_addresses_and_its_spool(folder: Path) -> None
 def test_the_environment_and_a_named_file_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = folder / "other.toml"
     named.write_text('\N{BYTE ORDER MARK}[database]\r\nurl = "postgresql://other"\r\n')  # as an editor of Windows
-    assert settings_here(named).database.url == "postgresql://other"
+    assert command_settings(named).database.url == "postgresql://other"
     monkeypatch.setenv("GATEWAY_DATABASE__URL", "postgresql://mine")
-    settings = settings_here()
+    settings = command_settings()
     assert settings.database.url == "postgresql://mine"
     assert settings.spool.dir == "spool"

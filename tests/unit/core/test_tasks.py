@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio
 
 from gateway.core import tasks as ending
-from gateway.core.tasks import beside, end
+from gateway.core.tasks import background, end
 
 SOON = 20.0
 
@@ -50,7 +50,7 @@ async def test_a_task_beside_a_block_ends_with_it_whatever_happens() -> None:
     before = asyncio.all_tasks()
 
     async def block() -> None:
-        async with beside(for_ever(), name="beside"):
+        async with background(for_ever(), name="beside"):
             assert {task.get_name() for task in asyncio.all_tasks() - before} == {"beside"}
             raise ValueError("of the block")
 

@@ -9,18 +9,18 @@ from gateway.core.errors import BadRequest
 from gateway.domain.dead_letters import (
     MAX_ID,
     DeadLetterFilter,
-    Letter,
+    StoredDeadLetter,
+    to_dead_letter_filter,
     to_item,
     to_number,
     to_readable,
-    to_wanted,
 )
 
 NOON = datetime(2024, 11, 22, 12, tzinfo=UTC)
 
 
-def letter(payload: bytes | None) -> Letter:
-    return Letter(
+def letter(payload: bytes | None) -> StoredDeadLetter:
+    return StoredDeadLetter(
         id=7,
         source="mqtt",
         code="too_old",
@@ -55,12 +55,14 @@ def test_what_was_left_out_is_neither_text_nor_bytes() -> None:
 
 
 def test_a_question_is_read() -> None:
-    asked = to_wanted(code="too_old", device="ä b", source="mqtt", since="2024-11-22T13:00:00+01:00", replayed="false")
+    asked = to_dead_letter_filter(
+        code="too_old", device="ä b", source="mqtt", since="2024-11-22T13:00:00+01:00", replayed="false"
+    )
     assert asked == DeadLetterFilter(code="too_old", device="ä b", source="mqtt", since=NOON, replayed=False)
     assert asked.since is not None
     assert asked.since.astimezone(timezone(timedelta(hours=1))).hour == 13
     assert not asked.everything
-    assert to_wanted().everything
+    assert to_dead_letter_filter().everything
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_a_question_is_read() -> None:
 )
 def test_a_question_nothing_can_answer_is_refused(question: dict[str, str]) -> None:
     with pytest.raises(BadRequest) as refused:
-        to_wanted(**question)
+        to_dead_letter_filter(**question)
     assert refused.value.details == {"parameter": next(iter(question))}
 
 

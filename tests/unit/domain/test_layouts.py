@@ -7,8 +7,9 @@ import pytest
 from gateway.core import settings
 from gateway.domain import layouts as module
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Decoded, Principal, Role
-from gateway.ingest.admission.admission import Gate
+from gateway.domain.model import Decoded
+from gateway.domain.principal import Principal, Role
+from gateway.ingest.admission.admission import Admission
 from gateway.ingest.wire import decode
 from tests.fakes import MemoryDirectory, MemorySink
 
@@ -58,14 +59,16 @@ async def test_the_gate_never_takes_a_number_of_an_old_table_for_a_known_pair(sm
     directory = MemoryDirectory(monotonic=asyncio.get_running_loop().time)
     directory.add("d")
     rules = settings.DeviceSettings(max_metrics=6)
-    gate = Gate(directory, small, devices=rules, clock=settings.ClockSettings(), retention=settings.RetentionSettings())
+    admission = Admission(
+        directory, small, devices=rules, clock=settings.ClockSettings(), retention=settings.RetentionSettings()
+    )
     refused = []
     for i in range(20):
         decoded = posted(small, f"m{i}")
-        if not gate.passes(ANYONE, decoded.batch, NOW):
-            decoded = await gate.sift(ANYONE, decoded, NOW)
+        if not admission.passes(ANYONE, decoded.batch, NOW):
+            decoded = await admission.admit(ANYONE, decoded, NOW)
         refused.append([refusal.code for refusal in decoded.refusals])
     assert refused == [[]] * 6 + [["series_limit"]] * 14
     again = posted(small, "m0")
-    again = again if gate.passes(ANYONE, again.batch, NOW) else await gate.sift(ANYONE, again, NOW)
+    again = again if admission.passes(ANYONE, again.batch, NOW) else await admission.admit(ANYONE, again, NOW)
     assert again.batch.readings == 1

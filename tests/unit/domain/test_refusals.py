@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway.core import settings
-from gateway.domain.model import Outcome, Principal, Refusal, Role
+from gateway.domain.model import Outcome, Refusal
+from gateway.domain.principal import Principal, Role
 from gateway.domain.reasons import Reason
 from gateway.ingest.receipts import late_refusals
 from tests.unit.ingest.admission.door import ADMIN, NOW, SEC, Door, said

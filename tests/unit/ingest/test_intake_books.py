@@ -10,8 +10,8 @@ from gateway.core import settings
 from gateway.core.errors import BadPayload, SinkUnavailable
 from gateway.domain.layouts import Layouts
 from gateway.domain.ledger import Fate
-from gateway.domain.model import Principal, Role
-from gateway.ingest.intake import Intake
+from gateway.domain.principal import Principal, Role
+from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import STALL_SECS, Stall
 from gateway.telemetry import ledger_events
@@ -25,7 +25,7 @@ ADMIN = Principal(Role.ADMIN)
 
 
 class Site(NamedTuple):
-    intake: Intake
+    intake: BodyIntake
     sink: MemorySink
     stall: Stall
     clock: ManualClock
@@ -48,14 +48,14 @@ async def site() -> AsyncIterator[Site]:
     layouts, directory, sink, clock = Layouts(), MemoryDirectory(), MemorySink(), ManualClock(NOW_US)
     directory.add("d1", "poison")
     sink.rejects["poison"] = "23514: no"
-    gate = usual_gate(directory, layouts)
+    admission = usual_gate(directory, layouts)
     stall = Stall(lambda: clock.now_us() / 1e6)
 
     async def publish(_: object) -> None:
         return
 
     async with Committer(sink, publish, limits=settings.QueueSettings(), slots=1) as committer:
-        yield Site(Intake(gate, committer, layouts, clock, stall=stall, max_readings=100), sink, stall, clock)
+        yield Site(BodyIntake(admission, committer, layouts, clock, stall=stall, max_readings=100), sink, stall, clock)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.core.errors import Unauthorized
 from gateway.domain.changes import LogPosition
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.live.events import Event, Lagged, Output, Snapshot
 from gateway.live.filters import Filter
 from gateway.live.reader import LiveClient

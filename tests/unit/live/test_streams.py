@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import LogPosition
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Kind
 from gateway.live import subscription, tail
 from gateway.live.events import Event
@@ -45,7 +45,7 @@ async def test_a_new_stream_begins_with_all_newest_values(stage: Stage) -> None:
 async def test_values_keep_their_kinds(stage: Stage) -> None:
     async with reading(stage, snapshot=False) as seen:
         assert (await seen.snapshot())[1] == {}
-        stage.log.add(("d1", Newest(2, NOON_US, (1.0, 2.5), (2**62,), ("ß",))))
+        stage.log.add(("d1", NewestMessage(2, NOON_US, (1.0, 2.5), (2**62,), ("ß",))))
         changes, _ = await seen.changes()
         assert changes == [("d1", NOON_US, {"open": True, "t": 2.5, "n": 2**62, "fw": "ß"})]
         assert changes[0][2]["open"] is True
@@ -72,7 +72,7 @@ async def test_a_metric_nobody_wants_makes_no_event(stage: Stage) -> None:
     async with reading(stage, Filter(metrics=frozenset({"n"}))) as seen:
         assert (await seen.snapshot())[1] == {}
         stage.log.add(("d1", message(1.5)))
-        stage.log.add(("d1", Newest(2, NOON_US, (1.0, 2.5), (7,), ("ß",))))
+        stage.log.add(("d1", NewestMessage(2, NOON_US, (1.0, 2.5), (7,), ("ß",))))
         assert await seen.changes() == ([("d1", NOON_US, {"n": 7})], stage.log.end)
 
 

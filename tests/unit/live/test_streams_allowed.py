@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import BadRequest, Draining, SinkUnavailable, TooManyStreams
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.live import hub, reader, snapshots, streams
 from gateway.live.filters import Filter
 from tests.builders.live_parts import Stage, staged

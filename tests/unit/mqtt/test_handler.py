@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from gateway.core.errors import BadPayload, GatewayError, Overloaded, SinkFault, SinkUnavailable, TooLarge
 from gateway.domain.model import Receipt
-from gateway.mqtt.handler import MAX_DETAIL, Judge, ProblemAnswer
+from gateway.mqtt.handler import MAX_DETAIL, MessageHandler, ProblemAnswer
 from gateway.mqtt.message import MqttMessage
 from gateway.mqtt.topics import parse_topic
 from tests.builders.mqtt.parts import CLEAN, ScriptedIntake, failing, receipt
@@ -34,8 +34,8 @@ def message(
     return MqttMessage(wire or Wire(), topic, body, qos=1, mid=1, response_topic=answers, correlation_data=b"c1")
 
 
-def judge(intake: ScriptedIntake, *, max_payload_bytes: int = 1000) -> Judge:
-    return Judge(TOPICS, intake, encode=_encode, max_payload_bytes=max_payload_bytes)
+def handler(intake: ScriptedIntake, *, max_payload_bytes: int = 1000) -> MessageHandler:
+    return MessageHandler(TOPICS, intake, encode=_encode, max_payload_bytes=max_payload_bytes)
 
 
 def _encode(receipt: Receipt) -> bytes:
@@ -43,13 +43,13 @@ def _encode(receipt: Receipt) -> bytes:
 
 
 async def test_a_clean_receipt_needs_no_letter() -> None:
-    verdict = await judge(ScriptedIntake()).judge(message())
+    verdict = await handler(ScriptedIntake()).handle(message())
     assert verdict == (None, CLEAN)
 
 
 @pytest.mark.parametrize("error", [BadPayload("at byte 3"), TooLarge("101 readings; limit 100")])
 async def test_what_cannot_be_read_becomes_a_letter_with_its_bytes(error: GatewayError) -> None:
-    verdict = await judge(ScriptedIntake(failing([error]))).judge(message(b"\xff\x00junk"))
+    verdict = await handler(ScriptedIntake(failing([error]))).handle(message(b"\xff\x00junk"))
     assert verdict.letter == ("mqtt", error.code, error.message, "d1", b"\xff\x00junk", "devices/d1/readings")
     assert verdict.answer == ProblemAnswer(error.code, error.message)
 
@@ -58,7 +58,7 @@ async def test_what_cannot_be_read_becomes_a_letter_with_its_bytes(error: Gatewa
 async def test_an_empty_message_clears_a_retained_one_and_is_no_letter(topic: str) -> None:
     intake = ScriptedIntake()
     before = REGISTRY.get_sample_value("gateway_mqtt_empty_messages_total")
-    verdict = await judge(intake).judge(message(b"", topic))
+    verdict = await handler(intake).handle(message(b"", topic))
     assert verdict == (None, ProblemAnswer("empty", "the message has no payload: it holds no readings"))
     assert intake.begun == []
     assert before is not None
@@ -68,11 +68,11 @@ async def test_an_empty_message_clears_a_retained_one_and_is_no_letter(topic: st
 @pytest.mark.parametrize("error", [Overloaded(), SinkUnavailable(), SinkFault()])
 async def test_what_may_pass_later_has_no_verdict(error: GatewayError) -> None:
     with pytest.raises(type(error)):
-        await judge(ScriptedIntake(failing([error]))).judge(message())
+        await handler(ScriptedIntake(failing([error]))).handle(message())
 
 
 async def test_a_mistake_of_ours_becomes_a_letter() -> None:
-    verdict = await judge(ScriptedIntake(failing([KeyError("x" * 5000)]))).judge(message())
+    verdict = await handler(ScriptedIntake(failing([KeyError("x" * 5000)]))).handle(message())
     assert verdict.letter is not None
     assert verdict.letter.code == "internal"
     assert verdict.letter.detail.startswith("KeyError('xxx")
@@ -81,8 +81,8 @@ async def test_a_mistake_of_ours_becomes_a_letter() -> None:
 
 async def test_the_size_limit_is_exact_and_named() -> None:
     intake = ScriptedIntake()
-    assert (await judge(intake).judge(message(bytes(1000)))).letter is None
-    verdict = await judge(intake).judge(message(bytes(1001)))
+    assert (await handler(intake).handle(message(bytes(1000)))).letter is None
+    verdict = await handler(intake).handle(message(bytes(1001)))
     assert verdict.letter is not None
     assert verdict.letter.code == "too_large"
     assert verdict.letter.detail == "1001 bytes; limit 1000 (mqtt.max_payload_bytes)"
@@ -92,7 +92,7 @@ async def test_the_size_limit_is_exact_and_named() -> None:
 
 async def test_one_letter_names_all_refusals() -> None:
     refused = receipt("too_old", "not_finite", "not_finite", accepted=2)
-    verdict = await judge(ScriptedIntake(failing([], refused))).judge(message())
+    verdict = await handler(ScriptedIntake(failing([], refused))).handle(message())
     assert verdict.letter is not None
     assert verdict.letter.code == "too_old"
     assert verdict.letter.detail == (
@@ -103,9 +103,9 @@ async def test_one_letter_names_all_refusals() -> None:
 
 async def test_what_the_database_has_kept_is_not_kept_twice() -> None:
     twice = receipt("rejected_by_database", "rejected_by_database")
-    assert (await judge(ScriptedIntake(failing([], twice))).judge(message())).letter is None
+    assert (await handler(ScriptedIntake(failing([], twice))).handle(message())).letter is None
     mixed = receipt("rejected_by_database", "conflict")
-    letter = (await judge(ScriptedIntake(failing([], mixed))).judge(message())).letter
+    letter = (await handler(ScriptedIntake(failing([], mixed))).handle(message())).letter
     assert letter is not None
     assert letter.code == "conflict"
     assert "rejected_by_database (1)" in letter.detail
@@ -113,7 +113,7 @@ async def test_what_the_database_has_kept_is_not_kept_twice() -> None:
 
 async def test_cut_refusals_are_said_to_be_cut() -> None:
     long = Receipt(0, 0, 0, 900, "db", receipt("too_old").errors, errors_truncated=True)
-    letter = (await judge(ScriptedIntake(failing([], long))).judge(message())).letter
+    letter = (await handler(ScriptedIntake(failing([], long))).handle(message())).letter
     assert letter is not None
     assert "too_old (1) and more;" in letter.detail
 
@@ -121,7 +121,7 @@ async def test_cut_refusals_are_said_to_be_cut() -> None:
 @given(st.text(st.characters()), st.binary(min_size=1, max_size=50), st.text(st.characters(), max_size=2000))
 async def test_any_topic_body_and_error_make_a_letter_that_can_be_stored(topic: str, body: bytes, error: str) -> None:
     intake = ScriptedIntake(failing([BadPayload(error)]))
-    verdict = await judge(intake, max_payload_bytes=20).judge(message(body, topic))
+    verdict = await handler(intake, max_payload_bytes=20).handle(message(body, topic))
     letter = verdict.letter
     assert letter is not None
     for text in (letter.source, letter.code, letter.detail, letter.device, letter.topic):
@@ -132,7 +132,7 @@ async def test_any_topic_body_and_error_make_a_letter_that_can_be_stored(topic: 
 
 def test_answers_go_where_they_were_asked_for() -> None:
     wire = Wire()
-    door = judge(ScriptedIntake())
+    door = handler(ScriptedIntake())
     door.reply(message(answers="answers/d1", wire=wire), CLEAN)
     door.reply(message(answers="answers/d1", wire=wire), ProblemAnswer("bad_payload", "at byte 3"))
     door.reply(message(answers=None, wire=wire), CLEAN)
@@ -145,5 +145,5 @@ def test_answers_go_where_they_were_asked_for() -> None:
 @pytest.mark.parametrize("topic", ["devices/d2/readings", "$SYS/broker", "$share/g/x"])
 def test_answers_cannot_be_sent_where_devices_or_the_broker_publish(topic: str) -> None:
     wire = Wire()
-    judge(ScriptedIntake()).reply(message(answers=topic, wire=wire), CLEAN)
+    handler(ScriptedIntake()).reply(message(answers=topic, wire=wire), CLEAN)
     assert wire.replies == []

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import pytest
 
 from gateway.core.errors import SinkUnavailable
+from gateway.domain.contracts.newest import DeviceState, NewestTimes
 from gateway.domain.layouts import Layouts
-from gateway.state.read import DeviceState, NewestReader, Times
-from gateway.state.repair import mend
+from gateway.state.read import NewestReader
+from gateway.state.repair import repair
 from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
@@ -22,7 +23,7 @@ class Place(NamedTuple):
 
     async def report(self, *messages: Message) -> None:
         written = await self.sink.write([batch(self.layouts, *messages)])
-        await mend(self.state, self.stored, await self.state.apply(written.newest))
+        await repair(self.state, self.stored, await self.state.apply(written.newest))
         self.stored.reads.clear()
 
     async def shown(self, device: str, *, source: str = "redis") -> dict[str, tuple[object, int, str]]:
@@ -138,10 +139,10 @@ async def test_what_comes_in_after_a_device_was_dropped_is_not_taken_for_all_of_
     written = await place.sink.write([batch(place.layouts, late)])
     await place.state.apply(written.newest)
     expected = {"a": (0.5, 5, "double"), "b": (1.5, 6, "double")}
-    assert (await place.reader.times({"d": True})) == Times({"d": NOON + 6}, "db")
+    assert (await place.reader.times({"d": True})) == NewestTimes({"d": NOON + 6}, "db")
     assert await place.shown("d", source="db") == expected
     assert await place.shown("d") == expected
-    assert (await place.reader.times({"d": True})) == Times({"d": NOON + 6}, "redis")
+    assert (await place.reader.times({"d": True})) == NewestTimes({"d": NOON + 6}, "redis")
 
 
 async def test_a_device_that_redis_does_not_hold_whole_is_not_shown_without_the_database(place: Place) -> None:

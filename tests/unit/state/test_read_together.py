@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.core.errors import SinkUnavailable, StateUnavailable
-from gateway.domain.contracts import Newest
+from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.layouts import Layouts
 from gateway.state.coalesce import READINGS
 from gateway.state.read import NewestReader
-from gateway.state.repair import mend
+from gateway.state.repair import repair
 from tests.builders.batches import NOON, Message, batch
 from tests.fakes import MemoryDirectory, MemoryNewest, MemorySink, MemoryState
 
@@ -24,7 +24,7 @@ class SlowState(MemoryState):
         self.open = asyncio.Event()
         self.poison = ""
 
-    async def read(self, devices: Sequence[str]) -> list[list[Newest] | None]:
+    async def read(self, devices: Sequence[str]) -> list[list[NewestMessage] | None]:
         self.asked.append(list(devices))
         found = await super().read(devices)
         await self.open.wait()
@@ -34,7 +34,7 @@ class SlowState(MemoryState):
 
 
 class NoDatabase(MemoryNewest):
-    async def read(self, _: Sequence[str]) -> list[list[Newest]]:
+    async def read(self, _: Sequence[str]) -> list[list[NewestMessage]]:
         raise SinkUnavailable("it is away")
 
 
@@ -56,7 +56,7 @@ def reading(state: SlowState, sink: MemorySink) -> NewestReader:
 async def report(state: SlowState, sink: MemorySink, time_us: int) -> None:
     messages: list[Message] = [(f"d{i}", time_us, {"a": float(time_us)}) for i in range(6)]
     part = await state.apply((await sink.write([batch(Layouts(), *messages)])).newest)
-    await mend(state, MemoryNewest(sink), part)
+    await repair(state, MemoryNewest(sink), part)
 
 
 async def begun(state: SlowState, readings: int) -> None:

@@ -11,7 +11,7 @@ from sanic import Sanic
 
 from gateway.core.errors import Forbidden, Unauthorized
 from gateway.core.settings import Settings
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.web.app import create_app
 from gateway.web.http.call import Call, Operation
 from gateway.web.http.dispatch import dispatch

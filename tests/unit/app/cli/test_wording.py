@@ -4,8 +4,8 @@ import pytest
 
 from gateway.app.cli.wording import in_options
 from gateway.core.errors import BadRequest
-from gateway.domain.dead_letters import to_wanted as letters_wanted
-from gateway.domain.devices import to_wanted as devices_wanted
+from gateway.domain.dead_letters import to_dead_letter_filter as letters_wanted
+from gateway.domain.devices import to_device_filter as devices_wanted
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def monitor(stall: Stall) -> Monitor:
         "drainer": SimpleNamespace(waiting=lambda: SpoolBacklog(0, 0, None, "")),
         "committer": SimpleNamespace(batcher=SimpleNamespace(rows=7, size=70), in_hand=3),
         "publisher": SimpleNamespace(behind=0, healthy=True),
-        "keeper": SimpleNamespace(facts=lambda: {"complete": True}, evicts=False),
+        "watcher": SimpleNamespace(facts=lambda: {"complete": True}, evicts=False),
         "consumer": None,
         "damaged": lambda: 0,
         "spool": SimpleNamespace(size=0, is_open=True),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.ingest.admission.auth import Authenticator
+from gateway.ingest.admission.auth import TokenAuthenticator
 from tests.fakes.clock import ManualClock
 from tests.unit.ingest.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, ScriptedStore
 
@@ -20,5 +20,5 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def authenticator(store: ScriptedStore, clock: ManualClock) -> Authenticator:
-    return Authenticator(store, admin_key=ADMIN_KEY, clock=clock)
+def authenticator(store: ScriptedStore, clock: ManualClock) -> TokenAuthenticator:
+    return TokenAuthenticator(store, admin_key=ADMIN_KEY, clock=clock)

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from gateway.core import settings
 from gateway.domain.layouts import Layouts
-from gateway.domain.model import Batch, Principal, Refusal, Role
+from gateway.domain.model import Batch, Refusal
+from gateway.domain.principal import Principal, Role
 from gateway.ingest import wire
-from gateway.ingest.admission.admission import Gate
+from gateway.ingest.admission.admission import Admission
 from tests.fakes.directory import MemoryDirectory
 from tests.unit.ingest.wire.decoded import RECEIVED_US, Message, to_messages
 
@@ -23,7 +24,7 @@ class Answer(NamedTuple):
     batch: Batch
     messages: list[Message]
     refusals: list[Refusal]
-    sifted: bool
+    admitted: bool
 
     @property
     def codes(self) -> list[str]:
@@ -49,7 +50,7 @@ class Door:
     ) -> None:
         self.layouts = Layouts()
         self.directory = directory or MemoryDirectory()
-        self.gate = Gate(
+        self.admission = Admission(
             self.directory,
             self.layouts,
             devices=devices or settings.DeviceSettings(),
@@ -63,9 +64,9 @@ class Door:
         """Post this JSON value."""
         body = json.dumps(posted).encode()
         decoded = wire.decode(body, None, self.layouts, device=device, received_us=now_us, max_readings=100_000)
-        passed = self.gate.passes(principal, decoded.batch, now_us)
+        passed = self.admission.passes(principal, decoded.batch, now_us)
         if not passed:
-            decoded = await self.gate.sift(principal, decoded, now_us)
+            decoded = await self.admission.admit(principal, decoded, now_us)
         return Answer(decoded.batch, to_messages(decoded.batch, self.layouts), decoded.refusals, not passed)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.domain.credentials import digest_of
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 
 TOKEN = "gwd_" + "t0kEn-_x" * 5 + "end"
 DIGEST = digest_of(TOKEN)

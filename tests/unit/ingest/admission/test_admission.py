@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import SinkUnavailable
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.ingest.admission import admission
 from tests.fakes.directory import MemoryDirectory
 from tests.unit.ingest.admission.door import DAY, NOW, SEC, Door, said
@@ -20,8 +20,8 @@ def door() -> Door:
 async def test_a_known_pair_passes_without_sifting(door: Door) -> None:
     first = await door.post([said(t=1), said("d2", t=1, h=2)])
     again = await door.post([said("d2", t=3, h=4, ts=NOW + 1), said(t=5), said(t=6, ts=NOW - 1)])
-    assert first.sifted
-    assert not again.sifted
+    assert first.admitted
+    assert not again.admitted
     assert [m.values["t"][1] for m in again.messages] == [3, 5, 6]
     assert door.directory.looked_up == [["d1", "d2"]]
 
@@ -33,8 +33,8 @@ async def test_a_known_pair_passes_without_sifting(door: Door) -> None:
 )
 async def test_one_message_out_of_the_ordinary_has_the_batch_sifted(door: Door, new: dict[str, object]) -> None:
     await door.post(said(t=1))
-    assert not (await door.post([said(t=2), said(t=3)])).sifted
-    assert (await door.post([said(t=4), new])).sifted
+    assert not (await door.post([said(t=2), said(t=3)])).admitted
+    assert (await door.post([said(t=4), new])).admitted
 
 
 async def test_a_known_pair_opens_the_door_to_nobody_else(door: Door) -> None:
@@ -47,15 +47,15 @@ async def test_a_known_pair_opens_the_door_to_nobody_else(door: Door) -> None:
 async def test_what_is_refused_is_not_remembered(door: Door) -> None:
     for _ in range(2):
         answer = await door.post([said("d9", t=1), said(t=1, ts=NOW + 301 * SEC), said("d2", t=1)])
-        assert answer.sifted
+        assert answer.admitted
         assert answer.codes == ["unknown_device", "too_far_ahead"]
-    assert not (await door.post(said("d2", t=1))).sifted
-    assert (await door.post(said("d1", t=1))).sifted
+    assert not (await door.post(said("d2", t=1))).admitted
+    assert (await door.post(said("d1", t=1))).admitted
 
 
 async def test_an_empty_batch_passes_with_its_refusals(door: Door) -> None:
     answer = await door.post([said(t=None), 5])
-    assert not answer.sifted
+    assert not answer.admitted
     assert answer.codes == ["bad_value", "bad_item"]
     assert door.directory.looked_up == []
 
@@ -70,20 +70,20 @@ async def test_a_device_disabled_meanwhile_is_refused_once_forgotten(door: Door)
     await door.post(said(t=1))
     door.directory.set_enabled("d1", enabled=False)
     door.directory.forget(["d1"])
-    door.gate.forget()
+    door.admission.forget()
     assert (await door.post(said(t=1))).codes == ["device_disabled"]
     door.directory.set_enabled("d1", enabled=True)
     door.directory.forget(["d1"])
-    door.gate.forget()
+    door.admission.forget()
     assert (await door.post(said(t=1))).codes == []
-    assert not (await door.post(said(t=1))).sifted
+    assert not (await door.post(said(t=1))).admitted
 
 
 async def test_a_metric_declared_int_meanwhile_is_a_new_kind(door: Door) -> None:
     posted = [said(count=7), said(count=7, on=True)]
     before = await door.post(posted[0]), await door.post(posted[1])
     door.layouts.declare_ints(["count"])
-    door.gate.forget()
+    door.admission.forget()
     after = await door.post(posted[0]), await door.post(posted[1])
     assert [answer.messages[0].values["count"] for answer in (*before, *after)] == [
         ("double", 7.0),
@@ -97,10 +97,10 @@ async def test_memory_is_bounded_and_learns_anew(door: Door, monkeypatch: pytest
     monkeypatch.setattr(admission, "MAX_PAIRS", 3)
     for name in "abcd":
         await door.post({"device": "d1", "metric": name, "value": 1})
-    assert not (await door.post(said(d=1))).sifted
+    assert not (await door.post(said(d=1))).admitted
     await door.post(said(e=1))
-    assert (await door.post(said(a=1))).sifted
-    assert not (await door.post(said(e=1))).sifted
+    assert (await door.post(said(a=1))).admitted
+    assert not (await door.post(said(e=1))).admitted
 
 
 # --- the registry ---
@@ -117,7 +117,7 @@ async def test_an_unknown_device_is_looked_up_once_and_refused(door: Door) -> No
 async def test_an_unknown_device_is_let_in_where_the_setting_says_so() -> None:
     door = Door(devices=settings.DeviceSettings(unknown="auto"))
     assert (await door.post(said("d9", t=1))).codes == []
-    assert not (await door.post(said("d9", t=1))).sifted
+    assert not (await door.post(said("d9", t=1))).admitted
 
 
 async def test_a_device_registered_meanwhile_is_known_when_strangers_are_looked_up_again() -> None:
@@ -183,10 +183,10 @@ WRITERS = [
 
 @pytest.mark.parametrize(("principal", "device", "allowed"), WRITERS, ids=str)
 async def test_a_credential_writes_what_it_may(door: Door, principal: Principal, device: str, *, allowed: bool) -> None:
-    for sifted in (True, not allowed):
+    for admitted in (True, not allowed):
         answer = await door.post(said(device, t=1), principal=principal)
         assert answer.codes == ([] if allowed else ["device_forbidden"])
-        assert answer.sifted is sifted
+        assert answer.admitted is admitted
 
 
 async def test_a_credential_is_not_told_whether_the_devices_of_others_exist(door: Door) -> None:

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import SettingsError, SinkUnavailable, Unauthorized
 from gateway.domain.credentials import new_token
-from gateway.domain.model import Principal, Role
-from gateway.ingest.admission.auth import Authenticator
+from gateway.domain.principal import Principal, Role
+from gateway.ingest.admission.auth import TokenAuthenticator
 from tests.fakes.clock import ManualClock
 from tests.unit.ingest.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, HEADER, TOKEN, ScriptedStore
 
 
-async def test_a_token_is_looked_up_once_and_then_known(authenticator: Authenticator, store: ScriptedStore) -> None:
+async def test_a_token_is_looked_up_once_and_then_known(
+    authenticator: TokenAuthenticator, store: ScriptedStore
+) -> None:
     assert authenticator.principal(HEADER) is None
     assert await authenticator.authenticate(HEADER) == DEVICE
     assert authenticator.principal(HEADER) == DEVICE
@@ -25,7 +27,7 @@ async def test_a_token_is_looked_up_once_and_then_known(authenticator: Authentic
 @pytest.mark.parametrize(
     "header", [f"bearer {TOKEN}", f"BEARER {TOKEN}", f"Bearer   {TOKEN}", f"Bearer {TOKEN} ", f"Bearer \t{TOKEN}\t "]
 )
-async def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator, header: str) -> None:
+async def test_the_scheme_may_be_written_in_any_case(authenticator: TokenAuthenticator, header: str) -> None:
     assert await authenticator.authenticate(header) == DEVICE
     assert authenticator.principal(header) == DEVICE
 
@@ -45,7 +47,7 @@ async def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticato
     ],
 )
 async def test_malformed_headers_say_what_is_wanted(
-    authenticator: Authenticator, store: ScriptedStore, header: str
+    authenticator: TokenAuthenticator, store: ScriptedStore, header: str
 ) -> None:
     assert authenticator.principal(header) is None
     with pytest.raises(Unauthorized, match="must be 'Bearer <token>'"):
@@ -53,7 +55,7 @@ async def test_malformed_headers_say_what_is_wanted(
     assert store.asked == []
 
 
-async def test_a_missing_header_says_how_to_send_one(authenticator: Authenticator) -> None:
+async def test_a_missing_header_says_how_to_send_one(authenticator: TokenAuthenticator) -> None:
     assert authenticator.principal(None) is None
     with pytest.raises(Unauthorized, match="Authorization: Bearer"):
         await authenticator.authenticate(None)
@@ -62,7 +64,7 @@ async def test_a_missing_header_says_how_to_send_one(authenticator: Authenticato
 @given(header=st.one_of(st.text(), st.text().map("Bearer ".__add__), st.binary().map(lambda b: b.decode("latin-1"))))
 def test_any_header_is_a_principal_or_unauthorized(header: str) -> None:
     async def run() -> None:
-        authenticator = Authenticator(ScriptedStore(), admin_key=ADMIN_KEY, clock=ManualClock())
+        authenticator = TokenAuthenticator(ScriptedStore(), admin_key=ADMIN_KEY, clock=ManualClock())
         assert authenticator.principal(header) is None
         with pytest.raises(Unauthorized):
             await authenticator.authenticate(header)
@@ -71,7 +73,7 @@ def test_any_header_is_a_principal_or_unauthorized(header: str) -> None:
 
 
 async def test_unknown_and_expired_tokens_get_the_same_answer(
-    authenticator: Authenticator, store: ScriptedStore, clock: ManualClock
+    authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
     store.answers[DIGEST] = (DEVICE, clock.now_us() + 1_000_000)
     await authenticator.authenticate(HEADER)
@@ -87,7 +89,7 @@ async def test_unknown_and_expired_tokens_get_the_same_answer(
 
 
 async def test_expiry_is_looked_at_on_every_call(
-    authenticator: Authenticator, store: ScriptedStore, clock: ManualClock
+    authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
     store.answers[DIGEST] = (DEVICE, clock.now_us() + 10_000_000)
     await authenticator.authenticate(HEADER)
@@ -100,7 +102,7 @@ async def test_expiry_is_looked_at_on_every_call(
 
 
 async def test_a_store_that_gives_an_expired_credential_is_not_believed(
-    authenticator: Authenticator, store: ScriptedStore, clock: ManualClock
+    authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
     store.answers[DIGEST] = (DEVICE, clock.now_us())
     with pytest.raises(Unauthorized):
@@ -108,7 +110,7 @@ async def test_a_store_that_gives_an_expired_credential_is_not_believed(
 
 
 async def test_the_bootstrap_key_needs_no_store(store: ScriptedStore, clock: ManualClock) -> None:
-    authenticator = Authenticator(store, admin_key=ADMIN_KEY, clock=clock)
+    authenticator = TokenAuthenticator(store, admin_key=ADMIN_KEY, clock=clock)
     assert authenticator.principal(f"Bearer {ADMIN_KEY}") == Principal(Role.ADMIN)
     authenticator.forget(None)
     assert await authenticator.authenticate(f"Bearer {ADMIN_KEY}") == Principal(Role.ADMIN)
@@ -118,7 +120,7 @@ async def test_the_bootstrap_key_needs_no_store(store: ScriptedStore, clock: Man
 
 
 async def test_without_a_bootstrap_key_the_empty_token_opens_nothing(store: ScriptedStore, clock: ManualClock) -> None:
-    authenticator = Authenticator(store, admin_key="", clock=clock)
+    authenticator = TokenAuthenticator(store, admin_key="", clock=clock)
     for header in ("Bearer ", "Bearer", "Bearer  "):
         assert authenticator.principal(header) is None
         with pytest.raises(Unauthorized):
@@ -130,12 +132,12 @@ def test_a_bootstrap_key_that_cannot_be_sent_is_a_wrong_setting(
     store: ScriptedStore, clock: ManualClock, key: str
 ) -> None:
     with pytest.raises(SettingsError, match=r"auth\.admin_key") as caught:
-        Authenticator(store, admin_key=key, clock=clock)
+        TokenAuthenticator(store, admin_key=key, clock=clock)
     assert key not in str(caught.value)
 
 
 async def test_known_tokens_stay_good_while_the_store_is_away(
-    authenticator: Authenticator, store: ScriptedStore, clock: ManualClock
+    authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
     await authenticator.authenticate(HEADER)
     store.answers[DIGEST] = SinkUnavailable()
@@ -144,7 +146,7 @@ async def test_known_tokens_stay_good_while_the_store_is_away(
 
 
 async def test_an_unknown_token_is_not_asked_for_again_within_a_second(
-    authenticator: Authenticator, store: ScriptedStore, clock: ManualClock
+    authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
     store.answers.clear()
     for _ in range(5):
@@ -157,7 +159,7 @@ async def test_an_unknown_token_is_not_asked_for_again_within_a_second(
 
 
 async def test_a_clock_that_is_set_back_does_not_prolong_a_refusal(
-    authenticator: Authenticator, store: ScriptedStore, clock: ManualClock
+    authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
     store.answers.clear()
     with pytest.raises(Unauthorized):
@@ -167,7 +169,9 @@ async def test_a_clock_that_is_set_back_does_not_prolong_a_refusal(
     assert await authenticator.authenticate(HEADER) == DEVICE
 
 
-async def test_tokens_never_show_in_errors_reprs_or_memory(authenticator: Authenticator, store: ScriptedStore) -> None:
+async def test_tokens_never_show_in_errors_reprs_or_memory(
+    authenticator: TokenAuthenticator, store: ScriptedStore
+) -> None:
     store.answers.clear()
     with pytest.raises(Unauthorized) as unknown:
         await authenticator.authenticate(HEADER)

@@ -7,14 +7,16 @@ import pytest
 
 from gateway.core.errors import GatewayError, Overloaded, SinkFault, SinkUnavailable, Unauthorized
 from gateway.domain.credentials import digest_of, new_token
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.ingest.admission import auth
-from gateway.ingest.admission.auth import Authenticator
+from gateway.ingest.admission.auth import TokenAuthenticator
 from tests.fakes.clock import ManualClock
 from tests.unit.ingest.admission.scripted_store import DEVICE, DIGEST, HEADER, ScriptedStore, until
 
 
-async def test_many_who_present_one_token_share_one_look_up(authenticator: Authenticator, store: ScriptedStore) -> None:
+async def test_many_who_present_one_token_share_one_look_up(
+    authenticator: TokenAuthenticator, store: ScriptedStore
+) -> None:
     store.open.clear()
     calls = [asyncio.create_task(authenticator.authenticate(HEADER)) for _ in range(100)]
     await until(lambda: store.running == 1)
@@ -23,7 +25,9 @@ async def test_many_who_present_one_token_share_one_look_up(authenticator: Authe
     assert store.asked == [DIGEST]
 
 
-async def test_the_caller_that_started_a_look_up_may_leave(authenticator: Authenticator, store: ScriptedStore) -> None:
+async def test_the_caller_that_started_a_look_up_may_leave(
+    authenticator: TokenAuthenticator, store: ScriptedStore
+) -> None:
     store.open.clear()
     first = asyncio.create_task(authenticator.authenticate(HEADER))
     await until(lambda: store.running == 1)
@@ -37,7 +41,7 @@ async def test_the_caller_that_started_a_look_up_may_leave(authenticator: Authen
     assert store.asked == [DIGEST]
 
 
-async def test_look_ups_at_once_are_bounded(authenticator: Authenticator, store: ScriptedStore) -> None:
+async def test_look_ups_at_once_are_bounded(authenticator: TokenAuthenticator, store: ScriptedStore) -> None:
     tokens = [new_token(Role.DEVICE) for _ in range(50)]
     store.answers.update({digest_of(token): (DEVICE, None) for token in tokens})
     store.open.clear()
@@ -50,7 +54,7 @@ async def test_look_ups_at_once_are_bounded(authenticator: Authenticator, store:
 
 
 async def test_too_many_waiting_look_ups_are_overload_and_pass(
-    authenticator: Authenticator, store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+    authenticator: TokenAuthenticator, store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auth, "MAX_LOOK_UPS", 3)
     store.open.clear()
@@ -66,7 +70,7 @@ async def test_too_many_waiting_look_ups_are_overload_and_pass(
 
 @pytest.mark.parametrize("failure", [SinkUnavailable(retry_after=3.0), SinkFault()])
 async def test_a_store_that_is_away_is_said_to_each_caller_and_not_remembered(
-    authenticator: Authenticator, store: ScriptedStore, failure: GatewayError
+    authenticator: TokenAuthenticator, store: ScriptedStore, failure: GatewayError
 ) -> None:
     store.answers[DIGEST] = failure
     store.open.clear()
@@ -82,7 +86,7 @@ async def test_a_store_that_is_away_is_said_to_each_caller_and_not_remembered(
 
 
 async def test_a_token_that_was_just_issued_is_good_once_told(
-    authenticator: Authenticator, store: ScriptedStore
+    authenticator: TokenAuthenticator, store: ScriptedStore
 ) -> None:
     store.answers.clear()
     with pytest.raises(Unauthorized):
@@ -94,7 +98,7 @@ async def test_a_token_that_was_just_issued_is_good_once_told(
 
 @pytest.mark.parametrize("digests", [[DIGEST], None])
 async def test_a_revoked_token_is_refused_once_told(
-    authenticator: Authenticator, store: ScriptedStore, digests: list[bytes] | None
+    authenticator: TokenAuthenticator, store: ScriptedStore, digests: list[bytes] | None
 ) -> None:
     await authenticator.authenticate(HEADER)
     store.answers.clear()
@@ -104,14 +108,14 @@ async def test_a_revoked_token_is_refused_once_told(
         await authenticator.authenticate(HEADER)
 
 
-async def test_forgetting_one_token_keeps_the_others(authenticator: Authenticator, store: ScriptedStore) -> None:
+async def test_forgetting_one_token_keeps_the_others(authenticator: TokenAuthenticator, store: ScriptedStore) -> None:
     await authenticator.authenticate(HEADER)
     authenticator.forget([digest_of("another")])
     assert authenticator.principal(HEADER) == DEVICE
 
 
 async def test_an_answer_that_a_revocation_overtook_is_neither_given_nor_cached(
-    authenticator: Authenticator, store: ScriptedStore
+    authenticator: TokenAuthenticator, store: ScriptedStore
 ) -> None:
     store.open.clear()
     call = asyncio.create_task(authenticator.authenticate(HEADER))
@@ -133,7 +137,7 @@ async def test_changes_without_end_do_not_hold_a_caller_up_for_ever(store: Scrip
 
     restless = Restless()
     restless.answers = store.answers
-    subject = Authenticator(restless, admin_key="", clock=clock)
+    subject = TokenAuthenticator(restless, admin_key="", clock=clock)
     assert await subject.authenticate(HEADER) == DEVICE
     assert subject.principal(HEADER) is None, "an answer of unknown age must not be cached"
 
@@ -142,7 +146,7 @@ async def test_the_caches_are_bounded(
     store: ScriptedStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auth, "MAX_REFUSED", 5)
-    authenticator = Authenticator(store, admin_key="", clock=clock, cache_size=5)
+    authenticator = TokenAuthenticator(store, admin_key="", clock=clock, cache_size=5)
     tokens = [new_token(Role.DEVICE) for _ in range(20)]
     store.answers.update({digest_of(token): (DEVICE, None) for token in tokens})
     for token in tokens:
@@ -154,7 +158,7 @@ async def test_the_caches_are_bounded(
     assert len(authenticator._refused) == 5
 
 
-async def test_closing_ends_the_look_ups_in_hand(authenticator: Authenticator, store: ScriptedStore) -> None:
+async def test_closing_ends_the_look_ups_in_hand(authenticator: TokenAuthenticator, store: ScriptedStore) -> None:
     store.open.clear()
     call = asyncio.create_task(authenticator.authenticate(HEADER))
     await until(lambda: store.running == 1)
@@ -165,7 +169,7 @@ async def test_closing_ends_the_look_ups_in_hand(authenticator: Authenticator, s
 
 
 async def test_a_failed_look_up_that_nobody_waits_for_is_quiet(
-    authenticator: Authenticator, store: ScriptedStore, caplog: pytest.LogCaptureFixture
+    authenticator: TokenAuthenticator, store: ScriptedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.answers[DIGEST] = SinkUnavailable()
     store.open.clear()

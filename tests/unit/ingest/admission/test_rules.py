@@ -50,7 +50,7 @@ async def test_past_the_limit_known_metrics_are_unharmed() -> None:
         ("series_limit", 2, "/2/values/c"),
     ]
     assert answer.received == 7
-    assert not (await door.post([said(a=1), said(b=1, a=1)])).sifted
+    assert not (await door.post([said(a=1), said(b=1, a=1)])).admitted
 
 
 async def test_the_limit_counts_each_device_alone() -> None:

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import SinkFault, SinkUnavailable, SpoolFull
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.model import Outcome
 from gateway.ingest.pipeline import breaker as under_test
 from gateway.ingest.pipeline.breaker import Breaker

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core import settings
 from gateway.core.errors import AtomicTooWide, Draining, Overloaded, SinkFault
-from gateway.domain.contracts import Written
+from gateway.domain.contracts.ingest import Written
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Block
 from gateway.ingest.pipeline.committer import Committer
@@ -29,10 +29,10 @@ async def _turns(count: int = 20) -> None:
 
 async def test_a_slot_does_not_wait_for_the_state() -> None:
     layouts = Layouts()
-    sink, gate = MemorySink(), asyncio.Event()
+    sink, admission = MemorySink(), asyncio.Event()
 
     async def publish(blocks: Sequence[Block]) -> None:
-        await gate.wait()
+        await admission.wait()
 
     async with Committer(sink, publish, limits=settings.QueueSettings(), slots=1) as committer:
         tickets = []
@@ -42,7 +42,7 @@ async def test_a_slot_does_not_wait_for_the_state() -> None:
         assert sink.writes == 3
         assert not any(ticket.done() for ticket in tickets)
         assert committer.in_hand == 3
-        gate.set()
+        admission.set()
         outcomes = await asyncio.wait_for(asyncio.gather(*tickets), SOON)
     assert [outcome.stored for outcome in outcomes] == [1, 1, 1]
     assert committer.in_hand == 0
@@ -118,7 +118,7 @@ async def test_backfill_that_is_turned_away_turns_away_nobody_else() -> None:
             committer.submit(batch(layouts, ("d", i, {"a": 0.5})))
         with pytest.raises(Overloaded, match="backfill"):
             committer.submit(batch(layouts, ("b", 0, {"a": 0.5})), backfill=True)
-        committer.knock()
+        committer.refuse_if_full()
         last = committer.submit(batch(layouts, ("d", 9, {"a": 0.5})))
         sink.release()
         assert (await asyncio.wait_for(last, SOON)).stored == 1
@@ -144,16 +144,16 @@ async def test_after_one_was_turned_away_others_are_without_a_look_until_somethi
         committer.submit(batch(layouts, ("d", 0, {"a": 0.5})))
         await _turns()
         waiting = [committer.submit(batch(layouts, ("d", i, {"a": 0.5}))) for i in (1, 2)]
-        committer.knock()
+        committer.refuse_if_full()
         with pytest.raises(Overloaded):
             committer.submit(batch(layouts, ("d", 3, {"a": 0.5})))
         with pytest.raises(Overloaded, match=r"queue\.max_rows"):
-            committer.knock()
+            committer.refuse_if_full()
         sink.release()
         await asyncio.wait_for(asyncio.gather(*waiting), SOON)
-        committer.knock()
+        committer.refuse_if_full()
     with pytest.raises(Draining):
-        committer.knock()
+        committer.refuse_if_full()
 
 
 class Stumbling(MemorySink):

@@ -9,8 +9,8 @@ from gateway.core.errors import SinkFault, SinkUnavailable
 from gateway.domain.model import Batch, Outcome
 from gateway.ingest.pipeline import poison as suspects
 from gateway.ingest.pipeline.drainer import Drainer
-from gateway.ingest.pipeline.poison import PATIENT_TRIES, TRIES, Doubt, Suspects
-from gateway.services.spool_replay import Replay
+from gateway.ingest.pipeline.poison import PATIENT_TRIES, TRIES, PoisonCheck, Suspects
+from gateway.services.spool_replay import SpoolReplay
 from gateway.telemetry import prometheus
 from tests.builders.spooled import devices_in, many, named, names
 from tests.fakes import MemoryDeadLetters
@@ -30,7 +30,9 @@ class Poisoned(Bench):
         self.letters = MemoryDeadLetters()
         self.dropped: list[Sequence[str]] = []
         """Devices that the state was to forget."""
-        replay = Replay(self.sink.write, self._publish, self.letters, answers=self._answers, drop=self.dropped.append)
+        replay = SpoolReplay(
+            self.sink.write, self._publish, self.letters, answers=self._answers, drop=self.dropped.append
+        )
         replay.store = self.store  # type: ignore[method-assign, assignment]
         self.drainer = Drainer(
             self.spools,
@@ -39,7 +41,7 @@ class Poisoned(Bench):
             busy=lambda: False,
             rng=Highest(),
             max_rows=10_000,
-            doubt=Doubt(self._answers, replay.rescue, lambda: len(self.stored) + self.live_commits),
+            poison_check=PoisonCheck(self._answers, replay.rescue, lambda: len(self.stored) + self.live_commits),
         )
 
     async def store(self, group: Sequence[Batch]) -> list[Outcome]:

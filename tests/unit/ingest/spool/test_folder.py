@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import StartError
+from gateway.domain.contracts.ingest import Spool
 from gateway.domain.model import Batch
-from gateway.ingest.pipeline.drainer import IDLE_SECS, REFRESH_SECS, SpoolWithAge
+from gateway.ingest.pipeline.drainer import IDLE_SECS, REFRESH_SECS
 from gateway.ingest.spool.spool import SqliteSpool
 from tests.builders.spooled import devices_in, files, many, named, names, opened
 from tests.fakes.spool import MemorySpool
@@ -92,9 +93,9 @@ def test_the_drainer_empties_what_is_left_while_it_runs() -> None:
     async def main() -> None:
         own, left = MemorySpool(), MemorySpool()
         await left.append(many(3))
-        found: list[SpoolWithAge] = [own]
+        found: list[Spool] = [own]
 
-        async def refresh() -> Sequence[SpoolWithAge]:
+        async def refresh() -> Sequence[Spool]:
             return list(found)
 
         bench = Bench(own, refresh=refresh)
@@ -118,7 +119,7 @@ def test_a_look_around_that_fails_stops_nothing(error: Exception) -> None:
     async def main() -> None:
         failures = []
 
-        async def refresh() -> Sequence[SpoolWithAge]:
+        async def refresh() -> Sequence[Spool]:
             failures.append(error)
             raise error
 

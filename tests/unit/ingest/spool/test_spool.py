@@ -69,15 +69,15 @@ async def test_appends_that_arrive_during_a_transaction_share_the_next_one(
         return append(self, records, now_us)
 
     monkeypatch.setattr(SpoolFile, "append", noting)
-    gate = threading.Event()
+    admission = threading.Event()
     async with opened(folder) as spools:
-        spools.own._thread.submit(gate.wait, SOON)
+        spools.own._thread.submit(admission.wait, SOON)
         appends = [asyncio.create_task(spools.own.append([named("first")]))]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         appends += [asyncio.create_task(spools.own.append([one])) for one in many(30)]
         await asyncio.sleep(0)
-        gate.set()
+        admission.set()
         await asyncio.wait_for(asyncio.gather(*appends), SOON)
         assert await devices_in(spools.own) == ["first", *names(30)]
     assert calls == [1, 30]
@@ -135,12 +135,12 @@ async def test_a_drained_spool_gives_the_disk_back(folder: Path, monkeypatch: py
 
 async def test_what_waits_for_the_disk_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "WAITING_BYTES", 10_000)
-    gate = threading.Event()
+    admission = threading.Event()
     async with opened(folder) as spools:
-        spools.own._thread.submit(gate.wait, SOON)
+        spools.own._thread.submit(admission.wait, SOON)
         appends = [asyncio.create_task(spools.own.append([one])) for one in many(100)]
         await asyncio.sleep(0)
-        gate.set()
+        admission.set()
         outcomes = await asyncio.gather(*appends, return_exceptions=True)
         kept = await devices_in(spools.own)
     assert any(isinstance(outcome, SpoolFault) for outcome in outcomes)
@@ -151,16 +151,16 @@ async def test_what_waits_for_the_disk_is_bounded(folder: Path, monkeypatch: pyt
 async def test_a_disk_that_does_not_answer_is_waited_for_so_long_only(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = threading.Event()
+    admission = threading.Event()
     async with opened(folder) as spools:
         monkeypatch.setattr(spool, "DISK_SECS", 0.05)
-        spools.own._thread.submit(gate.wait, SOON)
+        spools.own._thread.submit(admission.wait, SOON)
         with pytest.raises(SpoolFault, match="does not answer"):
             await spools.own.append([named("late")])
         with pytest.raises(SpoolFault, match="does not answer"):
             await spools.own.remove([1])
         monkeypatch.setattr(spool, "DISK_SECS", SOON)
-        gate.set()
+        admission.set()
         await spools.own.append([named("next")])
         assert (await devices_in(spools.own))[-1] == "next"
 

@@ -5,7 +5,7 @@ from multidict import CIMultiDict
 
 from gateway.core import settings
 from gateway.core.errors import RateLimited
-from gateway.domain.model import Principal, Role
+from gateway.domain.principal import Principal, Role
 from gateway.web.limits.rate_limits import RateLimits, Visit
 
 ONE = settings.LimitSettings(device_requests_per_sec=1e-3, key_requests_per_sec=1e-3, burst_secs=1)
