@@ -10,7 +10,7 @@ from sanic.config import Config
 
 from gateway.core.settings import Settings
 from gateway.web.http.problems import Problems
-from gateway.web.lifetime import App, Lifetime, OpenRuntime
+from gateway.web.lifetime import LONE_WORKER, App, Lifetime, OpenRuntime
 from gateway.web.routes import add_routes
 from gateway.web.server.sanic_http import AnyRequest
 
@@ -25,8 +25,8 @@ BUFFER_BYTES = 256 * 1024
 """Bytes read ahead of a handler, per connection."""
 
 
-def create_app(settings: Settings, open_runtime: OpenRuntime) -> App:
-    """Return the app with all its routes; `open_runtime` is entered when a worker starts and left when it stops."""
+def create_app(settings: Settings, open_runtime: OpenRuntime, *, worker: str = LONE_WORKER) -> App:
+    """Return the app of a worker, with all its routes; `open_runtime` is entered when it starts, left when it stops."""
     app: App = Sanic(
         NAME,
         config=to_config(settings),
@@ -34,7 +34,7 @@ def create_app(settings: Settings, open_runtime: OpenRuntime) -> App:
         request_class=AnyRequest,
         configure_logging=False,
     )
-    lifetime = Lifetime(settings, open_runtime)
+    lifetime = Lifetime(settings, open_runtime, worker)
     app.register_listener(lifetime.open, "before_server_start")
     app.register_listener(lifetime.drain, "before_server_stop")
     app.register_listener(lifetime.close, "after_server_stop")

@@ -5,7 +5,6 @@ balancers notice, Sanic closes the port and waits for requests in hand, and only
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import SimpleNamespace
@@ -26,29 +25,26 @@ App = Sanic[Config, SimpleNamespace]
 CLOSE_SECS = 30.0
 """Longest wait for the parts to close; whatever was acknowledged is durable long before."""
 LONE_WORKER = "worker"
-"""The name of a process without Sanic's worker manager, as in tests."""
+"""The name of a process without siblings, as in tests."""
 
 
 class Lifetime:
     """The listeners of one app."""
 
-    def __init__(self, settings: Settings, open_runtime: OpenRuntime) -> None:
+    def __init__(self, settings: Settings, open_runtime: OpenRuntime, worker: str) -> None:
         self._settings = settings
         self._open_runtime = open_runtime
         self._parts = AsyncExitStack()
-        self._worker = os.environ.get("SANIC_WORKER_NAME", LONE_WORKER)
+        self._worker = worker
 
     async def open(self, app: App) -> None:
-        """Open the parts before the first connection is taken."""
+        """Open the parts before the first connection is taken. Raises GatewayError, and has it in the log."""
         try:
             runtime = self._open_runtime(self._settings, self._worker)
             app.ctx.gateway = await self._parts.enter_async_context(runtime)
         except GatewayError as exc:
             events.worker_failed(self._worker, exc.message)
-            if not hasattr(app, "multiplexer"):
-                raise
-            app.multiplexer.terminate(early=True)  # the main process ends all; raising would add a traceback
-            raise SystemExit(1) from exc
+            raise
         events.worker_ready(self._worker)
 
     async def drain(self, app: App) -> None:
