@@ -14,7 +14,7 @@ from gateway.app.health.conditions import Spells
 from gateway.app.health.gauges import showing
 from gateway.app.health.readiness import Monitor
 from gateway.app.health.readiness import watching as looking_after
-from gateway.app.processes.manager import worker_index
+from gateway.app.processes.worker_process import worker_index
 from gateway.app.reading import open_reading
 from gateway.app.registry import Registry, following, open_registry
 from gateway.app.storage import Storage, open_storage

@@ -6,7 +6,7 @@
 from functools import cache
 
 from gateway.core.settings import Settings
-from gateway.web.lifetime import Lifetime, OpenRuntime
+from gateway.web.lifetime import LONE_WORKER, Lifetime, OpenRuntime
 from gateway.web.openapi.document import to_document
 from gateway.web.operations import OPERATIONS
 from gateway.web.pages.api_docs import document_asset
@@ -24,11 +24,11 @@ BUFFER_BYTES = 256 * 1024
 """Bytes read ahead of a handler, per connection."""
 
 
-def create_app(settings: Settings, open_runtime: OpenRuntime) -> App:
-    """Return the app with all its routes; `open_runtime` is entered when a worker starts and left when it stops."""
+def create_app(settings: Settings, open_runtime: OpenRuntime, *, worker: str = LONE_WORKER) -> App:
+    """Return the app of a worker, with all its routes; `open_runtime` is entered when it starts, left when it stops."""
     app = new_app(NAME, to_config(settings))
     app.ctx.openapi = _document()
-    lifetime = Lifetime(settings, open_runtime)
+    lifetime = Lifetime(settings, open_runtime, worker)
     app.register_listener(lifetime.open, "before_server_start")
     app.register_listener(lifetime.drain, "before_server_stop")
     app.register_listener(lifetime.close, "after_server_stop")

@@ -5,7 +5,6 @@ balancers notice, Sanic closes the port and waits for requests in hand, and only
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
@@ -21,20 +20,20 @@ OpenRuntime = Callable[[Settings, str], AbstractAsyncContextManager[Context]]
 CLOSE_SECS = 30.0
 """Longest wait for the parts to close; whatever was acknowledged is durable long before."""
 LONE_WORKER = "worker"
-"""The name of a process without Sanic's worker manager, as in tests."""
+"""The name of a process without siblings, as in tests."""
 
 
 class Lifetime:
     """The listeners of one app."""
 
-    def __init__(self, settings: Settings, open_runtime: OpenRuntime) -> None:
+    def __init__(self, settings: Settings, open_runtime: OpenRuntime, worker: str) -> None:
         self._settings = settings
         self._open_runtime = open_runtime
         self._parts = AsyncExitStack()
-        self._worker = os.environ.get("SANIC_WORKER_NAME", LONE_WORKER)
+        self._worker = worker
 
     async def open(self, app: App) -> None:
-        """Open the parts before the first connection is taken."""
+        """Open the parts before the first connection is taken. Raises GatewayError, and has it in the log."""
         try:
             runtime = self._open_runtime(self._settings, self._worker)
             context = await self._parts.enter_async_context(runtime)
@@ -42,10 +41,7 @@ class Lifetime:
             app.ctx.gateway = context
         except GatewayError as exc:
             events.worker_failed(self._worker, exc.message)
-            if not hasattr(app, "multiplexer"):
-                raise
-            app.multiplexer.terminate(early=True)  # the main process ends all; raising would add a traceback
-            raise SystemExit(1) from exc
+            raise
         events.worker_ready(self._worker)
 
     async def drain(self, app: App) -> None:

@@ -90,7 +90,7 @@ class Gateway:
         self.process.wait(STOP_SECS)
 
     def workers(self) -> list[int]:
-        """The processes that serve, by the name Sanic gives them."""
+        """The processes that serve, by how Python starts them."""
         assert self.process is not None
         return [pid for pid in descendants(self.process.pid) if _is_worker(pid)]
 
@@ -154,7 +154,7 @@ def wait_for(condition: Callable[[], bool], what: Callable[[], str], *, secs: fl
 
 def _is_worker(pid: int) -> bool:
     try:
-        return b"SANIC_WORKER_NAME=Sanic-Server-" in Path(f"/proc/{pid}/environ").read_bytes()
+        return b"--multiprocessing-fork" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

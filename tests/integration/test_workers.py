@@ -223,6 +223,31 @@ def test_a_signal_ends_workers_that_are_still_starting(tmp_path: Path) -> None:
         group.end()
 
 
+def test_a_second_signal_kills_who_is_still_serving(group: Group) -> None:
+    with socket.create_connection(("127.0.0.1", group.port), timeout=10) as client:
+        client.sendall(
+            b"POST /v1/readings HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nContent-Length: 4\r\n\r\ns"
+        )
+        until(lambda: len(group.workers()) == 2, "both serve", group)
+        group.main.send_signal(signal.SIGTERM)
+        until(lambda: "worker_draining" in group.errors.read_text(), "they are stopping", group)
+        group.main.send_signal(signal.SIGTERM)
+        assert group.main.wait(4) == 0  # the grace is 5 s
+    group.wait_gone()
+    assert not (group.folder / "metrics").exists()
+
+
+def test_the_main_process_rests_while_all_serve(group: Group) -> None:
+    def turns() -> int:
+        switches = Path(f"/proc/{group.main.pid}/status").read_text().partition("\nvoluntary_ctxt_switches:")[2]
+        return int(switches.split()[0])
+
+    time.sleep(0.5)
+    before = turns()
+    time.sleep(1)
+    assert turns() - before <= 1
+
+
 def test_one_worker_is_served_the_same_way(tmp_path: Path) -> None:
     group = Group(tmp_path, workers=1)
     try:

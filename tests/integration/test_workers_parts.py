@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.app.processes import run_folder
-from gateway.app.processes.manager import BIND_SECS, bind, raise_file_limit, worker_index
-from gateway.app.processes.watchdog import CALM_SECS, LONGEST_GAP_SECS, Patience
+from gateway.app.processes.listening import BIND_SECS, bind, raise_file_limit
+from gateway.app.processes.supervisor import CALM_SECS, LONGEST_GAP_SECS, Patience
+from gateway.app.processes.worker_process import worker_index
 from gateway.core.errors import StartError
 from gateway.core.settings import HttpSettings
 from gateway.telemetry import MULTIPROC_ENV

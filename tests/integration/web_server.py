@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -191,7 +190,7 @@ class FixedClock:
         return NOW_US
 
 
-OURS = partial(Connection, more=False)  # Sanic does not tell a server in a test which socket it listens on
+OURS = partial(Connection, more=False)  # a server in a test has no other that listens
 NOTHING_STORED = cast("Any", None)
 """A history that must not be asked: tests of it bring a real one."""
 
@@ -257,7 +256,6 @@ async def serving(
 ) -> AsyncIterator[Door]:
     """Serve with these limits until the end of the block, over our connections or Sanic's own."""
     door = make(Settings(http=http or HttpSettings(drain_secs=0, grace_secs=1), limits=limits or LimitSettings()))
-    os.environ.pop("SANIC_WORKER_NAME", None)
     app = create_app(door.settings, door.open_runtime)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

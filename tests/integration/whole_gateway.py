@@ -1,6 +1,5 @@
 """In: a database and a Valkey. Out: whole gateways behind HTTP, in this process, with the parts of production."""
 
-import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,7 +71,6 @@ async def empty(database: str) -> None:
 @asynccontextmanager
 async def whole(settings: Settings) -> AsyncIterator[Whole]:
     """Serve until the end of the block, however it ends."""
-    os.environ.pop("SANIC_WORKER_NAME", None)
     app = create_app(settings, open_runtime)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.app.processes.manager import serve
+from gateway.app.processes.supervisor import serve
 from gateway.core.errors import StartError
 from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.model import Receipt

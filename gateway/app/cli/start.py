@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from gateway.app.lineage import migrate_schema
-from gateway.app.processes.manager import serve
+from gateway.app.processes.supervisor import serve
 from gateway.app.worker import open_runtime
 from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import Settings

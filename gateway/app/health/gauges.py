@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from gateway.app.processes.manager import worker_index
+from gateway.app.processes.worker_process import worker_index
 from gateway.app.storage import Storage
 from gateway.core.errors import GatewayError
 from gateway.core.settings import Settings

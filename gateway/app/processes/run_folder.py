@@ -1,14 +1,13 @@
 """The run folder: metrics of this run's workers; what killed runs left behind goes.
 
-A folder of ours holds a lock that its main process keeps, and the name of the folder that `multiprocessing` made. Where
-nobody keeps the lock any more, and has not for a while, both folders go. A folder that the environment names belongs to
-somebody else: it is emptied, never removed by a later run. Nothing else where temporary files lie is touched.
+A folder of ours holds a lock that its main process keeps. Where nobody keeps the lock any more, and has not for a
+while, the folder goes. A folder that the environment names belongs to somebody else: it is emptied, never removed by a
+later run. Nothing else where temporary files lie is touched.
 """
 
 import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from gateway.telemetry import MULTIPROC_ENV
 
 PREFIX = "gateway-metrics-"
-LOCK, HELPER = "lock", "helper"
+LOCK = "lock"
 OLD_SECS = 120.0
 """Workers of a killed main process may still write while they stop."""
 
@@ -37,24 +36,12 @@ def prepare(environ: "os._Environ[str]") -> Path:
     return folder
 
 
-def note_helper(folder: Path, helper: str) -> None:
-    """Remember the folder that `multiprocessing` made, in a folder of ours."""
-    if (folder / LOCK).exists():
-        (folder / HELPER).write_text(helper)
-
-
 def forget(folder: Path) -> None:
     """Remove the metrics of processes that are gone, and the folder unless somebody else keeps things there."""
-    for stale in (*folder.glob("*.db"), folder / LOCK, folder / HELPER):
+    for stale in (*folder.glob("*.db"), folder / LOCK):
         stale.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def forget_killed(folder: Path) -> None:
-    """Remove what a main process left that was killed."""
-    _remove_helper(folder)
-    forget(folder)
 
 
 def sweep(base: Path, *, now: float) -> None:
@@ -62,7 +49,7 @@ def sweep(base: Path, *, now: float) -> None:
     for folder in base.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # it is somebody else's, or another start sweeps it, too
             if now - folder.stat().st_mtime > OLD_SECS and _is_left(folder):
-                forget_killed(folder)
+                forget(folder)
 
 
 def _keep_locked(folder: Path) -> None:
@@ -78,12 +65,3 @@ def _is_left(folder: Path) -> bool:
     finally:
         os.close(lock)
     return True
-
-
-def _remove_helper(folder: Path) -> None:
-    noted = folder / HELPER
-    if not noted.exists():
-        return
-    helper = Path(noted.read_text())
-    if helper.parent == folder.parent and helper.name.startswith("pymp-"):  # what multiprocessing calls them
-        shutil.rmtree(helper, ignore_errors=True)

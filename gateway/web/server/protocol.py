@@ -7,7 +7,6 @@ the order of answers is the order of requests (RFC 9112 9.3.2), whoever serves.
 """
 
 import asyncio
-import socket
 from functools import partial
 from typing import Any, cast
 
@@ -63,8 +62,7 @@ class Connection(Http1Connection):
         if self.conn_info is not None:
             self._peer = self.conn_info.client_ip
         if self._accept_more is not None:
-            listening: socket.socket = self.app.state.server_info[0].settings["sock"]
-            take_waiting(self.loop, listening, self._accept_more, share=self._context.http.workers)
+            take_waiting(self.loop, self.app.ctx.listening, self._accept_more, share=self._context.http.workers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up what nobody waits for any more."""
