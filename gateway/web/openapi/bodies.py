@@ -79,14 +79,14 @@ Metrics = Annotated[list[AnyName] | None, Meta(description="Only these; null: al
 PageSize = Annotated[int, Meta(ge=1, le=MAX_DEVICES)]
 
 
-class NamedDevices(Strict, frozen=True, kw_only=True):
+class StatesByName(Strict, frozen=True, kw_only=True):
     """Devices by name."""
 
     devices: Annotated[list[AnyName], Meta(min_length=1, max_length=MAX_DEVICES)]
     metrics: Metrics = None
 
 
-class DevicesWithTags(Strict, frozen=True, kw_only=True):
+class StatesByTag(Strict, frozen=True, kw_only=True):
     """All devices with these tags, page by page; for keys that may read all."""
 
     tag: list[Tag]
@@ -95,14 +95,14 @@ class DevicesWithTags(Strict, frozen=True, kw_only=True):
     metrics: Metrics = None
 
 
-class DevicesWithPrefix(DevicesWithTags, frozen=True, kw_only=True):
+class StatesByPrefix(StatesByTag, frozen=True, kw_only=True):
     """All devices whose names begin so, page by page; for keys that may read all."""
 
     prefix: NamePrefix
     tag: list[Tag] = msgspec.field(default_factory=list)
 
 
-STATES_QUERY = AnyOf((NamedDevices, DevicesWithPrefix, DevicesWithTags))
+STATES_QUERY = AnyOf((StatesByName, StatesByPrefix, StatesByTag))
 STATES_EXAMPLES: dict[str, Any] = {
     "two": {"devices": ["d1", "d2"], "metrics": ["temperature"]},
     "site": {"tag": ["site:north"], "limit": 100},
