@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from gateway.core.clock import Clock
 from gateway.core.settings import HttpSettings, Settings
 from gateway.domain.contracts.idempotency import IdempotencyStore
+from gateway.domain.contracts.ingest import Authenticator
 from gateway.live.streams import Streams
 from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.services.device_listing import DeviceListing
@@ -23,14 +24,14 @@ from gateway.web.limits.connections import ConnectionLimit
 from gateway.web.limits.exports import Exports
 from gateway.web.limits.fair_turns import FairTurns
 from gateway.web.limits.rate_limits import RateLimits
-from gateway.web.ports import Authenticator, DeviceCounts, Health, Intake, Letters, LiveReader, Stored
+from gateway.web.ports import DeviceCounts, Health, HttpIntake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
 
 
 class IngestParts(NamedTuple):
     """What readings come in by, and what could not come in."""
 
-    intake: Intake
+    intake: HttpIntake
     receipts: IdempotencyStore
     letters: Letters
     redelivery: DeadLetterReplay

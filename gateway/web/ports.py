@@ -7,40 +7,26 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from gateway.domain.buckets import Cut
-from gateway.domain.contracts.ingest import Charge
+from gateway.domain.contracts.ingest import Charge, PendingBody
+from gateway.domain.contracts.newest import DeviceState
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.history import HistoryRow, Order, RowPage, SeriesAnswer, SeriesQuery, Span
-from gateway.domain.model import Kind, Receipt
+from gateway.domain.model import Receipt
 from gateway.domain.principal import Principal
 from gateway.timescale.registry.device_count import DeviceCount
 
-Value = float | int | bool | str
 
-
-class Underway(Protocol):
-    """A body that was taken in and waits for its COMMIT. `receipt` or `abandon` is called when the ticket is done."""
-
-    @property
-    def ticket(self) -> "asyncio.Future[Any]":
-        """Done after COMMIT; cancelled by whoever does not wait for it any more."""
-        ...
+class HttpPending(PendingBody, Protocol):
+    """A body of an HTTP request that waits for its COMMIT."""
 
     @property
     def readings(self) -> int:
-        """How many the body holds."""
-        ...
-
-    def receipt(self) -> Receipt:
-        """Return what became of the body. Raises the GatewayErrors that say no to all of it."""
-        ...
-
-    def abandon(self) -> None:
-        """Close the books on it."""
+        """How many it holds."""
         ...
 
 
-class Intake(Protocol):
-    """The one door for readings."""
+class HttpIntake(Protocol):
+    """Where bodies with readings go, and what HTTP asks of it before and after."""
 
     @property
     def is_open(self) -> bool:
@@ -69,39 +55,8 @@ class Intake(Protocol):
         """Return after COMMIT. Raises the GatewayErrors that say no to the whole body."""
         ...
 
-    def at_once(self, body: bytes, *, principal: Principal, device: str | None) -> Underway | None:
+    def at_once(self, body: bytes, *, principal: Principal, device: str | None) -> HttpPending | None:
         """Take in a body that needs no waiting; None: `take` it. Never raises."""
-        ...
-
-
-class Authenticator(Protocol):
-    """Authorization headers → principals."""
-
-    def principal(self, header: str | None) -> Principal | None:
-        """Return who is calling if that is cached, at once."""
-        ...
-
-    async def authenticate(self, header: str | None) -> Principal:
-        """Return who is calling. Raises Unauthorized, or SinkUnavailable if it cannot be told now."""
-        ...
-
-
-class DeviceState(Protocol):
-    """The newest readings of one device."""
-
-    @property
-    def device(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def metrics(self) -> Mapping[str, tuple[Value, int, Kind]]:
-        """Metric name → value, time (µs since 1970 UTC), kind."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """`redis` or `db`."""
         ...
 
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from gateway.core.errors import StateUnavailable
 from gateway.domain.model import Kind
-from tests.integration.web_server import NOW_US, Door, KnownState, serving
+from tests.integration.web_server import NOW_US, Door, known_state, serving
 
 SECOND_US = 1_000_000
 TS = "2024-11-22T12:03:20.123000Z"
@@ -18,7 +18,7 @@ TS = "2024-11-22T12:03:20.123000Z"
 async def running() -> AsyncIterator[Door]:
     async with serving() as door:
         door.live.known = {
-            "d1": KnownState(
+            "d1": known_state(
                 "d1",
                 {
                     "t": (21.5, NOW_US, Kind.DOUBLE),
@@ -27,7 +27,7 @@ async def running() -> AsyncIterator[Door]:
                     "fw": ("1.0ß", NOW_US + SECOND_US, Kind.TEXT),
                 },
             ),
-            "d2": KnownState("d2", {}, "db"),
+            "d2": known_state("d2", {}, "db"),
         }
         yield door
 
@@ -66,7 +66,7 @@ async def test_an_unchanged_state_is_304_and_a_changed_one_is_not(door: Door) ->
     door.live.known["d1"] = door.live.known["d1"]._replace(source="db")
     again = await door.client.get("/v1/devices/d1/state", headers={"If-None-Match": etag})
     assert again.status_code == 304
-    door.live.known["d1"] = KnownState("d1", {"t": (21.5, NOW_US + 1, Kind.DOUBLE)})
+    door.live.known["d1"] = known_state("d1", {"t": (21.5, NOW_US + 1, Kind.DOUBLE)})
     changed = await door.client.get("/v1/devices/d1/state", headers={"If-None-Match": etag})
     assert changed.status_code == 200
     assert changed.headers["etag"] != etag
@@ -78,7 +78,7 @@ async def test_an_unchanged_state_is_304_and_a_changed_one_is_not(door: Door) ->
 async def test_the_etag_tells_kinds_apart(door: Door, first: tuple[float, Kind], second: tuple[float, Kind]) -> None:
     tags = set()
     for value, kind in (first, second):
-        door.live.known["d1"] = KnownState("d1", {"t": (value, NOW_US, kind)})
+        door.live.known["d1"] = known_state("d1", {"t": (value, NOW_US, kind)})
         tags.add((await door.client.get("/v1/devices/d1/state")).headers["etag"])
     assert len(tags) == 2
 

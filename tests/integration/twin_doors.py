@@ -22,7 +22,7 @@ from gateway.web.request_ids import RequestIds
 from gateway.web.server.sanic_http import Http1Connection
 from tests.fakes.directory import MemoryDirectory
 from tests.fakes.sink import MemorySink
-from tests.integration.web_server import NOW_US, Door, FixedClock, KnownState, serving
+from tests.integration.web_server import NOW_US, Door, FixedClock, known_state, serving
 
 TURNS = 3
 """Turns of the loop between two pieces, in which the server, which has the same loop, reads the first."""
@@ -77,7 +77,7 @@ class StoringDoor(Door):
         self.committer: Committer
         self.storing: CountingIntake
         for name in DEVICES:
-            self.live.known[name] = KnownState(name, {"t": (1.5, NOW_US, Kind.DOUBLE), "ok": (True, 0, Kind.BOOL)})
+            self.live.known[name] = known_state(name, {"t": (1.5, NOW_US, Kind.DOUBLE), "ok": (True, 0, Kind.BOOL)})
 
     @asynccontextmanager
     async def open_runtime(self, tree: Settings, worker: str) -> AsyncIterator[Context]:

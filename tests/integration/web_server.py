@@ -14,8 +14,9 @@ from sanic import Sanic
 from gateway.core.errors import NotFound, Unauthorized
 from gateway.core.settings import HttpSettings, LimitSettings, Settings
 from gateway.domain.contracts.ingest import Charge
+from gateway.domain.contracts.newest import DeviceState, Reading
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
-from gateway.domain.model import Kind, Receipt
+from gateway.domain.model import Receipt
 from gateway.domain.principal import Principal, Role
 from gateway.services.dead_letter_replay import DeadLetterReplay
 from gateway.telemetry.rates import RateHistory
@@ -24,7 +25,7 @@ from gateway.timescale.registry.audit import AuditedAct
 from gateway.timescale.registry.device_count import DeviceCount
 from gateway.web.app import create_app
 from gateway.web.context import Context, IngestParts, ReadParts, RegistryParts
-from gateway.web.ports import Health, Value
+from gateway.web.ports import Health
 from gateway.web.server.protocol import Connection
 from tests.builders.live_parts import Stage
 from tests.conformance import conform
@@ -130,25 +131,23 @@ class ScriptedAuthenticator:
         return principal
 
 
-class KnownState(NamedTuple):
-    device: str
-    metrics: Mapping[str, tuple[Value, int, Kind]]
-    source: str = "redis"
+def known_state(device: str, metrics: Mapping[str, Reading], source: str = "redis") -> DeviceState:
+    return DeviceState(device, metrics, source)
 
 
 class ScriptedLive:
     def __init__(self) -> None:
-        self.known: dict[str, KnownState] = {}
+        self.known: dict[str, DeviceState] = {}
         self.asked_soon = 0
 
-    async def device(self, name: str) -> KnownState | None:
+    async def device(self, name: str) -> DeviceState | None:
         return self.known.get(name)
 
-    def soon(self, name: str) -> "asyncio.Future[KnownState | None]":
+    def soon(self, name: str) -> "asyncio.Future[DeviceState | None]":
         self.asked_soon += 1
         return asyncio.ensure_future(self.device(name))
 
-    async def devices(self, names: Sequence[str]) -> list[KnownState | None]:
+    async def devices(self, names: Sequence[str]) -> list[DeviceState | None]:
         return [self.known.get(name) for name in names]
 
 

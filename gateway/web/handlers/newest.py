@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.errors import BadRequest, UnknownDevice
 from gateway.core.timestamps import to_rfc3339
+from gateway.domain.contracts.newest import DeviceState
 from gateway.domain.devices import to_device_filter
 from gateway.domain.json_text import decode
 from gateway.domain.names import DEVICE_NAME
@@ -24,7 +25,6 @@ from gateway.web.http.fields import AnyName, Count, KindName, Moment, NextCursor
 from gateway.web.http.permissions import LISTERS
 from gateway.web.http.query import to_page
 from gateway.web.http.responses import NOT_MODIFIED, REVALIDATED, Answer, exact
-from gateway.web.ports import DeviceState
 
 MAX_DEVICES = 1000
 """Devices of one query."""

@@ -16,7 +16,7 @@ from gateway.web.handlers.newest import to_answer
 from gateway.web.http.responses import JSON, to_bytes
 from gateway.web.limits.rate_limits import Visit
 from gateway.web.operations import BY_LABEL
-from gateway.web.ports import Underway
+from gateway.web.ports import HttpPending
 from gateway.web.server.head import DirectRequest, Head
 from gateway.web.server.sanic import App
 from gateway.web.server.sanic_http import to_request
@@ -116,12 +116,12 @@ class Exchange:
         future.add_done_callback(self._read)
         return future
 
-    def _count(self, underway: Underway | None) -> None:
+    def _count(self, underway: HttpPending | None) -> None:
         limits = self._context.limits
         if limits is not None:
             limits.enter(self._visit, None if underway is None else underway.readings)
 
-    def _committed(self, ticket: "asyncio.Future[Any]", underway: Underway) -> None:
+    def _committed(self, ticket: "asyncio.Future[Any]", underway: HttpPending) -> None:
         self._context.bodies.in_hand -= self.length
         label = READINGS if self.request.device is None else DEVICE_READINGS
         if ticket.cancelled():
