@@ -81,7 +81,7 @@ async def test_any_compressed_body(door: Door, encoding: bytes, body: bytes) -> 
         b"Content-Encoding: " + encoding + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
     )
     assert await status_of(door, start + body) in (200, 400, 413)
-    assert door.context.bodies.in_hand == 0
+    assert door.context.bodies.inflight_bytes == 0
 
 
 @PLACES

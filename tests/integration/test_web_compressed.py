@@ -100,4 +100,4 @@ async def test_compressed_bodies_that_are_refused(
     if status == 415:
         assert answer.headers["accept-encoding"] == "gzip, zstd, deflate"
     assert not door.intake.taken
-    assert door.context.bodies.in_hand == 0
+    assert door.context.bodies.inflight_bytes == 0

@@ -90,7 +90,7 @@ async def test_a_client_that_goes_takes_its_readings_along_while_they_wait(door:
     door.sink.release()
     assert (await wire.answer()).status == 200
     assert len(door.sink.messages) == 2
-    assert door.context.bodies.in_hand == 0
+    assert door.context.bodies.inflight_bytes == 0
     assert ledger_events.read().sources["http"].queued == 0
 
 

@@ -183,9 +183,9 @@ async def leave_before(door: Door, outcome: Receipt | Exception) -> asyncio.Even
 async def test_a_client_that_goes_away_finds_its_receipt(door: Door) -> None:
     go_on = await leave_before(door, CLEAN)
     await until(lambda: not door.connections)
-    assert door.context.bodies.in_hand == len(BODY)  # it is still in hand, though nobody waits for it
+    assert door.context.bodies.inflight_bytes == len(BODY)  # it is still in hand, though nobody waits for it
     go_on.set()
-    await until(lambda: door.context.bodies.in_hand == 0)
+    await until(lambda: door.context.bodies.inflight_bytes == 0)
     again = await door.client.post("/v1/readings", content=BODY, headers=KEY)
     assert (again.status_code, again.headers.get("idempotency-replayed")) == (200, "true")
     assert len(door.intake.taken) == 1

@@ -26,7 +26,7 @@ async def running() -> AsyncIterator[StoringDoor]:
     async with serving(HTTP, make=StoringDoor) as door:
         assert isinstance(door, StoringDoor)
         yield door
-        assert door.context.bodies.in_hand == 0
+        assert door.context.bodies.inflight_bytes == 0
 
 
 @pytest_asyncio.fixture(name="wire")
@@ -70,8 +70,8 @@ async def test_a_body_may_come_byte_by_byte(door: StoringDoor, wire: Wire) -> No
     await held(door, wire, HEAD)
     for at in range(10):
         await wire.send(BODY[at : at + 1])
-        await until(lambda: door.context.bodies.in_hand == len(HEAD) + at + 1)  # noqa: B023 - awaited here
-    assert door.context.bodies.in_hand == len(HEAD) + 10
+        await until(lambda: door.context.bodies.inflight_bytes == len(HEAD) + at + 1)  # noqa: B023 - awaited here
+    assert door.context.bodies.inflight_bytes == len(HEAD) + 10
     await wire.send(BODY[10:])
     answer = await wire.answer()
     assert orjson.loads(answer.body)["duplicates"] == 2
@@ -88,7 +88,7 @@ async def test_the_next_request_may_come_with_the_rest(door: StoringDoor, wire: 
 
 async def test_a_body_that_takes_longer_is_waited_for_as_ever(door: StoringDoor, wire: Wire) -> None:
     await held(door, wire, HEAD)
-    await until(lambda: door.context.bodies.in_hand == 0)
+    await until(lambda: door.context.bodies.inflight_bytes == 0)
     await wire.send(BODY)
     assert (await wire.answer()).status == 200
     assert door.taken_at_once == 0
@@ -106,7 +106,7 @@ async def test_a_body_that_never_comes_meets_its_deadline(door: StoringDoor, wir
 async def test_a_client_that_goes_leaves_nothing_behind(door: StoringDoor, wire: Wire) -> None:
     await held(door, wire, HEAD)
     await wire.close()
-    await until(lambda: door.context.bodies.in_hand == 0)
+    await until(lambda: door.context.bodies.inflight_bytes == 0)
     assert door.taken_at_once == 0
 
 
@@ -180,22 +180,22 @@ async def test_a_body_larger_than_the_read_ahead_is_not_held(door: StoringDoor, 
 
 async def test_without_room_in_hand_nothing_is_held(door: StoringDoor, wire: Wire) -> None:
     others = door.context.http.max_inflight_bytes - len(BODY) + 1
-    door.context.bodies.in_hand += others
+    door.context.bodies.inflight_bytes += others
     await wire.send(HEAD + BODY[:1])
     await wire.send(BODY[1:])
     answer = await wire.answer()
     assert (answer.status, orjson.loads(answer.body)["limit"]) == (503, "http.max_inflight_bytes")
     assert door.budgets.held == 0
-    door.context.bodies.in_hand -= others
+    door.context.bodies.inflight_bytes -= others
 
 
 async def test_what_is_held_is_given_to_sanic_when_the_room_is_gone(door: StoringDoor, wire: Wire) -> None:
     await held(door, wire, HEAD)
     others = door.context.http.max_inflight_bytes - len(HEAD)
-    door.context.bodies.in_hand += others
+    door.context.bodies.inflight_bytes += others
     await wire.send(BODY[:1])
-    await until(lambda: door.context.bodies.in_hand == others + 1)
-    door.context.bodies.in_hand -= others
+    await until(lambda: door.context.bodies.inflight_bytes == others + 1)
+    door.context.bodies.inflight_bytes -= others
     await wire.send(BODY[1:])
     assert (await wire.answer()).status == 200
     assert door.taken_at_once == 0

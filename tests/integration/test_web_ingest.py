@@ -226,7 +226,7 @@ async def test_the_bytes_in_hand_are_given_back_whatever_happens(door: Door) -> 
     door.intake.fail(RuntimeError("x"))
     await door.client.post("/v1/readings", content=BODY)
     await door.client.post("/v1/readings", content=b"x", headers={"Content-Encoding": "gzip"})
-    assert door.context.bodies.in_hand == 0
+    assert door.context.bodies.inflight_bytes == 0
 
 
 async def test_no_more_bytes_than_allowed_are_in_hand() -> None:

@@ -51,7 +51,7 @@ async def test_a_body_that_does_not_come_is_408_and_the_end(door: Door, wire: Wi
     assert orjson.loads(answer.body)["limit"] == "http.body_deadline_secs"
     assert answer.headers["connection"] == "close"
     assert not door.intake.taken
-    assert door.context.bodies.in_hand == 0
+    assert door.context.bodies.inflight_bytes == 0
 
 
 async def test_a_body_longer_than_declared_is_taken_as_declared(door: Door, wire: Wire) -> None:
@@ -221,10 +221,10 @@ async def test_the_connection_is_used_again_after_intake_refused(
 async def test_a_client_that_leaves_amid_its_body_gives_its_bytes_back(door: Door, wire: Wire) -> None:
     await wire.send(head("/v1/readings", "Content-Length: 900") + b"x" * 500)
     async with asyncio.timeout(10):
-        while not door.context.bodies.in_hand:
+        while not door.context.bodies.inflight_bytes:
             assert (await door.client.get("/livez")).status_code == 200
         await wire.close()
-        while door.context.bodies.in_hand:
+        while door.context.bodies.inflight_bytes:
             assert (await door.client.get("/livez")).status_code == 200
     assert not door.intake.taken
 

@@ -49,9 +49,9 @@ class CountingIntake(BodyIntake):
     def at_once(
         self, body: bytes, *, principal: Principal, device: str | None = None, source: str = "http"
     ) -> SubmittedBody | None:
-        underway = super().at_once(body, principal=principal, device=device, source=source)
-        self.taken += underway is not None
-        return underway
+        pending = super().at_once(body, principal=principal, device=device, source=source)
+        self.taken += pending is not None
+        return pending
 
 
 class CountingBudgets(ConnectionBudgets):

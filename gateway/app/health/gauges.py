@@ -72,7 +72,7 @@ async def _look(context: Context, storage: Storage, stall: Stall) -> None:
     gauges.stalled_secs.set(stall.secs)
     oldest_us = storage.drainer.waiting().oldest_us
     gauges.spool_oldest_secs.set(0 if oldest_us is None else max(0, context.clock.now_us() - oldest_us) / 1e6)
-    gauges.inflight_bytes.set(context.bodies.in_hand)
+    gauges.inflight_bytes.set(context.bodies.inflight_bytes)
     gauges.exports.set(context.exports.running)
     gauges.state_pending_rows.set(storage.publisher.behind)
 

@@ -45,12 +45,12 @@ class Bodies:
 
     def __init__(self, limits: HttpSettings) -> None:
         self.limits = limits
-        self.in_hand = 0
+        self.inflight_bytes = 0
         """Bytes."""
 
     def has_room(self, size: int) -> bool:
         """Whether a body of so many bytes may be taken into hand."""
-        return size <= self.limits.max_body_bytes and self.in_hand + size <= self.limits.max_inflight_bytes
+        return size <= self.limits.max_body_bytes and self.inflight_bytes + size <= self.limits.max_inflight_bytes
 
     def hold(self) -> "Hold":
         """Return a context manager that counts one request's bytes and gives them back at its end."""
@@ -72,7 +72,7 @@ class Hold:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bodies.in_hand -= self.size
+        self._bodies.inflight_bytes -= self.size
 
     def outlive(self, work: "asyncio.Future[Any]") -> None:
         """Count the bytes until this work is done, though the request ends before."""
@@ -80,7 +80,7 @@ class Hold:
         self.size = 0
 
         def give_back(_: "asyncio.Future[Any]") -> None:
-            bodies.in_hand -= size
+            bodies.inflight_bytes -= size
 
         work.add_done_callback(give_back)
 
@@ -88,8 +88,8 @@ class Hold:
         """Count bytes that have arrived. Raises Overloaded when all bodies together pass the cap."""
         bodies = self._bodies
         self.size += size
-        bodies.in_hand += size
-        if bodies.in_hand > bodies.limits.max_inflight_bytes:
+        bodies.inflight_bytes += size
+        if bodies.inflight_bytes > bodies.limits.max_inflight_bytes:
             events.overloaded(INFLIGHT)
             raise Overloaded(
                 f"too many bytes of request bodies are in hand ({INFLIGHT}); send this again later",

@@ -40,13 +40,13 @@ class ConnectionBudget:
         if not self.held:
             self._worker.expect(holder)
         self.held += size
-        bodies.in_hand += size
+        bodies.inflight_bytes += size
         return True
 
     def release(self, holder: Holder) -> None:
         """Hold nothing any more."""
         self._worker.forget(holder)
-        self._worker.bodies.in_hand -= self.held
+        self._worker.bodies.inflight_bytes -= self.held
         self.held = 0
 
     def take_turn(self, size: int) -> bool:

@@ -101,13 +101,13 @@ class Exchange:
     def _post(self, body: bytes) -> "asyncio.Future[Any] | None":
         """Take readings in."""
         device = self.request.device
-        underway = self._context.intake.at_once(body, principal=self._caller.principal, device=device)
-        if underway is None:
+        pending = self._context.intake.at_once(body, principal=self._caller.principal, device=device)
+        if pending is None:
             return None
-        self._count(underway)
-        self._context.bodies.in_hand += self.length
-        underway.ticket.add_done_callback(lambda ticket: self._committed(ticket, underway))
-        return underway.ticket
+        self._count(pending)
+        self._context.bodies.inflight_bytes += self.length
+        pending.ticket.add_done_callback(lambda ticket: self._committed(ticket, pending))
+        return pending.ticket
 
     def _ask(self) -> "asyncio.Future[Any]":
         """Ask for the state of a device."""
@@ -116,20 +116,20 @@ class Exchange:
         future.add_done_callback(self._read)
         return future
 
-    def _count(self, underway: HttpPending | None) -> None:
+    def _count(self, pending: HttpPending | None) -> None:
         limits = self._context.limits
         if limits is not None:
-            limits.enter(self._visit, None if underway is None else underway.readings)
+            limits.enter(self._visit, None if pending is None else pending.readings)
 
-    def _committed(self, ticket: "asyncio.Future[Any]", underway: HttpPending) -> None:
-        self._context.bodies.in_hand -= self.length
+    def _committed(self, ticket: "asyncio.Future[Any]", pending: HttpPending) -> None:
+        self._context.bodies.inflight_bytes -= self.length
         label = READINGS if self.request.device is None else DEVICE_READINGS
         if ticket.cancelled():
-            underway.abandon()
+            pending.abandon()
             http_events.gone(label)
             return
         try:
-            receipt = underway.receipt()
+            receipt = pending.receipt()
         except Exception as exc:  # noqa: BLE001 - whatever it is, `problems` says it
             self._fail(exc)
         else:

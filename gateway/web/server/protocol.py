@@ -29,7 +29,7 @@ class Connection(Http1Connection):
 
     __slots__ = (
         "_accept_more", "_began", "_budget", "_exchange", "_is_refused", "_is_standing", "_missing", "_peer",
-        "_underway",
+        "_pending",
     )  # fmt: skip
 
     def __init__(self, *, more: bool = True, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class Connection(Http1Connection):
         """The direct request that is held until its body is whole, or that is answered now."""
         self._missing = 0
         """Bytes without which a direct request is not whole; 0 if none is waited for."""
-        self._underway: asyncio.Future[Any] | None = None
+        self._pending: asyncio.Future[Any] | None = None
         """What the answer to a direct request waits for."""
         self._began = 0.0
 
@@ -69,14 +69,14 @@ class Connection(Http1Connection):
         self._context.connection_limit.leave(self)
         if self._missing:
             self._release()
-        if self._underway is not None:
-            self._underway.cancel()
+        if self._pending is not None:
+            self._pending.cancel()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
         events.http_connected(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Serve a direct request, keep what comes before its answer, leave the rest to Sanic."""
-        if self._underway is not None:
+        if self._pending is not None:
             self._keep(data)
         elif self._missing:
             self._add(data)
@@ -101,10 +101,10 @@ class Connection(Http1Connection):
         is_post = exchange.request.is_post
         if is_post and not self._budget.take_turn(len(body)):
             return False
-        underway = exchange.begin(body)
-        if underway is None:
+        pending = exchange.begin(body)
+        if pending is None:
             return False
-        self._exchange, self._underway = exchange, underway
+        self._exchange, self._pending = exchange, pending
         self._began = self.set_stage(Stage.HANDLER)
         return True
 
@@ -183,7 +183,7 @@ class Connection(Http1Connection):
             self.transport.pause_reading()  # until Sanic asks for more
 
     def _answer(self, data: bytes, *, keep_alive: bool) -> None:
-        exchange, self._exchange, self._underway = self._exchange, None, None
+        exchange, self._exchange, self._pending = self._exchange, None, None
         now = self.set_stage(Stage.IDLE)
         took(INGEST if exchange is not None and exchange.request.is_post else STATE, now - self._began)
         if self.transport is None or self.transport.is_closing() or self.http is None:
