@@ -21,7 +21,7 @@ from gateway.app.processes.listening import bind, raise_file_limit
 from gateway.app.processes.worker_process import STOPS, run_worker
 from gateway.core.settings import Settings
 
-if TYPE_CHECKING:  # the metrics are imported late: the folder of the metrics must be known before
+if TYPE_CHECKING:
     from gateway.web.lifetime import OpenRuntime
 
 START_SECS = 120.0
@@ -46,9 +46,6 @@ def serve(settings: Settings, open_runtime: "OpenRuntime") -> None:
         signal.signal(stop, lambda number, _frame: told.append(number))
     raise_file_limit()
     metrics = run_folder.prepare(os.environ)
-    from gateway.telemetry import logs  # noqa: PLC0415
-
-    logs.configure(settings.log)
     # A process starts deaf to both signals, until it can obey. The tracker is deaf for good, and starting it later,
     # amid the start of a worker, would end that deafness (Python 3.11).
     resource_tracker.ensure_running()
@@ -98,8 +95,9 @@ class Worker:
         """Start a process, deaf to signals until it unblocks them."""
         self.is_ready = False
         self._hang_up()
+        said = {"name": self.name, "replaces": None if self.process is None else self.process.pid}
         self.pipe, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=self._run, args=(theirs, self.name), name=self.name)
+        self.process = _SPAWN.Process(target=self._run, args=(theirs,), kwargs=said, name=self.name)
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             self.process.start()
@@ -186,16 +184,12 @@ class Supervisor:
 
     def _tend(self, *, is_late: bool) -> None:
         """Start the dead again, or end all if none can."""
-        from gateway.telemetry import events  # noqa: PLC0415
-
         dead = [worker for worker in self._workers if not worker.is_alive]
         serves = any(worker.is_ready and worker.is_alive for worker in self._workers)
         if (is_late and not self._was_complete) or (not serves and any(worker.cannot_start for worker in dead)):
             self._kill()
         for worker in dead:
             if self._patience.is_over(worker.name, time.monotonic()):
-                events.worker_restarted(worker.name, worker.process.pid)
-                _forget_gauges(worker.process.pid, os.getpid())
                 worker.start()
 
     def _kill(self) -> None:
@@ -203,11 +197,3 @@ class Supervisor:
             worker.tell(signal.SIGKILL)
             worker.process.join()
         raise SystemExit(1)
-
-
-def _forget_gauges(*pids: int) -> None:
-    """Have the metrics forget the gauges of the dead, and of this process, which would count as the least of all."""
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
-
-    for pid in pids:
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]

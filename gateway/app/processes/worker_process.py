@@ -42,11 +42,18 @@ def worker_index(worker: str) -> int:
 
 
 def run_worker(
-    settings: Settings, open_runtime: "OpenRuntime", listening: socket.socket, main: "Pipe[bytes, bytes]", name: str
+    settings: Settings,
+    open_runtime: "OpenRuntime",
+    listening: socket.socket,
+    main: "Pipe[bytes, bytes]",
+    *,
+    name: str,
+    replaces: int | None,
 ) -> None:
     """Serve until SIGTERM, or until `main`, the pipe from the main process, ends; the target of the process.
 
-    Leaves with status CANNOT_START if the parts cannot be opened.
+    `replaces` is the process id of the worker that died before. Leaves with status CANNOT_START if the parts cannot be
+    opened.
     """
     _die_with_main()
     os.setpgid(0, 0)
@@ -57,6 +64,8 @@ def run_worker(
     from gateway.web.app import create_app  # noqa: PLC0415
 
     logs.configure(settings.log)
+    if replaces is not None:
+        _bury(name, replaces)
     app = create_app(settings, open_runtime, worker=name)
     app.ctx.listening = listening
     loop = uvloop.new_event_loop()
@@ -112,6 +121,16 @@ async def _finish(connections: Collection[Any], grace_secs: float) -> None:
             connection.websocket.fail_connection(code=1001)
         else:
             connection.abort()
+
+
+def _bury(name: str, dead: int) -> None:
+    """Count and say that this process replaces a dead one, and have the metrics forget the gauges of that."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
+    from gateway.telemetry import events  # noqa: PLC0415
+
+    events.worker_restarted(name, dead)
+    mark_process_dead(dead)  # type: ignore[no-untyped-call]
 
 
 def _leave(_number: int, _frame: object) -> None:
