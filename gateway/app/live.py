@@ -10,7 +10,7 @@ from gateway.core.settings import Settings
 from gateway.live.streams import Streams
 from gateway.state.change_log import open_change_log
 from gateway.state.read import NewestReader
-from gateway.timescale.registry.tags import DevicesWithTags
+from gateway.timescale.registry.tags import TagIndex
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def open_streams(
         streams = Streams(
             await stack.enter_async_context(log),
             registry.dictionary,
-            by_tag=DevicesWithTags(pool),
+            by_tag=TagIndex(pool),
             states=live,
             authenticator=registry.authenticator,
             limits=settings.live,

@@ -4,7 +4,7 @@ import asyncpg
 
 from gateway.domain.devices import Tag
 from gateway.timescale.connections.pool import open_pool
-from gateway.timescale.registry.tags import DevicesWithTags
+from gateway.timescale.registry.tags import TagIndex
 from tests.servers.databases import Database
 
 CASES: list[tuple[list[Tag], list[str]]] = [
@@ -32,7 +32,7 @@ async def test_devices_by_tags(timescale_db: Database) -> None:
     finally:
         await connection.close()
     async with open_pool(timescale_db.url, name="test", size=1, connect_timeout=10, command_timeout=10) as pool:
-        tagged = DevicesWithTags(pool)
+        tagged = TagIndex(pool)
         for tags, names in CASES:
             assert await tagged.tagged(tags, limit=10) == names, tags
         assert await tagged.tagged([], limit=2) == ["a", "b"]

@@ -9,7 +9,7 @@ from gateway.timescale.connections.pool import Pool
 from gateway.timescale.queries import query
 
 
-class DevicesWithTags:
+class TagIndex:
     """Which devices there are, by tags."""
 
     def __init__(self, pool: Pool) -> None:
