@@ -2,10 +2,8 @@
 
 import asyncio
 from contextlib import suppress
-from random import Random
 
 import pytest
-import redis.asyncio
 
 from gateway.core import tasks as ending
 from gateway.core.tasks import background, end
@@ -57,21 +55,3 @@ async def test_a_task_beside_a_block_ends_with_it_whatever_happens() -> None:
     with pytest.raises(ValueError, match="of the block"):
         await block()
     assert asyncio.all_tasks() == before
-
-
-async def test_work_on_redis_ends_in_whichever_moment_it_is_cancelled(valkey: str) -> None:
-    """On Python 3.11 a third of these did not hear the first cancellation: redis-py writes through `wait_for`."""
-    rng = Random(1)
-    async with redis.asyncio.from_url(valkey, socket_timeout=SOON) as client:
-
-        async def ask() -> None:
-            while True:
-                await client.ping()
-
-        for _ in range(60):
-            task = asyncio.create_task(ask())
-            for _ in range(rng.randrange(3, 12)):
-                await asyncio.sleep(0)
-            async with asyncio.timeout(SOON):
-                await end(task)
-            assert task.cancelled()
