@@ -5,6 +5,7 @@ order; and it stops in order by itself when the main process dies.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -99,7 +100,8 @@ async def _serve(app: "App", http: HttpSettings, listening: socket.socket, main:
     await made.start_serving()
     await made.after_start()
     loop.add_reader(main.fileno(), stop.set)  # the main process says nothing: it is gone
-    main.send_bytes(READY)
+    with contextlib.suppress(OSError):  # it may be gone just now, as the loop will hear
+        main.send_bytes(READY)
     await stop.wait()
     loop.remove_reader(main.fileno())
     await made.before_stop()
