@@ -100,7 +100,7 @@ class MessageCharge:
         self._released_early = False
 
     async def __call__(self, readings: int) -> bool:
-        """Return whether the message is to be stored as backfill. `contracts.Toll`."""
+        """Return whether the message is to be stored as backfill. `contracts.Charge`."""
         if not self._is_paid:
             self._is_paid = True
             self._released_early = await self._throttle.pace(self._device, size=self._size, readings=readings)

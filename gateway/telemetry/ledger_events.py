@@ -13,7 +13,7 @@ from gateway.domain.ledger import Account, Fate, FromSpool, Ledger, to_account, 
 from gateway.telemetry import events, exposition, prometheus
 
 RECEIVED = prometheus.readings_received.sample
-DOORS = ("http", "mqtt")
+SOURCES = ("http", "mqtt")
 """Their accounts are shown before anything has come in, too."""
 LEFT = prometheus.readings_from_spool.sample
 
@@ -100,7 +100,7 @@ def read() -> Ledger:
     accounts = {
         source: _account(samples, source)
         for (name, source), readings in samples.items()
-        if name == RECEIVED and (readings or source in DOORS)
+        if name == RECEIVED and (readings or source in SOURCES)
     }
     return to_ledger(accounts, FromSpool(*[samples.get((LEFT, outcome), 0) for outcome in FromSpool.__struct_fields__]))
 

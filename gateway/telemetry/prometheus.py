@@ -190,7 +190,7 @@ live_streams = Gauge(
     "Streams of changes open: SSE, and subscriptions of WebSockets.",
     multiprocess_mode="livesum",
 )
-live_events = Counter("gateway_live_events", "Events put into the mailboxes of streams.")
+live_events = Counter("gateway_live_events", "Events queued for streams.")
 live_skipped = Counter("gateway_live_skipped_values", "Values that newer ones replaced before a slow reader took them.")
 live_resets = Bound(
     Counter("gateway_live_resets", "Streams told to begin anew from all newest values, by reason.", ["reason"]),

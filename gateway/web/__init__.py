@@ -1,1 +1,1 @@
-"""The HTTP door: requests in, `intake` and the newest state behind it, replies out."""
+"""HTTP: requests in, `intake` and the newest state behind it, replies out."""

@@ -1,7 +1,7 @@
 """Admission of messages, by device, name, clock and limits. Waits only when a device was never seen before.
 
 What passed once is remembered as (device, layout) pairs. A batch made of known pairs with sane clocks is let through by
-three C-speed calls, whatever its size; everything else is sifted message by message.
+three C-speed calls, whatever its size; everything else is checked message by message.
 """
 
 from collections.abc import Iterable
