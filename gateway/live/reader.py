@@ -1,6 +1,6 @@
 """A live client: its subscriptions, what is to be sent in which order, and when it is given up. No socket.
 
-A connection with its credential has one subscription (SSE) or several (WebSocket). SSE and WebSocket write what `rounds` yields.
+A connection with its credential has one subscription (SSE) or several (WebSocket). Both write what `rounds` yields.
 """
 
 import asyncio

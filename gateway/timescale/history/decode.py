@@ -16,9 +16,8 @@ from gateway.domain.model import Kind, Value
 from gateway.timescale.connections.pool import Connection
 from gateway.timescale.history.sources import Pair, Slice
 from gateway.timescale.queries import query
+from gateway.timescale.write.copy_format import POSTGRES_EPOCH_US
 
-POSTGRES_EPOCH_US = 946_684_800_000_000
-"""2000-01-01, from which PostgreSQL counts."""
 _ARRAY_HEADER = 20
 
 

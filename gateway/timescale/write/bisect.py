@@ -19,7 +19,7 @@ from gateway.timescale.write.split import by_chunks, by_rows, count_chunks, coun
 from gateway.timescale.write.staging import Stage, to_messages
 
 MANY_ROWS = 8
-"""Rows refused in one group from which on the rest is checked one by one: it may be all of them, for a standing cause."""
+"""Rows refused in one group from which on the rest is checked: it may be all of them, for a standing cause."""
 SIFTED_ROWS = 5000
 """Rows checked in one statement: a fraction of a second, and a second or two on a busy server."""
 SMALL_ROWS = 2000
