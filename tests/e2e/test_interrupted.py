@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.serving import STOP_SECS, Gateway, descendants, wait_for
 
 NOT_BEGUN, STOPPED = 130, 0
-TRACKER_AND_HELPER, WORKERS, WATCHDOG = 2, 1, 1
+TRACKER, WORKERS = 1, 1
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_while_the_command_is_imported(gateway: Gateway) -> None:
     assert interrupt(gateway, code=NOT_BEGUN) == ""
 
 
-@pytest.mark.parametrize("children", [TRACKER_AND_HELPER, TRACKER_AND_HELPER + WORKERS + WATCHDOG])
+@pytest.mark.parametrize("children", [TRACKER, TRACKER + WORKERS])
 def test_while_processes_begin(gateway: Gateway, children: int) -> None:
     wait(gateway, lambda: len(descendants(pid_of(gateway))) >= children, f"it has {children} children")
     interrupt(gateway, code=STOPPED)
