@@ -27,6 +27,14 @@ async def test_a_body_in_pieces_arrives_whole(door: Door, wire: Wire) -> None:
     assert door.intake.taken[0].body == BODY
 
 
+async def test_an_answer_says_nothing_that_nobody_asked_for(door: Door, wire: Wire) -> None:
+    for request in (head("/v1/readings", f"Content-Length: {len(BODY)}") + BODY, b"DELETE /livez HTTP/1.1\r\n\r\n"):
+        await wire.send(request)
+        fields = (await wire.answer()).headers
+        assert {*fields} - {"allow"} == {"x-request-id", "content-length", "connection", "content-type"}
+    assert door.intake.taken
+
+
 async def test_a_chunked_body_arrives_whole(door: Door, wire: Wire) -> None:
     await wire.send(head("/v1/readings", "Transfer-Encoding: chunked"))
     await wire.send(b"5\r\n" + BODY[:5] + b"\r\n%x;ext=1\r\n" % (len(BODY) - 5) + BODY[5:] + b"\r\n0\r\n\r\n")

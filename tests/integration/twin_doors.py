@@ -123,7 +123,7 @@ class StoringDoor(Door):
                     answered += more
             whole = True
         writer.close()
-        return Heard(bytes(answered).replace(b"alt-svc: \r\n", b""), whole)
+        return Heard(bytes(answered), whole)
 
 
 class Twins(NamedTuple):

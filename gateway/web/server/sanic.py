@@ -10,10 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
+from sanic.application.state import ApplicationServerInfo
 from sanic.config import Config
 from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
 from sanic.http import Http
+from sanic.http.constants import HTTP
 
 from gateway.core.errors import Draining, GatewayError
 from gateway.telemetry import events, http_events
@@ -53,6 +55,7 @@ def new_app(name: str, settings: Mapping[str, object]) -> App:
     app: App = Sanic(
         name, config=config, error_handler=Failures(SystemRandom()), request_class=AnyRequest, configure_logging=False
     )
+    app.state.server_info.append(ApplicationServerInfo({"version": HTTP.VERSION_1}))  # else it sends an empty Alt-Svc
     app.enable_websocket()
     for one in OPERATIONS:
         app.add_route(
