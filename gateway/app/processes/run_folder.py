@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.telemetry import MULTIPROC_ENV
 
 PREFIX = "gateway-metrics-"
-LOCK = "lock"
+LOCK, WORKERS = "lock", "workers"
 OLD_SECS = 120.0
 """Workers of a killed main process may still write while they stop."""
 
@@ -36,9 +36,23 @@ def prepare(environ: "os._Environ[str]") -> Path:
     return folder
 
 
+def join(folder: Path) -> int:
+    """Say that this process writes there as long as it lives; return the open file that `forget_if_last` wants back."""
+    lock = os.open(folder / WORKERS, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
+
+
+def forget_if_last(folder: Path, joined: int) -> None:
+    """Remove the folder as `forget` does, unless another process that joined still writes there."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(joined, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        forget(folder)
+
+
 def forget(folder: Path) -> None:
     """Remove the metrics of processes that are gone, and the folder unless somebody else keeps things there."""
-    for stale in (*folder.glob("*.db"), folder / LOCK):
+    for stale in (*folder.glob("*.db"), folder / LOCK, folder / WORKERS):
         stale.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

@@ -65,6 +65,8 @@ def run_worker(
     from gateway.web.app import create_app  # noqa: PLC0415
 
     logs.configure(settings.log)
+    metrics = Path(os.environ[MULTIPROC_ENV])
+    joined = run_folder.join(metrics)
     if replaces is not None:
         _bury(name, replaces)
     app = create_app(settings, open_runtime, worker=name)
@@ -77,7 +79,7 @@ def run_worker(
         raise SystemExit(CANNOT_START) from None
     finally:
         if _is_orphan():
-            run_folder.forget(Path(os.environ[MULTIPROC_ENV]))
+            run_folder.forget_if_last(metrics, joined)
 
 
 async def _serve(app: "App", http: HttpSettings, listening: socket.socket, main: "Pipe[bytes, bytes]") -> None:

@@ -1,5 +1,6 @@
 """The folders of runs: what a killed run left goes, and nothing else does."""
 
+import os
 import time
 from pathlib import Path
 
@@ -22,3 +23,16 @@ def test_folders_without_our_lock_are_not_ours(tmp_path: Path) -> None:
     (tmp_path / "pymp-x").mkdir()
     run_folder.sweep(tmp_path, now=time.time() + LATER)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_last_of_those_that_write_there_takes_the_folder_along(tmp_path: Path) -> None:
+    folder = left_by_a_killed_run(tmp_path, "a")
+    first, last = run_folder.join(folder), run_folder.join(folder)
+    try:
+        run_folder.forget_if_last(folder, first)
+        assert (folder / "counter_7.db").exists(), "another still counts there while it stops"
+        run_folder.forget_if_last(folder, last)
+        assert not folder.exists()
+    finally:
+        os.close(first)
+        os.close(last)
