@@ -6,7 +6,7 @@
 
 PYTHON ?= python3
 # Tests wait more than they compute; each of these processes starts the servers it needs.
-JOBS ?= 2
+JOBS ?= 3
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 # What runs the gateway, and with it what tests it: who only looks at it waits for a third of the packages.
