@@ -32,7 +32,7 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 INTRODUCTION = f"""\
 # Settings
 
-Made from `gateway/core/settings.py` by `python -m tests.docs.write_settings`; a test keeps it up to date.
+Made from `gateway/core/settings/` by `python -m tests.docs.write_settings`; a test keeps it up to date.
 `gateway settings` prints the same with the values that are in force.
 
 Every setting has a name in the environment and a place in a TOML file. The file is the one that `--config` names, or

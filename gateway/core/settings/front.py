@@ -1,0 +1,138 @@
+"""Settings of the front: HTTP, MQTT, live streams, credentials, limits of callers."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from gateway.core.settings.section import Count, PerSecond, Port, Seconds, Section
+
+
+class HttpSettings(Section, frozen=True):
+    """HTTP: how it listens, and what it takes."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port to listen on.")] = 8080
+    workers: Annotated[Count, Meta(description="Worker processes; one consumes MQTT.")] = 1
+    max_body_bytes: Annotated[Count, Meta(description="Largest request body, as sent.")] = 8 * 2**20
+    max_inflated_bytes: Annotated[Count, Meta(description="Largest body after decompression.")] = 32 * 2**20
+    max_readings: Annotated[Count, Meta(description="Most readings in one request.")] = 100_000
+    body_deadline_secs: Annotated[Seconds, Meta(description="Time a whole body may take to arrive.")] = 30.0
+    max_inflight_bytes: Annotated[
+        Count, Meta(description="Bodies being read at once, together; above it new ones get 503.")
+    ] = 256 * 2**20
+    max_connections: Annotated[
+        Count,
+        Meta(
+            description="Connections a worker holds at once, streams and WebSockets among them; beyond it new ones get"
+            " 503. Fewer if the limit of open files is lower."
+        ),
+    ] = 10_000
+    drain_secs: Annotated[
+        float, Meta(ge=0, description="Time between answering 503 on /readyz and closing the port, on SIGTERM.")
+    ] = 1.0
+    grace_secs: Annotated[Seconds, Meta(description="Longest wait for requests under way on SIGTERM.")] = 25.0
+    idempotency_hours: Annotated[
+        Count, Meta(le=720, description="How long the answer to a request with an Idempotency-Key is kept, in Redis.")
+    ] = 24
+    access_log: Annotated[bool, Meta(description="Log one line a request (triples its cost).")] = False
+    proxies: Annotated[
+        str,
+        Meta(
+            description="Proxies that are believed when they name a caller's address, as addresses or networks (CIDR)"
+            " separated by commas; empty = none."
+        ),
+    ] = ""
+    proxy_header: Annotated[
+        Literal["x-forwarded-for", "forwarded"],
+        Meta(description="Where they say it; they must set or extend it on every request."),
+    ] = "x-forwarded-for"
+
+
+class MqttSettings(Section, frozen=True):
+    """MQTT: the broker, and what is taken from it."""
+
+    url: Annotated[str, Meta(description="Broker, mqtt:// or mqtts:// with user:password@; empty = off.")] = ""
+    topic: Annotated[str, Meta(description="Where devices publish; {device} is the level that names the device.")] = (
+        "devices/{device}/readings"
+    )
+    share: Annotated[
+        str, Meta(description="Shared subscription group of several gateways; empty = one gateway consumes all.")
+    ] = ""
+    client_id: Annotated[str, Meta(description="Stable session name; must differ between gateways.")] = "device-gateway"
+    receive_max: Annotated[
+        int, Meta(ge=1, le=65535, description="Messages the broker may send before they are acknowledged.")
+    ] = 1000
+    session_expiry_secs: Annotated[
+        Count, Meta(description="How long the broker keeps messages for a gateway that is away.")
+    ] = 86_400
+    max_payload_bytes: Annotated[Count, Meta(description="Largest message; larger ones are dead-lettered.")] = 2**20
+    port: Annotated[Port, Meta(description="Where the broker of `gateway up` listens for devices.")] = 1883
+    ca_file: Annotated[str, Meta(description="CA certificates for mqtts://; empty = the system's.")] = ""
+
+
+class LiveSettings(Section, frozen=True):
+    """The stream of changes: SSE and WebSocket."""
+
+    max_streams: Annotated[
+        Count, Meta(description="Streams a worker serves at once, each subscription of a WebSocket counted; then 429.")
+    ] = 2000
+    replay_secs: Annotated[
+        int, Meta(ge=300, le=86_400, description="How far back a reader that comes back may continue, at least.")
+    ] = 300
+    replay_bytes: Annotated[
+        int,
+        Meta(ge=2**16, description="Bytes of changes kept in Redis for that; a busier gateway reaches less far back."),
+    ] = 64 * 2**20
+    mailbox_bytes: Annotated[
+        int, Meta(ge=2**12, description="Changes that wait for one reader; beyond it only the newest values are kept.")
+    ] = 256 * 2**10
+    stall_secs: Annotated[Seconds, Meta(description="A reader that takes nothing for so long is cut off.")] = 30.0
+    ping_secs: Annotated[
+        float, Meta(ge=1, le=60, description="Silence after which a reader is sent a sign of life.")
+    ] = 15.0
+
+
+class AuthSettings(Section, frozen=True):
+    """Credentials."""
+
+    admin_key: Annotated[str, Meta(description="A bootstrap admin key, valid as long as it is set; empty = none.")] = ""
+    refresh_ms: Annotated[
+        Count, Meta(le=1000, description="How often revoked credentials and changed devices are looked for.")
+    ] = 400
+
+
+class LimitSettings(Section, frozen=True):
+    """How fast callers may be; 0 = no limit. HTTP workers share each limit evenly."""
+
+    device_requests_per_sec: Annotated[
+        PerSecond, Meta(description="Requests with tokens of one device; over MQTT messages of one device.")
+    ] = 0
+    device_readings_per_sec: Annotated[
+        PerSecond, Meta(description="Readings with tokens of one device; over MQTT of one device.")
+    ] = 0
+    device_bytes_per_sec: Annotated[
+        PerSecond, Meta(description="Bytes of readings with tokens of one device, as sent; over MQTT of one device.")
+    ] = 0
+    key_requests_per_sec: Annotated[PerSecond, Meta(description="Requests of one ingest, reader or admin key.")] = 0
+    key_readings_per_sec: Annotated[PerSecond, Meta(description="Readings of one ingest or admin key.")] = 0
+    key_bytes_per_sec: Annotated[
+        PerSecond, Meta(description="Bytes of readings of one ingest or admin key, as sent.")
+    ] = 0
+    address_requests_per_sec: Annotated[
+        PerSecond, Meta(description="Requests from one address (IPv6: from one /64), with or without a credential.")
+    ] = 0
+    address_readings_per_sec: Annotated[PerSecond, Meta(description="Readings from one address.")] = 0
+    address_bytes_per_sec: Annotated[PerSecond, Meta(description="Bytes of readings from one address, as sent.")] = 0
+    backfill_readings_per_sec: Annotated[
+        PerSecond,
+        Meta(
+            description="Readings of one credential with backfill=true; if set, they do not count against its other"
+            " limits of readings and bytes."
+        ),
+    ] = 0
+    burst_secs: Annotated[
+        Seconds, Meta(le=3600, description="What may come at once after a quiet time, in seconds of each limit.")
+    ] = 10.0
+    max_callers: Annotated[
+        Count, Meta(description="Callers remembered for each limit; beyond it those quiet for longest begin anew.")
+    ] = 100_000
