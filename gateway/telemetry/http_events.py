@@ -72,3 +72,8 @@ def answered(route: str, secs: float) -> None:
 def gone(route: str) -> None:
     """Count a request whose caller hung up before it had an answer."""
     prometheus.http_requests[(route, GONE)].inc()
+
+
+def cut_off(limit: str) -> None:
+    """Count a connection that was closed because of a bound; `limit` is the setting."""
+    prometheus.http_cut_off[(limit,)].inc()

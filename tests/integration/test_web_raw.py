@@ -28,7 +28,10 @@ async def test_a_body_in_pieces_arrives_whole(door: Door, wire: Wire) -> None:
 
 
 async def test_an_answer_says_nothing_that_nobody_asked_for(door: Door, wire: Wire) -> None:
-    for request in (head("/v1/readings", f"Content-Length: {len(BODY)}") + BODY, b"DELETE /livez HTTP/1.1\r\n\r\n"):
+    for request in (
+        head("/v1/readings", f"Content-Length: {len(BODY)}") + BODY,
+        b"DELETE /livez HTTP/1.1\r\nHost: g\r\n\r\n",
+    ):
         await wire.send(request)
         fields = (await wire.answer()).headers
         assert {*fields} - {"allow"} == {"x-request-id", "content-length", "connection", "content-type"}

@@ -145,6 +145,7 @@ class SocketWire:
     def connection_lost(self, _: Exception | None) -> None:
         """Note that the connection is gone; Sanic calls it."""
         self._messages.put_nowait(None)
+        self.ws_proto.parser.close()  # it and its protocol would keep each other for the collector
 
     def _take(self) -> None:
         for event in self.ws_proto.events_received():

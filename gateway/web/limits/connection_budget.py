@@ -12,6 +12,8 @@ from gateway.web.limits.fair_turns import FairTurns
 
 HOLD_SECS = 0.1
 """An unfinished request is held for as long at least, and twice as long at most."""
+FREE_BYTES = 16 * 1024
+"""What may have come that was not read yet goes with the seat: a head, or a few small requests in a row."""
 
 
 class Holder(Protocol):
@@ -25,10 +27,13 @@ class Holder(Protocol):
 class ConnectionBudget:
     """What one connection holds. It knows its connection only while it does, so that neither keeps the other alive."""
 
-    __slots__ = ("_worker", "held")
+    __slots__ = ("_unread", "_worker", "held", "is_known")
 
     def __init__(self, worker: "ConnectionBudgets") -> None:
         self._worker = worker
+        self._unread = 0
+        self.is_known = False
+        """Whether a valid credential came on it."""
         self.held = 0
         """Bytes of the request that have come."""
 
@@ -48,6 +53,20 @@ class ConnectionBudget:
         self._worker.forget(holder)
         self._worker.bodies.inflight_bytes -= self.held
         self.held = 0
+
+    def read_ahead(self, size: int) -> bool:
+        """Note how much has come that nobody has read yet; False if that is more than there is room for."""
+        more = max(0, size - FREE_BYTES) - self._unread
+        if more and not self._worker.bodies.read_ahead(more, known=self.is_known):
+            return False
+        self._unread += more
+        return True
+
+    def know(self) -> None:
+        """Count as one who has shown a valid credential from now on."""
+        if not self.is_known:
+            self._worker.bodies.unknown_bytes -= self._unread
+            self.is_known = True
 
     def take_turn(self, size: int) -> bool:
         """Whether a whole body of so many bytes may be decoded right now; if so, it counts against this turn."""

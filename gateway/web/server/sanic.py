@@ -1,26 +1,24 @@
 """Sanic, which serves the operations: its requests become calls, answers its responses, failures problems."""
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from random import SystemRandom
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.application.state import ApplicationServerInfo
 from sanic.config import Config
 from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
-from sanic.http import Http
 from sanic.http.constants import HTTP
 
 from gateway.core.errors import Draining, GatewayError
 from gateway.telemetry import events, http_events
 from gateway.web.context import Context
-from gateway.web.http.call import Call, Operation
+from gateway.web.http.call import Call, Caller, Operation
 from gateway.web.http.dispatch import dispatch
 from gateway.web.http.problems import (
     INTERNAL,
@@ -42,8 +40,6 @@ from gateway.web.server.sanic_http import AnyRequest
 
 App = Sanic[Config, SimpleNamespace]
 
-LINGER_SECS = 5.0
-"""How long the rest of a refused body is read and dropped, so that the answer is not lost in a reset."""
 GONE = 499
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -63,7 +59,7 @@ def new_app(name: str, settings: Mapping[str, object]) -> App:
             to_sanic(app.router, one),
             methods=["GET", "HEAD"] if one.method == "GET" else [one.method],
             name=one.label,
-            ignore_body=one.body is not None,
+            ignore_body=True,  # what is read of a body is read under our caps
             ctx_label=one.label,
         )
     return app
@@ -84,6 +80,8 @@ def _handler(operation: Operation) -> Callable[..., Coroutine[Any, Any, HTTPResp
         )
         if context.limits is not None:
             call.visit = request.ctx.visit = Visit()
+        if request.transport is not None:
+            call.caller = cast("Caller", request.transport.get_protocol())
         if operation.upgrades and request.transport is not None:
             call.link = SanicLink(request)
         answer = await dispatch(call, context)
@@ -121,7 +119,6 @@ class Failures(Problems, ErrorHandler):
         answer = self.answer(problem, request_id)
         response.headers.update(answer.headers)
         response.body, response.content_type = answer.body, answer.media
-        _linger(request.stream)
         if problem.status == INTERNAL and isinstance(exception, Exception):
             events.http_failed(route_label(request), request_id, exception)
         return response
@@ -156,17 +153,3 @@ def _is_routed(request: Request, method: str) -> bool:
     with suppress(SanicException):
         return bool(request.app.router.get(request.path, method, None))
     return False
-
-
-def _linger(stream: object) -> None:
-    """Let a client that is still sending hear the answer: drop what comes for a while, then close (RFC 9112 9.6).
-
-    A body that has arrived in full needs none of this: Sanic drops it and the connection is used again.
-    """
-    body = SanicBody(stream)
-    if not isinstance(stream, Http) or not body.has_more or body.is_here:
-        return
-    stream.keep_alive = False
-    stream.expecting_continue = False  # 100 would invite the body that was just refused
-    stream.request_max_size = stream.protocol.request_max_size = math.inf
-    asyncio.get_running_loop().call_later(LINGER_SECS, stream.protocol.close)

@@ -32,7 +32,7 @@ def test_a_head_is_read_whole() -> None:
 )
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"CONNECT", b"PRI", b"brew", b"HEAD"])
 def test_any_method_may_come_and_only_fields_frame_a_body(method: bytes, field: bytes, length: int | None) -> None:
-    head = Head(b"%b / HTTP/1.1\r\n%b\r\n\r\n" % (method, field))
+    head = Head(b"%b / HTTP/1.1\r\nHost: g\r\n%b\r\n\r\n" % (method, field))
     assert (head.method, head.length) == (method, length)
 
 

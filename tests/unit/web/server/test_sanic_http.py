@@ -15,7 +15,7 @@ FILE = "web/server/sanic_http.py"
 PRIVATE: dict[type, tuple[str, ...]] = {
     Request: ("_parsed_url",),
     Http: ("_receive_more", "_send"),
-    WebSocketProtocol: ("_can_write", "_data_received", "_time"),
+    WebSocketProtocol: ("_can_write", "_data_received", "_task", "_time"),
 }
 INNER: dict[type, tuple[str, ...]] = {
     Http: (
@@ -24,14 +24,15 @@ INNER: dict[type, tuple[str, ...]] = {
         "upgrade_websocket", "url",
     ),
     WebSocketProtocol: (
-        "HTTP_CLASS", "access_log", "close_if_idle", "conn_info", "connections", "http", "recv_buffer", "state",
-        "transport", "websocket",
+        "HTTP_CLASS", "access_log", "check_timeouts", "close", "close_if_idle", "conn_info", "connections", "http",
+        "recv_buffer", "response_timeout", "state", "transport", "websocket",
     ),
 }  # fmt: skip
 """Not private by name, but in no documentation either."""
 OVERRIDDEN = {
     "http1_request_header": ["self"],
     "http1_response_header": ["self", "data", "end_stream"],
+    "http1": ["self"],
     "read": ["self"],
     "head_response_ignored": ["self", "data", "end_stream"],
 }
