@@ -18,6 +18,7 @@ from gateway.web.http.problems import Problems
 from gateway.web.limits.body_budget import INFLIGHT, no_room
 from gateway.web.limits.connection_budget import ConnectionBudget
 from gateway.web.limits.deadlines import HEAD_DEADLINE, KEEP_ALIVE, head_too_slow
+from gateway.web.server.head import MAX_REMEMBERED
 from gateway.web.server.sanic_http import Http1, Http1Connection
 
 LINGER_SECS = 5.0
@@ -97,7 +98,8 @@ class BoundedConnection(Http1Connection):
 
     def count_unread(self) -> None:
         """Count what waits in the buffer; if there is no room for it, say so where that can be said, and close."""
-        if self.budget.read_ahead(len(self.recv_buffer)):
+        size = len(self.recv_buffer)
+        if self.budget.read_ahead(size) or (self._shows_known_credential() and self.budget.read_ahead(size)):
             return
         http_events.cut_off(INFLIGHT)
         if not self.is_being_served():
@@ -105,6 +107,17 @@ class BoundedConnection(Http1Connection):
         elif self.transport is not None:
             self.transport.abort()
         self._drop()
+
+    def _shows_known_credential(self) -> bool:
+        """Whether a stranger proves to be none by the head that has come, as far as can be told without asking."""
+        if self.budget.is_known or self.http is None or self.is_being_served():
+            return False
+        head = self.http.heads.peek(bytes(self.recv_buffer[:MAX_REMEMBERED]))
+        credential = None if head is None else dict(head.fields).get(b"authorization")
+        if credential is None or self.context.authenticator.principal(credential.decode("latin-1")) is None:
+            return False
+        self.know()
+        return True
 
     def hear_no_more(self) -> None:
         """Drop what comes from now on: the answer that is written next is the last."""

@@ -5,6 +5,7 @@ request are passed over, as is what nobody read of a body, HTTP/1.0 gets no chun
 `tests/unit/web/server/test_sanic_http.py` names what Sanic must not move.
 """
 
+import asyncio
 import re
 import time
 from types import SimpleNamespace
@@ -82,9 +83,15 @@ class Http1(Stream):
 
     async def http1_request_header(self) -> None:
         """Read the head of a request. Raises BadRequest, PayloadTooLarge, ExpectationFailed."""
-        await self._skip_empty_lines()
-        self.began = time.monotonic()
-        end = await self._receive_head()
+        try:
+            await self._skip_empty_lines()
+            self.began = time.monotonic()
+            end = await self._receive_head()
+        except asyncio.CancelledError:
+            if self.protocol.conn_info.lost:  # there is nobody to answer, and Sanic would look for a request
+                self.stage = Stage.IDLE
+                raise BadRequest("Bad Request") from None
+            raise
         try:
             read = self.heads.take(self.recv_buffer, end)
         except LargeHead:
