@@ -14,9 +14,7 @@ from gateway.core.settings import LimitSettings
 from tests.integration.twin_doors import DEVICES, Heard, Twins, twins
 from tests.integration.web_server import NOW_US
 
-PLAIN_HEAD = (
-    b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n"
-)
+PLAIN_HEAD = b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n"
 LAST = b"GET /livez HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n"
 TOKENS = st.sampled_from(
     ["Bearer admin", "bearer admin", "Bearer ingest", "Bearer reader", "Bearer d1", "Bearer x", ""]
@@ -30,7 +28,8 @@ TELLING = st.sampled_from(
         "Content-Type: application/x-www-form-urlencoded",
         "Idempotency-Key: once", "Content-Encoding: gzip", "If-None-Match: *", 'If-None-Match: "nothing"',
         "Expect: 100-continue", "X-Unknown: 1", " Folded: 1", "no colon", "Content-Length: 3",
-        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: chunked", "Transfer-Encoding: gzip", "Transfer-Encoding : chunked", "Content-Length : 3",
+        "Content-Length: +3", "Content-Length: 3, 3", "Host: other", "X-Bare: a\rb", "X-Bare: a\nb", "X-Nul: \0",
     ]
 )  # fmt: skip
 HEADERS = st.lists(NEUTRAL | TELLING, max_size=3)

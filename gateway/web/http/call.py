@@ -77,7 +77,7 @@ class Operation(NamedTuple):
     """It speaks WebSocket: the credential may stand in a subprotocol, as browsers can set no header."""
 
 
-class Caller(Protocol):
+class Acquaintance(Protocol):
     """The connection that a request came on."""
 
     def know(self) -> None:
@@ -104,8 +104,8 @@ class Call(msgspec.Struct, Generic[Query, Content], kw_only=True):
     principal: Principal = NOBODY
     query: Query = cast("Any", None)
     content: Content = cast("Any", None)
-    caller: Caller | None = None
-    """Who is told when the credential is known to be valid."""
+    connection: Acquaintance | None = None
+    """Who is told that the credential is valid."""
     link: Any = None
     """What a WebSocket is made on."""
 

@@ -51,8 +51,8 @@ async def identify(call: Call[Any, Any], parts: Context) -> None:
     if header is not None and not header.isascii():
         raise Unauthorized
     call.principal = parts.authenticator.principal(header) or await parts.authenticator.authenticate(header)
-    if call.caller is not None:
-        call.caller.know()
+    if call.connection is not None:
+        call.connection.know()
     if limits is not None and call.visit is not None:
         limits.identified(call.visit, call.principal, header)
 

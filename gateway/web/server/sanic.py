@@ -18,7 +18,7 @@ from sanic.http.constants import HTTP
 from gateway.core.errors import Draining, GatewayError
 from gateway.telemetry import events, http_events
 from gateway.web.context import Context
-from gateway.web.http.call import Call, Caller, Operation
+from gateway.web.http.call import Acquaintance, Call, Operation
 from gateway.web.http.dispatch import dispatch
 from gateway.web.http.problems import (
     INTERNAL,
@@ -81,7 +81,7 @@ def _handler(operation: Operation) -> Callable[..., Coroutine[Any, Any, HTTPResp
         if context.limits is not None:
             call.visit = request.ctx.visit = Visit()
         if request.transport is not None:
-            call.caller = cast("Caller", request.transport.get_protocol())
+            call.connection = cast("Acquaintance", request.transport.get_protocol())
         if operation.upgrades and request.transport is not None:
             call.link = SanicLink(request)
         answer = await dispatch(call, context)
