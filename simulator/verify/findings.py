@@ -16,6 +16,7 @@ from simulator.plan.requirements import FOUND
 from simulator.send.ledger import Ledger
 
 MAX_PROBLEMS = 100
+"""Examples that are kept, and problems of each trouble."""
 
 Trouble = Literal["lost", "duplicated", "wrong", "unexpected", "state wrong", "stream gap", "stream wrong"]
 
@@ -59,6 +60,7 @@ class Findings:
     stream_wrong: int = 0
     """Shown there, though never said, or refused; or shown again."""
     problems: list[Problem] = field(default_factory=list)
+    """The first of each trouble: many of one kind hide none of another."""
 
     @property
     def is_clean(self) -> bool:
@@ -66,8 +68,8 @@ class Findings:
         return not any(getattr(self, name) for name in FOUND.values())
 
     def note(self, problem: Problem) -> None:
-        """Keep a problem, if it is one of the first."""
-        if len(self.problems) < MAX_PROBLEMS:
+        """Keep a problem, if it is one of the first of its trouble."""
+        if sum([each.trouble == problem.trouble for each in self.problems]) < MAX_PROBLEMS:
             self.problems.append(problem)
 
     def add(self, other: Self) -> None:

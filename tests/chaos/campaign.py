@@ -211,13 +211,13 @@ def _excuse(result: Result, stage: Scene, problems: Sequence[Mapping[str, Any]])
     if found:
         result.troubles += [f"{len(found):,} are neither as sent nor as the database has them, among them:", *found[:5]]
         return ()
-    lost, wrong = result.counts["lost"], result.counts["state_wrong"]
-    result.counts |= {"lost": 0, "state_wrong": 0, "gone": lost}
-    return (f"{lost:,} lost", f"{wrong:,} state wrong")
+    lost, wrong, unseen = (result.counts[name] for name in ("lost", "state_wrong", "stream_gaps"))
+    result.counts |= {"lost": 0, "state_wrong": 0, "stream_gaps": 0, "gone": lost}
+    return (f"{lost:,} lost", f"{wrong:,} state wrong", f"{unseen:,} stream gaps")
 
 
 def _counts(report: dict[str, Any]) -> dict[str, int]:
     total = report["verdict"]["total"]
-    counts = {name: int(total[name]) for name in (*BAD, "state_wrong", "state_checked")}
+    counts = {name: int(total[name]) for name in (*BAD, "state_wrong", "state_checked", "stream_gaps")}
     counts["wrong"] += counts.pop("unexpected")
     return counts | {"acknowledged": sum(int(lane["acknowledged"]) for lane in report["lanes"])}

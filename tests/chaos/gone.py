@@ -24,7 +24,7 @@ from readings where time >= to_timestamp($1::float8)
 """
 AGE_SECS = 600.0
 """Readings are not sent so long after they were measured."""
-EXCUSED = frozenset({"lost", "state wrong"})
+EXCUSED = frozenset({"lost", "state wrong", "stream gap"})
 """Troubles that a reading which was taken from the database may be the reason of."""
 Value = float | int | str | bool
 Ask = Callable[[Sequence[str]], States]
@@ -111,7 +111,8 @@ def differences(stored: Newest, state: Newest) -> Iterator[str]:
 def unexcused(left_over: Left, counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the simulator complains of that is not explained by the readings that are gone.
 
-    It counts all that is missing in the database and in the state, and names the first of them.
+    It counts all that is missing in the database, in the state and in the stream, which begins anew with the state that
+    is left, and names the first of each.
     """
     wrong = [
         f"{each['trouble']} {each['device']} {each['metric']}, of a reading that was not taken from the database"
@@ -119,7 +120,8 @@ def unexcused(left_over: Left, counts: Mapping[str, int], problems: Sequence[Map
         if each["trouble"] in EXCUSED
         and Reading(Series(each["device"], each["metric"]), each["time_us"]) not in left_over.gone
     ]
-    for name, most in (("lost", len(left_over.gone)), ("state_wrong", len(left_over.set_back))):
+    set_back = len(left_over.set_back)
+    for name, most in (("lost", len(left_over.gone)), ("state_wrong", set_back), ("stream_gaps", set_back)):
         if counts[name] > most:
             wrong.append(f"{counts[name]:,} {name}, but only {most:,} can be from what the database has lost")
     return wrong

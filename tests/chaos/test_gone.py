@@ -9,7 +9,7 @@ from tests.chaos.gone import Left, Newest, Reading, Series, differences, shown, 
 A, B, C = (Series(f"press-{n}", "t") for n in range(3))
 GONE = frozenset({Reading(A, 30), Reading(A, 20), Reading(B, 30)})
 LEFT = Left({A: (10, 1.0), B: (40, 2.0), C: (40, True)}, GONE)
-NONE = {"lost": 0, "state_wrong": 0}
+NONE = {"lost": 0, "state_wrong": 0, "stream_gaps": 0}
 
 
 def problem(trouble: str, series: Series, time_us: int) -> dict[str, Any]:
@@ -48,20 +48,23 @@ def test_only_series_whose_newest_is_gone_are_set_back() -> None:
 
 def test_complaints_about_what_is_gone_are_excused() -> None:
     problems = [problem("lost", B, 30), problem("state wrong", A, 30), problem("state wrong", A, 20)]
-    assert unexcused(LEFT, {"lost": 3, "state_wrong": 1}, problems) == []
+    problems += [problem("stream gap", A, 30)]
+    assert unexcused(LEFT, {"lost": 3, "state_wrong": 1, "stream_gaps": 1}, problems) == []
 
 
 def test_a_complaint_about_anything_else_is_not() -> None:
     problems = [problem("lost", C, 40), problem("state wrong", B, 40), problem("wrong", C, 40)]
+    problems += [problem("stream gap", B, 40)]
     assert [text.split(",")[0] for text in unexcused(LEFT, NONE, problems)] == [
         "lost press-2 t",
         "state wrong press-1 t",
+        "stream gap press-1 t",
     ]
 
 
-@pytest.mark.parametrize("counts", [{"lost": 4, "state_wrong": 0}, {"lost": 0, "state_wrong": 2}])
+@pytest.mark.parametrize("counts", [{"lost": 4}, {"state_wrong": 2}, {"stream_gaps": 2}])
 def test_more_complaints_than_the_loss_explains_are_not_excused(counts: dict[str, int]) -> None:
-    assert len(unexcused(LEFT, counts, [])) == 1
+    assert len(unexcused(LEFT, NONE | counts, [])) == 1
 
 
 def test_what_is_shown_is_read_as_the_database_says_it() -> None:
