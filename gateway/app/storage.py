@@ -90,16 +90,25 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
             Breaker(_probe(settings, registry.pool), rng=SystemRandom(), clock=registry.clock)
         )
         fallback = Fallback(writer, spools.own, breaker)
+        show_spooled = _show_spooled(shown.publisher, registry.dictionary, overwrite=overwrite)
         committer = await stack.enter_async_context(
             Committer(
                 fallback,
                 shown.publisher.publish,
                 limits=settings.queue,
                 slots=settings.database.writer_slots,
-                show_spooled=_show_spooled(shown.publisher, registry.dictionary, overwrite=overwrite),
+                show_spooled=show_spooled,
             )
         )
-        drainer = _drainer(spools, fallback, breaker, committer, dead_letters=dead_letters, publisher=shown.publisher)
+        replay = SpoolReplay(
+            fallback.drain,
+            shown.publisher.publish,
+            dead_letters,
+            show_spooled=show_spooled,
+            answers=breaker.answers,
+            drop=shown.publisher.drop,
+        )
+        drainer = _drainer(spools, fallback, breaker, committer, replay)
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
         yield Storage(
@@ -143,15 +152,8 @@ def _follow(lineage: Lineage, shown: StateParts, idempotency: RedisIdempotency) 
 
 
 def _drainer(
-    spools: Spools,
-    fallback: Fallback,
-    breaker: Breaker,
-    committer: Committer,
-    *,
-    dead_letters: TimescaleDeadLetters,
-    publisher: Publisher,
+    spools: Spools, fallback: Fallback, breaker: Breaker, committer: Committer, replay: SpoolReplay
 ) -> Drainer:
-    replay = SpoolReplay(fallback.drain, publisher.publish, dead_letters, answers=breaker.answers, drop=publisher.drop)
     return Drainer(
         spools.all,
         replay.store,
@@ -169,7 +171,9 @@ def _show_spooled(publisher: Publisher, dictionary: Dictionary, *, overwrite: bo
 
     Ids are looked up in the turn of the loop in which they are handed over, so that none outlives its database there.
     """
-    return lambda batches: publisher.publish(preview(batches, dictionary, last_wins=overwrite), later_wins=overwrite)
+    return lambda batches: publisher.publish(
+        preview(batches, dictionary, last_wins=overwrite), later_wins=overwrite, spooled=True
+    )
 
 
 def _probe(settings: Settings, pool: Pool) -> Callable[[], Awaitable[None]]:

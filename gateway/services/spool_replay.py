@@ -6,7 +6,7 @@ what it has, since that may be shown: the database tells then.
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from gateway.domain.contracts.ingest import DeadLetters, Written
 from gateway.domain.dead_letters import to_dead_letters
@@ -31,13 +31,15 @@ class SpoolReplay:
         publish: Callable[[Sequence[Block]], Awaitable[None]],
         letters: DeadLetters,
         *,
+        show_spooled: Callable[[Sequence[Batch]], Awaitable[None]],
         answers: Answers,
         drop: Callable[[Sequence[str]], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`drop` has the state forget devices."""
+        """`show_spooled` shows what is not shown yet, `drop` has the state forget devices."""
         self._write = write
         self._publish = publish
+        self._show_spooled = show_spooled
         self._letters = letters
         self._drop = drop
         self._answers = answers
@@ -48,6 +50,7 @@ class SpoolReplay:
         written = await self._write(batches)
         try:
             await self._publish(written.newest)
+            await self._show_spooled(list(_with_duplicates(batches, written.outcomes)))
         except Exception as exc:  # noqa: BLE001 - what is committed must leave the spool, whatever the state does
             state_events.lost("".join(traceback.format_exception(exc)))
         return written.outcomes
@@ -100,6 +103,17 @@ class SpoolReplay:
         await self._letters.put(letters)
         events.dead_lettered("database", Reason.REJECTED_BY_DATABASE, count=len(parked), device=letters[0].device)
         spool_events.record_parked([batch.devices[i] for i in sorted(parked)], len(parked), words)
+
+
+def _with_duplicates(batches: Sequence[Batch], outcomes: Sequence[Outcome]) -> Iterator[Batch]:
+    """Yield what the database has of the batches of which it had something already.
+
+    A COMMIT whose answer was lost is one: nobody has published it, and what was spooled then may not have been shown.
+    """
+    for batch, outcome in zip(batches, outcomes, strict=True):
+        if outcome.duplicates:
+            refused = {*outcome.conflicts, *[i for i, _ in outcome.rejected]}
+            yield batch.pick([i for i in range(len(batch)) if i not in refused]) if refused else batch
 
 
 def _joined(outcomes: Sequence[tuple[int, Outcome]], parked: dict[int, str]) -> Outcome:

@@ -2,7 +2,7 @@
 
 A device is one hash; a field is a shape id (u32); its value is the newest message of that shape, big-endian: f8 time in
 microseconds, u16 doubles, u16 ints, u16 texts, then f8 each, i8 each, and for each text u32 length and UTF-8; then one
-byte if it was filled in from the database. One more field is the mark: how many messages there are, in decimal, if
+byte if it may be published again as stored. One more field is the mark: how many messages there are, in decimal, if
 these are all; else who claims to fill the device.
 """
 
@@ -19,8 +19,9 @@ from gateway.domain.model import Block
 HEAD = struct.Struct(">dHHH")
 FIELD = struct.Struct(">I")
 MARK = b"w"
-FILLED_IN = b"\0"
-"""Ends a message whose publication may still come: that is no repeat of this one then, and is logged as a change."""
+UNSTORED = b"\0"
+"""Ends a message whose publication as stored may still come: it was filled in from the database before, or is only in a
+spool yet. That publication is no repeat of this one then, and is logged as a change."""
 NOT_OURS = (struct.error, UnicodeDecodeError)
 """What unpacking raises for bytes that somebody else wrote."""
 
@@ -58,7 +59,7 @@ def pack(message: NewestMessage) -> bytes:
     head = HEAD.pack(message.time_us, len(message.doubles), len(message.ints), len(message.texts))
     numbers = struct.pack(f">{len(message.doubles)}d{len(message.ints)}q", *message.doubles, *message.ints)
     packed = b"".join(
-        [head, numbers, *[FIELD.pack(len(raw)) + raw for raw in map(str.encode, message.texts)], FILLED_IN]
+        [head, numbers, *[FIELD.pack(len(raw)) + raw for raw in map(str.encode, message.texts)], UNSTORED]
     )
     return FIELD.pack(message.shape_id) + FIELD.pack(len(packed)) + packed
 

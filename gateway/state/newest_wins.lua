@@ -3,9 +3,11 @@
 -- ARGV[1] messages one after the other, big-endian: u8 length, device name; 4 bytes field; u32 length, packed message.
 --         A packed message starts with its time, a double of microseconds: exact up to 2^53, the year 2255.
 -- ARGV[2] '1': of equal times the message given wins (the later commit); '0': the one that is there
+-- ARGV[3] '1': they are only in a spool: what the database answers meanwhile lacks them, and a reader may begin with that,
+--         so their publication when they are stored is no repeat (see codec.py, UNSTORED); '0': they are stored
 -- Returns the devices of which only this is known: their key was not there. A key that is whole says so in its field 'w':
 -- how many messages it has. One that was lost (evicted, deleted) and made anew does not, until it is filled: claim.lua.
-local prefix, blob, later = KEYS[1], ARGV[1], ARGV[2] == '1'
+local prefix, blob, later, ending = KEYS[1], ARGV[1], ARGV[2] == '1', ARGV[3] == '1' and '\0' or ''
 local watch = redis.pcall(
     'HMGET', KEYS[2], 'epoch', 'offset', 'mark_ms', 'mark_offset', 'window_ms', 'max_bytes', 'turn')
 local epoch = watch[1]
@@ -61,12 +63,12 @@ while pos <= stop do
         from = pos
     end
     if not current then
-        if add(key, field, packed) and not told[device] then
+        if add(key, field, packed .. ending) and not told[device] then
             told[device] = true
             part[#part + 1] = device
         end
     elseif (not there) or there < given or (later and there == given) then
-        redis.call('HSET', key, field, packed)
+        redis.call('HSET', key, field, packed .. ending)
     end
 end
 if epoch then

@@ -37,12 +37,14 @@ class Pending(NamedTuple):
     rows: int
     size: int
     later_wins: bool = True
+    spooled: bool = False
     dropped: Sequence[str] = ()
     """Instead of blocks: devices that the state is to forget."""
 
     def goes_with(self, other: "Pending") -> bool:
         """Whether one call can do both."""
-        return self.later_wins == other.later_wins and not self.dropped and not other.dropped
+        same = self.later_wins == other.later_wins and self.spooled == other.spooled
+        return same and not self.dropped and not other.dropped
 
 
 class Publisher:
@@ -89,16 +91,17 @@ class Publisher:
         if self.behind:
             self._skip(self.behind)
 
-    async def publish(self, blocks: Sequence[Block], *, later_wins: bool = True) -> None:
+    async def publish(self, blocks: Sequence[Block], *, later_wins: bool = True, spooled: bool = False) -> None:
         """Return when the state shows the blocks, or after the bounded wait, or at once while Redis is away.
 
-        Of messages of equal times the later one wins, or without `later_wins` the one that is shown already.
+        Of messages of equal times the later one wins, or without `later_wins` the one that is shown already. `spooled`
+        ones are published again when they are stored.
         """
         rows = sum(map(len, blocks))
         if not rows:
             return
         shown: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._keep(Pending(blocks, shown, rows, sum(map(_size, blocks)), later_wins))
+        self._keep(Pending(blocks, shown, rows, sum(map(_size, blocks)), later_wins, spooled))
         if self.healthy:
             await asyncio.wait([shown], timeout=self._wait)
         if not (shown.done() and shown.result()):
@@ -175,7 +178,7 @@ class Publisher:
             await self._state.remove(first.dropped)
             return first.dropped
         blocks = [block for pending in calling for block in pending.blocks]
-        return await self._state.apply(blocks, later_wins=first.later_wins)
+        return await self._state.apply(blocks, later_wins=first.later_wins, spooled=first.spooled)
 
     def _take(self) -> list[Pending]:
         taken = [self._waiting.popleft()]

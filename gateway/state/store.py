@@ -111,18 +111,21 @@ class RedisState:
         """Say which database this is the state of, once that is known; until then nothing is read or written."""
         self._site = site
 
-    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True, spooled: bool = False) -> list[str]:
         """Keep each message if it is not older than what is there. Raises StateUnavailable.
 
-        Of messages of equal times the later one given wins, or without `later_wins` the one that is there. Returned are
-        devices that were not there: until they are filled they are not whole.
+        Of messages of equal times the later one given wins, or without `later_wins` the one that is there. `spooled`
+        ones are not in the database yet: when they are given again as stored, that is no repeat. Returned are devices
+        that were not there: until they are filled they are not whole.
         """
         blob = b"".join([codec.to_blob(block) for block in blocks])
         if not blob:
             return []
         prefix = self._prefix
         async with self._asking():
-            part = await self._newest_wins(keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, int(later_wins)])
+            part = await self._newest_wins(
+                keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, int(later_wins), int(spooled)]
+            )
         self._away = False
         return [device.decode() for device in part]
 

@@ -19,13 +19,17 @@ class MemoryState:
         self._marks: dict[str, bytes] = {}
         """Who claims to fill a device; empty: it is whole."""
         self._claims = 0
+        self.spooled: set[str] = set()
+        """Devices of which something was shown from a spool."""
         self.away = False
         self.complete = True
 
-    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True, spooled: bool = False) -> list[str]:
         """Keep what is not older than what is there; return devices that were not there. Raises StateUnavailable."""
         self._check()
         part: dict[str, None] = {}
+        if spooled:
+            self.spooled.update(name for block in blocks for name in block.names)
         for block in blocks:
             for i, name in enumerate(block.names):
                 entry = _to_entry(block, i)

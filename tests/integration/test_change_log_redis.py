@@ -15,7 +15,7 @@ from gateway.core import settings
 from gateway.core.errors import StateUnavailable
 from gateway.domain.changes import Logged, LogPosition, follows
 from gateway.domain.contracts.newest import NewestMessage
-from gateway.state import change_log
+from gateway.state import change_log, codec
 from gateway.state.change_log import RedisChangeLog, open_change_log
 from gateway.state.store import DEAD_MS, RedisState, open_state
 from tests.builders.batches import NOON
@@ -58,6 +58,11 @@ async def stand(valkey: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
     monkeypatch.setattr(change_log, "BLOCK_MS", 50)
     async with standing(valkey) as made:
         yield made
+
+
+async def _held(stand: Stand, device: str) -> list[NewestMessage]:
+    held = await stand.client.hgetall(f"gateway:{stand.site}:{device}")
+    return [codec.unpack(field, packed) for field, packed in held.items() if field != codec.MARK]
 
 
 async def test_nothing_is_logged_unless_somebody_watches(stand: Stand) -> None:
@@ -103,6 +108,20 @@ async def test_what_gives_way_to_what_is_shown_is_no_change(stand: Stand) -> Non
     await stand.state.apply([block("d", 5, doubles=(2.5,)), block("d", 6, doubles=(3.5,))], later_wins=False)
     await stand.state.apply([block("d", 6, doubles=(3.5,))])
     assert [entry.message(0).doubles for entry in await stand.entries(start)] == [(1.5,), (3.5,)]
+
+
+@pytest.mark.parametrize("later_wins", [False, True])
+async def test_what_was_shown_from_a_spool_is_a_change_when_it_is_stored(stand: Stand, later_wins: bool) -> None:
+    """Who began to read in between began with what the database had, if the state was not complete."""
+    spooled = [block("d", 6, doubles=(3.5,), texts=("ß",)), block("new", 6, doubles=(3.5,))]
+    await stand.state.apply([block("d", 5, doubles=(1.5,), texts=("",))])
+    await stand.state.apply(spooled, later_wins=later_wins, spooled=True)
+    start = await stand.log.watch()
+    for _ in range(2):
+        await stand.state.apply(spooled)
+    (entry,) = await stand.entries(start)
+    assert entry.devices == ["d", "new"]
+    assert [[message.doubles for message in await _held(stand, name)] for name in ("d", "new")] == [[(3.5,)]] * 2
 
 
 async def test_other_values_at_the_same_time_are_a_change(stand: Stand) -> None:

@@ -1,12 +1,13 @@
 """What is in the spool and not in the database: the state shows it, and equals the database once that is drained."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 
 from gateway.domain.contracts.newest import NewestMessage
-from gateway.domain.model import Block
+from gateway.domain.model import Batch, Block
 from gateway.services.spool_replay import SpoolReplay
 from gateway.timescale.write.preview import preview
 from tests.builders.batches import NOON, Message, batch, shown
@@ -24,9 +25,7 @@ class Spooling(NamedTuple):
 
     async def spool(self, *messages: Message) -> None:
         self.waiting.append(list(messages))
-        gateway = self.live.gateway
-        blocks = preview([batch(gateway.layouts, *messages)], gateway.dictionary, last_wins=False)
-        await self.live.publisher.publish(blocks, later_wins=False)
+        await show_spooled(self.live, [batch(self.live.gateway.layouts, *messages)])
 
     async def drain(self) -> None:
         batches = [batch(self.live.gateway.layouts, *messages) for messages in self.waiting]
@@ -46,6 +45,11 @@ class Spooling(NamedTuple):
         return _sorted(told) == _sorted(await self.live.stored.read(devices))
 
 
+async def show_spooled(live: Live, batches: Sequence[Batch]) -> None:
+    blocks = preview(batches, live.gateway.dictionary, last_wins=False)
+    await live.publisher.publish(blocks, later_wins=False, spooled=True)
+
+
 def _sorted(told: Sequence[Sequence[NewestMessage] | None]) -> list[list[NewestMessage] | None]:
     return [None if entries is None else sorted(entries) for entries in told]
 
@@ -56,7 +60,14 @@ async def away(timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyPa
     async with living(timescale_db.url, valkey) as live:
         await live.whole()
         writer, letters = live.gateway.writer, live.gateway.letters
-        replay = SpoolReplay(writer.write, live.publisher.publish, letters, answers=_well, drop=live.publisher.drop)
+        replay = SpoolReplay(
+            writer.write,
+            live.publisher.publish,
+            letters,
+            show_spooled=partial(show_spooled, live),
+            answers=_well,
+            drop=live.publisher.drop,
+        )
         yield Spooling(live, replay, [])
 
 
@@ -81,6 +92,21 @@ async def test_a_shape_whose_id_is_not_known_is_shown_when_it_is_stored(away: Sp
     await away.drain()
     assert [times for times, _ in (await away.times("d"))[0]] == [6, 7, 8]
     assert await away.equals("d")
+
+
+async def test_what_was_stored_though_its_answer_was_lost_is_shown_once_it_is_drained(away: Spooling) -> None:
+    """Its shape was new, so it could not be shown from the spool; and the drainer finds it stored already."""
+    await away.live.report(("d", 5, {"a": 0.5}))
+    await until(lambda: away.equals("d"))
+    lost: list[Message] = [("d", 6, {"new": 1.5}), ("d", 7, {"a": 2.5})]
+    gateway = away.live.gateway
+    await away.spool(*lost)
+    await gateway.write([*lost, ("d", 4, {"new": 7.5})])
+    await gateway.write([("d", 8, {"a": 9.5})])
+    away.waiting[0].insert(0, ("d", 4, {"new": 8.5}))  # a conflict is not
+    await away.drain()
+    await until(lambda: away.equals("d"))
+    assert await away.times("d") == [[(6, (1.5,)), (8, (9.5,))]]
 
 
 async def test_what_the_database_knows_otherwise_or_refuses_is_shown_no_more(

@@ -174,7 +174,14 @@ async def test_a_spool_with_years_and_a_poison_in_it_empties(place: Database, mo
         breaker = await stack.enter_async_context(Breaker(probe, rng=Random(1), clock=SystemClock()))
         spool = MemorySpool()
         fallback = Fallback(gateway.writer, spool, breaker)
-        replay = SpoolReplay(fallback.drain, no_state, gateway.letters, answers=breaker.answers, drop=lambda _: None)
+        replay = SpoolReplay(
+            fallback.drain,
+            no_state,
+            gateway.letters,
+            show_spooled=no_state,
+            answers=breaker.answers,
+            drop=lambda _: None,
+        )
         mixed: list[Message] = [("fine", 0, {"v": 1.0}), ("bad", 1, {"v": 2.0}), ("fine", 2, {"v": 3.0})]
         for messages in ([("first", 0, {"v": 1.0})], daily("old", 200), mixed, [("last", 0, {"v": 1.0})]):
             await spool.append([batch(gateway.layouts, *messages)])

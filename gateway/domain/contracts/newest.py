@@ -81,11 +81,12 @@ class LiveState(RemovableState, Protocol):
     everything since. What is not whole is not told.
     """
 
-    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True, spooled: bool = False) -> list[str]:
         """Keep each message if it is not older than what is there; atomic per call. Raises StateUnavailable.
 
-        Of messages of equal times the later one given wins, or without `later_wins` the one that is there. Returned are
-        devices that were not there: until they are filled they are not whole.
+        Of messages of equal times the later one given wins, or without `later_wins` the one that is there. `spooled`
+        ones are not in the database yet: when they are given again as stored, that is no repeat. Returned are devices
+        that were not there: until they are filled they are not whole.
         """
         ...
 

@@ -30,12 +30,12 @@ class SlowState(MemoryState):
         self.calls: list[int] = []
         """Blocks in each call."""
 
-    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True) -> list[str]:
+    async def apply(self, blocks: Sequence[Block], *, later_wins: bool = True, spooled: bool = False) -> list[str]:
         self.calls.append(len(blocks))
         await self.open.wait()
         if any("poison" in each.names for each in blocks):
             raise ValueError("cannot be packed")
-        return await super().apply(blocks, later_wins=later_wins)
+        return await super().apply(blocks, later_wins=later_wins, spooled=spooled)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
@@ -266,6 +266,21 @@ async def test_of_equal_times_a_spooled_message_gives_way() -> None:
         await asyncio.gather(*works)
         assert await _shown(state) == [(2, (4.5,))]
     assert state.calls == [1, 3, 1]
+
+
+async def test_what_is_spooled_and_what_is_stored_go_in_calls_of_their_own() -> None:
+    state = SlowState()
+    state.open.clear()
+    async with publishing(state) as one:
+        works = [
+            asyncio.create_task(one.publish([block(name, 1, doubles=(0.5,))], spooled=spooled))
+            for name, spooled in (("first", False), ("d", True), ("e", True), ("f", False))
+        ]
+        await _until(lambda: one.behind == len(works))
+        state.open.set()
+        await asyncio.gather(*works)
+    assert state.calls == [1, 2, 1]
+    assert state.spooled == {"d", "e"}
 
 
 async def test_what_is_dropped_is_dropped_after_what_was_published_before_and_told_as_not_whole() -> None:

@@ -31,7 +31,12 @@ class Poisoned(Bench):
         self.dropped: list[Sequence[str]] = []
         """Devices that the state was to forget."""
         replay = SpoolReplay(
-            self.sink.write, self._publish, self.letters, answers=self._answers, drop=self.dropped.append
+            self.sink.write,
+            self._publish,
+            self.letters,
+            show_spooled=self._publish,
+            answers=self._answers,
+            drop=self.dropped.append,
         )
         replay.store = self.store  # type: ignore[method-assign, assignment]
         self.drainer = Drainer(
