@@ -77,3 +77,8 @@ def gone(route: str) -> None:
 def cut_off(limit: str) -> None:
     """Count a connection that was closed because of a bound; `limit` is the setting."""
     prometheus.http_cut_off[(limit,)].inc()
+
+
+def deferred() -> None:
+    """Count a connection that goes on in a later turn of the loop."""
+    prometheus.http_deferred.inc()

@@ -29,6 +29,7 @@ FULL = (
     "http.max_connections",
     "http.max_connections_per_address",
     "http.max_inflight_bytes",
+    "http.max_unread_bytes",
     "history.pool",
     "history.max_exports",
     "auth.look_ups",
@@ -40,6 +41,8 @@ CUT_OFF = (
     "http.max_inflight_bytes",
     "http.head_deadline_secs",
     "http.keep_alive_secs",
+    "http.max_unread_bytes",
+    "http.stall_secs",
 )
 """What may be reached so that a connection is closed that was open."""
 _RATES = [f"limits.{name}" for name in settings.LimitSettings.__struct_fields__ if name.endswith("_per_sec")]
@@ -223,6 +226,9 @@ http_cut_off = Bound(
 )
 http_connections = Gauge(
     "gateway_http_connections", "HTTP connections open, streams and WebSockets among them.", multiprocess_mode="livesum"
+)
+http_deferred = Counter(
+    "gateway_http_deferred", "Times a connection waited for a later turn: it had sent more than its share of one."
 )
 # One histogram, which `exposing` shows as such: the library's own takes one observation at a time. "sum": what a worker
 # has counted stays when it is gone, as counters do.

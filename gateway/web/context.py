@@ -25,6 +25,7 @@ from gateway.web.limits.deadlines import Deadlines
 from gateway.web.limits.exports import Exports
 from gateway.web.limits.fair_turns import FairTurns
 from gateway.web.limits.rate_limits import RateLimits
+from gateway.web.limits.unread_answers import UnreadAnswers
 from gateway.web.ports import DeviceCounts, Health, HttpIntake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
 
@@ -92,6 +93,7 @@ class Context:
         self.turns = FairTurns()
         self.budgets = ConnectionBudgets(self.bodies, self.turns)
         self.deadlines = Deadlines(min(settings.http.head_deadline_secs, settings.http.keep_alive_secs))
+        self.unread = UnreadAnswers(settings.http)
         self.connection_limit = ConnectionLimit(settings.http)
         self.request_ids = RequestIds()
         self.concluding: set[asyncio.Task[Any]] = set()

@@ -47,6 +47,18 @@ class HttpSettings(Section, frozen=True):
             " get 429. Not for `proxies`. 0 = no limit of its own.",
         ),
     ] = 5_000
+    max_unread_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**20,
+            description="Answers a worker has made and their readers have not taken, together; above it the slowest"
+            " readers are cut off, and large answers get 503.",
+        ),
+    ] = 64 * 2**20
+    stall_secs: Annotated[
+        Seconds,
+        Meta(description="A reader that does not take what it is sent for so long is cut off; streams have their own."),
+    ] = 30.0
     drain_secs: Annotated[
         float, Meta(ge=0, description="Time between answering 503 on /readyz and closing the port, on SIGTERM.")
     ] = 1.0

@@ -14,6 +14,11 @@ HOLD_SECS = 0.1
 """An unfinished request is held for as long at least, and twice as long at most."""
 FREE_BYTES = 16 * 1024
 """What may have come that was not read yet goes with the seat: a head, or a few small requests in a row."""
+SHARE_US = 500
+"""What a connection may cost in one turn of the loop before others have theirs, in microseconds as estimated here."""
+REQUEST_US, HEAD_BYTE_US, CHUNK_US, FRAME_US = 300, 0.25, 8, 20
+"""What a request costs the loop that waits for nothing, above it each byte of its head, a chunk of a body, and a frame
+of a WebSocket."""
 
 
 class Holder(Protocol):
@@ -27,10 +32,11 @@ class Holder(Protocol):
 class ConnectionBudget:
     """What one connection holds. It knows its connection only while it does, so that neither keeps the other alive."""
 
-    __slots__ = ("_unread", "_worker", "held", "is_known")
+    __slots__ = ("_left_us", "_unread", "_worker", "held", "is_known")
 
     def __init__(self, worker: "ConnectionBudgets") -> None:
         self._worker = worker
+        self._left_us: float = SHARE_US
         self._unread = 0
         self.is_known = False
         """Whether a valid credential came on it."""
@@ -71,6 +77,26 @@ class ConnectionBudget:
     def take_turn(self, size: int) -> bool:
         """Whether a whole body of so many bytes may be decoded right now; if so, it counts against this turn."""
         return self._worker.bodies.has_room(size) and self._worker.turns.is_free(size)
+
+    def begin_turn(self) -> None:
+        """Have a whole share again: it has waited for something, and the others have had their turns."""
+        self._left_us = SHARE_US
+
+    def spend(self, cost_us: float) -> bool:
+        """Count what something costs, before or after it is done; False when that is more than this turn's share."""
+        self._left_us -= cost_us
+        return self._left_us >= 0
+
+    def later(self) -> "asyncio.Future[None]":
+        """Return what is done when it may go on, with another share."""
+        self._left_us = min(SHARE_US, self._left_us + SHARE_US)
+        return self._worker.turns.later()
+
+    async def pay(self, cost_us: float) -> None:
+        """Count what something costs; return when it may be done, which is at once within a share."""
+        self._left_us -= cost_us
+        while self._left_us < 0:
+            await self.later()
 
 
 class ConnectionBudgets:

@@ -12,6 +12,10 @@ MAX_LINE = 64
 """Longest line of a chunk's size with its extensions, in bytes; nobody reads those."""
 MAX_CHUNKS = 65_536
 """Of one body: each costs the same, whether it holds a byte or a megabyte."""
+MAX_SMALL, SMALL = 4096, 32
+"""A body may come in so many chunks of any size, and in one more for each so many bytes that came before."""
+EACH_TIME = 64
+"""Chunks that are read before others may have their turn."""
 MAX_TRAILER_BYTES = 4096
 FORBIDDEN: Final = frozenset(
     {
@@ -31,29 +35,34 @@ class BadChunk(Exception):
     """This is no body in chunks."""
 
 
+class ManyChunks(BadChunk):
+    """More chunks than are read of one body, for its size."""
+
+
 class Chunks:
     """How far one body is read."""
 
-    __slots__ = ("_count", "_left", "_next", "_trailer_bytes", "size")
+    __slots__ = ("_left", "_next", "_trailer_bytes", "count", "size")
 
     def __init__(self) -> None:
         self.size = 0
         """Bytes of the body, as far as its chunks have said."""
+        self.count = 0
+        """Of its chunks, so far."""
         self._next = _LINE
         self._left = 0
         """Bytes of the chunk that is being read that have not come."""
-        self._count = 0
         self._trailer_bytes = 0
 
     def take(self, buffer: bytearray, most: float) -> bytes | None:
-        """Take out of the buffer what can be read, and return the data in it; None if the body has ended.
+        """Take out of the buffer EACH_TIME chunks, or what has come, and return their data; None if the body has ended.
 
         Empty bytes: more must come first. Stops when the chunks have said that the body is larger than `most` bytes.
         Raises BadChunk.
         """
         parts: list[bytearray] = []
-        at = 0
-        while self._next != _END and self.size <= most:
+        at, last = 0, self.count + EACH_TIME
+        while self._next != _END and self.size <= most and self.count < last:
             end = self._step(buffer, at, parts)
             if end is None:
                 break
@@ -74,9 +83,14 @@ class Chunks:
         if end is None:
             return None
         line = _SIZE.fullmatch(buffer, at, end)
-        self._count += 1
-        if line is None or self._count > MAX_CHUNKS:
+        self.count += 1
+        if line is None:
             raise BadChunk
+        if self.count > min(MAX_CHUNKS, MAX_SMALL + self.size // SMALL):
+            raise ManyChunks(
+                f"{self.count} chunks came for {self.size} bytes; {MAX_SMALL} may, and one more for each {SMALL} bytes,"
+                f" up to {MAX_CHUNKS}: send larger chunks, or the length of the body"
+            )
         self._left = int(line[1], 16)
         self.size += self._left
         self._next = _DATA if self._left else _TRAILERS

@@ -16,13 +16,14 @@ from sanic.http import Stage
 from gateway.telemetry import events
 from gateway.telemetry.http_events import INGEST, STATE, took
 from gateway.web.limits.connections import STANDING_SECS, Seat, is_probe
+from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.server.accept import take_waiting
-from gateway.web.server.bounded import BoundedConnection
 from gateway.web.server.fast_path import Exchange, open_exchange
 from gateway.web.server.head import HeadParser
+from gateway.web.server.paced import PacedConnection
 
 
-class Connection(BoundedConnection):
+class Connection(PacedConnection):
     """One HTTP connection, or a WebSocket that began as one."""
 
     __slots__ = (
@@ -201,12 +202,26 @@ class Connection(BoundedConnection):
         self.count_unread()
 
     def _answer(self, data: bytes, *, keep_alive: bool) -> None:
+        if len(data) > PIECE_BYTES:
+            self._pending = self.loop.create_task(self._answer_large(data, keep_alive=keep_alive), name="http.answer")
+        elif self._conclude() and self.transport is not None:
+            self.transport.write(data)
+            self._go_on(keep_alive=keep_alive)
+
+    async def _answer_large(self, data: bytes, *, keep_alive: bool) -> None:
+        with self.holding(len(data)):
+            await self.send(data)
+        if self._conclude():
+            self._go_on(keep_alive=keep_alive)
+
+    def _conclude(self) -> bool:
+        """Be idle again; False if there is nobody to answer."""
         exchange, self._exchange, self._pending = self._exchange, None, None
         now = self.set_stage(Stage.IDLE)
         took(INGEST if exchange is not None and exchange.request.is_post else STATE, now - self._began)
-        if self.transport is None or self.transport.is_closing() or self.http is None:
-            return
-        self.transport.write(data)
+        return not (self.transport is None or self.transport.is_closing() or self.http is None)
+
+    def _go_on(self, *, keep_alive: bool) -> None:
         if not keep_alive:
             self.close()
         elif self.recv_buffer:

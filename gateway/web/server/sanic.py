@@ -15,7 +15,7 @@ from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, RequestCancelled
 from sanic.handlers import ErrorHandler
 from sanic.http.constants import HTTP
 
-from gateway.core.errors import Draining, GatewayError
+from gateway.core.errors import BadPayload, Draining, GatewayError
 from gateway.telemetry import events, http_events
 from gateway.web.context import Context
 from gateway.web.http.call import Acquaintance, Call, Operation
@@ -33,10 +33,12 @@ from gateway.web.http.problems import (
 from gateway.web.http.responses import Answer, Gone, Stream
 from gateway.web.limits.body_budget import too_large
 from gateway.web.limits.rate_limits import Visit
+from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.operations import OPERATIONS
+from gateway.web.server.chunks import MAX_SMALL
 from gateway.web.server.paths import to_sanic
 from gateway.web.server.sanic_connection import SanicBody, SanicLink, SanicWire, context_of, reply, route_label
-from gateway.web.server.sanic_http import AnyRequest
+from gateway.web.server.sanic_http import AnyRequest, SmallChunks
 
 App = Sanic[Config, SimpleNamespace]
 
@@ -86,7 +88,7 @@ def _handler(operation: Operation) -> Callable[..., Coroutine[Any, Any, HTTPResp
             call.link = SanicLink(request)
         answer = await dispatch(call, context)
         if isinstance(answer, Answer):
-            return reply(request, context, answer)
+            return reply(request, context, _admitted(answer, context))
         if answer is not None:
             await _write(request, context, answer)
         return None
@@ -94,6 +96,14 @@ def _handler(operation: Operation) -> Callable[..., Coroutine[Any, Any, HTTPResp
     if operation.upgrades:  # Sanic expects no response then; its own kind would shake hands before anything is checked
         handle.is_websocket = True  # type: ignore[attr-defined]
     return handle
+
+
+def _admitted(answer: Answer, context: Context) -> Answer:
+    """Return the answer with its content as bytes. Raises Overloaded if it is large and slow readers leave no room."""
+    body = answer.body
+    if len(body) > PIECE_BYTES and not answer.is_shared:
+        context.unread.refuse_if_full(len(body))
+    return answer._replace(content=body)
 
 
 async def _write(request: Request, context: Context, stream: Stream) -> None:
@@ -128,6 +138,8 @@ def to_problem(request: Request, exc: BaseException, context: Context) -> Proble
     """Say what went wrong in the words of the API."""
     if isinstance(exc, GatewayError):
         return to_parts(exc)
+    if isinstance(exc, SmallChunks):
+        return to_parts(BadPayload(str(exc), limit="chunks", value=MAX_SMALL))
     if isinstance(exc, PayloadTooLarge):  # Sanic raises the same for headers, which it never finished reading
         return TOO_LARGE_HEADERS if request.route is None else to_parts(too_large(context.http))
     if isinstance(exc, asyncio.CancelledError) and context.draining:

@@ -8,6 +8,8 @@ request are passed over, as is what nobody read of a body, HTTP/1.0 gets no chun
 import asyncio
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,8 +24,10 @@ from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from gateway.web.limits.body_budget import CHUNKED
+from gateway.web.limits.connection_budget import CHUNK_US, HEAD_BYTE_US, REQUEST_US
+from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.server import head
-from gateway.web.server.chunks import BadChunk, Chunks
+from gateway.web.server.chunks import BadChunk, Chunks, ManyChunks
 from gateway.web.server.head import BadHead, Head, HeadParser, LargeHead
 
 MAX_EMPTY_BYTES = 256
@@ -31,6 +35,10 @@ MAX_EMPTY_BYTES = 256
 UNREAD = "NONE"
 """The method of the request that Sanic makes up to answer one that it could not read."""
 _EMPTY = re.compile(rb"(?:\r?\n)*")
+
+
+class SmallChunks(BadRequest):
+    """A body in too many chunks for its size."""
 
 
 class AnyRequest(Request[Sanic[Config, SimpleNamespace], SimpleNamespace]):
@@ -84,9 +92,11 @@ class Http1(Stream):
     async def http1_request_header(self) -> None:
         """Read the head of a request. Raises BadRequest, PayloadTooLarge, ExpectationFailed."""
         try:
+            await self.protocol.pay(REQUEST_US)
             await self._skip_empty_lines()
             self.began = time.monotonic()
             end = await self._receive_head()
+            await self.protocol.pay(HEAD_BYTE_US * end)
         except asyncio.CancelledError:
             if self.protocol.conn_info.lost:  # there is nobody to answer, and Sanic would look for a request
                 self.stage = Stage.IDLE
@@ -109,11 +119,23 @@ class Http1(Stream):
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's signature
         """Write the head of an answer, and what is known of its body."""
         self._leave_body()
-        whole = end_stream or getattr(self.response, "body", None) or "content-length" in self.response.headers
-        if self.request.version == "1.0" and not whole:
+        body: bytes | None = getattr(self.response, "body", None)
+        whole = end_stream or body or "content-length" in self.response.headers
+        if body and len(body) > PIECE_BYTES and not self.head_only:
+            await self._send_large(body)
+        elif self.request.version == "1.0" and not whole:
             await self._begin_until_close(data)
         else:
             await super().http1_response_header(data, end_stream)
+
+    async def _send_large(self, body: bytes) -> None:
+        """Send an answer of known length in pieces, and no copy of it."""
+        response = self.response
+        response.headers["content-length"] = str(len(body))
+        response.body = None
+        with self.protocol.holding(0 if getattr(response, "is_shared", False) else len(body)):
+            await super().http1_response_header(b"", False)
+            await self.http1_response_normal(body, True)
 
     async def read(self) -> bytes | None:
         """Return some bytes of the body, None at its end. Raises BadRequest, PayloadTooLarge."""
@@ -123,6 +145,7 @@ class Http1(Stream):
         if self.request_body == CHUNKED:
             part = await self._read_chunks()
         else:
+            await self.protocol.pay(CHUNK_US)
             part = await self._read_declared()
         self.protocol.count_unread()
         return part
@@ -198,20 +221,25 @@ class Http1(Stream):
 
     async def _read_chunks(self) -> bytes | None:
         """Return the data of the chunks that are here, at least some of it."""
-        part = self._take_chunks()
+        part = await self._take_chunks()
         while part == b"":
             await self._receive_more()
-            part = self._take_chunks()
+            part = await self._take_chunks()
         if part is None:
             self.request_body = None
         return part
 
-    def _take_chunks(self) -> bytes | None:
+    async def _take_chunks(self) -> bytes | None:
+        before = self._chunks.count
         try:
             part = self._chunks.take(self.recv_buffer, self.request_max_size)
+        except ManyChunks as exc:
+            self.keep_alive = False
+            raise SmallChunks(str(exc)) from None
         except BadChunk:
             self.keep_alive = False
             raise BadRequest("Bad chunked encoding") from None
+        await self.protocol.pay(CHUNK_US * (1 + self._chunks.count - before))
         if self._chunks.size > self.request_max_size:
             self.keep_alive = False
             raise PayloadTooLarge("Request body exceeds the size limit")
@@ -290,6 +318,18 @@ class Http1Connection(WebSocketProtocol):
         if self.conn_info is not None and self.conn_info.lost and self._task is None:
             self.transport = None
             self.websocket = None
+
+    async def pay(self, cost_us: float) -> None:
+        """Count what something costs the loop; nothing here."""
+
+    @contextmanager
+    def holding(self, _: int) -> Iterator[None]:
+        """Count an answer until it is sent; not here."""
+        yield
+
+    async def written(self) -> None:
+        """Return when everything that is written has left, as far as is looked at."""
+        await self._can_write.wait()
 
     def idle_heads(self) -> HeadParser | None:
         """Return what reads the next head, if that is waited for and an answer can be written at once; else None."""

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.server.chunks import FORBIDDEN, MAX_CHUNKS, MAX_LINE, MAX_TRAILER_BYTES, BadChunk, Chunks
+from gateway.web.server.chunks import (
+    EACH_TIME,
+    FORBIDDEN,
+    MAX_CHUNKS,
+    MAX_LINE,
+    MAX_SMALL,
+    MAX_TRAILER_BYTES,
+    SMALL,
+    BadChunk,
+    Chunks,
+    ManyChunks,
+)
 
 END = b"0\r\n\r\n"
 NEXT = b"GET / HTTP/1.1\r\n"
@@ -82,9 +93,21 @@ def test_any_bytes_are_read_or_refused_alike_in_any_pieces(data: bytes) -> None:
 
 
 def test_a_body_has_a_bound_in_chunks() -> None:
-    assert read([b"1\r\nx\r\n" * (MAX_CHUNKS - 1) + END], most=1e9)[0] == b"x" * (MAX_CHUNKS - 1)
-    with pytest.raises(BadChunk):
-        read([b"1\r\nx\r\n" * MAX_CHUNKS + END], most=1e9)
+    small, large = b"1\r\nx\r\n", b"40\r\n%b\r\n" % (b"x" * 64)
+    least = MAX_SMALL + MAX_SMALL // SMALL
+    assert read([small * least + END], most=1e9)[0] == b"x" * least
+    with pytest.raises(ManyChunks, match="send larger chunks"):
+        read([small * (2 * MAX_SMALL) + END], most=1e9)
+    assert len(read([large * (MAX_CHUNKS - 1) + END], most=1e9)[0]) == 64 * (MAX_CHUNKS - 1)
+    with pytest.raises(ManyChunks):
+        read([large * MAX_CHUNKS + END], most=1e9)
+
+
+def test_others_have_their_turn_between_chunks() -> None:
+    chunks, buffer = Chunks(), bytearray(b"1\r\nx\r\n" * 1000 + END)
+    for number in range(1, 1000 // EACH_TIME):
+        assert len(chunks.take(buffer, 1e9) or b"") <= EACH_TIME
+        assert chunks.count == number * EACH_TIME
 
 
 def test_a_body_over_the_cap_is_not_read_on() -> None:
