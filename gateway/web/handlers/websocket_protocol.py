@@ -199,7 +199,8 @@ class SocketWire:
         del self._arrived[:SLICE_BYTES]
         frames = [event for event in self.ws_proto.events_received() if isinstance(event, Frame)]
         for frame in frames:
-            self._take_frame(frame)
+            if not self._take_frame(frame):
+                break
         self._flush()
         if self.ws_proto.state is not State.OPEN:
             self._messages.put_nowait(None)
@@ -224,19 +225,22 @@ class SocketWire:
         self._is_resting = False
         self._go_on()
 
-    def _take_frame(self, frame: Frame) -> None:
+    def _take_frame(self, frame: Frame) -> bool:
+        """Take a frame of a message; False if it may not be, and the connection is failed."""
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            return
+            return True
         self._parts.append(bytes(frame.data))
         if len(self._parts) > MAX_FRAGMENTS:
             self.ws_proto.fail(TOO_BIG, f"more than {MAX_FRAGMENTS} frames in one message")
-        if not frame.fin:
-            return
-        message, self._parts = b"".join(self._parts), []
-        try:
-            self._messages.put_nowait(message.decode())
-        except UnicodeDecodeError:
-            self.ws_proto.fail(NOT_UTF8, "text that is not UTF-8")
+            return False
+        if frame.fin:
+            message, self._parts = b"".join(self._parts), []
+            try:
+                self._messages.put_nowait(message.decode())
+            except UnicodeDecodeError:
+                self.ws_proto.fail(NOT_UTF8, "text that is not UTF-8")
+                return False
+        return True
 
     def _flush(self) -> None:
         """Write what the protocol has to say by itself: pongs, pings, the closing handshake."""
