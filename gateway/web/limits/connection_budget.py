@@ -32,11 +32,13 @@ class Holder(Protocol):
 class ConnectionBudget:
     """What one connection holds. It knows its connection only while it does, so that neither keeps the other alive."""
 
-    __slots__ = ("_left_us", "_unread", "_worker", "held", "is_known")
+    __slots__ = ("_begins", "_left_us", "_unread", "_worker", "held", "is_known")
 
     def __init__(self, worker: "ConnectionBudgets") -> None:
         self._worker = worker
         self._left_us: float = SHARE_US
+        self._begins = True
+        """It has sent something after a pause."""
         self._unread = 0
         self.is_known = False
         """Whether a valid credential came on it."""
@@ -80,7 +82,7 @@ class ConnectionBudget:
 
     def begin_turn(self) -> None:
         """Have a whole share again: it has waited for something, and the others have had their turns."""
-        self._left_us = SHARE_US
+        self._left_us, self._begins = SHARE_US, True
 
     def spend(self, cost_us: float) -> bool:
         """Count what something costs, before or after it is done; False when that is more than this turn's share."""
@@ -93,7 +95,11 @@ class ConnectionBudget:
         return self._worker.turns.later()
 
     async def pay(self, cost_us: float) -> None:
-        """Count what something costs; return when it may be done, which is at once within a share."""
+        """Count what something costs; return when it may be done, which is at once within a share of a usual turn."""
+        if self._begins:
+            self._begins = False
+            if not self._worker.turns.may_begin(cost_us):
+                await self.later()
         self._left_us -= cost_us
         while self._left_us < 0:
             await self.later()

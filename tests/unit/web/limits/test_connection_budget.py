@@ -5,7 +5,7 @@ import asyncio
 from gateway.core.settings import HttpSettings
 from gateway.web.limits.body_budget import Bodies
 from gateway.web.limits.connection_budget import SHARE_US, ConnectionBudget, ConnectionBudgets
-from gateway.web.limits.fair_turns import GO_ON_EACH_TURN, FairTurns
+from gateway.web.limits.fair_turns import BEGIN_EACH_TURN_US, GO_ON_EACH_TURN, FairTurns
 
 SOON = 5.0
 
@@ -66,3 +66,20 @@ async def test_of_many_a_few_go_on_in_each_turn_first_come_first_served() -> Non
     assert [number for _, number in seen] == list(range(40))
     counts = [[turn for turn, _ in seen].count(turn) for turn in {turn for turn, _ in seen}]
     assert max(counts) <= GO_ON_EACH_TURN
+
+
+async def test_of_very_many_that_begin_at_once_some_begin_and_the_others_follow() -> None:
+    worker, turns = budgets(), LoopTurns()
+    cost_us = BEGIN_EACH_TURN_US / 10
+    seen: list[int] = []
+
+    async def begin(budget: ConnectionBudget) -> None:
+        await budget.pay(cost_us)
+        seen.append(turns.count)
+
+    async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
+        for _ in range(200):
+            group.create_task(begin(worker.of_connection()))
+    turns.stop()
+    assert len(seen) == 200
+    assert max(seen.count(turn) for turn in set(seen)) <= 10 + GO_ON_EACH_TURN
