@@ -327,6 +327,9 @@ class Http1Connection(WebSocketProtocol):
         """Count an answer until it is sent; not here."""
         yield
 
+    def become_stream(self) -> None:
+        """Let the reader be slow, as others look after it; here nobody minds."""
+
     async def written(self) -> None:
         """Return when everything that is written has left, as far as is looked at."""
         await self._can_write.wait()
