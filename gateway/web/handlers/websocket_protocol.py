@@ -96,7 +96,8 @@ class SocketWire:
         """It has had its turn, or as many frames as it may send for now."""
         self._is_sending = False
         """Some of a message is written: nothing may come between."""
-        self._is_ended = False
+        self._ending: asyncio.TimerHandle | None = None
+        """Nothing more is said, and so long is left for the last word to be heard."""
 
     async def open(self, request_id: str) -> None:
         """Send the handshake; from now on the connection is ours."""
@@ -173,6 +174,8 @@ class SocketWire:
     def connection_lost(self, _: Exception | None) -> None:
         """Note that the connection is gone; Sanic calls it."""
         self._messages.put_nowait(None)
+        if self._ending is not None:
+            self._ending.cancel()
         self.ws_proto.parser.close()  # it and its protocol would keep each other for the collector
 
     def _go_on(self) -> None:
@@ -245,17 +248,16 @@ class SocketWire:
     def _flush(self) -> None:
         """Write what the protocol has to say by itself: pongs, pings, the closing handshake."""
         data = b"".join(self.ws_proto.data_to_send())
-        if data and not (self._is_ended or self._transport.is_closing()):
+        if data and self._ending is None and not self._transport.is_closing():
             self._transport.write(data)
 
     def _hang_up(self) -> None:
         """Say nothing more, and drop what still comes for a while, so that the last word is not lost in a reset."""
         self._arrived.clear()
-        if not self._is_ended and not self._transport.is_closing():
-            self._is_ended = True
+        if self._ending is None and not self._transport.is_closing():
             self._transport.resume_reading()
             self._transport.write_eof()
-            self.loop.call_later(CLOSE_SECS, self._transport.abort)
+            self._ending = self.loop.call_later(CLOSE_SECS, self._transport.abort)
 
 
 def _check_version(call: Call[Any, Any]) -> None:
