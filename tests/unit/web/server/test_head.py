@@ -134,7 +134,8 @@ def test_whatever_a_head_begins_with_may_be_one(start: bytes, size: int) -> None
     "data",
     [
         b"GET /\r\n", b"GET / HTTP/2.0\r\n", b"GET / HTTP/0.9\r\n", b"get\r\n", b"G(T / HTTP/1.1\r\n",
-        b"GET  / HTTP/1.1\r\n", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nA: 1\n", b"GET / HTTP/1.1\rA", b"GET /\0", b"\x16\x03\x01\0",
+        b"GET  / HTTP/1.1\r\n", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nA: 1\n", b"GET / HTTP/1.1\rA",
+        b"GET /\0", b"\x16\x03\x01\0",
         b"GET / HTTP/1.1\r\nA: \0", b"GET / HTTP/1.1\r\r\n", b"GET /\xe9 HTTP/1.1\r\n", b"\r\nGET",
     ],
 )  # fmt: skip
