@@ -1,6 +1,7 @@
 """Readers that ask and take nothing: what waits for them is bounded, they are cut off, and others are served."""
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +21,7 @@ from tests.integration.web_wire import Wire, head
 SWAGGER = b"GET /docs/swagger-ui.js HTTP/1.1\r\nHost: g\r\n\r\n"
 STATE = b"GET /v1/devices/wide/state HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\n\r\n"
 HEALTH = b"GET /livez HTTP/1.1\r\nHost: g\r\n\r\n"
+POST = head("/v1/readings", "Content-Length: 2") + b"{}"
 STATES = orjson.dumps({"devices": ["wide"]})
 ASK_STATES = head("/v1/states:query", "Content-Type: application/json", f"Content-Length: {len(STATES)}") + STATES
 SMALL_WINDOW = 4096
@@ -149,3 +151,12 @@ async def test_who_asks_on_and_on_and_reads_nothing_is_read_no_more(asked: bytes
             assert len(connection.recv_buffer) <= held
         assert held < door.context.http.max_body_bytes
         assert not connection.transport.is_reading()
+
+
+async def test_how_long_the_reader_of_a_stream_may_be_slow_is_for_live_to_say() -> None:
+    async with open_door() as door:
+        wire = await door.raw()
+        await wire.send(b"GET /v1/stream HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\n\r\n")
+        assert (await wire.answer()).status == 200
+        assert max(each.stall_secs for each in door.connections) == math.inf
+        wire.abort()

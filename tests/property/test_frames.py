@@ -1,32 +1,20 @@
 """Whatever frames come over a WebSocket, in whatever pieces: what RFC 6455 says of them happens, and nothing else."""
 
 import asyncio
-import base64
 import struct
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sanic.compat import Header
 
-from gateway.core.settings import HttpSettings
-from gateway.web.handlers.websocket_protocol import MAX_FRAGMENTS, MAX_MESSAGE, SocketWire
-from gateway.web.limits.body_budget import Bodies
-from gateway.web.limits.connection_budget import ConnectionBudget, ConnectionBudgets
-from gateway.web.limits.fair_turns import FairTurns
+from gateway.web.handlers.websocket_protocol import MAX_FRAGMENTS, MAX_MESSAGE
+from tests.builders.socket_link import CLOSE, PONG, Link, parse
 
 SOON = 10.0
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+CONT, TEXT, BINARY, PING = 0, 1, 2, 9
 MASK = b"\x0fZ\xf1\x80"
-HANDSHAKE = Header(
-    {
-        "upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13",
-        "sec-websocket-key": base64.b64encode(b"0123456789abcdef").decode(),
-    }
-)  # fmt: skip
 SENDABLE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
 
@@ -114,52 +102,10 @@ def _closing_fault(payload: bytes, *, within: bool) -> int | None:
     return None if may_be and not within else 1002
 
 
-class Link:
-    """A connection whose other side takes everything."""
-
-    def __init__(self) -> None:
-        self.transport = cast("Any", self)
-        self.budget: ConnectionBudget = ConnectionBudgets(Bodies(HttpSettings()), FairTurns()).of_connection()
-        self.written = bytearray()
-        self.reading = True
-        self.is_over = False
-
-    def attach(self, wire: SocketWire) -> None:
-        """Nobody else reads."""
-
-    async def send(self, data: bytes) -> None:
-        self.write(data)
-
-    def write(self, data: bytes) -> None:
-        assert not self.is_over, "written after the end"
-        self.written += data
-
-    def write_eof(self) -> None:
-        self.is_over = True
-
-    def close(self) -> None:
-        self.is_over = True
-
-    abort = close
-
-    def is_closing(self) -> bool:
-        return False
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-
 async def hold(pieces: Sequence[bytes]) -> Heard:
     """Let the pieces arrive, one after the other, as far as the connection is read."""
     link = Link()
-    call = SimpleNamespace(link=link, headers=HANDSHAKE, url=b"/v1/ws", header=HANDSHAKE.get)
-    wire = SocketWire(cast("Any", call))
+    wire = link.open()
     messages: list[str] = []
 
     async def listen() -> None:
@@ -181,17 +127,6 @@ async def hold(pieces: Sequence[bytes]) -> Heard:
     code = int.from_bytes(closing[0][:2], "big") if closing else None
     assert bool(closing) == link.is_over
     return Heard(messages, [payload for opcode, payload in frames if opcode == PONG], code)
-
-
-def parse(data: bytes) -> list[tuple[int, bytes]]:
-    """What we wrote: short frames, not masked, whole."""
-    frames = []
-    while data:
-        assert data[0] & 0xF0 == 0x80
-        assert data[1] < 126
-        frames.append((data[0] & 0x0F, data[2 : 2 + data[1]]))
-        data = data[2 + data[1] :]
-    return frames
 
 
 PAYLOADS = st.one_of(

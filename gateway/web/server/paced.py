@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+from sanic.exceptions import RequestCancelled
+
 from gateway.web.handlers.websocket_protocol import SocketWire
 from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.server.bounded import BoundedConnection
@@ -57,12 +59,17 @@ class PacedConnection(BoundedConnection):
 
     async def send(self, data: bytes | memoryview) -> None:
         """Write in pieces, each when the one before is gone. Raises RequestCancelled."""
-        if len(data) <= PIECE_BYTES:
-            await super().send(data)  # type: ignore[no-untyped-call]
-            return
-        view = memoryview(data)
-        for start in range(0, len(view), PIECE_BYTES):
-            await super().send(view[start : start + PIECE_BYTES])  # type: ignore[no-untyped-call]
+        try:
+            if len(data) <= PIECE_BYTES:
+                await super().send(data)  # type: ignore[no-untyped-call]
+                return
+            view = memoryview(data)
+            for start in range(0, len(view), PIECE_BYTES):
+                await super().send(view[start : start + PIECE_BYTES])  # type: ignore[no-untyped-call]
+        except RequestCancelled:
+            if self.http is not None:  # else Sanic keeps this one, which knows the frames that know it
+                self.http.exception = RequestCancelled()
+            raise
 
     @contextmanager
     def holding(self, size: int) -> Iterator[None]:

@@ -68,6 +68,7 @@ class Connection(PacedConnection):
             self._release()
         if self._pending is not None:
             self._pending.cancel()
+            self._pending = None  # what it ended with knows us
         super().connection_lost(exc)
         events.http_connected(len(self.connections))
 
