@@ -102,6 +102,9 @@ class Http1(Stream):
                 self.stage = Stage.IDLE
                 raise BadRequest("Bad Request") from None
             raise
+        if self.protocol.is_deaf:  # it was refused while it waited, and knows
+            self.stage = Stage.IDLE
+            raise BadRequest("Bad Request")
         try:
             read = self.heads.take(self.recv_buffer, end)
         except LargeHead:
@@ -158,7 +161,7 @@ class Http1(Stream):
         """Forget what a println adds to a body (RFC 9112 2.2); while no more has come, the connection is idle."""
         skipped, buf = 0, self.recv_buffer
         self.idle_since = time.monotonic()
-        while buf[(end := _end_of_empty(buf)) :] in (b"", b"\r"):
+        while len(buf) - (end := _end_of_empty(buf)) <= 1 and buf[end:] in (b"", b"\r"):
             skipped += self._forget(end, skipped)
             self.stage = Stage.IDLE
             await self._receive_more()
