@@ -158,6 +158,31 @@ async def test_who_becomes_known_counts_among_all(tight: Door) -> None:
     await wire.close()
 
 
+async def test_one_credential_has_half_for_bodies_that_do_not_end() -> None:
+    http = HttpSettings(drain_secs=0, grace_secs=1, max_inflight_bytes=ROOM, max_body_bytes=ROOM // 2)
+    async with serving(http) as door:
+        await share_by_credential(door, ROOM // 2)
+
+
+async def share_by_credential(tight: Door, size: int) -> None:
+    slow = [await tight.raw() for _ in range(2)]
+    for wire in slow:
+        assert (await wire.post(BODY)).status == 200
+        await wire.send(head("/v1/readings", f"Content-Length: {size}") + b" " * (size * 3 // 5))
+    answer = await slow[1].answer()
+    assert (answer.status, code_of(answer.body)) == (503, "overloaded")
+    other = await tight.raw()
+    await other.send(head("/v1/readings", f"Content-Length: {size}", token="d1"))
+    await other.send(b" " * (size - 1))
+    await other.send(b" ")
+    assert (await other.answer()).status == 200
+    await slow[0].send(b" " * (size - size * 3 // 5))
+    assert (await slow[0].answer()).status == 200
+    assert (tight.context.bodies.arriving, tight.context.bodies.inflight_bytes) == ({}, 0)
+    for wire in (*slow, other):
+        await wire.close()
+
+
 async def test_a_beginning_for_which_there_is_no_room_is_503(tight: Door) -> None:
     wire = await tight.raw()
     await wire.send(b"\r\n" + b"GET / HTTP/1.1\r\nA: ")

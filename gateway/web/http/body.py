@@ -37,7 +37,7 @@ async def read_content(call: Call[Any, Any], body: Body, bodies: Bodies) -> obje
     """
     if body.type is Incoming:
         return call.incoming
-    with bodies.hold() as hold:
+    with bodies.hold(call.authorization) as hold:
         read = await hold.read(call.incoming, call.header("content-encoding"))
     if body.media:
         media_of(call.headers, body.media, read)

@@ -16,6 +16,9 @@ from gateway.web.limits.decompress import inflate
 INFLIGHT = "http.max_inflight_bytes"
 UNKNOWN_SHARE = 4
 """Of all bytes in hand, strangers' may be one part of so many: those of connections that have shown no credential."""
+CREDENTIAL_SHARE = 2
+"""Of all bytes in hand, those of one credential whose bodies are still arriving may be one part of so many; one body
+may be as large as any."""
 SLOW_SECS = 10.0
 """So long a body may come as slowly as it likes."""
 CHUNKED: object = "chunked"
@@ -54,6 +57,8 @@ class Bodies:
         """Bytes."""
         self.unknown_bytes = 0
         """Those among them that strangers sent."""
+        self.arriving: dict[str | None, int] = {}
+        """Those among them of bodies that are not whole yet, by credential."""
 
     def has_room(self, size: int) -> bool:
         """Whether a body of so many bytes may be taken into hand."""
@@ -71,18 +76,35 @@ class Bodies:
         self.inflight_bytes += size
         return True
 
-    def hold(self) -> "Hold":
+    def hold(self, credential: str | None) -> "Hold":
         """Return a context manager that counts one request's bytes and gives them back at its end."""
-        return Hold(self)
+        return Hold(self, credential)
+
+    def arrive(self, credential: str | None, size: int) -> None:
+        """Count bytes of a body that is not whole yet, or (negative) that is. Raises Overloaded beyond a share."""
+        arriving = self.arriving[credential] = self.arriving.get(credential, 0) + size
+        if not arriving:
+            del self.arriving[credential]
+        share = max(self.limits.max_inflight_bytes // CREDENTIAL_SHARE, self.limits.max_body_bytes)
+        if size > 0 and arriving > share:
+            events.overloaded(INFLIGHT)
+            raise Overloaded(
+                f"bodies sent with your credential hold {arriving} bytes and are not whole; {share} may be, a part of"
+                f" {INFLIGHT}: send fewer at once",
+                limit=INFLIGHT,
+                value=self.limits.max_inflight_bytes,
+            )
 
 
 class Hold:
     """The bytes of one request."""
 
-    __slots__ = ("_bodies", "size")
+    __slots__ = ("_arriving", "_bodies", "_credential", "size")
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: Bodies, credential: str | None) -> None:
         self._bodies = bodies
+        self._credential = credential
+        self._arriving = 0
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -129,11 +151,19 @@ class Hold:
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(began + _secs(limits, 0)) as deadline:
-                return await self._collect(incoming, lambda size: deadline.reschedule(began + _secs(limits, size)))
+                return await self._collect(incoming, lambda: self._go_on(deadline, began))
         except TimeoutError:
             raise _too_slow(limits, self.size) from None
+        finally:
+            self._bodies.arrive(self._credential, -self._arriving)
 
-    async def _collect(self, incoming: Incoming, came: Callable[[int], None] = lambda _: None) -> bytes:
+    def _go_on(self, deadline: asyncio.Timeout, began: float) -> None:
+        """Have some more time: some more has come."""
+        deadline.reschedule(began + _secs(self._bodies.limits, self.size))
+        more, self._arriving = self.size - self._arriving, self.size
+        self._bodies.arrive(self._credential, more)
+
+    async def _collect(self, incoming: Incoming, came: Callable[[], None] = lambda: None) -> bytes:
         parts: list[bytes] = []
         while incoming.has_more:
             part = await incoming.read()
@@ -142,7 +172,7 @@ class Hold:
                 if self.size > self._bodies.limits.max_body_bytes:
                     raise too_large(self._bodies.limits)
                 parts.append(part)
-                came(self.size)
+                came()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
