@@ -19,7 +19,8 @@ from gateway.web.limits.body_budget import INFLIGHT, no_room
 from gateway.web.limits.connection_budget import ConnectionBudget
 from gateway.web.limits.deadlines import HEAD_DEADLINE, KEEP_ALIVE, head_too_slow
 from gateway.web.server.head import MAX_REMEMBERED
-from gateway.web.server.sanic_http import Http1, Http1Connection
+from gateway.web.server.sanic_http import Http1
+from gateway.web.server.sanic_protocol import Http1Connection
 
 LINGER_SECS = 5.0
 """How long the rest of a refused request is read and dropped."""

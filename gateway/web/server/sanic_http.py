@@ -1,4 +1,4 @@
-"""Sanic's HTTP/1 connection, made to hold for what the field sends (RFC 9112). All that knows its private parts.
+"""Sanic's HTTP/1 requests and answers, made to hold for what the field sends (RFC 9112).
 
 Heads are read by `head` and bodies here, chunks by `chunks`: of Sanic's readers none is left. Empty lines before a
 request are passed over, as is what nobody read of a body, HTTP/1.0 gets no chunks, and any bytes may be an address.
@@ -8,8 +8,6 @@ request are passed over, as is what nobody read of a body, HTTP/1.0 gets no chun
 import asyncio
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +19,6 @@ from sanic.headers import format_http1_response
 from sanic.http import Http as Stream
 from sanic.http import Stage
 from sanic.http.http1 import HTTP_CONTINUE
-from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from gateway.web.limits.body_budget import CHUNKED
 from gateway.web.limits.connection_budget import CHUNK_US, HEAD_BYTE_US, REQUEST_US
@@ -282,86 +279,3 @@ class Http1(Stream):
 def _end_of_empty(buffer: bytearray) -> int:
     found = _EMPTY.match(buffer)
     return found.end() if found else 0
-
-
-class Http1Connection(WebSocketProtocol):
-    """Sanic's connection, with a name for each of its private parts that is used outside this file."""
-
-    HTTP_CLASS = Http1
-
-    __slots__ = ("is_deaf",)
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.is_deaf = False
-        """Whether what comes is dropped."""
-
-    def hear_no_more(self) -> None:
-        """Drop what comes from now on; not here."""
-
-    def count_unread(self) -> None:
-        """Count what waits in the buffer; not here."""
-
-    def check_timeouts(self) -> None:
-        """Do nothing: Sanic has a timer for each connection, which keeps it alive; `deadlines` has one for all."""
-
-    @property
-    def last_active(self) -> float:
-        """When something came or was sent (monotonic, s)."""
-        return float(self._time)
-
-    def stop_serving(self, exc: Exception) -> None:
-        """End the request in hand, with this for an answer if none has begun."""
-        if self._task is not None and self.http is not None:
-            self.http.exception = exc
-            self._task.cancel()
-
-    def let_go(self) -> None:
-        """Forget the transport of a connection that is lost: it and we would keep each other for the collector."""
-        if self.conn_info is not None and self.conn_info.lost and self._task is None:
-            self.transport = None
-            self.websocket = None
-
-    async def pay(self, cost_us: float) -> None:
-        """Count what something costs the loop; nothing here."""
-
-    @contextmanager
-    def holding(self, _: int) -> Iterator[None]:
-        """Count an answer until it is sent; not here."""
-        yield
-
-    def become_stream(self) -> None:
-        """Let the reader be slow, as others look after it; here nobody minds."""
-
-    async def written(self) -> None:
-        """Return when everything that is written has left, as far as is looked at."""
-        await self._can_write.wait()
-
-    def idle_heads(self) -> HeadParser | None:
-        """Return what reads the next head, if that is waited for and an answer can be written at once; else None."""
-        http = self.http
-        if (
-            http is not None
-            and http.stage is Stage.IDLE
-            and http.request is None
-            and not self.recv_buffer
-            and self.websocket is None
-            and not self.access_log
-            and not self.is_deaf
-            and self._can_write.is_set()
-        ):
-            heads: HeadParser = http.heads
-            return heads
-        return None
-
-    def set_stage(self, stage: Stage) -> float:
-        """Say what is being done, from now on: a server that stops waits for a connection that is not idle."""
-        http = self.http
-        if http is not None:
-            http.stage = stage
-        self._time = now = time.monotonic()
-        return now
-
-    def read_buffered(self) -> None:
-        """Have Sanic go on with what is in its buffer."""
-        self._data_received.set()

@@ -8,10 +8,11 @@ from sanic import Request
 from sanic.http import Http, Stage
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from gateway.web.server import sanic_http
+from gateway.web.server.sanic_http import Http1
+from gateway.web.server.sanic_protocol import Http1Connection
 from tests.builders.private_names import GATEWAY, foreign_names
 
-FILE = "web/server/sanic_http.py"
+FILE, OTHER = "web/server/sanic_http.py", "web/server/sanic_protocol.py"
 PRIVATE: dict[type, tuple[str, ...]] = {
     Request: ("_parsed_url",),
     Http: ("_receive_more", "_send"),
@@ -60,5 +61,5 @@ def test_stages_are_those_that_a_stopping_server_asks_for() -> None:
 
 def test_every_private_name_is_named_here() -> None:
     named = {name for names in PRIVATE.values() for name in names}
-    assert foreign_names(GATEWAY / FILE) <= named
-    assert sanic_http.Http1Connection.HTTP_CLASS is sanic_http.Http1
+    assert foreign_names(GATEWAY / FILE) | foreign_names(GATEWAY / OTHER) <= named
+    assert Http1Connection.HTTP_CLASS is Http1
