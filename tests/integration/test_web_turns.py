@@ -33,7 +33,7 @@ ATTACKS = {
     "pipelined requests": (b"", HEALTH * 4000),
     "pipelined posts": (b"", (head("/v1/readings", f"Content-Length: {len(POST)}") + POST) * 1000),
     "pipelined refusals": (b"", b"GET /nowhere HTTP/1.1\r\nHost: g\r\n\r\n" * 2000),
-    "large heads": (b"", (HEALTH[:-2] + b"a: b\r\n" * 2000 + b"\r\n") * 100),
+    "large heads": (b"", (HEALTH[:-2] + b"a: %b\r\n" % (b"b" * 150) * 90 + b"\r\n") * 300),
     "small chunks": (b"", CHUNKED + b"1\r\n \r\n" * (MIB // 6)),
     "small chunks that nobody reads": (b"", CHUNKED.replace(b"admin", b"nobody") + b"1\r\n \r\n" * (MIB // 6)),
     "small chunks of a question": (b"", HEALTH[:-2] + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * MIB),

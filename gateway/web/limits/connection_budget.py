@@ -16,7 +16,7 @@ FREE_BYTES = 16 * 1024
 """What may have come that was not read yet goes with the seat: a head, or a few small requests in a row."""
 SHARE_US = 500
 """What a connection may cost in one turn of the loop before others have theirs, in microseconds as estimated here."""
-REQUEST_US, HEAD_BYTE_US, CHUNK_US, FRAME_US = 300, 0.25, 8, 20
+REQUEST_US, HEAD_BYTE_US, CHUNK_US, FRAME_US = 100, 0.05, 4, 20
 """What a request costs the loop that waits for nothing, above it each byte of its head, a chunk of a body, and a frame
 of a WebSocket."""
 

@@ -17,7 +17,7 @@ BYTES_EACH_TURN, BYTES_EACH_BODY = 512 * 1024, 2048
 GO_ON_EACH_TURN = 4
 """Connections that go on in one turn of the loop, each for its share: some 2 ms of whatever strangers pile up."""
 BEGIN_EACH_TURN_US = 4000
-"""What the requests may cost that begin in one turn of the loop, as estimated: a dozen; the others go on later."""
+"""What the requests may cost that begin in one turn of the loop, as estimated: some 35; the others go on later."""
 
 
 class FairTurns:

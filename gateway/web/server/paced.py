@@ -52,7 +52,8 @@ class PacedConnection(BoundedConnection):
     async def receive_more(self) -> None:
         """Wait for more, but not from who has not taken what is written."""
         size = len(self.recv_buffer)
-        await self.written()
+        if not self.is_taken():
+            await self.taken()
         if len(self.recv_buffer) == size:
             await super().receive_more()  # type: ignore[no-untyped-call]
         self.budget.begin_turn()
@@ -76,10 +77,6 @@ class PacedConnection(BoundedConnection):
         """Count an answer of so many bytes that is made for this reader alone, until it is sent."""
         with self.context.unread.hold(self, size):
             yield
-
-    async def pay(self, cost_us: float) -> None:
-        """Count what something costs the loop; return when it may be done."""
-        await self.budget.pay(cost_us)
 
     def become_stream(self) -> None:
         """Leave it to `live` how long the reader may be slow."""

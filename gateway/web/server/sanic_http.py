@@ -89,11 +89,11 @@ class Http1(Stream):
     async def http1_request_header(self) -> None:
         """Read the head of a request. Raises BadRequest, PayloadTooLarge, ExpectationFailed."""
         try:
-            await self.protocol.pay(REQUEST_US)
+            await self.protocol.budget.pay(REQUEST_US)
             await self._skip_empty_lines()
             self.began = time.monotonic()
             end = await self._receive_head()
-            await self.protocol.pay(HEAD_BYTE_US * end)
+            self.protocol.budget.spend(HEAD_BYTE_US * end)
         except asyncio.CancelledError:
             if self.protocol.conn_info.lost:  # there is nobody to answer, and Sanic would look for a request
                 self.stage = Stage.IDLE
@@ -145,7 +145,7 @@ class Http1(Stream):
         if self.request_body == CHUNKED:
             part = await self._read_chunks()
         else:
-            await self.protocol.pay(CHUNK_US)
+            await self.protocol.budget.pay(CHUNK_US)
             part = await self._read_declared()
         self.protocol.count_unread()
         return part
@@ -239,7 +239,7 @@ class Http1(Stream):
         except BadChunk:
             self.keep_alive = False
             raise BadRequest("Bad chunked encoding") from None
-        await self.protocol.pay(CHUNK_US * (1 + self._chunks.count - before))
+        await self.protocol.budget.pay(CHUNK_US * (1 + self._chunks.count - before))
         if self._chunks.size > self.request_max_size:
             self.keep_alive = False
             raise PayloadTooLarge("Request body exceeds the size limit")

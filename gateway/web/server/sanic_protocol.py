@@ -46,8 +46,12 @@ class Http1Connection(WebSocketProtocol):
             self.transport = None
             self.websocket = None
 
-    async def written(self) -> None:
-        """Return when everything that is written has left, as far as is looked at."""
+    def is_taken(self) -> bool:
+        """Whether everything that is written has left, as far as is looked at."""
+        return self._can_write.is_set()
+
+    async def taken(self) -> None:
+        """Return when it has."""
         await self._can_write.wait()
 
     def idle_heads(self) -> HeadParser | None:
