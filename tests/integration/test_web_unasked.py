@@ -12,6 +12,7 @@ from gateway.telemetry import prometheus
 from gateway.web.http.body import MAX_UNASKED_BYTES
 from gateway.web.limits.body_budget import UNKNOWN_SHARE
 from gateway.web.limits.connection_budget import FREE_BYTES
+from gateway.web.server import bounded
 from tests.integration.tight import code_of
 from tests.integration.web_server import Door, ScriptedAuthenticator, serving
 from tests.integration.web_wire import Wire, head
@@ -105,6 +106,20 @@ async def test_a_small_one_is_passed_over_and_a_larger_one_told_why(door: Door, 
     await wire.send(start("GET", "/livez", f"Content-Length: {MAX_UNASKED_BYTES + 1}"))
     answer = await wire.answer()
     assert (answer.status, code_of(answer.body)) == (413, "too_large")
+
+
+async def test_who_goes_on_sending_is_hung_up_on(door: Door, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "LINGER_BYTES", 3 * len(PIECE))
+    await wire.send(start("GET", "/nowhere", f"Content-Length: {LARGE}"))
+    assert (await wire.answer()).status == 404
+
+    async def send_on() -> None:
+        for _ in range(LARGE // len(PIECE)):
+            await wire.send(PIECE)
+            assert (await door.client.get("/livez")).status_code == 200
+
+    with pytest.raises(ConnectionError):
+        await send_on()
 
 
 # -- what is sent ahead ------------------------------------------------------------------------------------------------

@@ -24,17 +24,21 @@ from gateway.web.server.sanic_protocol import Http1Connection
 
 LINGER_SECS = 5.0
 """How long the rest of a refused request is read and dropped."""
+LINGER_BYTES = 16 * 2**20
+"""How much of it."""
 
 
 class BoundedConnection(Http1Connection):
     """One connection."""
 
-    __slots__ = ("_lingers_until", "budget")
+    __slots__ = ("_dropped", "_lingers_until", "budget")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.budget: ConnectionBudget = self.context.budgets.of_connection()
         """What it may hold of what came, for how long, and its turn."""
+        self._dropped = 0
+        """Bytes that came and were not heard."""
         self._lingers_until: float | None = None
         """When it is closed, whatever still comes."""
 
@@ -60,6 +64,10 @@ class BoundedConnection(Http1Connection):
         if not self.is_deaf:
             super().data_received(data)  # type: ignore[no-untyped-call]
             self.count_unread()
+            return
+        self._dropped += len(data)
+        if self._dropped > LINGER_BYTES:
+            self.hang_up()
 
     def know(self) -> None:
         """Note that a valid credential came."""
