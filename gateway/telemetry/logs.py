@@ -78,4 +78,4 @@ def _dumps(line: Any, **_: Any) -> bytes:
     try:
         return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a lone surrogate: bytes of a client that are no UTF-8 are no reason to say or answer nothing
-        return json.dumps(line, default=repr).encode()
+        return json.dumps(line, default=repr, ensure_ascii=False).encode(errors="replace")
