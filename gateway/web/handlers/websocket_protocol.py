@@ -174,6 +174,7 @@ class SocketWire:
     def connection_lost(self, _: Exception | None) -> None:
         """Note that the connection is gone; Sanic calls it."""
         self._messages.put_nowait(None)
+        self._arrived.clear()
         if self._ending is not None:
             self._ending.cancel()
         self.ws_proto.parser.close()  # it and its protocol would keep each other for the collector

@@ -70,3 +70,18 @@ async def test_the_last_word_is_the_last_and_what_comes_after_it_is_dropped() ->
     wire.end_connection()
     assert len(parse(bytes(link.written))) == 1
     wire.connection_lost(None)
+
+
+async def test_who_is_gone_is_not_read_on() -> None:
+    failed: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    link = Link()
+    wire = link.open()
+    wire.data_received(PING * 500)
+    assert not link.reading
+    before = len(link.written)
+    wire.connection_lost(None)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert await wire.receive() is None
+    assert (failed, len(link.written)) == ([], before)
