@@ -10,11 +10,12 @@
     │   ├── DeviceExists     409  the name is taken
     │   ├── DeviceHasReadings 409 it would leave readings without a device
     │   ├── PreconditionFailed 412 somebody else was faster
-    │   ├── BodyTimeout      408  the body did not arrive in time
+    │   ├── HeadTimeout, BodyTimeout 408  the head, or the body, did not arrive in time
     │   ├── TooLarge         413  `limit` names the setting that was hit
     │   ├── UnsupportedMedia 415
     │   ├── UpgradeRequired  426  this address speaks WebSocket only
     │   ├── IdempotencyInProgress 409, IdempotencyMismatch 422
+    │   ├── TooManyFromAddress 429  `limit` names what is full
     │   ├── TooManyStreams   429  `limit` names what is full
     │   ├── RateLimited      429  faster than a limit allows (`retry_after` seconds)
     │   ├── BadRequest       422  readable, but with a parameter that cannot be served
@@ -120,6 +121,13 @@ class BodyTimeout(ClientError):
     code = "body_timeout"
 
 
+class HeadTimeout(ClientError):
+    """The head of the request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class TooLarge(ClientError):
     """The body is larger than this gateway takes; send it in parts."""
 
@@ -168,6 +176,14 @@ class AtomicTooWide(ClientError):
 
     status = 422
     code = "atomic_too_wide"
+
+
+class TooManyFromAddress(ClientError):
+    """As many connections are open from one address as may be."""
+
+    status = 429
+    code = "too_many_from_address"
+    retry_after = 1.0
 
 
 class TooManyStreams(ClientError):

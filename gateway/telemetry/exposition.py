@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import REGISTRY, Metric, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -22,12 +23,39 @@ RENAMED = {
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class Rendered(NamedTuple):
+    """A metric as text."""
+
+    names: frozenset[str]
+    """Of its samples."""
+    text: bytes
+
+
 def exposition(names: Collection[str] = ()) -> bytes:
     """Return all metrics in the Prometheus text format, of every worker when there are several.
 
     With `names` only these, as far as there are any.
     """
-    return generate_latest(_Named(names) if names else _Shown())
+    return choose(render(counters=only_counters(names)), names)
+
+
+def only_counters(names: Collection[str]) -> bool:
+    """Whether these are names of counters, of which less has to be read."""
+    return bool(names) and all(name.endswith("_total") for name in names)
+
+
+def render(*, counters: bool = False) -> list[Rendered]:
+    """Return the text of every metric, of every worker; or of the counters alone. Milliseconds; for any thread."""
+    families_shown = _read("counter_*.db") if counters else _Shown().collect()
+    return [
+        Rendered(frozenset({sample.name for sample in family.samples}), generate_latest(_One(family)))
+        for family in families_shown
+    ]
+
+
+def choose(rendered: Iterable[Rendered], names: Collection[str]) -> bytes:
+    """Return the text of those that have a sample of one of these names; of all, if there are no names."""
+    return b"".join([one.text for one in rendered if not names or not one.names.isdisjoint(names)])
 
 
 def samples() -> dict[tuple[str, str], int]:
@@ -84,17 +112,14 @@ class _Shown(Collector):
         yield from (*parted.values(), *processes(running.items()))
 
 
-class _Named(Collector):
-    """Those of the metrics that are asked for."""
+class _One(Collector):
+    """One metric that was collected already."""
 
-    def __init__(self, names: Collection[str]) -> None:
-        self._names = names
+    def __init__(self, family: Metric) -> None:
+        self._family = family
 
     def collect(self) -> Iterator[Metric]:
-        counted = all(name.endswith("_total") for name in self._names)
-        for family in _read("counter_*.db") if counted else _Shown().collect():
-            if any(sample.name in self._names for sample in family.samples):
-                yield family
+        yield self._family
 
 
 def _read(*patterns: str) -> Iterable[Metric]:

@@ -72,3 +72,13 @@ def answered(route: str, secs: float) -> None:
 def gone(route: str) -> None:
     """Count a request whose caller hung up before it had an answer."""
     prometheus.http_requests[(route, GONE)].inc()
+
+
+def cut_off(limit: str) -> None:
+    """Count a connection that was closed because of a bound; `limit` is the setting."""
+    prometheus.http_cut_off[(limit,)].inc()
+
+
+def deferred() -> None:
+    """Count a connection that goes on in a later turn of the loop."""
+    prometheus.http_deferred.inc()

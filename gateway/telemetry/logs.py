@@ -4,6 +4,7 @@ Lines of libraries (the stdlib's logging) take the same way, so that stderr is J
 """
 
 import contextlib
+import json
 import logging
 import sys
 import time
@@ -74,4 +75,7 @@ class _Bridge(logging.Handler):
 
 
 def _dumps(line: Any, **_: Any) -> bytes:
-    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # a lone surrogate: bytes of a client that are no UTF-8 are no reason to say or answer nothing
+        return json.dumps(line, default=repr, ensure_ascii=False).encode(errors="replace")

@@ -27,12 +27,24 @@ FULL = (
     "queue.max_rows",
     "queue.max_bytes",
     "http.max_connections",
+    "http.max_connections_per_address",
     "http.max_inflight_bytes",
+    "http.max_unread_bytes",
     "history.pool",
     "history.max_exports",
     "auth.look_ups",
 )
 """What may be full and turn somebody away."""
+CUT_OFF = (
+    "http.max_connections",
+    "http.max_connections_per_address",
+    "http.max_inflight_bytes",
+    "http.head_deadline_secs",
+    "http.keep_alive_secs",
+    "http.max_unread_bytes",
+    "http.stall_secs",
+)
+"""What may be reached so that a connection is closed that was open."""
 _RATES = [f"limits.{name}" for name in settings.LimitSettings.__struct_fields__ if name.endswith("_per_sec")]
 _DEVICE_RATES = [name for name in _RATES if name.startswith("limits.device_")]
 _UNREADABLE = ("bad_topic", BadPayload.code, TooLarge.code, GatewayError.code)
@@ -208,8 +220,15 @@ http_requests = Bound(
     Counter("gateway_http_requests", "HTTP requests, by route and status class.", ["route", "status"]), ()
 )
 http_problems = Bound(Counter("gateway_http_problems", "HTTP requests answered with a problem, by code.", ["code"]), ())
+http_cut_off = Bound(
+    Counter("gateway_http_cut_off", "HTTP connections closed because of a bound, by limit.", ["limit"]),
+    product(CUT_OFF),
+)
 http_connections = Gauge(
     "gateway_http_connections", "HTTP connections open, streams and WebSockets among them.", multiprocess_mode="livesum"
+)
+http_deferred = Counter(
+    "gateway_http_deferred", "Times a connection waited for a later turn: it had sent more than its share of one."
 )
 # One histogram, which `exposing` shows as such: the library's own takes one observation at a time. "sum": what a worker
 # has counted stays when it is gone, as counters do.

@@ -16,10 +16,6 @@ from gateway.web.server.sanic import App, new_app
 NAME = "gateway"
 BACKLOG = 2048
 """Connections the kernel keeps for us while we are busy."""
-KEEP_ALIVE_SECS = 75
-"""Longer than the 60 s of common load balancers, so that they and not we close idle connections."""
-HEADER_SECS = 15
-"""Longest silence inside a request's headers."""
 BUFFER_BYTES = 256 * 1024
 """Bytes read ahead of a handler, per connection."""
 
@@ -47,11 +43,9 @@ def to_config(settings: Settings) -> dict[str, object]:
         "ACCESS_LOG": http.access_log,
         "AUTO_EXTEND": False,
         "GRACEFUL_SHUTDOWN_TIMEOUT": http.grace_secs,
-        "KEEP_ALIVE_TIMEOUT": KEEP_ALIVE_SECS,
         "MOTD": False,
         "REQUEST_BUFFER_SIZE": BUFFER_BYTES,
         "REQUEST_MAX_SIZE": http.max_body_bytes,
-        "REQUEST_TIMEOUT": HEADER_SECS,
         "RESPONSE_TIMEOUT": _longest(settings),
     }
 

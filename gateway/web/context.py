@@ -21,9 +21,12 @@ from gateway.web.cached_view import CachedView
 from gateway.web.limits.body_budget import Bodies
 from gateway.web.limits.connection_budget import ConnectionBudgets
 from gateway.web.limits.connections import ConnectionLimit
+from gateway.web.limits.deadlines import Deadlines
 from gateway.web.limits.exports import Exports
 from gateway.web.limits.fair_turns import FairTurns
 from gateway.web.limits.rate_limits import RateLimits
+from gateway.web.limits.scrapes import Scrapes
+from gateway.web.limits.unread_answers import UnreadAnswers
 from gateway.web.ports import DeviceCounts, Health, HttpIntake, Letters, LiveReader, Stored
 from gateway.web.request_ids import RequestIds
 
@@ -90,6 +93,9 @@ class Context:
         self.limits = limits if limits.are_set else None
         self.turns = FairTurns()
         self.budgets = ConnectionBudgets(self.bodies, self.turns)
+        self.deadlines = Deadlines(min(settings.http.head_deadline_secs, settings.http.keep_alive_secs))
+        self.scrapes = Scrapes(time.monotonic)
+        self.unread = UnreadAnswers(settings.http)
         self.connection_limit = ConnectionLimit(settings.http)
         self.request_ids = RequestIds()
         self.concluding: set[asyncio.Task[Any]] = set()

@@ -159,6 +159,11 @@ def test_files_are_kept_for_everything_else(wanted: int, files: int, most: int) 
     [
         (b"GET /livez HTTP/1.1\r\n", True),
         (b"HEAD /readyz HTTP/1.1\r\n", True),
+        (b"GET /metrics?name[]=up HTTP/1.1\r\n", True),
+        (b"GET /livezX HTTP/1.1\r\n", False),
+        (b"GET /livez/ HTTP/1.1\r\n", False),
+        (b"GET /metricsX?livez HTTP/1.1\r\n", False),
+        (b"GET /livez", False),
         (b"GET /v1/devices HTTP/1.1\r\n", False),
         (b"POST /livez HTTP/1.1\r\n", False),
         (b"", False),

@@ -150,7 +150,7 @@ async def test_a_server_that_stops_answers_first_and_then_closes(door: StoringDo
 
 
 async def test_states_are_answered_at_once_and_with_their_tag(door: StoringDoor, wire: Wire) -> None:
-    ask = "GET /v1/devices/d1/state HTTP/1.1\r\nAuthorization: Bearer admin\r\n"
+    ask = "GET /v1/devices/d1/state HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\n"
     await wire.send(f"{ask}\r\n".encode())
     answer = await wire.answer()
     assert orjson.loads(answer.body)["device"] == "d1"

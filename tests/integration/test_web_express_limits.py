@@ -63,7 +63,7 @@ async def test_the_address_is_the_one_that_the_proxy_names() -> None:
 
 async def test_questions_count_as_requests() -> None:
     limits = LimitSettings(key_requests_per_sec=SLOW, key_readings_per_sec=SLOW, burst_secs=3000)
-    ask = b"GET /v1/devices/d1/state HTTP/1.1\r\nAuthorization: Bearer admin\r\n\r\n"
+    ask = b"GET /v1/devices/d1/state HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\n\r\n"
     async with serving(HttpSettings(drain_secs=0, grace_secs=1), limits=limits, make=StoringDoor) as door:
         wire = await door.raw()
         answers = []

@@ -11,8 +11,9 @@ from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import Settings
 from gateway.domain.history import HistoryRow, Order
 from gateway.web.app import create_app
+from gateway.web.server.chunks import MAX_TRAILER_BYTES
 from gateway.web.server.protocol import Connection
-from gateway.web.server.sanic_http import MAX_EMPTY_BYTES, MAX_TRAILER_BYTES
+from gateway.web.server.sanic_http import MAX_EMPTY_BYTES
 from tests.integration.tight import BODY, LIMITS
 from tests.integration.twin_doors import SanicConnection, StoringDoor
 from tests.integration.web_server import Door, serving
@@ -41,7 +42,10 @@ async def test_empty_lines_after_a_body_cost_nothing(door: Door, wire: Wire, end
 
 
 async def test_empty_lines_on_the_short_way_too() -> None:
-    request = b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n" % len(READING)
+    request = (
+        b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n"
+        % len(READING)
+    )
     async with serving(LIMITS, make=StoringDoor) as door:
         assert isinstance(door, StoringDoor)
         wire = Wire(*await asyncio.open_connection("127.0.0.1", door.port))
@@ -237,7 +241,12 @@ async def test_white_space_behind_a_field_is_no_part_of_it(door: Door, wire: Wir
 
 
 async def test_white_space_behind_a_field_on_the_short_way() -> None:
-    lines = (b"POST /v1/readings HTTP/1.1", b"Authorization: Bearer admin\t", b"Content-Length: %d " % len(READING))
+    lines = (
+        b"POST /v1/readings HTTP/1.1",
+        b"Host: g",
+        b"Authorization: Bearer admin\t",
+        b"Content-Length: %d " % len(READING),
+    )
     request = b"\r\n".join((*lines, b"X-Request-Id: r1 ", b"", READING))
     async with serving(LIMITS, make=StoringDoor) as door:
         assert isinstance(door, StoringDoor)

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.errors import BadPayload, Overloaded
+from gateway.core.settings import HttpSettings
 from tests.integration.tight import BODY, CAP, LIMITS, code_of
 from tests.integration.web_server import Door, serving
 from tests.integration.web_wire import Wire, head
@@ -28,7 +29,10 @@ async def test_a_body_in_pieces_arrives_whole(door: Door, wire: Wire) -> None:
 
 
 async def test_an_answer_says_nothing_that_nobody_asked_for(door: Door, wire: Wire) -> None:
-    for request in (head("/v1/readings", f"Content-Length: {len(BODY)}") + BODY, b"DELETE /livez HTTP/1.1\r\n\r\n"):
+    for request in (
+        head("/v1/readings", f"Content-Length: {len(BODY)}") + BODY,
+        b"DELETE /livez HTTP/1.1\r\nHost: g\r\n\r\n",
+    ):
         await wire.send(request)
         fields = (await wire.answer()).headers
         assert {*fields} - {"allow"} == {"x-request-id", "content-length", "connection", "content-type"}
@@ -190,6 +194,24 @@ async def test_what_is_not_http_is_400(wire: Wire, start: bytes) -> None:
     await wire.send(start)
     assert (await wire.answer()).status == 400
     assert await wire.is_closed()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: x",
+        b"\xff / HTTP/1.1\r\nHost: x",
+        b"GET / HTTP/1.1\r\nHost: \xff",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Forwarded-Host: \xff\r\nForwarded: host=\xff\r\nConnection: close",
+    ],
+)
+async def test_bytes_beyond_ascii_are_answered_with_an_access_log_too(start: bytes) -> None:
+    async with serving(HttpSettings(drain_secs=0, grace_secs=1, access_log=True)) as door:
+        wire = await door.raw()
+        await wire.send(start + b"\r\n\r\n")
+        assert (await wire.answer()).status == (200 if b"livez" in start else 400)
+        assert await wire.is_closed()
+        await wire.close()
 
 
 # -- the connection after an error -------------------------------------------------------------------------------------

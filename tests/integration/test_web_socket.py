@@ -231,3 +231,36 @@ async def test_another_version_is_told_which_one_is_spoken(door: Door) -> None:
     got = await door.client.get("/v1/ws", headers=without)
     assert (got.status_code, got.headers["sec-websocket-version"]) == (426, "13")
     assert "no Sec-WebSocket-Version" in got.json()["detail"]
+
+
+FIELDS = ("Host", "Authorization", *GOOD, "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Origin", "X-Any")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_no_byte_in_a_handshake_is_a_mistake_of_ours(door: Door, field: str) -> None:
+    fields = {"Host": "g", "Authorization": "Bearer admin", **GOOD}
+    for byte in [*range(0x20), 0x22, 0x2C, 0x3B, 0x7F, 0x80, 0xC3, 0xFF]:
+        value = fields.get(field, "gateway.v1").encode()
+        sent = {name: text.encode() for name, text in fields.items()} | {field: value[:2] + bytes([byte]) + value[2:]}
+        wire = await door.raw()
+        await wire.send(
+            b"".join([b"GET /v1/ws HTTP/1.1\r\n", *[b"%b: %b\r\n" % (n.encode(), v) for n, v in sent.items()], b"\r\n"])
+        )
+        status = (await wire.answer()).status
+        wire.abort()
+        assert status == 101 or 400 <= status < 500, (field, byte)
+
+
+async def test_why_it_is_closed_is_heard_by_who_sends_on(door: Door) -> None:
+    fields = {"Host": "g", "Authorization": "Bearer admin", **GOOD}
+    wire = await door.raw()
+    await wire.send(
+        "".join(["GET /v1/ws HTTP/1.1\r\n", *[f"{n}: {v}\r\n" for n, v in fields.items()], "\r\n"]).encode()
+    )
+    assert (await wire.answer()).status == 101
+    wire.put(b"\xff" * 2**20)
+    heard = b""
+    while len(heard) < 4:
+        heard += await asyncio.wait_for(wire.some(), SOON)
+    assert (heard[0], int.from_bytes(heard[2:4], "big")) == (0x88, 1002)
+    wire.abort()

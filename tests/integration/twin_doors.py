@@ -19,7 +19,7 @@ from gateway.web.context import Context
 from gateway.web.limits.connection_budget import ConnectionBudgets, Holder
 from gateway.web.limits.rate_limits import RateLimits
 from gateway.web.request_ids import RequestIds
-from gateway.web.server.sanic_http import Http1Connection
+from gateway.web.server.paced import PacedConnection
 from tests.fakes.directory import MemoryDirectory
 from tests.fakes.sink import MemorySink
 from tests.integration.web_server import NOW_US, Door, FixedClock, known_state, serving
@@ -29,7 +29,7 @@ TURNS = 3
 DEVICES = ("d1", "d2", "far:away.4")
 
 
-class SanicConnection(Http1Connection):
+class SanicConnection(PacedConnection):
     """A connection that hands every byte to Sanic."""
 
 

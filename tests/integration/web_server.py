@@ -252,12 +252,18 @@ async def serving(
     limits: LimitSettings | None = None,
     make: Callable[[Settings], Door] = Door,
     protocol: Any = OURS,
+    sent_bytes: int | None = None,
 ) -> AsyncIterator[Door]:
-    """Serve with these limits until the end of the block, over our connections or Sanic's own."""
+    """Serve with these limits until the end of the block, over our connections or Sanic's own.
+
+    With `sent_bytes` the system takes no more of an answer than that, and as much again, before its reader does.
+    """
     door = make(Settings(http=http or HttpSettings(drain_secs=0, grace_secs=1), limits=limits or LimitSettings()))
     app = create_app(door.settings, door.open_runtime)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        if sent_bytes is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sent_bytes)
         door.port = listening.getsockname()[1]
         async with running(app, listening, protocol=protocol) as server:
             door.stop, door.connections = server.before_stop, server.connections

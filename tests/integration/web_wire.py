@@ -37,6 +37,22 @@ class Wire:
         size = int(headers.get("content-length", "0"))
         return Answer(status, headers, await asyncio.wait_for(self._reader.readexactly(size), 10))
 
+    def put(self, data: bytes) -> None:
+        """Send without waiting for anything."""
+        self._writer.write(data)
+
+    async def drained(self) -> None:
+        """Wait until what was put has left, as long as that takes."""
+        await self._writer.drain()
+
+    async def some(self) -> bytes:
+        """What has come, as soon as something has; nothing at the end."""
+        return await self._reader.read(65_536)
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        self._writer.transport.abort()
+
     async def is_closed(self) -> bool:
         """Wait until the server ends the connection."""
         try:

@@ -23,6 +23,7 @@ from gateway.web.app import create_app
 from gateway.web.context import Context
 from tests.conformance import conform
 from tests.integration.sanic_server import running
+from tests.integration.web_server import OURS
 from tests.integration.writing import execute
 from tests.servers import plain_http
 
@@ -77,7 +78,7 @@ async def whole(settings: Settings) -> AsyncIterator[Whole]:
         port = listening.getsockname()[1]
         headers = {"Authorization": f"Bearer {ADMIN}"}
         async with (
-            running(app, listening),
+            running(app, listening, protocol=OURS),
             plain_http.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}",
                 headers=headers,

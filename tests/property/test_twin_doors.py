@@ -14,6 +14,7 @@ from gateway.core.settings import LimitSettings
 from tests.integration.twin_doors import DEVICES, Heard, Twins, twins
 from tests.integration.web_server import NOW_US
 
+PLAIN_HEAD = b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n"
 LAST = b"GET /livez HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n"
 TOKENS = st.sampled_from(
     ["Bearer admin", "bearer admin", "Bearer ingest", "Bearer reader", "Bearer d1", "Bearer x", ""]
@@ -27,7 +28,8 @@ TELLING = st.sampled_from(
         "Content-Type: application/x-www-form-urlencoded",
         "Idempotency-Key: once", "Content-Encoding: gzip", "If-None-Match: *", 'If-None-Match: "nothing"',
         "Expect: 100-continue", "X-Unknown: 1", " Folded: 1", "no colon", "Content-Length: 3",
-        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: chunked", "Transfer-Encoding: gzip", "Transfer-Encoding : chunked", "Content-Length : 3",
+        "Content-Length: +3", "Content-Length: 3, 3", "Host: other", "X-Bare: a\rb", "X-Bare: a\nb", "X-Nul: \0",
     ]
 )  # fmt: skip
 HEADERS = st.lists(NEUTRAL | TELLING, max_size=3)
@@ -74,8 +76,7 @@ QUESTIONS = st.builds(
     st.sampled_from(["GET", "GET", "HEAD", "DELETE"]), STATES, TOKENS, HEADERS,
 )  # fmt: skip
 PLAIN = st.builds(
-    lambda items: b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n%b"
-    % (len(items), items),
+    lambda items: PLAIN_HEAD % len(items) + items,
     st.lists(
         st.fixed_dictionaries({"device": st.sampled_from(DEVICES), "ts": TIMES, "values": st.just({"t": 1.5, "h": 2})}),
         min_size=1, max_size=2,
@@ -128,7 +129,7 @@ def test_the_short_way_is_taken_by_one_door_alone(served: Served) -> None:
     for door in doors:
         door.now += 3600  # whatever was sent before, no limit is used up
     body = orjson.dumps({"device": "d1", "ts": NOW_US // 1000, "values": {"t": 1.5, "h": 2}})
-    head = b"POST /v1/readings HTTP/1.1\r\nAuthorization: Bearer admin\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = PLAIN_HEAD % len(body)
     served.converse([head + body, LAST])  # the token is known now, and the device
     taken, held = doors.ours.taken_at_once, doors.ours.budgets.held
     ours, sanic = served.converse([head, body, LAST])

@@ -57,6 +57,7 @@ def _show_limits(settings: Settings, context: Context) -> None:
     gauges.spool_bytes_limit.set(settings.spool.max_bytes)
     gauges.connections_limit.set(context.connection_limit.seats)
     gauges.inflight_bytes_limit.set(settings.http.max_inflight_bytes)
+    gauges.unread_bytes_limit.set(settings.http.max_unread_bytes)
     gauges.live_streams_limit.set(settings.live.max_streams)
     gauges.exports_limit.set(settings.history.max_exports)
     gauges.state_pending_rows_limit.set(settings.redis.max_pending_rows)
@@ -73,6 +74,7 @@ async def _look(context: Context, storage: Storage, stall: Stall) -> None:
     oldest_us = storage.drainer.waiting().oldest_us
     gauges.spool_oldest_secs.set(0 if oldest_us is None else max(0, context.clock.now_us() - oldest_us) / 1e6)
     gauges.inflight_bytes.set(context.bodies.inflight_bytes)
+    gauges.unread_bytes.set(context.unread.bytes)
     gauges.exports.set(context.exports.running)
     gauges.state_pending_rows.set(storage.publisher.behind)
 

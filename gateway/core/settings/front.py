@@ -16,7 +16,19 @@ class HttpSettings(Section, frozen=True):
     max_body_bytes: Annotated[Count, Meta(description="Largest request body, as sent.")] = 8 * 2**20
     max_inflated_bytes: Annotated[Count, Meta(description="Largest body after decompression.")] = 32 * 2**20
     max_readings: Annotated[Count, Meta(description="Most readings in one request.")] = 100_000
+    head_deadline_secs: Annotated[
+        Seconds,
+        Meta(description="Time a new connection may take to say something, and a request's head to arrive whole."),
+    ] = 15.0
+    keep_alive_secs: Annotated[
+        Seconds,
+        Meta(description="How long a connection may be idle between two requests; keep it above your load balancer's."),
+    ] = 75.0
     body_deadline_secs: Annotated[Seconds, Meta(description="Time a whole body may take to arrive.")] = 30.0
+    body_min_bytes_per_sec: Annotated[
+        PerSecond,
+        Meta(description="How fast a body must arrive, on average, once it has taken 10 s; 0 = any."),
+    ] = 500
     max_inflight_bytes: Annotated[
         Count, Meta(description="Bodies being read at once, together; above it new ones get 503.")
     ] = 256 * 2**20
@@ -27,6 +39,26 @@ class HttpSettings(Section, frozen=True):
             " 503. Fewer if the limit of open files is lower."
         ),
     ] = 10_000
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections of one address (IPv6: of one /64) that a worker holds at once; beyond it new ones"
+            " get 429. Not for `proxies`. 0 = no limit of its own.",
+        ),
+    ] = 5_000
+    max_unread_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**20,
+            description="Answers a worker has made and their readers have not taken, together; above it the slowest"
+            " readers are cut off, and large answers get 503.",
+        ),
+    ] = 64 * 2**20
+    stall_secs: Annotated[
+        Seconds,
+        Meta(description="A reader that does not take what it is sent for so long is cut off; streams have their own."),
+    ] = 30.0
     drain_secs: Annotated[
         float, Meta(ge=0, description="Time between answering 503 on /readyz and closing the port, on SIGTERM.")
     ] = 1.0

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -124,7 +125,7 @@ async def _all_rows(parts: Context, query: HistoryQuery, order: Order) -> AsyncG
 
 
 async def _series_parts(query: HistoryQuery, answer: SeriesAnswer, columns: list[str]) -> AsyncGenerator[bytes, None]:
-    encode = series_csv if query.media == CSV else series_ndjson
+    encode = partial(series_csv, excel=query.excel) if query.media == CSV else series_ndjson
     yield series_header(columns) if query.media == CSV else b""
     for series in answer.series:
         for part in encode(series, bigint=query.bigint):
@@ -134,7 +135,7 @@ async def _series_parts(query: HistoryQuery, answer: SeriesAnswer, columns: list
 def _encoded(query: HistoryQuery, rows: list[HistoryRow], *, header: bool = True) -> bytes:
     if query.media == NDJSON:
         return rows_ndjson(rows, bigint=query.bigint)
-    return (ROWS_HEADER if header else b"") + rows_csv(rows, bigint=query.bigint)
+    return (ROWS_HEADER if header else b"") + rows_csv(rows, bigint=query.bigint, excel=query.excel)
 
 
 def _content_type(query: HistoryQuery) -> str:

@@ -2,11 +2,12 @@
 
 In CSV every text is quoted and nothing else is, so `"21.5"` is a text and `21.5` a number. Doubles are the shortest
 text that reads back as the same one. What is beyond every double is `inf` in CSV and null in JSON, said beside.
+For spreadsheets, and if asked for, a text of CSV that one of them would take for a formula begins with an apostrophe.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf, isfinite
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -22,6 +23,10 @@ ROWS_HEADER = b"device,ts,metric,value\r\n"
 INT64 = range(-(2**63), 2**63)
 SERIES_AT_ONCE = 200
 """Lines of a series encoded at once: half a millisecond."""
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a cell begins that a spreadsheet may run (OWASP, CSV Injection)."""
 
 
 def to_stamps(times: Sequence[int]) -> list[str]:
@@ -43,9 +48,11 @@ def rows_ndjson(rows: Sequence[HistoryRow], *, bigint: bool) -> bytes:
     return b"".join([orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows_json(rows, bigint=bigint)])
 
 
-def rows_csv(rows: Sequence[HistoryRow], *, bigint: bool) -> bytes:
-    """Return one line for each reading, without the header."""
+def rows_csv(rows: Sequence[HistoryRow], *, bigint: bool, excel: bool = False) -> bytes:
+    """Return one line for each reading, without the header; `excel`: no cell is a formula."""
     stamps = to_stamps([row.time_us for row in rows])
+    if excel:
+        rows = [HistoryRow(guarded(row.device), row.time_us, _guarded(row.values)) for row in rows]
     return "".join(
         [
             f"{row.device},{stamp},{name},{_cell(value, bigint=bigint)}\r\n"
@@ -79,14 +86,33 @@ def series_header(columns: Sequence[str]) -> bytes:
     return ",".join(("device", "metric", "kind", "ts", *columns)).encode() + b"\r\n"
 
 
-def series_csv(series: Series, *, bigint: bool) -> Iterator[bytes]:
-    """Yield a line for each time, without the header; null is an empty cell."""
-    head = f"{series.name.device},{series.name.metric},{series.name.kind}"
+def series_csv(series: Series, *, bigint: bool, excel: bool = False) -> Iterator[bytes]:
+    """Yield a line for each time, without the header; null is an empty cell. `excel`: no cell is a formula."""
+    device, metric = series.name.device, series.name.metric
+    if excel:
+        device, metric = guarded(device), guarded(metric)
+        series = series._replace(columns={name: list(map(_guard, column)) for name, column in series.columns.items()})
+    head = f"{device},{metric},{series.name.kind}"
     for start in range(0, len(series.times), SERIES_AT_ONCE):
         part = slice(start, start + SERIES_AT_ONCE)
         rows = zip(to_stamps(series.times[part]), *(column[part] for column in series.columns.values()), strict=True)
         lines = [f"{head},{stamp},{','.join(_cell(v, bigint=bigint) for v in row)}\r\n" for stamp, *row in rows]
         yield "".join(lines).encode()
+
+
+def guarded(text: str) -> str:
+    """Return a text as a spreadsheet shows and does not run it."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _guarded(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {guarded(name): _guard(value) for name, value in values.items()}
+
+
+def _guard(value: Any) -> Any:
+    if isinstance(value, str):
+        return guarded(value)
+    return "'-inf" if value == -inf else value
 
 
 def _column(series: Series, function: str, *, bigint: bool) -> list[object]:

@@ -72,6 +72,10 @@ class DeviceHistoryQuery(Strict, frozen=True, kw_only=True, rename={"start": "fr
     bigint: Annotated[
         Literal["number", "string"], Meta(description="`string` writes metrics of kind int as strings.")
     ] = "number"
+    excel: Annotated[
+        bool,
+        Meta(description="CSV: `true` puts an apostrophe before what a spreadsheet would run as a formula (`=1+1`)."),
+    ] = False
 
 
 class DevicesHistoryQuery(DeviceHistoryQuery, frozen=True, kw_only=True):
@@ -126,6 +130,8 @@ class HistoryQuery(NamedTuple):
     media: Media
     bigint: bool
     """Integers of kind int as strings."""
+    excel: bool
+    """No cell of CSV is a formula to a spreadsheet."""
     wanted: RowsQuery | BucketsQuery | PointsQuery
 
 
@@ -139,7 +145,12 @@ def to_history_query(
     if start > end:
         raise BadRequest("from= lies after to=; exchange them", parameter="from")
     span = Span(min(start, LAST_US), min(end, LAST_US))
-    history = HistoryQuery(devices, metrics, span, to_media(accepted), query.bigint == "string", PointsQuery(span, 0))
+    media = to_media(accepted)
+    if query.excel and media != CSV:
+        raise BadRequest("excel=true goes with CSV alone; send Accept: text/csv, or leave it out", parameter="excel")
+    history = HistoryQuery(
+        devices, metrics, span, media, query.bigint == "string", query.excel, PointsQuery(span, 0)
+    )  # fmt: skip
     if query.every is not None:
         return history._replace(wanted=_buckets(query, query.every, span))
     if query.points is not None:

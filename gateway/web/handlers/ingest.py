@@ -43,7 +43,7 @@ async def post_readings(call: Call[IngestQuery, Incoming], parts: Context) -> An
     if parts.limits is not None and call.visit is not None:
         most_bytes = parts.http.max_body_bytes
         parts.limits.send(call.visit, call.incoming.declared, backfill=backfill, most_bytes=most_bytes)
-    with parts.bodies.hold() as hold:
+    with parts.bodies.hold(call.authorization) as hold:
         body = await hold.read(call.incoming, call.header("content-encoding"))
         media_of(call.headers, (JSON,), body)
         take = partial(

@@ -5,14 +5,28 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.errors import UnsupportedMedia
+from gateway.core.errors import TooLarge, UnsupportedMedia
 from gateway.domain.json_text import begins, decode
 from gateway.web.http.call import Body, Call, Headers
 from gateway.web.http.path import shown
 from gateway.web.http.responses import JSON
 from gateway.web.limits.body_budget import Bodies, Incoming
 
+MAX_UNASKED_BYTES = 16 * 1024
+"""Of a body where none is expected."""
 FORM = "application/x-www-form-urlencoded"
+
+
+def refuse_body(incoming: Incoming) -> None:
+    """Let pass what a client may send for no reason (RFC 9110 9.3.1); nobody reads it. Raises TooLarge for more."""
+    declared = incoming.declared or 0
+    if declared > MAX_UNASKED_BYTES:
+        raise TooLarge(
+            f"nothing is read from a body here, and up to {MAX_UNASKED_BYTES} bytes are passed over, not {declared};"
+            " leave the body out",
+            limit="unasked_body",
+            value=MAX_UNASKED_BYTES,
+        )
 
 
 async def read_content(call: Call[Any, Any], body: Body, bodies: Bodies) -> object:
@@ -23,7 +37,7 @@ async def read_content(call: Call[Any, Any], body: Body, bodies: Bodies) -> obje
     """
     if body.type is Incoming:
         return call.incoming
-    with bodies.hold() as hold:
+    with bodies.hold(call.authorization) as hold:
         read = await hold.read(call.incoming, call.header("content-encoding"))
     if body.media:
         media_of(call.headers, body.media, read)

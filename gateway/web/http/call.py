@@ -77,6 +77,14 @@ class Operation(NamedTuple):
     """It speaks WebSocket: the credential may stand in a subprotocol, as browsers can set no header."""
 
 
+class Acquaintance(Protocol):
+    """The connection that a request came on."""
+
+    def know(self) -> None:
+        """Note that its credential is valid."""
+        ...
+
+
 class Call(msgspec.Struct, Generic[Query, Content], kw_only=True):
     """One request. `Query` is the struct of its parameters, `Content` what its body holds."""
 
@@ -96,6 +104,8 @@ class Call(msgspec.Struct, Generic[Query, Content], kw_only=True):
     principal: Principal = NOBODY
     query: Query = cast("Any", None)
     content: Content = cast("Any", None)
+    connection: Acquaintance | None = None
+    """Who is told that the credential is valid."""
     link: Any = None
     """What a WebSocket is made on."""
 

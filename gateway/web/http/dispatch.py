@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from gateway.core.errors import Unauthorized
 from gateway.web.context import Context
-from gateway.web.http.body import media_of, read_content
+from gateway.web.http.body import media_of, read_content, refuse_body
 from gateway.web.http.call import Call, Headers
 from gateway.web.http.path import device_name
 from gateway.web.http.query import read_query
@@ -31,7 +31,9 @@ async def dispatch(call: Call[Any, Any], parts: Context) -> Answer | Stream | No
         media_of(call.headers, operation.body.media)
     if operation.query is not None:
         call.query = read_query(operation.query, _parameters(call.query_string))
-    if operation.body is not None:
+    if operation.body is None:
+        refuse_body(call.incoming)
+    else:
         call.content = await read_content(call, operation.body, parts.bodies)
     answer = operation.handle(call, parts)
     return answer if isinstance(answer, (Answer, Stream)) else await answer
@@ -49,6 +51,8 @@ async def identify(call: Call[Any, Any], parts: Context) -> None:
     if header is not None and not header.isascii():
         raise Unauthorized
     call.principal = parts.authenticator.principal(header) or await parts.authenticator.authenticate(header)
+    if call.connection is not None:
+        call.connection.know()
     if limits is not None and call.visit is not None:
         limits.identified(call.visit, call.principal, header)
 

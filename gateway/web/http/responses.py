@@ -41,6 +41,8 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
     """In lower case; their values are ours, so that none needs cleaning."""
     media: str = JSON
+    is_shared: bool = False
+    """The content stands in memory anyway, however many are sent it."""
 
     @property
     def body(self) -> bytes:

@@ -4,6 +4,7 @@ Never parses a body. Raises TooLarge, BodyTimeout, Overloaded, and what `inflate
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -13,6 +14,13 @@ from gateway.telemetry import events
 from gateway.web.limits.decompress import inflate
 
 INFLIGHT = "http.max_inflight_bytes"
+UNKNOWN_SHARE = 4
+"""Of all bytes in hand, strangers' may be one part of so many: those of connections that have shown no credential."""
+CREDENTIAL_SHARE = 2
+"""Of all bytes in hand, those of one credential whose bodies are still arriving may be one part of so many; one body
+may be as large as any."""
+SLOW_SECS = 10.0
+"""So long a body may come as slowly as it likes."""
 CHUNKED: object = "chunked"
 """Sanic's mark of a body whose length is not declared."""
 
@@ -47,23 +55,56 @@ class Bodies:
         self.limits = limits
         self.inflight_bytes = 0
         """Bytes."""
+        self.unknown_bytes = 0
+        """Those among them that strangers sent."""
+        self.arriving: dict[str | None, int] = {}
+        """Those among them of bodies that are not whole yet, by credential."""
 
     def has_room(self, size: int) -> bool:
         """Whether a body of so many bytes may be taken into hand."""
         return size <= self.limits.max_body_bytes and self.inflight_bytes + size <= self.limits.max_inflight_bytes
 
-    def hold(self) -> "Hold":
+    def read_ahead(self, size: int, *, known: bool) -> bool:
+        """Count bytes that came before anybody asked for them, or (negative) were taken; False if there is no room."""
+        most = self.limits.max_inflight_bytes
+        if size > 0 and self.inflight_bytes + size > most:
+            return False
+        if not known:
+            if size > 0 and self.unknown_bytes + size > most // UNKNOWN_SHARE:
+                return False
+            self.unknown_bytes += size
+        self.inflight_bytes += size
+        return True
+
+    def hold(self, credential: str | None) -> "Hold":
         """Return a context manager that counts one request's bytes and gives them back at its end."""
-        return Hold(self)
+        return Hold(self, credential)
+
+    def arrive(self, credential: str | None, size: int) -> None:
+        """Count bytes of a body that is not whole yet, or (negative) that is. Raises Overloaded beyond a share."""
+        arriving = self.arriving[credential] = self.arriving.get(credential, 0) + size
+        if not arriving:
+            del self.arriving[credential]
+        share = max(self.limits.max_inflight_bytes // CREDENTIAL_SHARE, self.limits.max_body_bytes)
+        if size > 0 and arriving > share:
+            events.overloaded(INFLIGHT)
+            raise Overloaded(
+                f"bodies sent with your credential hold {arriving} bytes and are not whole; {share} may be, a part of"
+                f" {INFLIGHT}: send fewer at once",
+                limit=INFLIGHT,
+                value=self.limits.max_inflight_bytes,
+            )
 
 
 class Hold:
     """The bytes of one request."""
 
-    __slots__ = ("_bodies", "size")
+    __slots__ = ("_arriving", "_bodies", "_credential", "size")
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: Bodies, credential: str | None) -> None:
         self._bodies = bodies
+        self._credential = credential
+        self._arriving = 0
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -90,12 +131,7 @@ class Hold:
         self.size += size
         bodies.inflight_bytes += size
         if bodies.inflight_bytes > bodies.limits.max_inflight_bytes:
-            events.overloaded(INFLIGHT)
-            raise Overloaded(
-                f"too many bytes of request bodies are in hand ({INFLIGHT}); send this again later",
-                limit=INFLIGHT,
-                value=bodies.limits.max_inflight_bytes,
-            )
+            raise no_room(bodies.limits)
 
     async def read(self, incoming: Incoming, encoding: str | None) -> bytes:
         """Return a body, without its Content-Encoding; to be called once."""
@@ -112,18 +148,22 @@ class Hold:
             raise too_large(limits)
         if incoming.is_here:  # the usual case for a small body; a timer would cost more than reading it
             return await self._collect(incoming)
+        began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(limits.body_deadline_secs):
-                return await self._collect(incoming)
+            async with asyncio.timeout_at(began + _secs(limits, 0)) as deadline:
+                return await self._collect(incoming, lambda: self._go_on(deadline, began))
         except TimeoutError:
-            raise BodyTimeout(
-                f"the body did not arrive within {limits.body_deadline_secs:g} s (http.body_deadline_secs); "
-                "send it faster, or in parts",
-                limit="http.body_deadline_secs",
-                value=limits.body_deadline_secs,
-            ) from None
+            raise _too_slow(limits, self.size) from None
+        finally:
+            self._bodies.arrive(self._credential, -self._arriving)
 
-    async def _collect(self, incoming: Incoming) -> bytes:
+    def _go_on(self, deadline: asyncio.Timeout, began: float) -> None:
+        """Have some more time: some more has come."""
+        deadline.reschedule(began + _secs(self._bodies.limits, self.size))
+        more, self._arriving = self.size - self._arriving, self.size
+        self._bodies.arrive(self._credential, more)
+
+    async def _collect(self, incoming: Incoming, came: Callable[[], None] = lambda: None) -> bytes:
         parts: list[bytes] = []
         while incoming.has_more:
             part = await incoming.read()
@@ -132,7 +172,40 @@ class Hold:
                 if self.size > self._bodies.limits.max_body_bytes:
                     raise too_large(self._bodies.limits)
                 parts.append(part)
+                came()
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _secs(limits: HttpSettings, size: int) -> float:
+    """Return how long a body may take of which so many bytes have come."""
+    rate = limits.body_min_bytes_per_sec
+    return min(limits.body_deadline_secs, SLOW_SECS + size / rate) if rate else limits.body_deadline_secs
+
+
+def _too_slow(limits: HttpSettings, size: int) -> BodyTimeout:
+    if _secs(limits, size) == limits.body_deadline_secs:
+        return BodyTimeout(
+            f"the body did not arrive within {limits.body_deadline_secs:g} s (http.body_deadline_secs); "
+            "send it faster, or in parts",
+            limit="http.body_deadline_secs",
+            value=limits.body_deadline_secs,
+        )
+    return BodyTimeout(
+        f"{size} bytes of the body have arrived, and after {SLOW_SECS:g} s it must come with "
+        f"{limits.body_min_bytes_per_sec:g} bytes a second or more (http.body_min_bytes_per_sec); send it faster",
+        limit="http.body_min_bytes_per_sec",
+        value=limits.body_min_bytes_per_sec,
+    )
+
+
+def no_room(limits: HttpSettings) -> Overloaded:
+    """Return the error for bytes for which there is no room now; it is counted."""
+    events.overloaded(INFLIGHT)
+    return Overloaded(
+        f"too many bytes of request bodies are in hand ({INFLIGHT}); send this again later",
+        limit=INFLIGHT,
+        value=limits.max_inflight_bytes,
+    )
 
 
 def too_large(limits: HttpSettings) -> TooLarge:

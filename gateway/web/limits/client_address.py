@@ -42,6 +42,11 @@ class Addresses:
         """
         return self._resolve(peer, ",".join(forwarded)[-MAX_FORWARDED:] if forwarded else "")
 
+    def is_believed(self, peer: str) -> bool:
+        """Whether a peer is one of the proxies."""
+        address = _to_address(peer) if self.believes else None
+        return address is not None and self._is_proxy(address)
+
     def _walk(self, peer: str, forwarded: str) -> str:
         address = _to_address(peer)
         if address is None:

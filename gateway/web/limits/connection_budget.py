@@ -12,6 +12,13 @@ from gateway.web.limits.fair_turns import FairTurns
 
 HOLD_SECS = 0.1
 """An unfinished request is held for as long at least, and twice as long at most."""
+FREE_BYTES = 16 * 1024
+"""What may have come that was not read yet goes with the seat: a head, or a few small requests in a row."""
+SHARE_US = 500
+"""What a connection may cost in one turn of the loop before others have theirs, in microseconds as estimated here."""
+REQUEST_US, HEAD_BYTE_US, CHUNK_US, FRAME_US = 100, 0.05, 4, 20
+"""What a request costs the loop that waits for nothing, above it each byte of its head, a chunk of a body, and a frame
+of a WebSocket."""
 
 
 class Holder(Protocol):
@@ -25,10 +32,16 @@ class Holder(Protocol):
 class ConnectionBudget:
     """What one connection holds. It knows its connection only while it does, so that neither keeps the other alive."""
 
-    __slots__ = ("_worker", "held")
+    __slots__ = ("_begins", "_left_us", "_unread", "_worker", "held", "is_known")
 
     def __init__(self, worker: "ConnectionBudgets") -> None:
         self._worker = worker
+        self._left_us: float = SHARE_US
+        self._begins = True
+        """It has sent something after a pause."""
+        self._unread = 0
+        self.is_known = False
+        """Whether a valid credential came on it."""
         self.held = 0
         """Bytes of the request that have come."""
 
@@ -49,9 +62,47 @@ class ConnectionBudget:
         self._worker.bodies.inflight_bytes -= self.held
         self.held = 0
 
+    def read_ahead(self, size: int) -> bool:
+        """Note how much has come that nobody has read yet; False if that is more than there is room for."""
+        more = max(0, size - FREE_BYTES) - self._unread
+        if more and not self._worker.bodies.read_ahead(more, known=self.is_known):
+            return False
+        self._unread += more
+        return True
+
+    def know(self) -> None:
+        """Count as one who has shown a valid credential from now on."""
+        if not self.is_known:
+            self._worker.bodies.unknown_bytes -= self._unread
+            self.is_known = True
+
     def take_turn(self, size: int) -> bool:
         """Whether a whole body of so many bytes may be decoded right now; if so, it counts against this turn."""
         return self._worker.bodies.has_room(size) and self._worker.turns.is_free(size)
+
+    def begin_turn(self) -> None:
+        """Have a whole share again: it has waited for something, and the others have had their turns."""
+        self._left_us, self._begins = SHARE_US, True
+
+    def spend(self, cost_us: float) -> bool:
+        """Count what something costs, before or after it is done; False when that is more than this turn's share."""
+        self._left_us -= cost_us
+        return self._left_us >= 0
+
+    def later(self) -> "asyncio.Future[None]":
+        """Return what is done when it may go on, with another share."""
+        self._left_us = min(SHARE_US, self._left_us + SHARE_US)
+        return self._worker.turns.later()
+
+    async def pay(self, cost_us: float) -> None:
+        """Count what something costs; return when it may be done, which is at once within a share of a usual turn."""
+        if self._begins:
+            self._begins = False
+            if not self._worker.turns.may_begin(cost_us):
+                await self.later()
+        self._left_us -= cost_us
+        while self._left_us < 0:
+            await self.later()
 
 
 class ConnectionBudgets:

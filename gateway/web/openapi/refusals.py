@@ -70,7 +70,7 @@ def everywhere() -> tuple[RefusalDoc, ...]:
     return (
         *of_server,
         RefusalDoc(431, "headers_too_large", "The request's headers are too large."),
-        *refusals((errors.GatewayError, errors.TooManyConnections)),
+        *refusals((errors.GatewayError, errors.TooManyConnections, errors.TooManyFromAddress, errors.Overloaded)),
     )
 
 

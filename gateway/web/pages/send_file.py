@@ -21,4 +21,4 @@ def send_asset(call: Call[Any, Any], asset: Asset, headers: Mapping[str, str]) -
         return Answer(status=NOT_MODIFIED, headers=sent)
     if packed:
         sent["content-encoding"] = "gzip"
-    return Answer(asset.packed if packed else asset.plain, headers=sent, media=asset.media)
+    return Answer(asset.packed if packed else asset.plain, headers=sent, media=asset.media, is_shared=True)

@@ -2,7 +2,8 @@
 
 llhttp decides what is a field and what is a length (RFC 9112 5, 6.3), strictly: no folded lines, no bare CR or LF, no
 blank before a colon, no length besides a coding. Methods are not its business: it knows a list of them, and reads the
-target of CONNECT in another way, while which methods an address has is for the routes to say.
+target of CONNECT in another way, while which methods an address has is for the routes to say. What llhttp leaves to its
+user is looked at here: the version, Host, how many fields there are, and whose address the target is.
 """
 
 import re
@@ -17,12 +18,19 @@ CHUNKED: Final = -1
 """The length of a body that is sent in chunks."""
 MAX_REMEMBERED = 4096
 """Longest head that is read before Sanic asks for it, in bytes: below Sanic's limit, so that Sanic refuses."""
+MAX_FIELDS = 100
 FORWARDING: Final = frozenset({b"forwarded", b"x-forwarded-for"})
 """What proxies say about whom they speak for: it changes no answer, but may say who pays for it."""
 _NAME = rf"[A-Za-z0-9._:\-]{{1,{MAX_NAME}}}".encode()
 _READINGS = re.compile(rb"/v1/(?:devices/(%b)/)?readings" % _NAME)
 _STATE = re.compile(rb"/v1/devices/(%b)/state" % _NAME)
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~\-]+\]|[0-9A-Za-z\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?")
+"""RFC 9112 3.2, RFC 3986 3.2.2; it may be empty."""
+_OTHER_TARGET = re.compile(rb"\*|[Hh][Tt][Tt][Pp][Ss]?://[^/?@#]+(?:[/?][^#]*)?")
+"""What is no path: the asterisk, or an absolute address without a user (RFC 9112 3.2.2, RFC 9110 4.2.4)."""
+_FAULT = re.compile(rb"\0|(?<!\r)\n|\r[^\n]")
+_START = re.compile(rb"%b [\x21-\x7e]+ HTTP/1\.[01]\r\n" % _TOKEN.pattern)
 _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _READ: Final = frozenset({b"authorization", b"connection", b"content-type", b"if-none-match", b"x-request-id"})
 _NEUTRAL: Final = frozenset(
@@ -42,6 +50,10 @@ class BadHead(Exception):
     """This is not the head of an HTTP/1 request."""
 
 
+class LargeHead(BadHead):
+    """It has more than MAX_FIELDS fields."""
+
+
 class DirectRequest(NamedTuple):
     """What a head says whose request may be answered at once: a post of readings, or one device's newest state."""
 
@@ -58,7 +70,7 @@ class DirectRequest(NamedTuple):
 class Head:
     """One head. Raises BadHead for bytes that are none."""
 
-    __slots__ = ("direct", "fields", "length", "method", "raw", "target", "version")
+    __slots__ = ("_host", "direct", "fields", "length", "method", "raw", "target", "version")
 
     def __init__(self, raw: bytes) -> None:
         """Read `raw`, which ends with the first empty line that is in it."""
@@ -68,6 +80,7 @@ class Head:
         self.length: int | None = None
         """Bytes of the body, or CHUNKED; None without a body."""
         self.direct: DirectRequest | None = None
+        self._host: bytes | None = None
         try:
             self.method, self.target, version = raw[: raw.find(b"\r\n")].split(b" ")
             self.version = _VERSIONS[version]
@@ -76,8 +89,12 @@ class Head:
             pass
         except (ValueError, KeyError, httptools.HttpParserError):
             raise BadHead from None
-        if not _TOKEN.fullmatch(self.method):
+        if not _TOKEN.fullmatch(self.method) or (self._host is None and self.version == "1.1"):
             raise BadHead
+        if (not self.target.startswith(b"/") and not _OTHER_TARGET.fullmatch(self.target)) or b"#" in self.target:
+            raise BadHead
+        if len(self.fields) > MAX_FIELDS:
+            raise LargeHead
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field, and how the body is framed (RFC 9112 6.3); llhttp calls it, after its own checks."""
@@ -85,10 +102,19 @@ class Head:
         self.fields.append((name, value))
         if name == b"content-length":
             self.length = int(value)
+        elif name == b"host":
+            if self._host is not None or not _HOST.fullmatch(value):
+                raise ValueError
+            self._host = value
         elif name == b"transfer-encoding":
             if self.length is not None or value.lower() != b"chunked":
                 raise ValueError
             self.length = CHUNKED
+
+
+def may_begin(data: bytearray) -> bool:
+    """Whether this may be the beginning of a head: what cannot be is refused before its end has come."""
+    return not _FAULT.search(data) and (data.find(b"\r\n") < 0 or _START.match(data) is not None)
 
 
 class HeadParser:

@@ -7,29 +7,28 @@ the order of answers is the order of requests (RFC 9112 9.3.2), whoever serves.
 """
 
 import asyncio
+import time
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from sanic.http import Stage
 
 from gateway.telemetry import events
 from gateway.telemetry.http_events import INGEST, STATE, took
-from gateway.web.context import Context
-from gateway.web.http.problems import Problems
-from gateway.web.limits.connection_budget import ConnectionBudget
-from gateway.web.limits.connections import STANDING_SECS, is_probe
+from gateway.web.limits.connections import STANDING_SECS, Seat, is_probe
+from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.server.accept import take_waiting
 from gateway.web.server.fast_path import Exchange, open_exchange
 from gateway.web.server.head import HeadParser
-from gateway.web.server.sanic_http import Http1Connection
+from gateway.web.server.paced import PacedConnection
 
 
-class Connection(Http1Connection):
+class Connection(PacedConnection):
     """One HTTP connection, or a WebSocket that began as one."""
 
     __slots__ = (
-        "_accept_more", "_began", "_budget", "_exchange", "_is_refused", "_is_standing", "_missing", "_peer",
-        "_pending",
+        "_accept_more", "_began", "_exchange", "_is_standing", "_missing", "_peer", "_pending", "_seat",
+        "_stands_until",
     )  # fmt: skip
 
     def __init__(self, *, more: bool = True, **kwargs: Any) -> None:
@@ -37,11 +36,10 @@ class Connection(Http1Connection):
         self._accept_more = partial(type(self), more=False, **kwargs) if more else None
         self._peer = ""
         """The address of who is at the other end."""
-        self._budget: ConnectionBudget = self._context.budgets.of_connection()
-        """What its unfinished request may hold, for how long, and its turn."""
+        self._seat: Seat | None = None
         self._is_standing = False
-        """Whether it came when all seats were taken, and has not said yet that it is a probe."""
-        self._is_refused = False
+        """Whether there was no seat for it, and it has not said yet that it is a probe."""
+        self._stands_until: float | None = None
         self._exchange: Exchange | None = None
         """The direct request that is held until its body is whole, or that is answered now."""
         self._missing = 0
@@ -52,27 +50,33 @@ class Connection(Http1Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless too many have, and take in those who wait behind this one."""
-        super().connection_made(transport)  # type: ignore[no-untyped-call]
+        super().connection_made(transport)
         events.http_connected(len(self.connections))
-        limit = self._context.connection_limit
-        if limit.is_full(len(self.connections)):
-            self._is_standing = True
-            limit.stand(self)
-            self.loop.call_later(STANDING_SECS, self._leave)
         if self.conn_info is not None:
             self._peer = self.conn_info.client_ip
+        self._seat = self.context.connection_limit.enter(self, self._peer)
+        if self._seat.limit:
+            self._is_standing = True
+            self._stands_until = time.monotonic() + STANDING_SECS
         if self._accept_more is not None:
-            take_waiting(self.loop, self.app.ctx.listening, self._accept_more, share=self._context.http.workers)
+            take_waiting(self.loop, self.app.ctx.listening, self._accept_more, share=self.context.http.workers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up what nobody waits for any more."""
-        self._context.connection_limit.leave(self)
+        self._leave()
         if self._missing:
             self._release()
         if self._pending is not None:
             self._pending.cancel()
-        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+            self._pending = None  # what it ended with knows us
+        super().connection_lost(exc)
         events.http_connected(len(self.connections))
+
+    def know(self) -> None:
+        """Keep the seat: a valid credential came."""
+        super().know()
+        if self._seat is not None:
+            self.context.connection_limit.know(self, self._seat)
 
     def data_received(self, data: bytes) -> None:
         """Serve a direct request, keep what comes before its answer, leave the rest to Sanic."""
@@ -83,7 +87,7 @@ class Connection(Http1Connection):
         elif self._is_standing:
             self._serve_probe(data)
         elif (heads := self.idle_heads()) is None or not self._begin(heads, data):
-            super().data_received(data)  # type: ignore[no-untyped-call]
+            super().data_received(data)
 
     def _begin(self, heads: HeadParser, data: bytes) -> bool:
         head = heads.peek(data)
@@ -99,12 +103,14 @@ class Connection(Http1Connection):
 
     def _serve(self, exchange: Exchange, body: bytes) -> bool:
         is_post = exchange.request.is_post
-        if is_post and not self._budget.take_turn(len(body)):
+        if is_post and not self.budget.take_turn(len(body)):
             return False
         pending = exchange.begin(body)
         if pending is None:
             return False
         self._exchange, self._pending = exchange, pending
+        if not self.budget.is_known:
+            self.know()
         self._began = self.set_stage(Stage.HANDLER)
         return True
 
@@ -112,7 +118,7 @@ class Connection(Http1Connection):
         """Keep the beginning of a request until the rest is here, unless that is too much, or somebody must be told."""
         if len(data) + missing >= self.app.config.REQUEST_BUFFER_SIZE:
             return False
-        if not (exchange.may_wait() and self._budget.hold(self, len(data))):
+        if not (exchange.may_wait() and self.budget.hold(self, len(data))):
             return False
         self._exchange, self._missing = exchange, missing
         self.set_stage(Stage.REQUEST)
@@ -123,72 +129,100 @@ class Connection(Http1Connection):
         """Take in some more of a request that is held: it may be whole now, or more than that."""
         self.recv_buffer += data
         missing = self._missing - len(data)
-        if missing > 0 and self._budget.hold(self, len(data)):
+        if missing > 0 and self.budget.hold(self, len(data)):
             self._missing = missing
             return
         exchange, whole = self._exchange, self._release()
         if missing or exchange is None or not self._serve(exchange, whole[len(whole) - exchange.length :]):
-            super().data_received(whole)  # type: ignore[no-untyped-call]
+            super().data_received(whole)
 
     def give_up(self) -> None:
         """Hand to Sanic what is held of a request: its rest takes too long."""
-        super().data_received(self._release())  # type: ignore[no-untyped-call]
+        super().data_received(self._release())
 
     def _release(self) -> bytes:
         """Hold nothing any more, and return what was held."""
-        self._budget.release(self)
+        self.budget.release(self)
         self._exchange, self._missing = None, 0
         held = bytes(self.recv_buffer)
         self.recv_buffer.clear()
         self.set_stage(Stage.IDLE)
         return held
 
-    @property
-    def _context(self) -> Context:
-        context: Context = self.app.ctx.gateway
-        return context
+    def has_asked(self) -> bool:
+        """Whether a request has come on it."""
+        return bool(self._began) or super().has_asked()
 
-    def _serve_probe(self, data: bytes) -> None:
-        if is_probe(data):
-            self._is_standing = False
-            super().data_received(data)  # type: ignore[no-untyped-call]
-        else:  # what comes after that is dropped, so that the answer is not lost in a reset
-            self._refuse()
+    def look(self, now: float) -> None:
+        """End what takes too long, or stands for too long."""
+        super().look(now)
+        if self._stands_until is not None and now > self._stands_until:
+            if self._is_standing:
+                self._refuse()
+            if not self.is_being_served():
+                self.hang_up()
 
     def refuse(self) -> None:
         """Close it, as others want to say what they want."""
         if self._is_standing:
             self._refuse()
-        self.close()
+        self.hang_up()
 
     def _refuse(self) -> None:
-        """Say once why it is not served."""
-        if self._is_refused:
-            return
-        self._is_refused = True
-        if self.transport is not None and not self.transport.is_closing():
-            problems = cast("Problems", self.app.error_handler)
-            self.transport.write(problems.unasked(self._context, self._context.connection_limit.refusal()))
-            self.transport.write_eof()
+        """Say why it is not served; what comes after that is dropped, so that the answer is not lost in a reset."""
+        self._is_standing = False
+        if self._seat is not None:
+            self.end(self.context.connection_limit.refusal(self._seat.limit))
+
+    def yield_seat(self, limit: str) -> bool:
+        """Make room for another, unless a request is being served."""
+        if self._pending is not None or self.is_being_served():
+            return False
+        self._leave()
+        if self.recv_buffer:  # of a request
+            self.end(self.context.connection_limit.refusal(limit))
+        self.hang_up()
+        return True
 
     def _leave(self) -> None:
-        if self._is_standing:
+        if self._seat is not None:
+            self.context.connection_limit.leave(self, self._seat)
+            self._seat = None
+
+    def _serve_probe(self, data: bytes) -> None:
+        if is_probe(data):
+            self._is_standing = False
+            super().data_received(data)
+        else:
             self._refuse()
-        if not self.close_if_idle():  # type: ignore[no-untyped-call]
-            self.loop.call_later(STANDING_SECS, self._leave)
 
     def _keep(self, data: bytes) -> None:
         self.recv_buffer += data
         if self.transport is not None and len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE:
             self.transport.pause_reading()  # until Sanic asks for more
+        self.count_unread()
 
     def _answer(self, data: bytes, *, keep_alive: bool) -> None:
+        if len(data) > PIECE_BYTES:
+            self._pending = self.loop.create_task(self._answer_large(data, keep_alive=keep_alive), name="http.answer")
+        elif self._conclude() and self.transport is not None:
+            self.transport.write(data)
+            self._go_on(keep_alive=keep_alive)
+
+    async def _answer_large(self, data: bytes, *, keep_alive: bool) -> None:
+        with self.holding(len(data)):
+            await self.send(data)
+        if self._conclude():
+            self._go_on(keep_alive=keep_alive)
+
+    def _conclude(self) -> bool:
+        """Be idle again; False if there is nobody to answer."""
         exchange, self._exchange, self._pending = self._exchange, None, None
         now = self.set_stage(Stage.IDLE)
         took(INGEST if exchange is not None and exchange.request.is_post else STATE, now - self._began)
-        if self.transport is None or self.transport.is_closing() or self.http is None:
-            return
-        self.transport.write(data)
+        return not (self.transport is None or self.transport.is_closing() or self.http is None)
+
+    def _go_on(self, *, keep_alive: bool) -> None:
         if not keep_alive:
             self.close()
         elif self.recv_buffer:

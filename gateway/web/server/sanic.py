@@ -1,26 +1,24 @@
 """Sanic, which serves the operations: its requests become calls, answers its responses, failures problems."""
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from random import SystemRandom
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.application.state import ApplicationServerInfo
 from sanic.config import Config
 from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
-from sanic.http import Http
 from sanic.http.constants import HTTP
 
-from gateway.core.errors import Draining, GatewayError
+from gateway.core.errors import BadPayload, Draining, GatewayError
 from gateway.telemetry import events, http_events
 from gateway.web.context import Context
-from gateway.web.http.call import Call, Operation
+from gateway.web.http.call import Acquaintance, Call, Operation
 from gateway.web.http.dispatch import dispatch
 from gateway.web.http.problems import (
     INTERNAL,
@@ -35,15 +33,15 @@ from gateway.web.http.problems import (
 from gateway.web.http.responses import Answer, Gone, Stream
 from gateway.web.limits.body_budget import too_large
 from gateway.web.limits.rate_limits import Visit
+from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.operations import OPERATIONS
+from gateway.web.server.chunks import MAX_SMALL
 from gateway.web.server.paths import to_sanic
 from gateway.web.server.sanic_connection import SanicBody, SanicLink, SanicWire, context_of, reply, route_label
-from gateway.web.server.sanic_http import AnyRequest
+from gateway.web.server.sanic_http import AnyRequest, SmallChunks
 
 App = Sanic[Config, SimpleNamespace]
 
-LINGER_SECS = 5.0
-"""How long the rest of a refused body is read and dropped, so that the answer is not lost in a reset."""
 GONE = 499
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -63,7 +61,7 @@ def new_app(name: str, settings: Mapping[str, object]) -> App:
             to_sanic(app.router, one),
             methods=["GET", "HEAD"] if one.method == "GET" else [one.method],
             name=one.label,
-            ignore_body=one.body is not None,
+            ignore_body=True,  # what is read of a body is read under our caps
             ctx_label=one.label,
         )
     return app
@@ -84,11 +82,13 @@ def _handler(operation: Operation) -> Callable[..., Coroutine[Any, Any, HTTPResp
         )
         if context.limits is not None:
             call.visit = request.ctx.visit = Visit()
+        if request.transport is not None:
+            call.connection = cast("Acquaintance", request.transport.get_protocol())
         if operation.upgrades and request.transport is not None:
             call.link = SanicLink(request)
         answer = await dispatch(call, context)
         if isinstance(answer, Answer):
-            return reply(request, context, answer)
+            return reply(request, context, _admitted(answer, context))
         if answer is not None:
             await _write(request, context, answer)
         return None
@@ -96,6 +96,14 @@ def _handler(operation: Operation) -> Callable[..., Coroutine[Any, Any, HTTPResp
     if operation.upgrades:  # Sanic expects no response then; its own kind would shake hands before anything is checked
         handle.is_websocket = True  # type: ignore[attr-defined]
     return handle
+
+
+def _admitted(answer: Answer, context: Context) -> Answer:
+    """Return the answer with its content as bytes. Raises Overloaded if it is large and slow readers leave no room."""
+    body = answer.body
+    if len(body) > PIECE_BYTES and not answer.is_shared:
+        context.unread.refuse_if_full(len(body))
+    return answer._replace(content=body)
 
 
 async def _write(request: Request, context: Context, stream: Stream) -> None:
@@ -121,7 +129,6 @@ class Failures(Problems, ErrorHandler):
         answer = self.answer(problem, request_id)
         response.headers.update(answer.headers)
         response.body, response.content_type = answer.body, answer.media
-        _linger(request.stream)
         if problem.status == INTERNAL and isinstance(exception, Exception):
             events.http_failed(route_label(request), request_id, exception)
         return response
@@ -131,6 +138,8 @@ def to_problem(request: Request, exc: BaseException, context: Context) -> Proble
     """Say what went wrong in the words of the API."""
     if isinstance(exc, GatewayError):
         return to_parts(exc)
+    if isinstance(exc, SmallChunks):
+        return to_parts(BadPayload(str(exc), limit="chunks", value=MAX_SMALL))
     if isinstance(exc, PayloadTooLarge):  # Sanic raises the same for headers, which it never finished reading
         return TOO_LARGE_HEADERS if request.route is None else to_parts(too_large(context.http))
     if isinstance(exc, asyncio.CancelledError) and context.draining:
@@ -156,17 +165,3 @@ def _is_routed(request: Request, method: str) -> bool:
     with suppress(SanicException):
         return bool(request.app.router.get(request.path, method, None))
     return False
-
-
-def _linger(stream: object) -> None:
-    """Let a client that is still sending hear the answer: drop what comes for a while, then close (RFC 9112 9.6).
-
-    A body that has arrived in full needs none of this: Sanic drops it and the connection is used again.
-    """
-    body = SanicBody(stream)
-    if not isinstance(stream, Http) or not body.has_more or body.is_here:
-        return
-    stream.keep_alive = False
-    stream.expecting_continue = False  # 100 would invite the body that was just refused
-    stream.request_max_size = stream.protocol.request_max_size = math.inf
-    asyncio.get_running_loop().call_later(LINGER_SECS, stream.protocol.close)

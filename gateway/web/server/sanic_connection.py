@@ -21,6 +21,7 @@ from gateway.web.context import Context
 from gateway.web.handlers.websocket_protocol import SocketWire
 from gateway.web.http.responses import BODILESS, UNROUTED, Answer, Gone, Stream
 from gateway.web.limits.body_budget import CHUNKED
+from gateway.web.limits.connection_budget import ConnectionBudget
 from gateway.web.limits.rate_limits import Visit
 
 _RESET = struct.pack("ii", 1, 0)
@@ -45,6 +46,9 @@ class Reply(HTTPResponse):
     The only value from outside is the request id, which `RequestIds` lets through only if it is printable ASCII.
     """
 
+    is_shared = False
+    """Whether what it holds stands in memory anyway, however many are sent it."""
+
     @property
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
         """Header names and values as they are sent."""
@@ -56,6 +60,7 @@ class Reply(HTTPResponse):
 def reply(request: Request, context: Context, answer: Answer) -> Reply:
     """Return the response; while draining its connection ends with it."""
     response = Reply(answer.body, answer.status, content_type=answer.media)
+    response.is_shared = answer.is_shared
     response.headers["x-request-id"] = context.request_ids.choose(request.headers.getone("x-request-id", None))
     response.headers.update(answer.headers)
     visit: Visit | None = getattr(request.ctx, "visit", None)
@@ -121,7 +126,9 @@ class SanicWire:
         self.request_id = self._response.headers["x-request-id"]
         if stream.endless and isinstance(request.stream, Http):
             request.stream.keep_alive = False
-            request.stream.protocol.response_timeout = math.inf  # a stream ends when its reader does
+            connection = cast("Any", request.stream.protocol)
+            connection.response_timeout = math.inf  # a stream ends when its reader does
+            connection.become_stream()
         await request.respond(self._response)
         if self.head_only:
             await self._response.send(b"", end_stream=False)
@@ -156,10 +163,12 @@ class SanicLink:
     def __init__(self, request: Request) -> None:
         self.transport = cast("asyncio.Transport", request.transport)
         self._connection = cast("Any", self.transport.get_protocol())  # Sanic's, which is not typed
+        self.budget: ConnectionBudget = self._connection.budget
 
     def attach(self, wire: SocketWire) -> None:
         """Give what arrives, and its end, to the socket from now on."""
         self._connection.websocket = wire
+        self._connection.become_stream()
 
     async def send(self, data: bytes) -> None:
         """Return when the connection has room. Raises Gone."""

@@ -1,9 +1,11 @@
-"""Sanic's HTTP/1 connection, made to hold for what the field sends (RFC 9112). All that knows its private parts.
+"""Sanic's HTTP/1 requests and answers, made to hold for what the field sends (RFC 9112).
 
-Heads are read by `head`; empty lines before a request and trailer fields are read, a chunk must be one, HTTP/1.0 gets
-no chunks, and any bytes may be an address. `tests/unit/web/server/test_sanic_http.py` names what Sanic must not move.
+Heads are read by `head` and bodies here, chunks by `chunks`: of Sanic's readers none is left. Empty lines before a
+request are passed over, as is what nobody read of a body, HTTP/1.0 gets no chunks, and any bytes may be an address.
+`tests/unit/web/server/test_sanic_http.py` names what Sanic must not move.
 """
 
+import asyncio
 import re
 import time
 from types import SimpleNamespace
@@ -16,21 +18,24 @@ from sanic.exceptions import BadRequest, ExpectationFailed, PayloadTooLarge
 from sanic.headers import format_http1_response
 from sanic.http import Http as Stream
 from sanic.http import Stage
-from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+from sanic.http.http1 import HTTP_CONTINUE
 
 from gateway.web.limits.body_budget import CHUNKED
+from gateway.web.limits.connection_budget import CHUNK_US, HEAD_BYTE_US, REQUEST_US
+from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.server import head
-from gateway.web.server.head import BadHead, Head, HeadParser
+from gateway.web.server.chunks import BadChunk, Chunks, ManyChunks
+from gateway.web.server.head import BadHead, Head, HeadParser, LargeHead
 
 MAX_EMPTY_BYTES = 256
 """Empty lines between two requests; more is nothing that a client sends by mistake."""
-MAX_TRAILER_BYTES = 4096
-MAX_CHUNK_LINE = 64
-"""Longest line of a chunk's size; Sanic says no to longer ones."""
 UNREAD = "NONE"
 """The method of the request that Sanic makes up to answer one that it could not read."""
-_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]+)[ \t]*(?:;[^\r\n\0]*)?")
-_TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*")
+_EMPTY = re.compile(rb"(?:\r?\n)*")
+
+
+class SmallChunks(BadRequest):
+    """A body in too many chunks for its size."""
 
 
 class AnyRequest(Request[Sanic[Config, SimpleNamespace], SimpleNamespace]):
@@ -59,39 +64,90 @@ def to_request(read: Head, app: Sanic[Config, SimpleNamespace], transport: Any =
 class Http1(Stream):
     """One connection's requests and answers."""
 
-    __slots__ = ("heads",)
+    protocol: Any
+    __slots__ = ("_chunks", "began", "heads", "idle_since")
 
     def __init__(self, protocol: Any) -> None:
         super().__init__(protocol)  # type: ignore[no-untyped-call]
         self.heads = HeadParser()
+        self._chunks = Chunks()
+        self.idle_since: float | None = None
+        """When empty lines began to come, while nothing else has."""
+        self.began: float | None = None
+        """When the head began that is being read."""
+
+    async def http1(self) -> None:
+        """Serve requests until the connection ends; then let go of what knows it, which no collector need find."""
+        try:
+            await super().http1()  # type: ignore[no-untyped-call]
+        finally:
+            for each in (self.request, self.response):
+                if each is not None:
+                    each.stream = None
+            self.response_func = None  # type: ignore[assignment]
 
     async def http1_request_header(self) -> None:
         """Read the head of a request. Raises BadRequest, PayloadTooLarge, ExpectationFailed."""
-        await self._skip_empty_lines()
-        end = await self._receive_head()
+        try:
+            await self.protocol.budget.pay(REQUEST_US)
+            await self._skip_empty_lines()
+            self.began = time.monotonic()
+            end = await self._receive_head()
+            self.protocol.budget.spend(HEAD_BYTE_US * end)
+        except asyncio.CancelledError:
+            if self.protocol.conn_info.lost:  # there is nobody to answer, and Sanic would look for a request
+                self.stage = Stage.IDLE
+                raise BadRequest("Bad Request") from None
+            raise
+        if self.protocol.is_deaf:  # it was refused while it waited, and knows
+            self.stage = Stage.IDLE
+            raise BadRequest("Bad Request")
         try:
             read = self.heads.take(self.recv_buffer, end)
+        except LargeHead:
+            raise PayloadTooLarge("Request header exceeds the size limit") from None
         except BadHead:
             raise BadRequest("Bad Request") from None
         self._expect_body(read)
         request = to_request(read, self.protocol.app, self.protocol.transport)
-        del self.recv_buffer[: len(read.raw) - (2 if self.request_body == CHUNKED else 0)]  # a chunk begins with CRLF
+        del self.recv_buffer[: len(read.raw)]
+        self.began = None
+        self.protocol.count_unread()
         self.request, request.stream = request, self
         self.protocol.state["requests_count"] += 1
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's signature
         """Write the head of an answer, and what is known of its body."""
-        whole = end_stream or getattr(self.response, "body", None) or "content-length" in self.response.headers
-        if self.request.version == "1.0" and not whole:
+        self._leave_body()
+        body: bytes | None = getattr(self.response, "body", None)
+        whole = end_stream or body or "content-length" in self.response.headers
+        if body and len(body) > PIECE_BYTES and not self.head_only:
+            await self._send_large(body)
+        elif self.request.version == "1.0" and not whole:
             await self._begin_until_close(data)
         else:
             await super().http1_response_header(data, end_stream)
 
+    async def _send_large(self, body: bytes) -> None:
+        """Send an answer of known length in pieces, and no copy of it."""
+        response = self.response
+        response.headers["content-length"] = str(len(body))
+        response.body = None
+        with self.protocol.holding(0 if getattr(response, "is_shared", False) else len(body)):
+            await super().http1_response_header(b"", False)
+            await self.http1_response_normal(body, True)
+
     async def read(self) -> bytes | None:
-        """Return some bytes of the body, None at its end."""
-        if self.request_body == CHUNKED and not self.request_bytes_left:
-            await self._check_chunk()
-        part: bytes | None = await super().read()
+        """Return some bytes of the body, None at its end. Raises BadRequest, PayloadTooLarge."""
+        if self.expecting_continue:
+            self.expecting_continue = False
+            await self._send(HTTP_CONTINUE)
+        if self.request_body == CHUNKED:
+            part = await self._read_chunks()
+        else:
+            await self.protocol.budget.pay(CHUNK_US)
+            part = await self._read_declared()
+        self.protocol.count_unread()
         return part
 
     async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]  # noqa: FBT001
@@ -100,13 +156,15 @@ class Http1(Stream):
 
     async def _skip_empty_lines(self) -> None:
         """Forget what a println adds to a body (RFC 9112 2.2); while no more has come, the connection is idle."""
-        skipped = 0
-        while not (rest := self.recv_buffer.lstrip(b"\r\n")):
-            skipped += self._forget(len(self.recv_buffer), skipped)
+        skipped, buf = 0, self.recv_buffer
+        self.idle_since = time.monotonic()
+        while len(buf) - (end := _end_of_empty(buf)) <= 1 and buf[end:] in (b"", b"\r"):
+            skipped += self._forget(end, skipped)
             self.stage = Stage.IDLE
             await self._receive_more()
             self.stage = Stage.REQUEST
-        self._forget(len(self.recv_buffer) - len(rest), skipped)
+        self._forget(end, skipped)
+        self.idle_since = None
 
     def _forget(self, size: int, skipped: int) -> int:
         if skipped + size > MAX_EMPTY_BYTES:
@@ -115,9 +173,11 @@ class Http1(Stream):
         return size
 
     async def _receive_head(self) -> int:
-        """Return where the head's last empty line begins. Raises PayloadTooLarge."""
+        """Return where the head's last empty line begins. Raises BadRequest, PayloadTooLarge."""
         buf = self.recv_buffer
         while (end := buf.find(head.END)) < 0 and len(buf) < self.HEADER_MAX_SIZE:
+            if not head.may_begin(buf):
+                raise BadRequest("Bad Request")
             await self._receive_more()
         if not 0 <= end < self.HEADER_MAX_SIZE:
             raise PayloadTooLarge("Request header exceeds the size limit")
@@ -139,38 +199,64 @@ class Http1(Stream):
             framed: Any = CHUNKED if read.length == head.CHUNKED else True
             self.request_body = framed
             self.request_bytes_left = self.request_bytes = max(0, read.length)
+            self._chunks = Chunks()
         if read.version == "1.0":
             self.expecting_continue = False  # RFC 9110 10.1.1: its clients know of no 100
             if b"connection" not in fields or read.length == head.CHUNKED:  # RFC 9112 6.1: the end is in doubt
                 self.keep_alive = False
 
-    async def _check_chunk(self) -> None:
-        """Have the line of a chunk's size in the buffer, whole, and no trailer fields behind the last (RFC 9112 7.1).
-
-        Raises BadRequest for what is no such line, and leaves out the fields, which nobody here asked for.
-        """
-        buf = self.recv_buffer
-        while (end := buf.find(b"\r\n", 3)) < 0 and len(buf) <= MAX_CHUNK_LINE:
+    async def _read_declared(self) -> bytes | None:
+        if (self.request_bytes or 0) > self.request_max_size:
+            self.keep_alive = False
+            raise PayloadTooLarge("Request body exceeds the size limit")
+        if not self.request_bytes_left:
+            self.request_body = None
+            return None
+        if not self.recv_buffer:
             await self._receive_more()
-        size = _CHUNK.fullmatch(buf, 0, max(0, end))
-        if size is None:
-            self._refuse_chunk()
-        elif not size[1].strip(b"0"):
-            await self._drop_trailers(end)
+        part = bytes(self.recv_buffer[: self.request_bytes_left])
+        del self.recv_buffer[: len(part)]
+        self.request_bytes_left -= len(part)
+        return part
 
-    async def _drop_trailers(self, end: int) -> None:
-        buf = self.recv_buffer
-        while (last := buf.find(head.END, end)) < 0:
-            if len(buf) - end > MAX_TRAILER_BYTES:
-                break
+    async def _read_chunks(self) -> bytes | None:
+        """Return the data of the chunks that are here, at least some of it."""
+        part = await self._take_chunks()
+        while part == b"":
             await self._receive_more()
-        if last < 0 or last - end > MAX_TRAILER_BYTES or not _TRAILERS.fullmatch(buf, end + 2, last + 2):
-            self._refuse_chunk()
-        del buf[end + 2 : last + 2]
+            part = await self._take_chunks()
+        if part is None:
+            self.request_body = None
+        return part
 
-    def _refuse_chunk(self) -> None:
-        self.keep_alive = False
-        raise BadRequest("Bad chunked encoding")
+    async def _take_chunks(self) -> bytes | None:
+        before = self._chunks.count
+        try:
+            part = self._chunks.take(self.recv_buffer, self.request_max_size)
+        except ManyChunks as exc:
+            self.keep_alive = False
+            raise SmallChunks(str(exc)) from None
+        except BadChunk:
+            self.keep_alive = False
+            raise BadRequest("Bad chunked encoding") from None
+        await self.protocol.budget.pay(CHUNK_US * (1 + self._chunks.count - before))
+        if self._chunks.size > self.request_max_size:
+            self.keep_alive = False
+            raise PayloadTooLarge("Request body exceeds the size limit")
+        return part
+
+    def _leave_body(self) -> None:
+        """Forget what was not read of a body, if it has come; else hear no more of it, and end with this answer."""
+        if self.request.method != UNREAD and not self.request_body:
+            return
+        left = self.request_bytes_left or 0
+        if self.request_body and self.request_body != CHUNKED and len(self.recv_buffer) >= left:
+            del self.recv_buffer[:left]
+        else:
+            self.keep_alive = False
+            self.expecting_continue = False  # 100 would invite the body that nobody wants
+            self.protocol.hear_no_more()
+        self.request_body = None
 
     async def _begin_until_close(self, data: bytes) -> None:
         """Begin an answer that ends with the connection, as HTTP/1.0 has no chunks (RFC 9112 6.1, 6.3)."""
@@ -190,37 +276,6 @@ class Http1(Stream):
             self.stage = Stage.IDLE  # the last part: nothing is sent after it
 
 
-class Http1Connection(WebSocketProtocol):
-    """Sanic's connection, with a name for each of its private parts that is used outside this file."""
-
-    HTTP_CLASS = Http1
-
-    __slots__ = ()
-
-    def idle_heads(self) -> HeadParser | None:
-        """Return what reads the next head, if that is waited for and an answer can be written at once; else None."""
-        http = self.http
-        if (
-            http is not None
-            and http.stage is Stage.IDLE
-            and http.request is None
-            and not self.recv_buffer
-            and self.websocket is None
-            and not self.access_log
-            and self._can_write.is_set()
-        ):
-            heads: HeadParser = http.heads
-            return heads
-        return None
-
-    def set_stage(self, stage: Stage) -> float:
-        """Say what is being done, from now on: a server that stops waits for a connection that is not idle."""
-        http = self.http
-        if http is not None:
-            http.stage = stage
-        self._time = now = time.monotonic()
-        return now
-
-    def read_buffered(self) -> None:
-        """Have Sanic go on with what is in its buffer."""
-        self._data_received.set()
+def _end_of_empty(buffer: bytearray) -> int:
+    found = _EMPTY.match(buffer)
+    return found.end() if found else 0

@@ -78,6 +78,11 @@ def test_values_that_json_does_not_know_are_shown_as_they_print(lines: Lines) ->
     assert lines()[0]["data"] == "b'\\xff'"
 
 
+def test_bytes_that_are_no_text_are_shown_and_cost_no_line(lines: Lines) -> None:
+    structlog.get_logger().warning("Odd.", host=b"\xff".decode(errors="surrogateescape"))
+    assert lines()[0]["host"] == "?"
+
+
 def test_lines_of_libraries_are_json_too_and_folded_by_their_place(lines: Lines) -> None:
     for n in range(3):
         logging.getLogger("asyncpg").warning("lost %s", n)

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.server.head import CHUNKED, MAX_REMEMBERED, BadHead, Head, HeadParser
+from gateway.web.server.head import (
+    CHUNKED,
+    MAX_FIELDS,
+    MAX_REMEMBERED,
+    BadHead,
+    Head,
+    HeadParser,
+    LargeHead,
+    may_begin,
+)
 
 POST = b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer x\r\n"
 STATE = b"GET /v1/devices/d1/state HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer x\r\n"
@@ -32,7 +41,7 @@ def test_a_head_is_read_whole() -> None:
 )
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"CONNECT", b"PRI", b"brew", b"HEAD"])
 def test_any_method_may_come_and_only_fields_frame_a_body(method: bytes, field: bytes, length: int | None) -> None:
-    head = Head(b"%b / HTTP/1.1\r\n%b\r\n\r\n" % (method, field))
+    head = Head(b"%b / HTTP/1.1\r\nHost: g\r\n%b\r\n\r\n" % (method, field))
     assert (head.method, head.length) == (method, length)
 
 
@@ -55,8 +64,83 @@ def test_any_method_may_come_and_only_fields_frame_a_body(method: bytes, field: 
     ],
 )  # fmt: skip
 def test_what_is_no_head(data: bytes) -> None:
+    start, line, rest = data.partition(b"\r\n")
     with pytest.raises(BadHead):
-        Head(data + b"\r\n\r\n")
+        Head(b"%b\r\nHost: g%b%b\r\n\r\n" % (start, line, rest))
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_one"),
+    [
+        (b"", False),
+        (b"Host: g\r\nHost: g\r\n", False),
+        (b"Host: a\r\nHost: b\r\n", False),
+        (b"Host: a, b\r\n", False),
+        (b"Host: a/b\r\n", False),
+        (b"Host: u@h\r\n", False),
+        (b"Host: a b\r\n", False),
+        (b"Host: h:8o\r\n", False),
+        (b"Host: h:800000\r\n", False),
+        (b"Host: ::1\r\n", False),
+        (b"Host: \xff\r\n", False),
+        (b"Host:\r\n", True),
+        (b"Host: h:\r\n", True),
+        (b"host: [::1]:8080\r\n", True),
+        (b"HOST: gateway_1.local:80\r\n", True),
+    ],
+)
+def test_which_host_is_asked_for_is_said_once(fields: bytes, is_one: bool) -> None:
+    data = b"GET / HTTP/1.1\r\n%b\r\n" % fields
+    if is_one:
+        assert Head(data).target == b"/"
+    else:
+        with pytest.raises(BadHead):
+            Head(data)
+    assert Head(b"GET / HTTP/1.0\r\n\r\n").version == "1.0"
+
+
+@pytest.mark.parametrize("target", [b"/", b"/a?b=//c", b"//a", b"*", b"http://h", b"HTTP://h:1/a", b"https://[::1]?x"])
+def test_what_is_asked_for(target: bytes) -> None:
+    assert Head(b"GET %b HTTP/1.1\r\nHost: g\r\n\r\n" % target).target == target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/a#b", b"a", b"h:443", b"ftp://h/a", b"http://u@h/", b"http://u:p@h/a", b"http:///a", b"http://h#b", b"**"],
+)
+def test_what_nobody_can_ask_for(target: bytes) -> None:
+    with pytest.raises(BadHead):
+        Head(b"GET %b HTTP/1.1\r\nHost: g\r\n\r\n" % target)
+
+
+def test_fields_have_a_bound() -> None:
+    data = b"GET / HTTP/1.1\r\nHost: g\r\n" + b"a: 1\r\n" * (MAX_FIELDS - 1)
+    assert len(Head(data + b"\r\n").fields) == MAX_FIELDS
+    with pytest.raises(LargeHead):
+        Head(data + b"a: 1\r\n\r\n")
+
+
+OTHERS = [b"BREW /\x7e?x HTTP/1.0\r\nA:\xe9\r\n", b"GET * HTTP/1.1\r\nHost:\r\n"]
+
+
+@given(st.sampled_from([POST, STATE, *OTHERS]), st.integers())
+def test_whatever_a_head_begins_with_may_be_one(start: bytes, size: int) -> None:
+    data = start + b"\r\n"
+    assert Head(data)
+    assert may_begin(bytearray(data[: size % len(data)]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /\r\n", b"GET / HTTP/2.0\r\n", b"GET / HTTP/0.9\r\n", b"get\r\n", b"G(T / HTTP/1.1\r\n",
+        b"GET  / HTTP/1.1\r\n", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nA: 1\n", b"GET / HTTP/1.1\rA",
+        b"GET /\0", b"\x16\x03\x01\0",
+        b"GET / HTTP/1.1\r\nA: \0", b"GET / HTTP/1.1\r\r\n", b"GET /\xe9 HTTP/1.1\r\n", b"\r\nGET",
+    ],
+)  # fmt: skip
+def test_what_cannot_become_a_head_is_seen_early(data: bytes) -> None:
+    assert not may_begin(bytearray(data))
 
 
 @given(st.binary(max_size=60))
