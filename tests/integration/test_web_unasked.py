@@ -198,6 +198,23 @@ async def share_by_credential(tight: Door, size: int) -> None:
         await wire.close()
 
 
+async def test_a_body_for_which_there_is_no_room_is_503(tight: Door) -> None:
+    wire = await tight.raw()
+    assert (await wire.post(BODY)).status == 200
+    await wire.send(head("/v1/readings", f"Content-Length: {LARGE // 2}") + b" ")
+    async with asyncio.timeout(10):
+        while tight.context.bodies.inflight_bytes != 1:
+            assert (await tight.client.get("/livez")).status_code == 200
+    tight.context.bodies.inflight_bytes += ROOM - 1000
+    await wire.send(PIECE)
+    answer = await wire.answer()
+    assert (answer.status, code_of(answer.body)) == (503, "overloaded")
+    assert await wire.is_closed()
+    tight.context.bodies.inflight_bytes -= ROOM - 1000
+    await wire.close()
+    assert (tight.context.bodies.inflight_bytes, tight.context.bodies.arriving) == (0, {})
+
+
 async def test_a_beginning_for_which_there_is_no_room_is_503(tight: Door) -> None:
     wire = await tight.raw()
     await wire.send(b"\r\n" + b"GET / HTTP/1.1\r\nA: ")

@@ -106,16 +106,21 @@ class BoundedConnection(Http1Connection):
             self.stop_serving(ServiceUnavailable("Response Timeout"))
 
     def count_unread(self) -> None:
-        """Count what waits in the buffer; if there is no room for it, say so where that can be said, and close."""
+        """Count what waits in the buffer; if there is no room for it, say so and close."""
         size = len(self.recv_buffer)
         if self.budget.read_ahead(size) or (self._shows_known_credential() and self.budget.read_ahead(size)):
             return
         http_events.cut_off(INFLIGHT)
-        if not self.is_being_served():
-            self.end(no_room(self.context.http))
-        elif self.transport is not None:
-            self.transport.abort()
-        self._drop()
+        error = no_room(self.context.http)
+        if self.is_being_served():
+            self.give_way(error)
+        else:
+            self.end(error)
+
+    def give_way(self, error: GatewayError) -> None:
+        """Serve the request in hand no further."""
+        self.hear_no_more()
+        self.stop_serving(error)
 
     def _shows_known_credential(self) -> bool:
         """Whether a stranger proves to be none by the head that has come, as far as can be told without asking."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from sanic.http import Stage
 
+from gateway.core.errors import GatewayError
 from gateway.telemetry import events
 from gateway.telemetry.http_events import INGEST, STATE, took
 from gateway.web.limits.connections import STANDING_SECS, Seat, is_probe
@@ -195,6 +196,13 @@ class Connection(PacedConnection):
             super().data_received(data)
         else:
             self._refuse()
+
+    def give_way(self, error: GatewayError) -> None:
+        """Serve the request in hand no further; one that is about to be answered cannot be told why."""
+        if self._pending is None:
+            super().give_way(error)
+        elif self.transport is not None:
+            self.transport.abort()
 
     def _keep(self, data: bytes) -> None:
         self.recv_buffer += data
