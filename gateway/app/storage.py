@@ -83,8 +83,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         spools = await stack.enter_async_context(
             open_spools(settings.spool, worker, layouts=registry.layouts, clock=registry.clock)
         )
-        keep_secs = settings.http.idempotency_hours * 3600
-        idempotency = await stack.enter_async_context(open_idempotency(settings.redis, keep_secs=keep_secs))
+        idempotency = await stack.enter_async_context(open_idempotency(settings.redis, settings.http))
         _follow(registry.lineage, shown, idempotency)
         breaker = await stack.enter_async_context(
             Breaker(_probe(settings, registry.pool), rng=SystemRandom(), clock=registry.clock)

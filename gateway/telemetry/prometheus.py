@@ -226,7 +226,11 @@ idempotency = Bound(
     Counter(
         "gateway_idempotency", "Requests with an Idempotency-Key that was not simply new, by outcome.", ["outcome"]
     ),
-    product(("replayed", "outdated", "mismatch", "in_progress", "unprotected")),
+    product(("replayed", "outdated", "mismatch", "in_progress", "unprotected", "shortened")),
+)
+idempotency_evicted = Bound(
+    Counter("gateway_idempotency_evicted", "Kept answers that gave way to newer ones, by limit.", ["limit"]),
+    product(("http.idempotency_credential_bytes", "http.idempotency_bytes")),
 )
 history_streams = Bound(
     Counter("gateway_history_streams", "Streams of stored readings that began, by how they ended.", ["outcome"]),
