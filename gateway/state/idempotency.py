@@ -1,7 +1,7 @@
 """Idempotency on Redis or Valkey: one round trip a call, each bounded. Never needed to store a reading.
 
-What is kept is bounded in bytes, for each credential and in all: see keep_answer.lua. All together never have more than a
-share of a server's maxmemory, so that the newest state always has the rest.
+What is kept is bounded in bytes, for each credential and in all: see keep_answer.lua. All together never have more than
+a share of a server's maxmemory, so that the newest state always has the rest.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ class RedisIdempotency:
         return min(self._all_bytes, self._most_bytes or self._all_bytes)
 
     def _names(self) -> bytes:
-        """Return how the names of keys begin; "/" keeps them apart from those of devices, which the state is kept under."""
+        """Return how the names of keys begin; "/" keeps them apart from those of devices."""
         if not self._site:
             raise StateUnavailable("the database, whose receipts these are, has not been reached yet")
         return f"gateway:{self._site}/answers:".encode()

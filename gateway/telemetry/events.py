@@ -196,7 +196,7 @@ def http_problem(code: str) -> None:
 
 
 def idempotency(outcome: str) -> None:
-    """Count a request with an Idempotency-Key: replayed, outdated, mismatch, in_progress, unprotected (no Redis), shortened."""
+    """Count a request with an Idempotency-Key; see `prometheus.idempotency` for the outcomes."""
     prometheus.idempotency[(outcome,)].inc()
 
 
