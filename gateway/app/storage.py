@@ -76,7 +76,7 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
     """Open all of it; it opens while the database, Redis or both are away. Raises StartError."""
     async with AsyncExitStack() as stack:
         shown = await stack.enter_async_context(_open_shown(settings, registry.lineage))
-        dead_letters = TimescaleDeadLetters(registry.pool)
+        dead_letters = TimescaleDeadLetters(registry.pool, settings.dead_letters)
         overwrite = settings.devices.conflict == "overwrite"
         writer = Writer(settings.database, registry.dictionary, dead_letters, overwrite=overwrite)
         stack.push_async_callback(writer.close)

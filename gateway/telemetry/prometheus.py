@@ -129,7 +129,15 @@ dead_letters = Bound(
 dead_letters_replayed = Counter("gateway_dead_letters_replayed", "Dead letters whose replay was accepted whole.")
 dead_letters_purged = Bound(
     Counter("gateway_dead_letters_purged", "Dead letters removed to stay within a limit.", ["limit"]),
-    product(("dead_letters.keep_days", "dead_letters.max_bytes")),
+    product(("dead_letters.keep_days", "dead_letters.max_bytes", "dead_letters.device_bytes")),
+)
+dead_letters_folded = Bound(
+    Counter(
+        "gateway_dead_letters_folded",
+        "Dead letters that are only counted, in one of their device and reason: too fast, or too large.",
+        ["source", "code"],
+    ),
+    _LETTERS,
 )
 
 chunks_dropped = Counter("gateway_retention_chunks", "Chunks of a hypertable dropped for their age.")

@@ -19,9 +19,7 @@ from gateway.telemetry import prometheus
 MINE = b"m" * 32
 OWN, ALL = 2**17, 2**20
 ANSWER_BYTES = 10_000
-SMALL = (
-    b'{"accepted":1,"duplicates":0,"conflicts":0,"refused":0,"durability":"db","errors":[],"errors_truncated":false}'
-)
+SMALL = b'{"accepted":1,"duplicates":0,"conflicts":0,"refused":0,"durability":"db","errors":[]}'
 TIGHT = settings.HttpSettings(idempotency_bytes=ALL, idempotency_credential_bytes=OWN)
 
 

@@ -80,8 +80,25 @@ class DeadLetterSettings(Section, frozen=True):
         int, Meta(ge=1, le=36_500, description="Dead letters are removed this long after they were last refused.")
     ] = 30
     max_bytes: Annotated[
-        Count, Meta(description="Bytes of dead letters in the database; beyond it the oldest are removed.")
+        Count,
+        Meta(
+            description="Bytes of dead letters in the database; beyond it the oldest of whoever has most are removed."
+        ),
     ] = 2**30
+    device_bytes: Annotated[
+        Count,
+        Meta(
+            description="Bytes of them of one device; beyond it its own oldest are removed. Devices that are not"
+            " registered, and topics that name none, have four times as much together."
+        ),
+    ] = 64 * 2**20
+    device_bytes_per_sec: Annotated[
+        Count,
+        Meta(
+            description="Bytes that a device may add to them a second, a minute's worth at once, and each letter counts"
+            " for 1 KiB at least; beyond it they are counted by device and code, without their bytes."
+        ),
+    ] = 256 * 2**10
 
 
 class AuditSettings(Section, frozen=True):
