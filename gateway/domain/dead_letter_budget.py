@@ -1,8 +1,8 @@
 """The budget of dead letters: whose a letter is, how many bytes of them each may have, and how fast it may add to them.
 
 A registered device is an owner of its own. Everybody else is one owner together, since whoever may publish anywhere may
-call itself anything. What comes faster than its owner may add is not kept with its bytes: it is counted by owner and code,
-in one letter. Pure: time is an argument.
+call itself anything. What comes faster than its owner may add is not kept with its bytes: it is counted by owner and
+code, in one letter. Pure: time is an argument.
 """
 
 from collections import Counter
