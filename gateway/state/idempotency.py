@@ -70,7 +70,7 @@ class RedisIdempotency:
         """Return what is kept, or a claim: the caller goes on. Raises StateUnavailable."""
         owner, names = secrets.token_bytes(OWNER_BYTES), self._names()
         keys = [names + key.key.encode(), names + b"of:" + key.credential.encode()]
-        args = [key.key, _pack(Claim(fingerprint, owner, 0)), CLAIM_SECS]
+        args: list[str | bytes | int] = [key.key, _pack(Claim(fingerprint, owner, 0)), CLAIM_SECS]
         async with translated():
             secs, micros, claimed, value = await self._claim(keys=keys, args=args)
         if claimed or value is None:
@@ -88,12 +88,11 @@ class RedisIdempotency:
         names, value = self._names(), _pack(kept) if len(kept.body) <= MAX_PLAIN_BYTES else b""
         if not 0 < len(value) <= MAX_ANSWER_BYTES:
             return False
-        args = [_pack(claim), key.key, value, key.credential, self._keep_secs, self._credential_bytes]
+        keys = [names + key.key.encode(), *_books(names)]
+        args: list[str | bytes | int] = [_pack(claim), key.key, value, key.credential, self._keep_secs]
         async with translated():
-            most_bytes = await self._room()
-            own, others = await self._keep(
-                keys=[names + key.key.encode(), *_books(names)], args=[*args, most_bytes, names, ENTRY_BYTES]
-            )
+            args += [self._credential_bytes, await self._room(), names, ENTRY_BYTES]
+            own, others = await self._keep(keys=keys, args=args)
         state_events.answers_gave_way(int(own), int(others))
         return True
 

@@ -43,9 +43,9 @@ async def kept(pool: Pool, device: str | None = None) -> list[StoredDeadLetter]:
     return (await StoredDeadLetters(pool).page(DeadLetterFilter(device=device), limit=1000))[::-1]
 
 
-async def put(store: TimescaleDeadLetters, device: str | None, numbers: range, **how: int) -> None:
+async def put(store: TimescaleDeadLetters, device: str | None, numbers: range) -> None:
     for number in numbers:
-        await store.put([letter(device, number, **how)])
+        await store.put([letter(device, number)])
 
 
 def purged(setting: str) -> float:

@@ -1,4 +1,4 @@
-"""Files of the local stack in a folder of somebody else: no link that lies there is followed, and nothing is taken over."""
+"""Files of the local stack in a folder of somebody else: no link there is followed, and nothing is taken over."""
 
 import os
 import stat
@@ -93,7 +93,7 @@ def test_a_lock_is_never_a_link(tmp_path: Path, victim: Path) -> None:
 def test_what_is_no_file_of_the_servers_is_not_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "postmaster.pid"
     make(path)
-    with pytest.raises(OSError, match="symbolic links|ordinary"):
+    with pytest.raises(OSError, match=r"symbolic links|ordinary"):
         read_foreign(path)
 
 

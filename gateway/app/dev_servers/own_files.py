@@ -1,8 +1,8 @@
 """Own files: folders and files made so that no link of somebody else can stand in their place. Nothing else is written.
 
 Root starts servers as another user, and the folders they run in may lie where others can write, or belong to that user.
-So nothing is opened through a link, a file is made and never taken over, and owner and mode are set by its number, which
-stays that file's whatever becomes of the name.
+So nothing is opened through a link, a file is made and never taken over, and owner and mode are set by its number,
+which stays that file's whatever becomes of the name.
 """
 
 import os
@@ -17,7 +17,7 @@ MOST_READ = 64 * 1024
 
 
 def own_folder(path: Path, *, mode: int = 0o700, owner: User | None = None) -> Path:
-    """Return a folder that belongs to the owner (default: to us), made if it is not there; one of root's is given to it.
+    """Return a folder of the owner (default: us), made if it is not there; one of root's is given to the owner.
 
     What others may not do with `mode` nobody else can: enter a private one, write into another. Whoever may rename its
     parents is trusted: the programs may lie there, too. Raises LocalStackError, OSError.

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.errors import SpoolFault, SpoolFull
 from gateway.ingest.spool import file
+from gateway.ingest.spool.codec import Record
 from tests.builders.spooled import devices_in, fill, many, named, names, opened
 
 MIB = 2**20
@@ -19,6 +20,10 @@ def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found = [10**12]
     monkeypatch.setattr(file, "free_bytes", lambda _: found[0])
     return found
+
+
+def left_by_probes(folder: Path) -> list[Path]:
+    return list(folder.glob("*.probe"))
 
 
 async def test_what_a_full_disk_refuses_is_remembered_until_there_is_room(tmp_path: Path, free: list[int]) -> None:
@@ -34,7 +39,7 @@ async def test_what_a_full_disk_refuses_is_remembered_until_there_is_room(tmp_pa
         free[0] = 2 * spools.own.margin
         await spools.own.probe()
         assert spools.own.refusal is None
-        assert sorted(path.name for path in tmp_path.iterdir() if "probe" in path.name) == []
+        assert left_by_probes(tmp_path) == []
 
 
 async def test_an_append_that_is_taken_ends_it_too(tmp_path: Path, free: list[int]) -> None:
@@ -76,7 +81,7 @@ async def test_a_quota_that_no_free_space_tells_of_is_met(tmp_path: Path, monkey
         monkeypatch.setattr(os, "posix_fallocate", refuse)
         await spools.own.probe()
         assert isinstance(spools.own.refusal, SpoolFault)
-        assert over.strerror in spools.own.refusal.message
+        assert os.strerror(errno.EDQUOT) in spools.own.refusal.message
         monkeypatch.undo()
         await spools.own.probe()
         assert spools.own.refusal is None
@@ -87,7 +92,7 @@ async def test_of_appends_written_together_those_are_taken_that_the_disk_has_roo
 ) -> None:
     """A disk with room for some of them refused them all, for as long as they came together."""
     async with opened(tmp_path) as spools:
-        records = [[file.Record(bytes(1000), 1, 1)] for _ in range(10)]
+        records = [[Record(bytes(1000), 1, 1)] for _ in range(10)]
         free[0] = 9000
         verdicts = await spools.own.in_thread(spools.own._file.append, records, 1)
         assert verdicts == ["kept"] * 4 + ["disk"] * 6
