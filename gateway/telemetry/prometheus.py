@@ -179,6 +179,9 @@ state_db_reads = Counter("gateway_state_db_reads", "Devices whose newest state w
 state_mended = Counter(
     "gateway_state_mended_devices", "Devices not whole in Redis, and filled again in the background."
 )
+state_left_out = Counter(
+    "gateway_state_left_out_messages", "Newest messages not kept in Redis: their device would take too much there."
+)
 state_evicting = Gauge(
     "gateway_state_evicting",
     "1 while Redis may drop the newest state when its memory is full (maxmemory-policy allkeys-...).",

@@ -33,6 +33,14 @@ class RedisSettings(Section, frozen=True):
     )
     ack_wait_ms: Annotated[Count, Meta(description="How long an acknowledgement waits for the state at most.")] = 100
     timeout_secs: Annotated[Seconds, Meta(description="Longest wait for one command.")] = 1.0
+    device_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**14,
+            description="Bytes of newest values of one device that Redis keeps; of one that has more the database tells"
+            " them.",
+        ),
+    ] = 2**20
     max_pending_rows: Annotated[
         Count, Meta(description="Newest messages kept for Redis while it is away; beyond it the oldest go.")
     ] = 200_000
