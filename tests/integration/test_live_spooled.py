@@ -1,7 +1,7 @@
 """A reader that begins anew while the state is incomplete hears of what was only in the spool, when it is stored."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection
 from typing import NamedTuple
 
 import orjson
@@ -26,8 +26,8 @@ ANYBODY = Principal(Role.ADMIN)
 class Nobody:
     """No device has tags, and everybody may read."""
 
-    async def tagged(self, _tags: Sequence[object], *, limit: int) -> Sequence[str]:  # noqa: ARG002
-        return ()
+    async def tagged(self, tags: Collection[tuple[str, str | None]], *, limit: int) -> list[str]:  # noqa: ARG002
+        return []
 
     def principal(self, _header: str | None) -> Principal:
         return ANYBODY

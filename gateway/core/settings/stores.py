@@ -113,5 +113,10 @@ class AuditSettings(Section, frozen=True):
     """Who did what to the registry, the keys and the dead letters."""
 
     keep_days: Annotated[
-        int, Meta(ge=1, le=36_500, description="Lines of the audit are removed this long after the act.")
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="Lines of the audit are removed this long after the act, and keys after they ended.",
+        ),
     ] = 365

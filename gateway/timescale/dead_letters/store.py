@@ -27,7 +27,7 @@ MAX_DETAIL = 2000
 """Characters of a detail that are kept."""
 GROUP_LETTERS, GROUP_BYTES = 1000, 8 * 2**20
 """What is written at once, unless a single call has more."""
-PACE_SECS = 0.05
+PACE_SECS = 0.02
 """Pause after a write of which something was only counted."""
 LOOK_PART = 16
 """How much may be added, as a part of all bytes, before it is looked at how much there is."""
