@@ -57,6 +57,8 @@ class RedisServer(NamedTuple):
     """maxmemory-policy: what it does when its memory is full."""
     evicted_keys: int
     """Since it started, of anybody's."""
+    maxmemory: int = 0
+    """Bytes that it may have; 0: no bound."""
 
     @property
     def evicts(self) -> bool:
@@ -254,7 +256,7 @@ class RedisState:
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version", "?")
         policy = str(info.get("maxmemory_policy", UNKNOWN))
-        return RedisServer(f"{name} {version}", policy, int(info.get("evicted_keys", 0)))
+        return RedisServer(f"{name} {version}", policy, int(info.get("evicted_keys", 0)), int(info.get("maxmemory", 0)))
 
     async def _without_foreign(
         self, devices: Sequence[str], hashes: Sequence[list[bytes]]
