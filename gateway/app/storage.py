@@ -76,15 +76,14 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
     """Open all of it; it opens while the database, Redis or both are away. Raises StartError."""
     async with AsyncExitStack() as stack:
         shown = await stack.enter_async_context(_open_shown(settings, registry.lineage))
-        dead_letters = TimescaleDeadLetters(registry.pool)
+        dead_letters = TimescaleDeadLetters(registry.pool, settings.dead_letters)
         overwrite = settings.devices.conflict == "overwrite"
         writer = Writer(settings.database, registry.dictionary, dead_letters, overwrite=overwrite)
         stack.push_async_callback(writer.close)
         spools = await stack.enter_async_context(
             open_spools(settings.spool, worker, layouts=registry.layouts, clock=registry.clock)
         )
-        keep_secs = settings.http.idempotency_hours * 3600
-        idempotency = await stack.enter_async_context(open_idempotency(settings.redis, keep_secs=keep_secs))
+        idempotency = await stack.enter_async_context(open_idempotency(settings.redis, settings.http))
         _follow(registry.lineage, shown, idempotency)
         breaker = await stack.enter_async_context(
             Breaker(_probe(settings, registry.pool), rng=SystemRandom(), clock=registry.clock)

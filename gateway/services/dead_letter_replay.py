@@ -132,6 +132,8 @@ class DeadLetterReplay:
     async def _take(self, letter: StoredDeadLetter) -> Receipt:
         if letter.device is None:  # the broker allowed a topic, and not whatever devices the payload names
             raise BadRequest("its topic names no device; post the payload for the device that it is of")
+        if not letter.size:  # see dead_letter_budget
+            raise BadRequest("it counts items whose bytes were not kept; let their device send them again")
         return await self._intake.take(
             letter.payload or b"",
             principal=OPERATOR,

@@ -25,6 +25,8 @@ TAKE = 20
 """Entries that one call returns at most; one of them may have megabytes."""
 KEPT_LONGER_SECS = 60
 """How much longer than the log reaches back a watch lasts: a reader that comes back in time finds all of it."""
+LOG_SHARE = 4
+"""One of so many parts of maxmemory is for the log, at most: the rest is the newest state's."""
 _LAST = 2**64 - 1
 """Ids begin with the offset, which no two entries share: what follows it is beyond every time."""
 
@@ -38,7 +40,7 @@ class RedisChangeLog:
         self._site = site
         self._watch = client.register_script(script("watch"))
         window_ms = limits.replay_secs * 1000
-        self._bounds = [window_ms, limits.replay_bytes, window_ms + KEPT_LONGER_SECS * 1000]
+        self._bounds = [window_ms, limits.replay_bytes, window_ms + KEPT_LONGER_SECS * 1000, LOG_SHARE]
 
     async def watch(self) -> LogPosition:
         """Have changes logged, and return the end of the log. Raises StateUnavailable."""

@@ -1,7 +1,7 @@
 -- Say that devices are about to be filled from the database. Only what is in a key from now on is still there later.
 -- KEYS[1] prefix of the device hashes; ARGV[1] a claim nobody else has; ARGV[2] '1': forget what is there, else '0';
 -- ARGV[3...] the devices' names
--- Returns for each device the claim to fill it with (see restore.lua); '' if it is whole: nothing is to be done.
+-- Returns for each device the claim to fill it with (see restore.lua); '' if it is whole, or not to be filled.
 local found = {}
 for i = 3, #ARGV do
     local key = KEYS[1] .. ARGV[i]
@@ -15,6 +15,8 @@ for i = 3, #ARGV do
     end
     if mark and string.sub(mark, 1, 1) == 'c' then
         found[i - 2] = mark -- an earlier claim serves as well: the key has been there ever since
+    elseif mark == 'large' then
+        found[i - 2] = '' -- it takes too much to be filled: see device_size.lua
     elseif mark and tonumber(mark) == redis.call('HLEN', key) - 1 then
         found[i - 2] = ''
     else

@@ -5,12 +5,13 @@
 -- ARGV[2] '1': of equal times the message given wins (the later commit); '0': the one that is there
 -- ARGV[3] '1': they are only in a spool: what the database answers meanwhile lacks them, and a reader may begin with that,
 --         so their publication when they are stored is no repeat (see codec.py, UNSTORED); '0': they are stored
--- Returns the devices of which only this is known: their key was not there. A key that is whole says so in its field 'w':
+-- ARGV[4] bytes that one device may take (see device_size.lua)
+-- Returns how many messages were left out for that, and the devices of which only this is known: their key was not there. A key that is whole says so in its field 'w':
 -- how many messages it has. One that was lost (evicted, deleted) and made anew does not, until it is filled: claim.lua.
 local prefix, blob, later, ending = KEYS[1], ARGV[1], ARGV[2] == '1', ARGV[3] == '1' and '\0' or ''
 local watch = redis.pcall(
     'HMGET', KEYS[2], 'epoch', 'offset', 'mark_ms', 'mark_offset', 'window_ms', 'max_bytes', 'turn')
-local epoch = watch[1]
+local epoch, most, left_out = watch[1], tonumber(ARGV[4]), 0
 
 -- The id of an entry is its end in bytes since the epoch began, and the time. So entries whose ends and lengths do not
 -- meet show a gap, and how much is kept is the difference of two ids.
@@ -35,9 +36,27 @@ local function log(changes)
     redis.call('PEXPIRE', KEYS[3], redis.call('PTTL', KEYS[2]))
 end
 
--- Add a message of a shape that the device has none of.
+-- Whether a message is to be kept: not of a device that takes too much.
+local function fits(key, before, packed)
+    if #packed > LARGE and size_of(key) - before + #packed > most then
+        leave_out(key)
+        left_out = left_out + 1
+        return false
+    end
+    replaced(key, before, #packed)
+    return true
+end
+
+-- Add a message of a shape that the device has none of. Returns whether nothing else is known of the device.
 local function add(key, field, packed)
     local mark = redis.call('HGET', key, 'w')
+    if mark == 'large' then
+        left_out = left_out + 1
+        return false
+    end
+    if not fits(key, 0, packed) then
+        return false
+    end
     redis.call('HSET', key, field, packed)
     if mark and tonumber(mark) then
         redis.call('HINCRBY', key, 'w', 1)
@@ -68,7 +87,9 @@ while pos <= stop do
             part[#part + 1] = device
         end
     elseif (not there) or there < given or (later and there == given) then
-        redis.call('HSET', key, field, packed .. ending)
+        if fits(key, #current, packed) then
+            redis.call('HSET', key, field, packed .. ending)
+        end
     end
 end
 if epoch then
@@ -78,4 +99,4 @@ if epoch then
         log(changes)
     end
 end
-return part
+return {left_out, part}

@@ -24,6 +24,7 @@ from gateway.state import codec
 from gateway.state.client import open_client
 from gateway.state.removed_devices import KEEP_SECS, mark_of
 from gateway.state.stale_sites import Sites
+from gateway.telemetry import state_events
 
 DEAD_MS = 5000
 """A gateway silent for so long is taken for dead: what it committed last may be missing in the state."""
@@ -56,6 +57,8 @@ class RedisServer(NamedTuple):
     """maxmemory-policy: what it does when its memory is full."""
     evicted_keys: int
     """Since it started, of anybody's."""
+    maxmemory: int = 0
+    """Bytes that it may have; 0: no bound."""
 
     @property
     def evicts(self) -> bool:
@@ -79,16 +82,18 @@ class Condition(NamedTuple):
 class RedisState:
     """The state of one installation; `site` names the database it is derived from, so that no other is read."""
 
-    def __init__(self, client: "redis.Redis", *, site: str) -> None:
+    def __init__(self, client: "redis.Redis", *, site: str, device_bytes: int) -> None:
+        """`device_bytes` is what one device may take: of one with more the database tells the newest values."""
         self._client = client
+        self._device_bytes = device_bytes
         self._site = site
         self._name = secrets.token_hex(8)
-        self._newest_wins = client.register_script(script("newest_wins"))
+        self._newest_wins = client.register_script(script("device_size") + script("newest_wins"))
         self._check = client.register_script(script("check"))
         self._mark_incomplete = client.register_script(script("mark_incomplete"))
         self._rebuild = client.register_script(script("rebuild"))
         self._claim = client.register_script(script("claim"))
-        self._restore = client.register_script(script("restore"))
+        self._restore = client.register_script(script("device_size") + script("restore"))
         self._read = client.register_script(script("read"))
         self._newest_times = client.register_script(script("newest_times"))
         self._sites = Sites(client, script("sites"))
@@ -123,10 +128,12 @@ class RedisState:
             return []
         prefix = self._prefix
         async with self._asking():
-            part = await self._newest_wins(
-                keys=[prefix, prefix + WATCH, prefix + LOG], args=[blob, int(later_wins), int(spooled)]
+            left_out, part = await self._newest_wins(
+                keys=[prefix, prefix + WATCH, prefix + LOG],
+                args=[blob, int(later_wins), int(spooled), self._device_bytes],
             )
         self._away = False
+        state_events.left_out(int(left_out))
         return [device.decode() for device in part]
 
     async def claim(self, devices: Sequence[str], *, anew: bool = False) -> list[bytes]:
@@ -146,11 +153,11 @@ class RedisState:
 
         Returned is how many are whole now.
         """
-        args: list[bytes | str] = []
+        args: list[bytes | str | int] = [self._device_bytes]
         for device, claim, messages in zip(devices, claims, stored, strict=True):
             if claim:
                 args += [device, claim, b"".join(map(codec.pack, messages))]
-        if not args:
+        if len(args) == 1:
             return 0
         async with self._asking():
             return int(await self._restore(keys=[self._prefix], args=args))
@@ -249,7 +256,7 @@ class RedisState:
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version", "?")
         policy = str(info.get("maxmemory_policy", UNKNOWN))
-        return RedisServer(f"{name} {version}", policy, int(info.get("evicted_keys", 0)))
+        return RedisServer(f"{name} {version}", policy, int(info.get("evicted_keys", 0)), int(info.get("maxmemory", 0)))
 
     async def _without_foreign(
         self, devices: Sequence[str], hashes: Sequence[list[bytes]]
@@ -279,7 +286,7 @@ async def open_state(branch: settings.RedisSettings, *, site: str = "") -> Async
     """Open the store; nothing is connected yet on return, so it opens while Redis is away. Raises SettingsError."""
     secs = branch.timeout_secs
     async with open_client(branch.url, name="device-gateway", wait_secs=secs, connect_secs=secs) as client:
-        yield RedisState(client, site=site)
+        yield RedisState(client, site=site, device_bytes=branch.device_bytes)
 
 
 def script(name: str) -> str:

@@ -109,6 +109,14 @@ def dead_lettered(
     say("warning", "dead_lettered", "Kept as a dead letter.", apart=code, goes_on=True, **keys)
 
 
+def dead_letters_folded(source: str, code: str, *, count: int, device: str | None) -> None:
+    """Count and say that items are counted as dead letters without their bytes; `device` if it is a registered one."""
+    prometheus.dead_letters_folded[(source, code)].inc(count)
+    keys = {"source": source, "code": code, "count": count, **({"device": shown(device)} if device else {})}
+    sentence = "More is refused than may be kept: only counted, by device and code."
+    say("warning", "dead_letters_folded", sentence, apart=code, goes_on=True, **keys)
+
+
 def dead_letter_replayed() -> None:
     """Count a dead letter whose replay was accepted whole."""
     prometheus.dead_letters_replayed.inc()
@@ -196,7 +204,7 @@ def http_problem(code: str) -> None:
 
 
 def idempotency(outcome: str) -> None:
-    """Count a request with an Idempotency-Key: replayed, outdated, mismatch, in_progress, unprotected (no Redis)."""
+    """Count a request with an Idempotency-Key; see `prometheus.idempotency` for the outcomes."""
     prometheus.idempotency[(outcome,)].inc()
 
 

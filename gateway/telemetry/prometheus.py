@@ -141,7 +141,15 @@ dead_letters = Bound(
 dead_letters_replayed = Counter("gateway_dead_letters_replayed", "Dead letters whose replay was accepted whole.")
 dead_letters_purged = Bound(
     Counter("gateway_dead_letters_purged", "Dead letters removed to stay within a limit.", ["limit"]),
-    product(("dead_letters.keep_days", "dead_letters.max_bytes")),
+    product(("dead_letters.keep_days", "dead_letters.max_bytes", "dead_letters.device_bytes")),
+)
+dead_letters_folded = Bound(
+    Counter(
+        "gateway_dead_letters_folded",
+        "Dead letters that are only counted, in one of their device and reason: too fast, or too large.",
+        ["source", "code"],
+    ),
+    _LETTERS,
 )
 
 chunks_dropped = Counter("gateway_retention_chunks", "Chunks of a hypertable dropped for their age.")
@@ -182,6 +190,9 @@ state_rebuilds = Bound(
 state_db_reads = Counter("gateway_state_db_reads", "Devices whose newest state was read from the database.")
 state_mended = Counter(
     "gateway_state_mended_devices", "Devices not whole in Redis, and filled again in the background."
+)
+state_left_out = Counter(
+    "gateway_state_left_out_messages", "Newest messages not kept in Redis: their device would take too much there."
 )
 state_evicting = Gauge(
     "gateway_state_evicting",
@@ -245,7 +256,11 @@ idempotency = Bound(
     Counter(
         "gateway_idempotency", "Requests with an Idempotency-Key that was not simply new, by outcome.", ["outcome"]
     ),
-    product(("replayed", "outdated", "mismatch", "in_progress", "unprotected")),
+    product(("replayed", "outdated", "mismatch", "in_progress", "unprotected", "shortened")),
+)
+idempotency_evicted = Bound(
+    Counter("gateway_idempotency_evicted", "Kept answers that gave way to newer ones, by limit.", ["limit"]),
+    product(("http.idempotency_credential_bytes", "http.idempotency_bytes")),
 )
 history_streams = Bound(
     Counter("gateway_history_streams", "Streams of stored readings that began, by how they ended.", ["outcome"]),

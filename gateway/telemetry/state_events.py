@@ -100,3 +100,21 @@ def policy_changed(policy: str, *, evicts: bool) -> None:
         say("warning", "state_evicting", sentence, policy=policy)
     else:
         say("info", "state_not_evicting", "Redis drops no newest state any more.", policy=policy)
+
+
+def left_out(messages: int) -> None:
+    """Count and say that newest messages are not kept in Redis, since their devices would take too much there."""
+    if messages:
+        prometheus.state_left_out.inc(messages)
+        sentence = "Newest values of a device are too large for Redis; the database tells them."
+        say("warning", "state_left_out", sentence, messages=messages, limit="redis.device_bytes", goes_on=True)
+
+
+def answers_gave_way(own: int, others: int) -> None:
+    """Count kept answers that gave way to a newer one: of the same credential, and of whoever held most of all."""
+    if own:
+        prometheus.idempotency_evicted[("http.idempotency_credential_bytes",)].inc(own)
+    if others:
+        prometheus.idempotency_evicted[("http.idempotency_bytes",)].inc(others)
+        sentence = "Kept answers of requests with an Idempotency-Key take all the bytes they may; the oldest go."
+        say("warning", "answers_full", sentence, limit="http.idempotency_bytes", goes_on=True)

@@ -255,6 +255,13 @@ with gone as (
 )
 select count(*) from gone;
 
+-- name: dead_credentials
+-- At most $2 that were revoked or have expired longer than $1 ago. Apart from their removal, which every gateway hears of.
+select id from credentials where least(revoked_at, expires_at) < now() - $1::interval order by id limit $2;
+
+-- name: purge_credentials
+delete from credentials where id = any($1::int4[]);
+
 -- name: name_of_key
 -- Whose token has this digest, in the words of the audit.
 select id, label from credentials where digest = $1;

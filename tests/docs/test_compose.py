@@ -15,6 +15,7 @@ from gateway.core.settings import Settings
 from gateway.core.settings_file import ENV_PREFIX, load
 from gateway.ingest.admission.auth import TokenAuthenticator
 from gateway.mqtt.address import parse_address
+from gateway.state.publisher import MAX_PENDING_BYTES
 from gateway.web.lifetime import CLOSE_SECS
 from simulator.cli.app import app as simulator_app
 from simulator.core.addresses import Broker
@@ -25,6 +26,8 @@ from tests.fakes.credentials import MemoryCredentials
 PINNED = re.compile(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*")
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 OURS = ("gateway", "simulator")
+OWN_BYTES, TMP_BYTES = 200 * 2**20, 64 * 2**20
+"""What a worker takes that has nothing to do, and what may lie in /tmp of a container of ours."""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,16 @@ def settings_of(service: dict[str, Any], env: dict[str, str], *, folder: Path) -
 
 def environment(service: dict[str, Any], env: dict[str, str]) -> dict[str, str]:
     return {name: fill(str(value), env) for name, value in service.get("environment", {}).items()}
+
+
+def to_bytes(text: str) -> int:
+    """Read a size as Docker, PostgreSQL and Valkey write it."""
+    [(number, unit)] = re.findall(r"^(\d+)([kmg])b?$", text.lower())
+    return int(number) << {"k": 10, "m": 20, "g": 30}[unit]
+
+
+def memory_of(service: dict[str, Any], env: dict[str, str]) -> int:
+    return to_bytes(fill(service["mem_limit"], env))
 
 
 def mounts(service: dict[str, Any]) -> Iterator[list[str]]:
@@ -179,6 +192,35 @@ def test_our_containers_have_no_more_rights_than_they_need(services: dict[str, d
     for name, service in services.items():
         assert "no-new-privileges:true" in service["security_opt"], name
         assert not {"privileged", "cap_add", "pid", "ipc"} & set(service), name
+        assert service["read_only"] is True, name
+        if name != "mqtt-users":  # it gives a file away, and ends
+            assert service["cap_drop"] == ["ALL"], name
+            assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"]), f"{name} cannot become another"
+
+
+def test_every_container_is_bounded_in_memory_and_processes(
+    services: dict[str, dict[str, Any]], env: dict[str, str]
+) -> None:
+    for name, service in services.items():
+        assert 2**25 <= memory_of(service, env) <= 2**33, name
+        assert 0 < service["pids_limit"] <= 1024, name
+
+
+def test_the_memory_of_each_suffices_for_what_its_settings_let_it_hold(
+    services: dict[str, dict[str, Any]], env: dict[str, str], tmp_path: Path
+) -> None:
+    settings = settings_of(services["gateway"], env, folder=tmp_path)
+    worker = settings.queue.max_bytes + settings.http.max_inflight_bytes + MAX_PENDING_BYTES + OWN_BYTES
+    assert memory_of(services["gateway"], env) >= settings.http.workers * worker + TMP_BYTES
+    command = services["valkey"]["command"]
+    maxmemory = to_bytes(command[command.index("--maxmemory") + 1])
+    assert memory_of(services["valkey"], env) >= 2 * maxmemory, "it forks to write its file anew"
+    kept = settings.http.idempotency_bytes + settings.live.replay_bytes
+    assert kept <= maxmemory / 4, "the rest is for the newest state"
+    buffers = next(fill(option, env) for option in services["database"]["command"] if "shared_buffers" in option)
+    assert memory_of(services["database"], env) >= 3 * to_bytes(buffers.partition("=")[2])
+    [queued] = re.findall(r"^max_queued_bytes (\d+)$", text_of("deploy/mosquitto/mosquitto.conf"), re.MULTILINE)
+    assert memory_of(services["mqtt"], env) >= 1.5 * int(queued)
 
 
 def test_the_gateway_is_given_time_to_stop(

@@ -4,21 +4,23 @@ from collections.abc import Collection
 from itertools import count
 
 from gateway.core.errors import StateUnavailable
-from gateway.domain.contracts.idempotency import Claim, KeptAnswer
+from gateway.domain.contracts.idempotency import AnswerKey, Claim, KeptAnswer
 
 
 class MemoryReceipts:
     """`contracts.Receipts` without a server; while `away` is set every call raises StateUnavailable."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, KeptAnswer] = {}
+        self.kept: dict[AnswerKey, KeptAnswer] = {}
         self.away = False
-        self._claims: dict[str, Claim] = {}
+        self.max_bytes = 2**20
+        """Of one answer."""
+        self._claims: dict[AnswerKey, Claim] = {}
         self._removals: dict[str, tuple[int, int]] = {}
         """By name, the id of the device that was removed last, and when."""
         self._clock = count(1)
 
-    async def claim(self, key: str, fingerprint: bytes) -> KeptAnswer | Claim:
+    async def claim(self, key: AnswerKey, fingerprint: bytes) -> KeptAnswer | Claim:
         """Return what is kept, or a claim."""
         self._answer()
         if key in self.kept:
@@ -29,18 +31,21 @@ class MemoryReceipts:
         self._claims[key] = Claim(fingerprint, b"%d" % now, now)
         return self._claims[key]
 
-    async def renew(self, key: str, claim: Claim) -> None:  # noqa: ARG002 - claims do not run out here
+    async def renew(self, key: AnswerKey, claim: Claim) -> None:  # noqa: ARG002 - claims do not run out here
         """Do nothing."""
         self._answer()
 
-    async def keep(self, key: str, claim: Claim, kept: KeptAnswer) -> None:
+    async def keep(self, key: AnswerKey, claim: Claim, kept: KeptAnswer) -> bool:
         """Keep an answer in place of the claim."""
         self._answer()
+        if len(kept.body) > self.max_bytes:
+            return False
         if key not in self.kept and self._claims.get(key, claim) == claim:
             self._claims.pop(key, None)
             self.kept[key] = kept
+        return True
 
-    async def release(self, key: str, held: Claim | KeptAnswer) -> None:
+    async def release(self, key: AnswerKey, held: Claim | KeptAnswer) -> None:
         """Give up a claim or an answer."""
         self._answer()
         if self._claims.get(key) == held:

@@ -60,6 +60,18 @@ def test_a_slow_disk_is_told_what_it_costs_and_what_to_do() -> None:
     assert "put pg_wal on a disk with a fast fsync" in doctor._speed(35.0)
 
 
+async def test_a_small_redis(timescale_db: Database, own_valkey: ValkeyServer) -> None:
+    async with redis.asyncio.from_url(own_valkey.url()) as client:
+        settings = settings_of(timescale_db.url, redis_url=own_valkey.url())
+        await client.config_set("maxmemory", 64 * 2**20)
+        _, answers, log = await found(settings, "redis")
+        assert answers.sentence.startswith("its maxmemory lets 8.0 MiB of http.idempotency_bytes (64.0 MiB) be used")
+        assert log.sentence.startswith("its maxmemory lets 16.0 MiB of live.replay_bytes (64.0 MiB) be used")
+        assert answers.ok
+        await client.config_set("maxmemory", 2**30)
+        assert len(await found(settings, "redis")) == 1
+
+
 async def test_an_evicting_redis(timescale_db: Database, own_valkey: ValkeyServer) -> None:
     async with redis.asyncio.from_url(own_valkey.url()) as client:
         await client.config_set("maxmemory-policy", "allkeys-lru")

@@ -2,18 +2,27 @@
 
 import pytest
 
+from gateway.core.errors import BadPayload
+from gateway.core.settings import DeadLetterSettings
+from gateway.domain.dead_letters import DeadLetterFilter
 from gateway.mqtt import consumer
+from gateway.timescale.connections.pool import open_pool
+from gateway.timescale.dead_letters.browse import StoredDeadLetters
+from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from tests.builders.mqtt.parts import (
     TOPIC,
     Gate,
     Letters,
     ScriptedIntake,
+    poisonous,
     running,
     settings,
     settled,
     until,
 )
 from tests.fakes.scripted_broker import ScriptedBroker, publish_packet
+from tests.integration.writing import execute
+from tests.servers.databases import Database
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
@@ -77,6 +86,28 @@ async def test_a_pause_does_not_outlive_its_connection(broker: ScriptedBroker) -
         admission.open_all()
         await until(lambda: broker.peers[1].acks == list(range(1, 30)))
         assert consumer._held_bytes == [0, 0]
+
+
+async def test_a_flood_of_what_is_refused_is_acknowledged_and_not_written(
+    broker: ScriptedBroker, timescale_db: Database
+) -> None:
+    """One device wrote as fast as the database took it, and everybody's acknowledgements waited for that."""
+    await execute(timescale_db.url, "insert into devices (name) values ('noisy'), ('honest')")
+    junk: dict[bytes, Exception] = {b"%d" % mid + b"x" * 5000: BadPayload("not JSON") for mid in range(1, 601)}
+    intake = ScriptedIntake(poisonous({**junk, b"honest's": BadPayload("not JSON")}))
+    limits = DeadLetterSettings(device_bytes_per_sec=1000)
+    async with open_pool(timescale_db.url, name="test", size=2, connect_timeout=20, command_timeout=20) as pool:
+        async with running(settings(broker), intake, TimescaleDeadLetters(pool, limits)):
+            peer = broker.peers[0]
+            for mid, body in enumerate(junk, start=1):
+                peer.send("devices/noisy/readings", body, mid=mid)
+            peer.send("devices/honest/readings", b"honest's", mid=601)
+            peer.send("devices/honest/readings", b"good", mid=602)
+            await until(lambda: peer.acks == list(range(1, 603)))
+        kept = await StoredDeadLetters(pool).page(DeadLetterFilter(), limit=1000)
+    assert sum([one.count for one in kept if one.device == "noisy"]) == 600
+    assert len([one for one in kept if one.device == "noisy"]) <= 20
+    assert [(one.count, one.payload) for one in kept if one.device == "honest"] == [(1, b"honest's")]
 
 
 async def test_qos_0_is_bounded_and_leaves_qos_1_alone(broker: ScriptedBroker) -> None:

@@ -1,34 +1,20 @@
 """The spool on a disk that is full, and after the process that wrote it was killed."""
 
 import asyncio
-import os
 import re
-import subprocess
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.core.errors import SpoolFault
 from gateway.ingest.spool import file
+from tests.builders.small_disk import small_disk
 from tests.builders.spooled import devices_in, fill, named, names, opened
 
+__all__ = ["small_disk"]
 SOON = 30.0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(mounted)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk of its own needs root and the right to mount")
-    try:
-        yield mounted
-    finally:
-        subprocess.run(["umount", "-l", str(mounted)], check=True)
 
 
 async def test_a_disk_is_not_filled_to_the_last_byte(small_disk: Path) -> None:

@@ -15,6 +15,8 @@ from gateway.ingest.pipeline.breaker import reason
 from gateway.mqtt.address import parse_address
 from gateway.mqtt.connection import BrokerConnection, BrokerError
 from gateway.mqtt.topics import parse_topic
+from gateway.state.change_log import LOG_SHARE
+from gateway.state.idempotency import MEMORY_SHARE
 from gateway.state.rebuilder import EVICTS
 from gateway.state.store import open_state
 from gateway.timescale import migrations
@@ -193,7 +195,25 @@ async def _redis(settings: Settings) -> list[Finding]:
         words += f": {EVICTS}"
     elif server.policy.startswith("volatile"):
         words += f": {VOLATILE}"
-    return [Finding("redis", ok=not server.evicts, sentence=words)]
+    return [Finding("redis", ok=not server.evicts, sentence=words), *_shares(settings, server.maxmemory)]
+
+
+def _shares(settings: Settings, maxmemory: int) -> list[Finding]:
+    """Say what of the settings a small server cuts down, so that the newest state has the rest."""
+    bounds = (
+        ("http.idempotency_bytes", settings.http.idempotency_bytes, maxmemory // MEMORY_SHARE),
+        ("live.replay_bytes", settings.live.replay_bytes, maxmemory // LOG_SHARE),
+    )
+    return [
+        Finding(
+            "redis",
+            ok=True,
+            sentence=f"its maxmemory lets {most / 2**20:.1f} MiB of {name} ({wanted / 2**20:.1f} MiB) be used: the rest"
+            " is for the newest state; raise maxmemory if that is too little",
+        )
+        for name, wanted, most in bounds
+        if maxmemory and most < wanted
+    ]
 
 
 async def _mqtt(settings: Settings) -> list[Finding]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gateway.app.cli.start import start
 from gateway.app.dev_servers.child_process import Child
+from gateway.app.dev_servers.own_files import write_private
 from gateway.app.dev_servers.ports import need_port
 from gateway.app.dev_servers.stack import LocalStack
 from gateway.core.errors import StartError
@@ -88,9 +89,7 @@ def admin_key(path: Path, settings: Settings) -> Path:
     wanted = settings.auth.admin_key
     try:
         if wanted or not path.exists():
-            path.touch(mode=0o600)
-            path.chmod(0o600)
-            path.write_text((wanted or "gwa_" + secrets.token_urlsafe(KEY_BYTES)) + "\n")
+            write_private(path, (wanted or "gwa_" + secrets.token_urlsafe(KEY_BYTES)) + "\n")
     except OSError as exc:
         raise StartError(f"cannot write the admin key to {str(path)!r}: {exc.strerror}") from exc
     return path

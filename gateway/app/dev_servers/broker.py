@@ -16,6 +16,7 @@ from signal import SIGTERM
 
 from gateway.app.dev_servers.child_process import Child, User
 from gateway.app.dev_servers.exec_as import die_with_parent, drop_to
+from gateway.app.dev_servers.own_files import write_private
 from gateway.app.dev_servers.ports import LOOPBACK, listens
 from gateway.app.dev_servers.server import ChildServer
 
@@ -62,7 +63,7 @@ class BrokerServer(ChildServer):
 
     def start(self) -> None:
         """Start and return when both ports take connections; else LocalStackError."""
-        self.config.write_text(self._config())
+        write_private(self.config, self._config(), owner=self.user)
         whom = [] if self.user is None else [str(self.user.uid), str(self.user.gid)]
         child = Child(
             "MQTT broker",

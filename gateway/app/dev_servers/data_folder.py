@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.app.dev_servers.child_process import User
+from gateway.app.dev_servers.own_files import own_folder
 from gateway.core.errors import LocalStackError
 
 USER_NAMES = ("device-gateway", "nobody")
@@ -57,18 +58,14 @@ class Home:
 
     def data(self, name: str) -> Path:
         """Return the 0700 folder of this name that belongs to the servers' user, made if it is not there."""
-        path = self.folder / name
-        path.mkdir(mode=0o700, exist_ok=True)
-        return self._owned(path)
+        return own_folder(self.folder / name, owner=self.user)
 
     def sockets(self) -> Path:
         """Return a 0700 folder for unix sockets, with a path short enough for them."""
         if len(os.fsencode(self.folder)) <= _MAX_SOCKET_FOLDER:
             return self.data("run")
         name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
-        path = Path(tempfile.gettempdir()) / f"device-gateway-{name}"
-        path.mkdir(mode=0o700, exist_ok=True)
-        return self._owned(path)
+        return own_folder(Path(tempfile.gettempdir()) / f"device-gateway-{name}", owner=self.user)
 
     def program(self, wheel: Wheel) -> Path:
         """Return the wheel's program, or a copy of it (made once a version) where the servers' user can run it."""
@@ -78,19 +75,6 @@ class Home:
         if not copy.exists():
             _copy(wheel, copy)
         return copy / wheel.program
-
-    def _owned(self, path: Path) -> Path:
-        info = path.lstat()
-        wanted = self.user.uid if self.user is not None else os.geteuid()
-        if self.user is not None and info.st_uid == 0 and stat.S_ISDIR(info.st_mode):
-            os.chown(path, *self.user)
-            info = path.lstat()
-        if info.st_uid != wanted or not stat.S_ISDIR(info.st_mode) or stat.S_IMODE(info.st_mode) & 0o077:
-            raise LocalStackError(
-                f"{path} must be a folder of user {wanted} with mode 0700 (it belongs to {info.st_uid}): "
-                "start as that user or as root, or remove it"
-            )
-        return path
 
 
 def settle(directory: Path, *, base: Path = SYSTEM_BASE) -> Home:
@@ -154,7 +138,8 @@ def _system_folder(base: Path) -> Path:
 
 def _make_base(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        own_folder(folder, mode=0o755)
     except OSError as error:
         raise LocalStackError(f"{folder} is needed for the servers' data and cannot be made: {error}") from error
 

@@ -1,6 +1,5 @@
 """PostgreSQL as a child of ours: a running server and its URLs. Never touches a database's content."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from urllib.parse import quote
 from gateway.app.dev_servers import exec_as
 from gateway.app.dev_servers.child_process import Child, Stop, User
 from gateway.app.dev_servers.data_folder import Wheel, wheel
+from gateway.app.dev_servers.own_files import read_foreign, write_private
 from gateway.app.dev_servers.server import ChildServer
 from gateway.core.errors import LocalStackError
 
@@ -123,14 +123,11 @@ class PostgresServer(ChildServer):
     def _password_file(self, password: str) -> Iterator[Path]:
         """Keep the password where initdb can read it, and nobody else; gone afterwards."""
         path = self.data.with_name(self.data.name + ".password")
-        path.touch(mode=0o600)
-        path.write_text(password)
-        if self.installation.user is not None:
-            os.chown(path, *self.installation.user)
+        write_private(path, password, owner=self.installation.user)
         try:
             yield path
         finally:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def _initdb(self, *options: str | Path) -> None:
         where = self.installation
@@ -155,7 +152,7 @@ class PostgresServer(ChildServer):
     def _is_ready(self, child: Child) -> bool:
         """Line 1 of postmaster.pid is our child and line 8 says ready (miscadmin.h, LOCK_FILE_LINE_PM_STATUS)."""
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = read_foreign(self.data / "postmaster.pid").splitlines()
         except OSError:
             return False
         return len(lines) >= 8 and lines[0].strip() == str(child.pid) and lines[7].strip() == "ready"  # noqa: PLR2004

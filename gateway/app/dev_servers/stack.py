@@ -11,6 +11,7 @@ from gateway.app.dev_servers import postgres, valkey
 from gateway.app.dev_servers.broker import BrokerServer
 from gateway.app.dev_servers.child_process import wait_until
 from gateway.app.dev_servers.data_folder import SYSTEM_BASE, Home, settle
+from gateway.app.dev_servers.own_files import open_lock, own_folder, write_private
 from gateway.app.dev_servers.ports import free_port, need_port
 from gateway.core.errors import LocalStackError
 
@@ -102,8 +103,8 @@ class LocalStack:
 
     def _make_directory(self) -> None:
         try:
-            self.directory.mkdir(mode=_TRAVERSABLE, exist_ok=True)
-            (self.directory / "log").mkdir(mode=0o700, exist_ok=True)
+            own_folder(self.directory, mode=_TRAVERSABLE)
+            own_folder(self.directory / "log")
         except OSError as error:
             raise LocalStackError(f"{error.filename} cannot be made: {error.strerror}") from error
 
@@ -138,7 +139,7 @@ class LocalStack:
     @staticmethod
     def _open_lock(path: Path, stack: ExitStack) -> int:
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            lock = open_lock(path)
         except OSError as error:
             raise LocalStackError(f"{path} cannot be opened: {error.strerror}") from error
         stack.callback(os.close, lock)
@@ -154,12 +155,11 @@ class LocalStack:
     def _tell(self, stack: ExitStack) -> None:
         """Leave the addresses in ``stack.env`` for other commands, as long as the stack runs."""
         path = self.directory / "stack.env"
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(
+        write_private(
+            path,
             f"GATEWAY_DATABASE__URL={self.database_url}\n"
             f"GATEWAY_REDIS__URL={self.redis_url}\n"
             f"GATEWAY_MQTT__URL={self.mqtt_url}\n"
-            f"GATEWAY_SPOOL__DIR={self.directory / 'spool'}\n"
+            f"GATEWAY_SPOOL__DIR={self.directory / 'spool'}\n",
         )
         stack.callback(path.unlink, missing_ok=True)

@@ -6,12 +6,12 @@ for QUICK_SECS, however long it takes to answer.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from gateway.app.health.conditions import Spells
 from gateway.app.health.probes import Part, Probe
 from gateway.app.health.spool_trend import Trend
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, SpoolFault
 from gateway.core.settings import Settings
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import find
@@ -19,7 +19,7 @@ from gateway.ingest.pipeline.breaker import Breaker
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.stall import Stall
-from gateway.ingest.spool.file import free_bytes
+from gateway.ingest.spool.file import TWICE, free_bytes
 from gateway.ingest.spool.spool import SqliteSpool
 from gateway.mqtt.consumer import Consumer
 from gateway.state.publisher import Publisher
@@ -31,8 +31,6 @@ from gateway.timescale.connections.pool import Pool
 from gateway.timescale.server import probe
 from gateway.web.ports import Health
 
-SPOOL_MARGIN_BYTES = 2**20
-"""A spool with less room than this takes no more traffic."""
 PROBE_SECS = 2.0
 """Longest wait for one part."""
 QUICK_SECS = 0.2
@@ -92,6 +90,10 @@ class Monitor:
     async def look(self) -> None:
         """Ask the parts, and take note of how they are."""
         await self._ask()
+        if self._spool.refusal is not None:  # nobody may come to see that it takes readings again
+            with suppress(TimeoutError):  # a disk that hangs
+                async with asyncio.timeout(PROBE_SECS):
+                    await self._spool.probe()
         away = not (await self._account()).parts["database"]["ok"]
         waiting, now = self._drainer.waiting(), asyncio.get_running_loop().time()
         self._trend.note(now, rows=waiting.rows, size=self._spool.size, oldest_us=waiting.oldest_us, away=away)
@@ -121,7 +123,8 @@ class Monitor:
         free = disk.get("free_bytes")
         room = limit - self._spool.size
         room = min(room, free) if isinstance(free, int) else room
-        usable = bool(disk["ok"]) and self._spool.is_open
+        refusal = self._spool.refusal
+        usable = bool(disk["ok"]) and self._spool.is_open and not isinstance(refusal, SpoolFault)
         facts = {
             "rows": waiting.rows,
             "bytes": waiting.size,
@@ -134,8 +137,9 @@ class Monitor:
             "full_in_secs": self._trend.full_in_secs(room),
             "still_secs": round(self._trend.still_secs, 1),
         }
-        error = waiting.error or disk.get("error")
-        return {"ok": usable and room > SPOOL_MARGIN_BYTES, **facts, "error": error or None}
+        error = disk.get("error") or (refusal.message if isinstance(refusal, SpoolFault) else "") or waiting.error
+        takes = usable and refusal is None and room > self._spool.margin
+        return {"ok": takes, **facts, "error": error or None}
 
     async def _disk(self) -> Part:
         """Say how much the disk of the spool takes; in a thread, since a disk may hang."""
@@ -150,7 +154,7 @@ class Monitor:
             return {"ok": False, "error": f"the folder {folder} (spool.dir): {_said(exc)}"}
         finally:
             self._looking = None if looking.done() else looking
-        return {"ok": True, "free_bytes": free}
+        return {"ok": True, "free_bytes": free // TWICE}
 
     async def _database(self) -> Part:
         trouble = self._breaker.trouble

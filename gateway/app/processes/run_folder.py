@@ -8,6 +8,7 @@ later run. Nothing else where temporary files lie is touched.
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ def prepare(environ: "os._Environ[str]") -> Path:
 
 def join(folder: Path) -> int:
     """Say that this process writes there as long as it lives; return the open file that `forget_if_last` wants back."""
-    lock = os.open(folder / WORKERS, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(folder / WORKERS, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
     return lock
 
@@ -62,18 +63,24 @@ def sweep(base: Path, *, now: float) -> None:
     """Remove what killed runs left in `base`; `now` is in seconds since 1970."""
     for folder in base.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # it is somebody else's, or another start sweeps it, too
-            if now - folder.stat().st_mtime > OLD_SECS and _is_left(folder):
+            if _is_ours(folder) and now - folder.stat().st_mtime > OLD_SECS and _is_left(folder):
                 forget(folder)
 
 
 def _keep_locked(folder: Path) -> None:
     """Hold the folder's lock as long as this process lives: its number stays open on purpose."""
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether this is a folder that a run of ours made: anybody may put a link of this name among temporary files."""
+    info = folder.lstat()
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022
+
+
 def _is_left(folder: Path) -> bool:
-    lock = os.open(folder / LOCK, os.O_RDWR)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:

@@ -66,6 +66,22 @@ class HttpSettings(Section, frozen=True):
     idempotency_hours: Annotated[
         Count, Meta(le=720, description="How long the answer to a request with an Idempotency-Key is kept, in Redis.")
     ] = 24
+    idempotency_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**20,
+            description="Bytes of such answers in Redis, and never more than an eighth of its maxmemory; beyond it the"
+            " oldest of whoever holds most go.",
+        ),
+    ] = 64 * 2**20
+    idempotency_credential_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**17,
+            description="Bytes of them for one key, or for one device; beyond it its own oldest go. A plain receipt"
+            " takes about 350.",
+        ),
+    ] = 4 * 2**20
     access_log: Annotated[bool, Meta(description="Log one line a request (triples its cost).")] = False
     proxies: Annotated[
         str,
@@ -113,7 +129,11 @@ class LiveSettings(Section, frozen=True):
     ] = 300
     replay_bytes: Annotated[
         int,
-        Meta(ge=2**16, description="Bytes of changes kept in Redis for that; a busier gateway reaches less far back."),
+        Meta(
+            ge=2**16,
+            description="Bytes of changes kept in Redis for that, and never more than a quarter of its maxmemory; a"
+            " busier gateway reaches less far back.",
+        ),
     ] = 64 * 2**20
     mailbox_bytes: Annotated[
         int, Meta(ge=2**12, description="Changes that wait for one reader; beyond it only the newest values are kept.")

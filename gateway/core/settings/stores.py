@@ -33,6 +33,14 @@ class RedisSettings(Section, frozen=True):
     )
     ack_wait_ms: Annotated[Count, Meta(description="How long an acknowledgement waits for the state at most.")] = 100
     timeout_secs: Annotated[Seconds, Meta(description="Longest wait for one command.")] = 1.0
+    device_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**14,
+            description="Bytes of newest values of one device that Redis keeps; of one that has more the database tells"
+            " them.",
+        ),
+    ] = 2**20
     max_pending_rows: Annotated[
         Count, Meta(description="Newest messages kept for Redis while it is away; beyond it the oldest go.")
     ] = 200_000
@@ -80,13 +88,35 @@ class DeadLetterSettings(Section, frozen=True):
         int, Meta(ge=1, le=36_500, description="Dead letters are removed this long after they were last refused.")
     ] = 30
     max_bytes: Annotated[
-        Count, Meta(description="Bytes of dead letters in the database; beyond it the oldest are removed.")
+        Count,
+        Meta(
+            description="Bytes of dead letters in the database; beyond it the oldest of whoever has most are removed."
+        ),
     ] = 2**30
+    device_bytes: Annotated[
+        Count,
+        Meta(
+            description="Bytes of them of one device; beyond it its own oldest are removed. Devices that are not"
+            " registered, and topics that name none, have four times as much together."
+        ),
+    ] = 64 * 2**20
+    device_bytes_per_sec: Annotated[
+        Count,
+        Meta(
+            description="Bytes that a device may add to them a second, a minute's worth at once, and each letter counts"
+            " for 1 KiB at least; beyond it they are counted by device and code, without their bytes."
+        ),
+    ] = 256 * 2**10
 
 
 class AuditSettings(Section, frozen=True):
     """Who did what to the registry, the keys and the dead letters."""
 
     keep_days: Annotated[
-        int, Meta(ge=1, le=36_500, description="Lines of the audit are removed this long after the act.")
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="Lines of the audit are removed this long after the act, and keys after they ended.",
+        ),
     ] = 365

@@ -4,6 +4,15 @@ from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
 
+class AnswerKey(NamedTuple):
+    """What an answer is kept under."""
+
+    credential: str
+    """A digest: whose share of the bytes it counts against."""
+    key: str
+    """A digest of the key within its credential."""
+
+
 class KeptAnswer(NamedTuple):
     """The answer to a request, or with status 0 the claim of one that is still running."""
 
@@ -30,19 +39,22 @@ class IdempotencyStore(Protocol):
     All methods raise StateUnavailable.
     """
 
-    async def claim(self, key: str, fingerprint: bytes) -> KeptAnswer | Claim:
+    async def claim(self, key: AnswerKey, fingerprint: bytes) -> KeptAnswer | Claim:
         """Return what is kept, or a claim: the caller goes on."""
         ...
 
-    async def renew(self, key: str, claim: Claim) -> None:
+    async def renew(self, key: AnswerKey, claim: Claim) -> None:
         """Let a claim run out later. Without effect if the key is somebody else's by now, as in what follows."""
         ...
 
-    async def keep(self, key: str, claim: Claim, kept: KeptAnswer) -> None:
-        """Keep an answer in place of the claim."""
+    async def keep(self, key: AnswerKey, claim: Claim, kept: KeptAnswer) -> bool:
+        """Keep an answer in place of the claim; False, and the claim stays, if it is larger than one may be.
+
+        Older answers give way to it: its credential's own, and where all take too much those of whoever holds most.
+        """
         ...
 
-    async def release(self, key: str, held: Claim | KeptAnswer) -> None:
+    async def release(self, key: AnswerKey, held: Claim | KeptAnswer) -> None:
         """Give up a claim, since nothing was answered that could be repeated, or an answer that holds no more."""
         ...
 

@@ -140,7 +140,7 @@ class DeadLetters(Protocol):
     """Where refused items are kept to look at."""
 
     async def put(self, letters: Sequence[DeadLetter]) -> None:
-        """Return after COMMIT. An item that is kept already may be counted instead. Raises SinkUnavailable."""
+        """Return after COMMIT. What is kept already, or is too much, may be counted instead. Raises SinkUnavailable."""
         ...
 
 

@@ -16,17 +16,22 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from gateway.core.errors import SpoolFault
+from gateway.core.errors import SpoolFault, SpoolFull
 from gateway.ingest.spool.codec import Record
 from gateway.ingest.spool.salvage import finish, is_damage, salvage
 from gateway.ingest.spool.schema import connect
 
+TWICE = 2
+"""A record is written to the WAL, and from there to the file."""
 READ_BYTES = 32 * 2**20
 """Bytes one read returns at most, unless a single record has more."""
 FREE_BYTES = 16 * 2**20
 """Disk left free by appends: for the WAL, and for moving it into the file."""
+MARGIN_BYTES = 2**20
+"""What must fit for a spool to be said to take readings, unless it is so small that this is more than a part of it."""
+MARGIN_PART = 4
 SHRINK_BYTES = 16 * 2**20
 """Free pages an emptied file may keep; with more of them it gives them back."""
 
@@ -34,6 +39,10 @@ _INSERT = "insert into records (appended_us, messages, readings, content) values
 _TOTALS = """
 select messages, readings, records, damaged, (select appended_us from records order by id limit 1) from totals
 """
+
+
+Verdict = Literal["kept", "limit", "disk"]
+"""What became of an append: it is on disk, beyond `max_bytes`, or more than the disk has room for."""
 
 
 class Totals(NamedTuple):
@@ -62,6 +71,8 @@ class SpoolFile:
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         self.path = path
         self._max_bytes = max_bytes
+        self.margin = min(MARGIN_BYTES, max_bytes // MARGIN_PART)
+        """Bytes that must fit for it to be said to take readings."""
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self.totals = Totals()
@@ -77,14 +88,39 @@ class SpoolFile:
         with self._transaction():
             pass
 
-    def append(self, calls: Sequence[Sequence[Record]], now_us: int) -> list[bool]:
+    def append(self, calls: Sequence[Sequence[Record]], now_us: int) -> list[Verdict]:
         """Write the records of several calls with one fsync; say for each call whether it had room.
 
         Of a call without room nothing is written.
         """
-        self._check_disk(sum(len(record.content) for records in calls for record in records))
+        free = self._free_bytes()
+        verdicts: list[Verdict] = []
         with self._transaction() as connection:
-            return [self._append(connection, records, now_us) for records in calls]
+            for records in calls:
+                needed = TWICE * sum(len(record.content) for record in records)
+                verdicts.append(self._append(connection, records, now_us) if needed <= free else "disk")
+                free -= needed if verdicts[-1] == "kept" else 0
+        return verdicts
+
+    def probe(self) -> None:
+        """Return if an append of `margin` bytes would succeed. Raises SpoolFault, SpoolFull."""
+        free = self._free_bytes()
+        if self.totals.size + self.margin > self._max_bytes:
+            raise SpoolFull
+        if free < TWICE * self.margin:
+            raise disk_full()
+        path = Path(f"{self.path}.probe")
+        try:
+            path.unlink(missing_ok=True)
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            try:  # a quota, which no free space tells of, is met only by taking it
+                os.posix_fallocate(number, 0, TWICE * self.margin)
+                os.fsync(number)
+            finally:
+                os.close(number)
+                path.unlink()
+        except OSError as exc:
+            raise SpoolFault(f"the spool's disk takes no more: {exc}; see spool.dir") from exc
 
     def read(self, max_messages: int, skip: Collection[int] = ()) -> list[StoredRecord]:
         """Return the oldest records: at least one if there is any, else up to `max_messages` and READ_BYTES.
@@ -159,20 +195,17 @@ class SpoolFile:
         self._inode = self.path.stat().st_ino
         return connection
 
-    def _append(self, connection: sqlite3.Connection, records: Sequence[Record], now_us: int) -> bool:
+    def _append(self, connection: sqlite3.Connection, records: Sequence[Record], now_us: int) -> Verdict:
         connection.execute("savepoint call")
         connection.executemany(_INSERT, [(now_us, r.messages, r.readings, r.content) for r in records])
         fits = _size(connection) <= self._max_bytes
         if not fits:
             connection.execute("rollback to call")
         connection.execute("release call")
-        return fits
+        return "kept" if fits else "limit"
 
-    def _check_disk(self, size: int) -> None:
-        """Raise SpoolFault if `size` more bytes would be lost with a deleted file, or would fill the disk.
-
-        Without any room left nothing could be removed either.
-        """
+    def _free_bytes(self) -> int:
+        """Return what the disk has room for. Raises SpoolFault if the file was deleted: an append would be lost."""
         if not self.is_open:
             self.open()
         try:
@@ -184,8 +217,7 @@ class SpoolFile:
         if replaced:
             self.close()
             raise SpoolFault("the spool's file was replaced by another one, which is used from now on")
-        if free < 2 * size:
-            raise SpoolFault("the spool's disk is full; free some space, or set spool.dir to another disk")
+        return free
 
     def _shrink(self) -> None:
         """Give back what an empty file no longer needs."""
@@ -193,6 +225,11 @@ class SpoolFile:
             if self._connection and self.path.stat().st_size - self.totals.size > SHRINK_BYTES:
                 self._connection.execute("vacuum")
                 self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+
+
+def disk_full() -> SpoolFault:
+    """Return what an append is answered that the disk has no room for."""
+    return SpoolFault("the spool's disk is full; free some space, or set spool.dir to another disk")
 
 
 def free_bytes(folder: Path | str) -> int:

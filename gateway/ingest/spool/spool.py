@@ -20,7 +20,7 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch
 from gateway.ingest.spool.claims import SpoolClaim
 from gateway.ingest.spool.codec import DamagedRecord, Record, decode, encode
-from gateway.ingest.spool.file import SpoolFile, StoredRecord
+from gateway.ingest.spool.file import SpoolFile, StoredRecord, Verdict, disk_full
 from gateway.telemetry import spool_events
 
 DISK_SECS = 30.0
@@ -40,8 +40,7 @@ class Appending(NamedTuple):
 
     records: Sequence[Record]
     size: int
-    ticket: "asyncio.Future[bool]"
-    """Resolves to whether there was room."""
+    ticket: "asyncio.Future[Verdict]"
 
 
 class SqliteSpool:
@@ -64,6 +63,8 @@ class SqliteSpool:
         self._waiting: deque[Appending] = deque()
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
+        self.refusal: SpoolFault | SpoolFull | None = None
+        """Why it takes nothing now, not even a small append; None if it does, as far as is known."""
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -115,6 +116,11 @@ class SqliteSpool:
         return totals.size if totals.records or totals.damaged else 0
 
     @property
+    def margin(self) -> int:
+        """Bytes that must fit for it to be said to take readings."""
+        return self._file.margin
+
+    @property
     def damaged(self) -> int:
         """Records that were set aside."""
         return self._file.totals.damaged
@@ -142,17 +148,29 @@ class SqliteSpool:
         records = [encode(batch) for batch in batches]
         size = sum([len(record.content) for record in records])
         if self.size + self._waiting_bytes + size > self._max_bytes:
-            raise self._full()
+            raise self._noted(self._full(), size)
         if self._waiting and self._waiting_bytes + size > WAITING_BYTES:
             raise SpoolFault("the spool's disk is slower than what comes in; send less, or use a faster disk")
-        ticket: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        ticket: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting.append(Appending(records, size, ticket))
         self._waiting_bytes += size
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name=f"spool.writer[{self.name}]")
-        if not await self._answer(ticket):
-            raise self._full()
+        if (verdict := await self._answer(ticket)) != "kept":
+            raise self._noted(self._full() if verdict == "limit" else disk_full(), size)
+        self.refusal = None
         spool_events.appended(sum([r.messages for r in records]), sum([r.readings for r in records]))
+
+    async def probe(self) -> None:
+        """See whether what refused everything takes something again: then `refusal` is None."""
+        try:
+            await self.in_thread(self._file.probe)
+        except SpoolFull:
+            return
+        except SpoolFault as exc:
+            self.refusal = exc
+        else:
+            self.refusal = None
 
     async def oldest(self, max_rows: int, *, skip: Collection[int] = ()) -> list[Spooled]:
         """Return the oldest batches, at least one if there is any, else as many as hold `max_rows` messages.
@@ -179,16 +197,20 @@ class SqliteSpool:
         while self._waiting:
             group = self._take()
             try:
-                records = [each.records for each in group]
-                verdicts = await self.in_thread(self._file.append, records, self._clock.now_us())
-            except Exception as exc:  # noqa: BLE001 - whoever waits is told, whatever it was
-                self._fail(group, exc)
-            else:
-                for each, kept in zip(group, verdicts, strict=True):
-                    if not each.ticket.done():
-                        each.ticket.set_result(kept)
+                await self._write_group(group)
             finally:
                 self._waiting_bytes -= sum([each.size for each in group])
+
+    async def _write_group(self, group: list[Appending]) -> None:
+        try:
+            records = [each.records for each in group]
+            verdicts = await self.in_thread(self._file.append, records, self._clock.now_us())
+        except Exception as exc:  # noqa: BLE001 - whoever waits is told, whatever it was
+            self._fail(group, exc)
+            return
+        for each, verdict in zip(group, verdicts, strict=True):
+            if not each.ticket.done():
+                each.ticket.set_result(verdict)
 
     def _take(self) -> list[Appending]:
         group = [self._waiting.popleft()]
@@ -199,14 +221,16 @@ class SqliteSpool:
         return group
 
     def _fail(self, group: list[Appending], exc: Exception) -> None:
-        if not isinstance(exc, SpoolFault):
+        message = ""
+        if isinstance(exc, SpoolFault):
+            message, self.refusal = exc.message, exc
+        else:
             spool_events.failed(self.name, exc)
-        message = exc.message if isinstance(exc, SpoolFault) else ""
         for each in group:
             if not each.ticket.done():
                 each.ticket.set_exception(SpoolFault(message))
 
-    async def _answer(self, ticket: "asyncio.Future[bool]") -> bool:
+    async def _answer(self, ticket: "asyncio.Future[Verdict]") -> Verdict:
         try:
             async with asyncio.timeout(DISK_SECS):
                 return await ticket
@@ -225,6 +249,12 @@ class SqliteSpool:
             if not i % DECODE_TURN:
                 await asyncio.sleep(0)
         return batches
+
+    def _noted(self, refusal: SpoolFull | SpoolFault, size: int) -> SpoolFull | SpoolFault:
+        """Remember that so many bytes were refused, unless that was only because they are many."""
+        if size <= self.margin:
+            self.refusal = refusal
+        return refusal
 
     def _full(self) -> SpoolFull:
         spool_events.full(self._max_bytes)

@@ -65,10 +65,12 @@ class AuditLog:
         return f'key {row["id"]} "{row["label"]}"'
 
     async def purge(self, age: timedelta) -> None:
-        """Remove what is older."""
+        """Remove what is older, and credentials that have been dead for so long: no line names them any more."""
         async with self._pool.connection() as connection:
             while await connection.fetchval(query("purge_audit"), age, PURGED_AT_ONCE):
                 pass
+            while dead := await connection.fetch(query("dead_credentials"), age, PURGED_AT_ONCE):
+                await connection.execute(query("purge_credentials"), [row["id"] for row in dead])
 
 
 async def note(connection: Connection, actor: str, action: str, *, target: str, **detail: object) -> int:

@@ -80,7 +80,7 @@ async def _write(connection: Direct, stage: Stage, *, make_devices: bool) -> Non
     async with _but_rows(connection, raising=False):
         await _write_message(connection, stage, _Pair(*some) if some else NOBODYS)
     async with _but_rows(connection):
-        letter = ("database", "rehearsal", "", name, b"", None, secrets.token_bytes(32), 1)
+        letter = ("database", "rehearsal", "", name, b"", None, secrets.token_bytes(32), 1, "")
         await connection.execute(query("insert_dead_letters"), *[[value] for value in letter])
 
 

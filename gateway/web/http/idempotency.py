@@ -10,10 +10,13 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.core.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
 from gateway.core.tasks import background
-from gateway.domain.contracts.idempotency import Claim, KeptAnswer
+from gateway.domain.contracts.idempotency import AnswerKey, Claim, KeptAnswer
 from gateway.domain.model import Receipt
+from gateway.domain.principal import Role
 from gateway.ingest.admission.auth import to_token
 from gateway.ingest.receipts import to_json
 from gateway.telemetry import events
@@ -25,8 +28,10 @@ from gateway.web.limits.body_budget import Hold
 HEADER, REPLAYED = "idempotency-key", "idempotency-replayed"
 MAX_KEY = 255
 """Characters."""
-MAX_KEPT_BYTES = 64 * 1024
-"""Of a receipt: Redis must not fill up with long lists of refusals. A repeat of that body is judged anew."""
+SHORTER = (100, 0)
+"""Refusals that are kept of a receipt which is too large to be kept whole; its counts always are."""
+DIGEST_CHARS = 32
+"""Of the digests that name a key and its credential: 128 bits."""
 
 RENEW_SECS = 3.0
 TRIES = 3
@@ -67,7 +72,7 @@ async def take_once(
 
 
 async def _conclude(
-    context: Context, name: str, fingerprint: bytes, take: Take, devices: Devices
+    context: Context, name: AnswerKey, fingerprint: bytes, take: Take, devices: Devices
 ) -> tuple[KeptAnswer, bool]:
     """Return the answer, and whether it is a repeat."""
     for _ in range(TRIES):
@@ -95,24 +100,33 @@ def _concluded(context: Context, work: "asyncio.Task[tuple[KeptAnswer, bool]]") 
         work.exception()  # whoever waited has got it; if nobody did, there is nobody to tell
 
 
-async def _first(context: Context, name: str, claim: Claim, take: Take) -> KeptAnswer:
-    receipts = context.receipts
+async def _first(context: Context, name: AnswerKey, claim: Claim, take: Take) -> KeptAnswer:
     try:
         async with background(_renew(context, name, claim), name="idempotency.renew"):
-            kept = _to_kept(claim.fingerprint, await take(), since_us=claim.since_us)
+            receipt = await take()
     except Exception:
         with suppress(StateUnavailable):
-            await receipts.release(name, claim)
+            await context.receipts.release(name, claim)
         raise
+    kept = _to_kept(claim.fingerprint, receipt, since_us=claim.since_us)
     with suppress(StateUnavailable):
-        if len(kept.body) <= MAX_KEPT_BYTES:
-            await receipts.keep(name, claim, kept)
-        else:
-            await receipts.release(name, claim)
+        await _keep(context, name, claim, kept, receipt)
     return kept
 
 
-async def _renew(context: Context, name: str, claim: Claim) -> None:
+async def _keep(context: Context, name: AnswerKey, claim: Claim, kept: KeptAnswer, receipt: Receipt) -> None:
+    """Keep the answer, or what of it may be kept: a repeat must not be taken in anew for the length of its receipt."""
+    if await context.receipts.keep(name, claim, kept):
+        return
+    events.idempotency("shortened")
+    for most in SHORTER:
+        errors = receipt.errors[:most]
+        shorter = replace(receipt, errors=errors, errors_truncated=True)
+        if await context.receipts.keep(name, claim, kept._replace(body=to_json(shorter))):
+            return
+
+
+async def _renew(context: Context, name: AnswerKey, claim: Claim) -> None:
     """Keep a claim for as long as its request runs."""
     while True:
         await asyncio.sleep(RENEW_SECS)
@@ -133,10 +147,15 @@ def _check(kept: KeptAnswer, fingerprint: bytes) -> None:
         raise IdempotencyInProgress
 
 
-def _name(call: Call[Any, Any], key: str) -> str:
-    """Return the key within its credential: two clients who both count from 1 must not meet."""
-    credential = to_token(call.authorization) or ""
-    return _digest(credential.encode(), key.encode()).hex()
+def _name(call: Call[Any, Any], key: str) -> AnswerKey:
+    """Return the key within its credential: two clients who both count from 1 must not meet.
+
+    What is kept counts against the token, or against the device whose tokens they are.
+    """
+    token, principal = (to_token(call.authorization) or "").encode(), call.principal
+    device = principal.device if principal.role is Role.DEVICE else None
+    payer = _digest(b"token", token) if device is None else _digest(b"device", device.encode())
+    return AnswerKey(payer.hex()[:DIGEST_CHARS], _digest(token, key.encode()).hex()[:DIGEST_CHARS])
 
 
 def _digest(first: bytes, second: bytes) -> bytes:

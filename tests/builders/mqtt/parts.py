@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.core.errors import GatewayError
 from gateway.core.settings import MqttSettings
-from gateway.domain.contracts.ingest import Charge
+from gateway.domain.contracts.ingest import Charge, DeadLetters
 from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Receipt, Refusal
 from gateway.domain.principal import Principal
@@ -163,7 +163,7 @@ class FastRandom(Random):
 
 
 def consumer_of(
-    settings: MqttSettings, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
+    settings: MqttSettings, intake: ScriptedIntake, letters: DeadLetters | None = None, *, meters: Meters | None = None
 ) -> Consumer:
     """A consumer that is not started; `settings.client_id` names its session."""
     return build(
@@ -179,7 +179,7 @@ def consumer_of(
 
 @asynccontextmanager
 async def running(
-    settings: MqttSettings, intake: ScriptedIntake, letters: Letters | None = None, *, meters: Meters | None = None
+    settings: MqttSettings, intake: ScriptedIntake, letters: DeadLetters | None = None, *, meters: Meters | None = None
 ) -> AsyncIterator[Consumer]:
     """A consumer whose subscription stands; stopped without waiting for what is in hand."""
     consumer = consumer_of(settings, intake, letters, meters=meters)

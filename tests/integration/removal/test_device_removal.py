@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 
 import pytest
 
@@ -247,3 +248,23 @@ async def test_sweeping_goes_on_after_a_failure_and_keeps_the_audit_within_its_a
         assert not await all_swept()
         state.away = False
         await until(all_swept)
+
+
+async def test_keys_that_ended_long_ago_go_with_the_lines_that_name_them(database: Database, book: Registrar) -> None:
+    await execute(
+        database.url,
+        """
+        insert into credentials (digest, role, label, revoked_at, expires_at)
+        select sha256(label::bytea), 'reader', label, now() - revoked::interval, now() - expired::interval
+        from (values ('revoked long ago', '8 days', null), ('expired long ago', null, '8 days'),
+            ('revoked', '6 days', '-1 day'), ('expired', null, '6 days'), ('living', null, null),
+            ('later', null, '-9 days')) as given (label, revoked, expired)
+        """,
+    )
+    before = await fetch(database.url, "select n from registry_revision")
+    for _ in range(3):
+        await book.audit.purge(timedelta(days=7))
+    left = await fetch(database.url, "select label from credentials order by label")
+    assert left == [("expired",), ("later",), ("living",), ("revoked",)]
+    [(revision,)] = await fetch(database.url, "select n from registry_revision")
+    assert revision == before[0][0] + 1, "nothing is said to change where nothing goes"

@@ -34,7 +34,7 @@ def monitor(stall: Stall) -> Monitor:
         "watcher": SimpleNamespace(facts=lambda: {"complete": True}, evicts=False),
         "consumer": None,
         "damaged": lambda: 0,
-        "spool": SimpleNamespace(size=0, is_open=True),
+        "spool": SimpleNamespace(size=0, is_open=True, refusal=None, margin=2**20),
         "settings": Settings(spool=SpoolSettings(dir="/")),
         "spells": Spells("w1", ManualClock(), monotonic=stall._monotonic),
     }

@@ -36,3 +36,20 @@ def test_the_last_of_those_that_write_there_takes_the_folder_along(tmp_path: Pat
     finally:
         os.close(first)
         os.close(last)
+
+
+def test_a_link_of_that_name_is_not_ours_wherever_it_leads(tmp_path: Path) -> None:
+    """Among temporary files anybody may put one, and root would empty what it leads to."""
+    elsewhere = tmp_path / "var-lib"
+    elsewhere.mkdir()
+    left_by_a_killed_run(elsewhere, "a").rename(elsewhere / "dpkg")
+    (tmp_path / f"{run_folder.PREFIX}evil").symlink_to(elsewhere / "dpkg")
+    run_folder.sweep(tmp_path, now=time.time() + LATER)
+    assert sorted(path.name for path in (elsewhere / "dpkg").iterdir()) == ["counter_7.db", "lock"]
+
+
+def test_a_folder_that_others_can_write_is_not_ours(tmp_path: Path) -> None:
+    folder = left_by_a_killed_run(tmp_path, "a")
+    folder.chmod(0o777)
+    run_folder.sweep(tmp_path, now=time.time() + LATER)
+    assert (folder / "counter_7.db").exists()

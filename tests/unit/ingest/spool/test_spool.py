@@ -11,7 +11,7 @@ import pytest
 from gateway.core.errors import SpoolFault, SpoolFull, StartError
 from gateway.ingest.spool import file, spool
 from gateway.ingest.spool.codec import Record
-from gateway.ingest.spool.file import SpoolFile
+from gateway.ingest.spool.file import SpoolFile, Verdict
 from tests.builders.spooled import devices_in, files, fill, many, named, names, opened
 
 SOON = 10.0
@@ -64,7 +64,7 @@ async def test_appends_that_arrive_during_a_transaction_share_the_next_one(
     calls: list[int] = []
     append = SpoolFile.append
 
-    def noting(self: SpoolFile, records: Sequence[Sequence[Record]], now_us: int) -> list[bool]:
+    def noting(self: SpoolFile, records: Sequence[Sequence[Record]], now_us: int) -> list[Verdict]:
         calls.append(len(records))
         return append(self, records, now_us)
 
