@@ -52,6 +52,12 @@ class Away(NamedTuple):
         assert {"database", "spool"} <= {each["part"] for each in found["degraded"]}
         return found
 
+    async def stays_unready(self) -> None:
+        """Look for longer than the drainer takes to open the file again."""
+        for _ in range(25):
+            await self.is_unready()
+            await asyncio.sleep(0.1)
+
     async def until_ready(self) -> None:
         async with asyncio.timeout(SOON):
             while (await self.readyz())[0] != 200:  # noqa: ASYNC110 - it tells nobody
@@ -85,7 +91,13 @@ async def test_a_full_disk(on_a_small_disk: Away, monkeypatch: pytest.MonkeyPatc
     ballast.write_bytes(b"x" * 20 * MIB)
     assert await away.post(1) == "spool_fault"
     assert "disk is full" in str((await away.is_unready())["degraded"])
+    ballast.unlink()
+    await away.until_ready()
+    # A disk that has room, and less than each body needs.
     ballast.write_bytes(b"x" * 4 * MIB)
+    assert await away.post(2, messages=100_000) == "spool_fault"
+    await away.is_unready()
+    assert await away.post(1) == "spool"
     await away.until_ready()
     # What comes together is refused only as far as it does not fit.
     told = await asyncio.gather(*[away.post(number, messages=5000) for number in range(2, 42)])
@@ -96,6 +108,7 @@ async def test_a_full_disk(on_a_small_disk: Away, monkeypatch: pytest.MonkeyPatc
     ballast.write_bytes(b"x" * 16 * MIB)
     assert await away.fill(messages=5000) == "spool_fault"
     assert "disk is full" in str((await away.is_unready())["degraded"])
+    await away.stays_unready()
     ballast.unlink()
     await away.until_ready()
     assert await away.post(0) == "spool"

@@ -102,19 +102,19 @@ class SpoolFile:
                 free -= needed if verdicts[-1] == "kept" else 0
         return verdicts
 
-    def probe(self) -> None:
-        """Return if an append of `margin` bytes would succeed. Raises SpoolFault, SpoolFull."""
+    def probe(self, size: int) -> None:
+        """Return if an append of so many bytes would succeed. Raises SpoolFault, SpoolFull."""
         free = self._free_bytes()
-        if self.totals.size + self.margin > self._max_bytes:
+        if self.totals.size + size > self._max_bytes:
             raise SpoolFull
-        if free < TWICE * self.margin:
+        if free < TWICE * size:
             raise disk_full()
         path = Path(f"{self.path}.probe")
         try:
             path.unlink(missing_ok=True)
             number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:  # a quota, which no free space tells of, is met only by taking it
-                os.posix_fallocate(number, 0, TWICE * self.margin)
+                os.posix_fallocate(number, 0, TWICE * size)
                 os.fsync(number)
             finally:
                 os.close(number)

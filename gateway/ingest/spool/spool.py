@@ -29,6 +29,8 @@ GROUP_BYTES = 16 * 2**20
 """Bytes one transaction takes at most, unless a single append has more."""
 WAITING_BYTES = 64 * 2**20
 """Bytes that wait for the disk at most."""
+LARGE_SECS = 10.0
+"""How long the refusal of an append that is larger than the margin stands, if none is taken meanwhile."""
 DECODE_TURN = 64
 """Records decoded before others get their turn on the loop."""
 
@@ -64,7 +66,10 @@ class SqliteSpool:
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
         self.refusal: SpoolFault | SpoolFull | None = None
-        """Why it takes nothing now, not even a small append; None if it does, as far as is known."""
+        """Why the last append was not taken; None if it was, or if the next one would be, as far as is known."""
+        self._refused_bytes = 0
+        self._refused_at = 0.0
+        """Loop time."""
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -162,9 +167,14 @@ class SqliteSpool:
         spool_events.appended(sum([r.messages for r in records]), sum([r.readings for r in records]))
 
     async def probe(self) -> None:
-        """See whether what refused everything takes something again: then `refusal` is None."""
+        """See whether an append like the one that was refused would be taken now: then `refusal` is None.
+
+        After a while a smaller one will do: whoever sent that large one may be the only one who does.
+        """
+        is_recent = asyncio.get_running_loop().time() - self._refused_at < LARGE_SECS
+        size = max(self.margin, self._refused_bytes if is_recent else 0)
         try:
-            await self.in_thread(self._file.probe)
+            await self.in_thread(self._file.probe, size)
         except SpoolFull:
             return
         except SpoolFault as exc:
@@ -223,7 +233,7 @@ class SqliteSpool:
     def _fail(self, group: list[Appending], exc: Exception) -> None:
         message = ""
         if isinstance(exc, SpoolFault):
-            message, self.refusal = exc.message, exc
+            message = self._noted(exc, 0).message
         else:
             spool_events.failed(self.name, exc)
         for each in group:
@@ -251,9 +261,9 @@ class SqliteSpool:
         return batches
 
     def _noted(self, refusal: SpoolFull | SpoolFault, size: int) -> SpoolFull | SpoolFault:
-        """Remember that so many bytes were refused, unless that was only because they are many."""
-        if size <= self.margin:
-            self.refusal = refusal
+        """Remember that so many bytes were refused."""
+        self.refusal, self._refused_bytes = refusal, size
+        self._refused_at = asyncio.get_running_loop().time()
         return refusal
 
     def _full(self) -> SpoolFull:

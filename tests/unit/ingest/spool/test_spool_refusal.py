@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import SpoolFault, SpoolFull
-from gateway.ingest.spool import file
+from gateway.ingest.spool import file, spool
 from gateway.ingest.spool.codec import Record
 from tests.builders.spooled import devices_in, fill, many, named, names, opened
 
@@ -62,12 +62,23 @@ async def test_a_spool_that_is_full_says_so_until_it_is_emptied(tmp_path: Path) 
         assert spools.own.refusal is None
 
 
-async def test_a_body_that_is_too_large_for_the_room_there_is_says_nothing_of_the_others(tmp_path: Path) -> None:
+async def test_one_that_is_too_large_counts_until_another_is_taken(tmp_path: Path) -> None:
     async with opened(tmp_path, max_bytes=MIB) as spools:
         with pytest.raises(SpoolFull):
             await spools.own.append([named("large", 80_000)])
-        assert spools.own.refusal is None
+        await spools.own.probe()
+        assert isinstance(spools.own.refusal, SpoolFull)
         await spools.own.append([named("small")])
+        assert spools.own.refusal is None
+
+
+async def test_one_that_is_too_large_counts_for_a_while_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path, max_bytes=MIB) as spools:
+        with pytest.raises(SpoolFull):
+            await spools.own.append([named("large", 80_000)])
+        monkeypatch.setattr(spool, "LARGE_SECS", 0.0)
+        await spools.own.probe()
+        assert spools.own.refusal is None
 
 
 async def test_a_quota_that_no_free_space_tells_of_is_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
