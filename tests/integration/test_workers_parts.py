@@ -3,13 +3,15 @@
 import os
 import resource
 import socket
+import sys
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from gateway.app.processes import run_folder
-from gateway.app.processes.listening import BIND_SECS, bind, raise_file_limit
+from gateway.app.processes.listening import BIND_SECS, NOT_SENT_BYTES, bind, raise_file_limit
 from gateway.app.processes.supervisor import CALM_SECS, LONGEST_GAP_SECS, Patience
 from gateway.app.processes.worker_process import worker_index
 from gateway.core.errors import StartError
@@ -98,6 +100,22 @@ def test_a_worker_that_lived_long_is_started_at_once() -> None:
 )
 def test_worker_numbers(name: str, index: int) -> None:
     assert worker_index(name) == index
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this bound")
+def test_the_system_takes_little_for_a_reader_that_takes_nothing() -> None:
+    with bind(HttpSettings(port=0)) as listening, socket.socket() as reader:
+        listening.listen()
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(listening.getsockname())
+        ours, _ = listening.accept()
+        with ours:
+            ours.settimeout(0.2)
+            taken_bytes = 0
+            with suppress(TimeoutError):
+                while taken_bytes < 2**23:
+                    taken_bytes += ours.send(b" " * 65_536)
+    assert taken_bytes <= 2 * NOT_SENT_BYTES
 
 
 def test_the_folder_of_the_metrics_is_emptied_of_metrics_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

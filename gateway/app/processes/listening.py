@@ -12,6 +12,9 @@ from gateway.core.settings import HttpSettings
 
 BIND_SECS = 5.0
 """How long a taken port is tried: the workers of a killed predecessor may still be finishing."""
+NOT_SENT_BYTES = 128 * 1024
+"""What the system takes of an answer before its reader does: else it is up to 4 MiB of its memory for each connection
+whose reader takes nothing (tcp(7), tcp_wmem), and of the container's."""
 
 
 def bind(
@@ -47,4 +50,7 @@ def raise_file_limit() -> None:
 
 def _bound(http: HttpSettings) -> socket.socket:
     family, *_ = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server((http.host, http.port), family=family)
+    made = socket.create_server((http.host, http.port), family=family)
+    with contextlib.suppress(AttributeError, OSError):  # Linux alone has it; connections have it from here
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
+    return made
