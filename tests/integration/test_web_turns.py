@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
 import pytest_asyncio
 
+from gateway.telemetry import exposition
 from tests.integration.loop_watch import watching
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import Door, serving
@@ -81,3 +83,30 @@ async def test_health_is_told_meanwhile(door: Door, name: str) -> None:
     attacker.abort()
     await prober.close()
     assert watch.longest_secs < MOST_SECS
+
+
+async def test_a_flood_of_scrapes_is_answered_and_costs_little(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+    render = exposition.render
+
+    def counting(*, counters: bool = False) -> list[exposition.Rendered]:
+        rendered.append(counters)
+        return render(counters=counters)
+
+    monkeypatch.setattr(exposition, "render", counting)
+    scrape = b"GET /metrics HTTP/1.1\r\nHost: g\r\n\r\n"
+
+    async def scrapes(wire: Wire) -> None:
+        for _ in range(10):
+            await wire.send(scrape)
+            assert (await wire.answer()).body.startswith(b"# HELP")
+        await wire.close()
+
+    wires = [await door.raw() for _ in range(40)]
+    began = time.process_time()
+    async with watching() as watch, asyncio.TaskGroup() as group:
+        for wire in wires:
+            group.create_task(scrapes(wire), name="scrapes")
+    spent = time.process_time() - began
+    assert 1 <= len(rendered) <= 100  # of 400
+    assert watch.longest_secs < spent / 5
