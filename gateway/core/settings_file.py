@@ -22,7 +22,8 @@ OTHERS = (CONFIG_ENV, "GATEWAY_KEY")
 """Names in the environment that are no settings and are used all the same, by commands."""
 TESTS = "GATEWAY_TEST_"
 """How names start that tests use."""
-SECRETS = frozenset({"auth.admin_key"})
+SECRETS = ("key", "password", "secret", "token")
+"""How names of settings end that hold nothing but a secret."""
 SHOWN = 60
 """Characters of a wrong value that are shown at most."""
 _KINDS = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
@@ -74,11 +75,11 @@ def describe(settings: Settings) -> Iterator[SettingDoc]:
 
 def hidden(path: str, value: object) -> object:
     """Return what may be shown of a setting's value: no key, and no password of a URL."""
-    if path in SECRETS:
+    if path.endswith(SECRETS):
         return MASK if value else value
-    if not path.endswith(".url"):
-        return value
-    return masked(value) if isinstance(value, str) else MASK
+    if isinstance(value, str):
+        return masked(value)
+    return MASK if path.endswith(".url") else value
 
 
 def to_env(path: str) -> str:

@@ -9,18 +9,29 @@ from simulator.core.errors import UsageError
 
 MASK = "***"
 _MQTT_PORT = 1883
-_PASSWORD = re.compile(r"^((?:[A-Za-z][\w+.-]*://|(?![A-Za-z][\w+.-]*://))[^:@]*:).*@", re.DOTALL)
+_PASSWORD = re.compile(r"^((?:[A-Za-z][\w+.-]*://|(?![A-Za-z][\w+.-]*://))[^:]*:).*@", re.DOTALL)
+_IN_WORDS = r"(password\s*=\s*)('(?:\\.|[^'\\])*'?|(?:\\.|\S)*)"
+_HOST = re.compile(r"[^\s='\"]+")
+_PARAMETER = r"([?&])([^\s=&]*)=([^\s&]*)"
 
 
 def masked(url: str) -> str:
-    """Return a URL, also a malformed one, with `***` for its password."""
-    shown = _PASSWORD.sub(rf"\1{MASK}@", url)
-    return re.sub(r"([?&](?:password|sslpassword)=)[^&]*", rf"\1{MASK}", shown, flags=re.IGNORECASE)
+    """Return a URL, or libpq's connection string in words, also a malformed one, with `***` for its password."""
+    if "://" not in url:
+        url = re.sub(_IN_WORDS, rf"\1{MASK}", url, flags=re.IGNORECASE)
+    return re.sub(_PARAMETER.replace(r"\s", ""), _parameter, _PASSWORD.sub(rf"\1{MASK}@", url))
 
 
 def masked_within(text: str) -> str:
     """Return a text with `***` for the passwords of URLs in it; of malformed ones rather too much than too little."""
-    return re.sub(r"((?:[\w+.-]+://)?[^\s:@/]*:)\S*@", rf"\1{MASK}@", text)
+    shown = re.sub(r"((?:[\w+.-]+://)?[^\s:@/]*:)\S*@", rf"\1{MASK}@", text)
+    return re.sub(_IN_WORDS, rf"\1{MASK}", re.sub(_PARAMETER, _parameter, shown), flags=re.IGNORECASE)
+
+
+def _parameter(found: re.Match[str]) -> str:
+    """Return a parameter of a URL with `***` for a password; its name may be encoded."""
+    before, name, _ = found.groups()
+    return f"{before}{name}={MASK}" if unquote(name).strip().lower().endswith("password") else found[0]
 
 
 def split(url: str, *, with_query: bool = False) -> SplitResult | None:
@@ -58,9 +69,10 @@ class Broker:
         """Read `host:port` or `mqtt://user:password@host:port`. Raises UsageError."""
         parts = split(text if "://" in text else f"mqtt://{text}")
         port = 0 if parts is None else port_of(parts)
-        if parts is None or parts.scheme != "mqtt" or not parts.hostname or port == 0 or parts.path.strip("/"):
+        host = "" if parts is None else parts.hostname or ""
+        if parts is None or parts.scheme != "mqtt" or not _HOST.fullmatch(host) or port == 0 or parts.path.strip("/"):
             raise UsageError(
                 "The broker is given as host:port or mqtt://user:password@host:port, special characters"
                 " percent-encoded."
             )
-        return cls(parts.hostname, port or _MQTT_PORT, unquote(parts.username or ""), unquote(parts.password or ""))
+        return cls(host, port or _MQTT_PORT, unquote(parts.username or ""), unquote(parts.password or ""))

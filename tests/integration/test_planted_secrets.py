@@ -26,6 +26,9 @@ TORN = (
     "{scheme}://u:s3cr3t@127.0.0.1:port",
     "{scheme}//u:s3cr3t@" + NOBODY,
     "u:s3cr3t@" + NOBODY,
+    "{scheme}://u@x:s3cr3t@" + NOBODY,
+    "{scheme}://" + NOBODY + "/d?user=u&pass%77ord=s3cr3t",
+    "host=127.0.0.1 port=1 password='s3cr3t 31337'",
 )
 WHOLE = "{scheme}://u:s3cr3t%2331337@" + NOBODY
 URLS = {"database.url": "postgresql", "redis.url": "redis", "mqtt.url": "mqtt"}

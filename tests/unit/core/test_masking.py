@@ -20,6 +20,9 @@ BOTH = pytest.mark.parametrize("masked", [masking.masked, addresses.masked])
         ("redis://:p@h", "redis://:***@h"),
         ("postgresql:///d?user=u&password=p&x=y", "postgresql:///d?user=u&password=***&x=y"),
         ("u:p@h", "u:***@h"),
+        ("postgresql://u@x:p@h/d", "postgresql://u@x:***@h/d"),
+        ("postgresql:///d?user=u&pass%77ord=p&x=y", "postgresql:///d?user=u&pass%77ord=***&x=y"),
+        ("postgresql:///d?SSLPassword=p", "postgresql:///d?SSLPassword=***"),
         ("mqtt://h:1883", "mqtt://h:1883"),
         ("postgresql://u@a:1,b:2/d", "postgresql://u@a:1,b:2/d"),
         ("", ""),
@@ -41,3 +44,20 @@ def test_within_a_sentence_it_is_gone_as_well(password: str, scheme: str) -> Non
     for masked in (masking.masked_within, addresses.masked_within):
         assert "S@" not in masked(planted)
         assert masked(planted).endswith("***@h.")
+
+
+@pytest.mark.parametrize(
+    "words", ["password=p4", "password = 'p 4'", r"password=p\ 4", r"password='p\'4'", "PASSWORD='p4"]
+)
+def test_libpq_s_other_form(words: str) -> None:
+    shown = masking.masked(f"host=h {words} user=u" if not words.startswith("PASS") else f"host=h {words}")
+    assert "4" not in shown
+    assert "host=h" in shown
+
+
+@BOTH
+def test_within_a_sentence_a_parameter_is_masked_too(masked: Callable[[str], str]) -> None:
+    within = masking.masked_within if masked is masking.masked else addresses.masked_within
+    assert within("cannot open postgresql:///d?user=u&password=p4 now") == (
+        "cannot open postgresql:///d?user=u&password=*** now"
+    )
