@@ -130,9 +130,9 @@ class BrokerConnection(PahoClient):
             properties.CorrelationData = correlation
         size = len(topic.encode()) + len(body) + len(correlation or b"") + _PACKET_OVERHEAD
         if self._max_packet is not None and size > self._max_packet:
-            mqtt_events.reply_refused("larger than the broker takes")
+            mqtt_events.reply_refused("too_large", "larger than the broker takes")
         elif self._unsent_replies >= MAX_UNSENT_REPLIES:
-            mqtt_events.reply_refused("the broker does not keep up")
+            mqtt_events.reply_refused("too_many", "the broker does not keep up")
         else:
             self._publish(topic, body, properties)
 
@@ -140,7 +140,7 @@ class BrokerConnection(PahoClient):
         try:
             self.write_message(topic, body, properties)
         except ValueError:
-            mqtt_events.reply_refused("not a topic to publish on")
+            mqtt_events.reply_refused("bad_topic", "not a topic to publish on")
         else:
             self._unsent_replies += 1
 

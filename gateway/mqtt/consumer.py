@@ -276,7 +276,7 @@ def build(
     `client_id` names the broker's session: it must stay the same over restarts and differ between consumers. `meters`
     are the limits of a device.
     """
-    topics = parse_topic(settings.topic, share=settings.share)
+    topics = parse_topic(settings.topic, share=settings.share, receipts=settings.receipts)
     session = BrokerSession(settings, topics.subscription, client_id=client_id, rng=rng)
     handler = MessageHandler(topics, intake, encode=encode, max_payload_bytes=settings.max_payload_bytes)
     # Twice the window: mosquitto 2.0.11 (Debian 12) sends more than it may, others after a resume.

@@ -107,13 +107,15 @@ class MessageHandler:
     def reply(self, message: MqttMessage, answer: Receipt | ProblemAnswer) -> None:
         """Publish the answer if the message asks for one (MQTT 5, 4.10); at most once, never waiting.
 
-        A topic that devices publish on is refused: the gateway may write there what the asking device may not.
+        Only where the answers to its own device belong: anywhere else the gateway may write what the device may not,
+        such as a receipt for another.
         """
         topic = message.response_topic
         if topic is None:
             return
-        if topic.startswith("$") or self._topics.device_of(topic) is not None:
-            mqtt_events.reply_refused("the response topic is one that devices or the broker publish on")
+        device = self.device_of(message)
+        if device is None or topic != self._topics.receipts_of(device):
+            mqtt_events.reply_refused("foreign_topic", "the response topic is not the device's own (mqtt.receipts)")
             return
         message.reply(self._encode(answer) if isinstance(answer, Receipt) else msgspec.json.encode(answer))
 

@@ -15,7 +15,15 @@ from prometheus_client import Counter, Gauge
 from gateway.telemetry.declared import OPEN, Bound
 
 PARTS = ("database", "redis", "mqtt", "queue", "spool")
-POOLS = ("gateway", "gateway-state", "gateway-rebuild", "gateway-live", "gateway-history", "gateway-revisions")
+POOLS = (
+    "gateway",
+    "gateway-state",
+    "gateway-rebuild",
+    "gateway-live",
+    "gateway-history",
+    "gateway-revisions",
+    "gateway-tokens",
+)
 WRITER = "gateway-writer"
 _Sum = partial(Gauge, multiprocess_mode="livesum")
 _Least = partial(Gauge, multiprocess_mode="livemin")

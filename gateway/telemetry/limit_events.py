@@ -18,6 +18,19 @@ def refused(limit: str, scope: str) -> None:
     )
 
 
+def share_refused(limit: str) -> None:
+    """Count and say that a credential was refused what it has as many of as it may; `limit` is the setting."""
+    prometheus.shares_refused[(limit,)].inc()
+    events.say(
+        "warning",
+        "share_refused",
+        "Refusing credentials over their share.",
+        limit=limit,
+        apart=limit,
+        goes_on=True,
+    )
+
+
 def seats_lowered(wanted: int, seats: int) -> None:
     """Say that fewer connections are let in than `wanted`, as the system allows too few open files."""
     events.say(

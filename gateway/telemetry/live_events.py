@@ -25,8 +25,14 @@ def reset(reason: str) -> None:
 
 
 def ended(reason: str) -> None:
-    """Count a stream that we ended: stalled, silent, unauthorized, draining or unavailable."""
+    """Count a stream that we ended: stalled, silent, unauthorized, unverified, draining or unavailable."""
     prometheus.live_ended[(reason,)].inc()
+
+
+def refused(limit: str) -> None:
+    """Count and say that somebody was refused a stream, by what is full."""
+    prometheus.live_refused[(limit,)].inc()
+    events.say("warning", "live_refused", "Refusing streams of changes.", limit=limit, apart=limit, goes_on=True)
 
 
 def lost() -> None:

@@ -76,9 +76,10 @@ def empty(topic: str) -> None:
     events.say("debug", "mqtt_empty", "MQTT message without a payload; nothing to store.", topic=topic)
 
 
-def reply_refused(why: str) -> None:
-    """Say that a receipt asked for by MQTT 5 Response Topic was not sent; the message itself is unaffected."""
-    events.say("warning", "mqtt_reply_refused", "Receipt not published.", why=why, goes_on=True)
+def reply_refused(reason: str, why: str) -> None:
+    """Count and say that a receipt asked for by MQTT 5 Response Topic was not sent; the message is unaffected."""
+    prometheus.mqtt_receipts_refused[(reason,)].inc()
+    events.say("warning", "mqtt_reply_refused", "Receipt not published.", why=why, apart=reason, goes_on=True)
 
 
 def left_behind(messages: int) -> None:

@@ -32,9 +32,23 @@ FULL = (
     "http.max_unread_bytes",
     "history.pool",
     "history.max_exports",
-    "auth.look_ups",
+    "auth.max_look_ups",
 )
 """What may be full and turn somebody away."""
+SHARES = (
+    "history.max_exports_per_credential",
+    "history.max_queries_per_credential",
+    "limits.lists_per_credential",
+    "limits.jobs_per_credential",
+)
+"""What one credential may have only so much of at once."""
+STREAM_LIMITS = (
+    "live.max_streams",
+    "live.max_streams_per_credential",
+    "live.max_streams_per_device",
+    "subscriptions",
+    "devices in filters",
+)
 CUT_OFF = (
     "http.max_connections",
     "http.max_connections_per_address",
@@ -135,6 +149,10 @@ rate_limited = Bound(
     ),
     chain(product(_RATES, ("refused",)), product(_DEVICE_RATES, ("slowed", "backfill"))),
 )
+shares_refused = Bound(
+    Counter("gateway_shares_refused", "Requests refused as their credential had its share at once.", ["limit"]),
+    product(SHARES),
+)
 dead_letters = Bound(
     Counter("gateway_dead_letters", "Items kept as dead letters, by source and reason.", ["source", "code"]), _LETTERS
 )
@@ -222,7 +240,24 @@ live_resets = Bound(
 live_gaps = Counter("gateway_live_gaps", "Gaps found in the log of changes: Redis lost it, or changes were skipped.")
 live_ended = Bound(
     Counter("gateway_live_ended", "Streams that the gateway ended, by reason.", ["reason"]),
-    product(("stalled", "silent", "unauthorized", "draining", "unavailable")),
+    product(("stalled", "silent", "unauthorized", "unverified", "draining", "unavailable")),
+)
+
+live_refused = Bound(
+    Counter("gateway_live_refused", "Streams refused because too many are open, by limit.", ["limit"]),
+    product(STREAM_LIMITS),
+)
+refusals_held_back = Counter(
+    "gateway_unauthorized_held_back", "Answers 401 that came later than they could, because there were many of them."
+)
+credentials_ended = Bound(
+    Counter(
+        "gateway_credentials_ended",
+        "Streams, exports and reads that ended in their midst: their credential is not valid any more, or nobody could"
+        " tell for auth.grace_secs.",
+        ["reason"],
+    ),
+    product(("unauthorized", "unverified")),
 )
 
 # -- HTTP and MQTT -----------------------------------------------------------------------------------------------------
@@ -275,4 +310,12 @@ mqtt_unacknowledged = Gauge(
 )
 mqtt_qos0_dropped = Counter("gateway_mqtt_qos0_dropped", "QoS 0 messages dropped because too many were unacknowledged.")
 mqtt_empty = Counter("gateway_mqtt_empty_messages", "MQTT messages without a payload: they clear a retained message.")
+mqtt_receipts_refused = Bound(
+    Counter(
+        "gateway_mqtt_receipts_refused",
+        "Receipts asked for by a Response Topic and not published, by reason.",
+        ["reason"],
+    ),
+    product(("foreign_topic", "too_large", "too_many", "bad_topic")),
+)
 mqtt_losses = Counter("gateway_mqtt_losses", "MQTT connections lost.")

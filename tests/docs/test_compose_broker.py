@@ -18,6 +18,7 @@ from gateway.core.settings import MqttSettings
 from gateway.mqtt.address import Address
 from gateway.mqtt.connection import BrokerConnection, BrokerError
 from gateway.mqtt.message import MqttMessage
+from tests.builders.mqtt.parts import ScriptedIntake, asking_for_a_receipt, running
 from tests.docs.pages import text_of
 from tests.servers.errors import NoGroundError
 from tests.servers.mosquitto import Mosquitto
@@ -174,6 +175,50 @@ async def test_a_device_hears_its_own_receipts_and_no_readings(broker: Deployed)
         assert (str(message.topic), message.payload) == ("devices/press-1/receipts", b"own")
 
 
+async def test_no_device_has_another_told_that_its_readings_are_safe(broker: Deployed) -> None:
+    """By the gateway itself, which may write every device's receipts: press-1 names the topic of press-2."""
+    add_device(broker, "press-2", "for-press-2")
+    assert broker._child
+    os.kill(broker._child.pid, signal.SIGHUP)
+    settings = MqttSettings(url=f"mqtt://gateway:for-gateway@127.0.0.1:{broker.port}", client_id="answering")
+    intake = ScriptedIntake()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(settings, intake))
+        heard: dict[str, aiomqtt.Client] = {}
+        for name in ("press-1", "press-2"):
+            await until_added(broker, name)
+            heard[name] = await stack.enter_async_context(client(broker, name, f"for-{name}"))
+            await heard[name].subscribe(f"devices/{name}/receipts", qos=1)
+        for name in ("press-2", "press-1"):
+            asking = asking_for_a_receipt(f"devices/{name}/receipts", name.encode())
+            await heard["press-1"].publish("devices/press-1/readings", name, qos=1, properties=asking)
+        message = await asyncio.wait_for(anext(aiter(heard["press-1"].messages)), SECS)
+        assert vars(message.properties)["CorrelationData"] == b"press-1", "its own topic has an answer"
+        assert len(intake.stored) == 2, "what was published is stored, whatever becomes of the receipt"
+        answers = await stack.enter_async_context(client(broker, "gateway", "for-gateway"))
+        await publish(answers, "devices/press-2/receipts", "the first that press-2 hears")
+        message = await asyncio.wait_for(anext(aiter(heard["press-2"].messages)), SECS)
+        assert message.payload == b"the first that press-2 hears"
+
+
+async def test_the_gateway_s_user_writes_receipts_and_nothing_else(broker: Deployed) -> None:
+    async with (
+        gateway(broker, session_expiry_secs=0) as came,
+        client(broker, "gateway", "for-gateway") as answers,
+        client(broker, "press-1", "for-press-1") as press,
+    ):
+        for topic in ("devices/press-1/readings", "devices/press-1/receipts/x", "anything"):
+            await publish(answers, topic, "written by the gateway's user")
+        await publish(press, "devices/press-1/readings", "own")
+        assert (await asyncio.wait_for(came.get(), SECS)).payload == b"own"
+
+
+async def until_added(broker: Deployed, name: str) -> None:
+    async with asyncio.timeout(SECS):
+        while not await can_come_in(broker, name, f"for-{name}"):  # noqa: ASYNC110 - only the broker knows
+            await asyncio.sleep(0.05)
+
+
 async def test_what_comes_while_the_gateway_is_away_outlives_a_restart_of_the_broker(broker: Deployed) -> None:
     async with gateway(broker, session_expiry_secs=3600) as came:
         assert came.empty()
@@ -190,9 +235,7 @@ async def test_a_device_that_is_added_while_the_broker_runs_can_come_in_after_a_
     add_device(broker, "press-3", "for-press-3")
     assert broker._child
     os.kill(broker._child.pid, signal.SIGHUP)
-    async with asyncio.timeout(SECS):
-        while not await can_come_in(broker, "press-3", "for-press-3"):  # noqa: ASYNC110 - only the broker knows
-            await asyncio.sleep(0.05)
+    await until_added(broker, "press-3")
 
 
 async def can_come_in(broker: Deployed, user: str, password: str) -> bool:

@@ -191,7 +191,7 @@ async def test_large_messages_arrive_whole(site: Site) -> None:
 async def test_devices_get_their_receipts(site: Site) -> None:
     bad = poisonous({b"junk": BadPayload("not JSON")})
     intake = ScriptedIntake(bad)
-    answers = f"{site.name}/answers"
+    answers = f"{site.name}/d1/receipts"
     async with (
         running(site.settings(), intake),
         device_client(site.url, client_id=f"device-{site.name}") as device,

@@ -111,7 +111,7 @@ async def test_a_connection_made_after_it_was_given_up_is_closed(broker: Scripte
 
 async def test_a_reply_larger_than_the_broker_takes_is_not_sent(broker: ScriptedBroker) -> None:
     broker.connack_properties = b"\x27" + (200).to_bytes(4, "big")  # maximum packet size
-    asking = b"\x08\x00\x07answers"
+    asking = asking_on("devices/d1/receipts")
     async with running(settings(broker), ScriptedIntake()):
         peer = broker.peers[0]
         peer.writer.write(publish_packet(TOPIC, b"a", mid=1, properties=asking))
@@ -124,15 +124,20 @@ async def test_a_reply_larger_than_the_broker_takes_is_not_sent(broker: Scripted
         await until(lambda: len(peer.published) == 1 and peer.acks == [1, 2])
 
 
-@pytest.mark.parametrize("topic", ["devices/d2/readings", "$SYS/x", "a/+/b", "a/#"])
+def asking_on(topic: str) -> bytes:
+    """The property Response Topic."""
+    return b"\x08" + len(topic).to_bytes(2, "big") + topic.encode()
+
+
+@pytest.mark.parametrize("topic", ["devices/d2/receipts", "devices/d2/readings", "$SYS/x", "a/+/b", "a/#"])
 async def test_a_reply_cannot_be_sent_where_it_does_harm(broker: ScriptedBroker, topic: str) -> None:
-    asking = b"\x08" + len(topic).to_bytes(2, "big") + topic.encode()
+    asking = asking_on(topic)
     async with running(settings(broker), ScriptedIntake()):
         peer = broker.peers[0]
         peer.writer.write(publish_packet(TOPIC, b"a", mid=1, properties=asking))
-        peer.writer.write(publish_packet(TOPIC, b"b", mid=2, properties=b"\x08\x00\x02ok"))
+        peer.writer.write(publish_packet(TOPIC, b"b", mid=2, properties=asking_on("devices/d1/receipts")))
         await until(lambda: peer.acks == [1, 2] and len(peer.published) == 1)
-        assert peer.published[0].startswith(b"\x00\x02ok")
+        assert peer.published[0].startswith(b"\x00\x13devices/d1/receipts")
 
 
 @pytest.fixture(scope="session")

@@ -221,7 +221,7 @@ async def _mqtt(settings: Settings) -> list[Finding]:
 
     Under a name that nobody had: a broker may keep the session of an earlier examination, with a message in hand.
     """
-    subscription = parse_topic(settings.mqtt.topic, share="").subscription
+    subscription = parse_topic(settings.mqtt.topic, share="", receipts=settings.mqtt.receipts).subscription
     link = BrokerConnection(
         parse_address(settings.mqtt.url, ca_file=settings.mqtt.ca_file),
         lambda _message: None,

@@ -5,8 +5,9 @@ from gateway.core.settings import Settings
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.connections.servers import count_connections, look
 
-OTHERS = 4
-"""Connections of a worker that no setting counts: registry changes, the state's rebuild, migrations, the spool's."""
+OTHERS = 5
+"""Connections of a worker that no setting counts: registry changes, tokens, the state's rebuild, migrations, the
+spool's."""
 ROOM_SECS = 5.0
 """Longest wait for all connections that the gateway needs."""
 

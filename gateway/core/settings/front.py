@@ -103,6 +103,10 @@ class MqttSettings(Section, frozen=True):
     topic: Annotated[str, Meta(description="Where devices publish; {device} is the level that names the device.")] = (
         "devices/{device}/readings"
     )
+    receipts: Annotated[
+        str,
+        Meta(description="Where a device may be answered, if its Response Topic says so; {device} is its own name."),
+    ] = "devices/{device}/receipts"
     share: Annotated[
         str, Meta(description="Shared subscription group of several gateways; empty = one gateway consumes all.")
     ] = ""
@@ -124,6 +128,10 @@ class LiveSettings(Section, frozen=True):
     max_streams: Annotated[
         Count, Meta(description="Streams a worker serves at once, each subscription of a WebSocket counted; then 429.")
     ] = 2000
+    max_streams_per_credential: Annotated[Count, Meta(description="Of these, those of one key; then 429.")] = 1500
+    max_streams_per_device: Annotated[
+        Count, Meta(description="Of these, those with the tokens of one device together; then 429.")
+    ] = 100
     replay_secs: Annotated[
         int, Meta(ge=300, le=86_400, description="How far back a reader that comes back may continue, at least.")
     ] = 300
@@ -151,6 +159,28 @@ class AuthSettings(Section, frozen=True):
     refresh_ms: Annotated[
         Count, Meta(le=1000, description="How often revoked credentials and changed devices are looked for.")
     ] = 400
+    max_look_ups: Annotated[
+        Count,
+        Meta(
+            description="Tokens that a worker does not know and that wait to be looked up, half of them of one address;"
+            " then 503."
+        ),
+    ] = 8192
+    refusals_per_sec: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Requests without a valid credential that a worker refuses at once; beyond it their answers are"
+            " held back for up to 2 s.",
+        ),
+    ] = 200.0
+    grace_secs: Annotated[
+        Seconds,
+        Meta(
+            description="How long streams and exports go on, and begin, while changes of credentials cannot be heard"
+            " from the database; the bootstrap key has none."
+        ),
+    ] = 300.0
 
 
 class LimitSettings(Section, frozen=True):
@@ -185,6 +215,20 @@ class LimitSettings(Section, frozen=True):
     burst_secs: Annotated[
         Seconds, Meta(le=3600, description="What may come at once after a quiet time, in seconds of each limit.")
     ] = 10.0
+    lists_per_credential: Annotated[
+        Count,
+        Meta(
+            description="Lists, and newest values of many devices, that one credential reads at once in a worker;"
+            " others of it wait for 2 s, then get 429."
+        ),
+    ] = 8
+    jobs_per_credential: Annotated[
+        Count,
+        Meta(
+            description="Imports of devices and replays of dead letters that one credential has under way at once in a"
+            " worker; others of it wait for 2 s, then get 429."
+        ),
+    ] = 2
     max_callers: Annotated[
         Count, Meta(description="Callers remembered for each limit; beyond it those quiet for longest begin anew.")
     ] = 100_000

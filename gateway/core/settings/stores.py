@@ -76,6 +76,13 @@ class HistorySettings(Section, frozen=True):
     wait_secs: Annotated[Seconds, Meta(description="Longest wait for one of them; then 503 overloaded.")] = 2.0
     timeout_secs: Annotated[Seconds, Meta(description="Longest statement; then 503 query_timeout.")] = 10.0
     max_exports: Annotated[Count, Meta(description="NDJSON and CSV streams a worker sends at once.")] = 4
+    max_queries_per_credential: Annotated[
+        Count,
+        Meta(description="Of these connections, those that one credential reads on; others of it wait, then 429."),
+    ] = 2
+    max_exports_per_credential: Annotated[
+        Count, Meta(description="Of these streams, those of one credential (all tokens of a device are one); then 429.")
+    ] = 2
     export_timeout_secs: Annotated[
         Seconds, Meta(description="Longest time one stream may take; then it is cut off.")
     ] = 3600.0

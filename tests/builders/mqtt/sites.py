@@ -38,6 +38,7 @@ class Site(NamedTuple):
         return MqttSettings(
             url=self.url,
             topic=f"{self.name}/{{device}}/readings",
+            receipts=f"{self.name}/{{device}}/receipts",
             share=self.share,
             client_id=f"gateway-{self.name}",
             receive_max=receive_max,

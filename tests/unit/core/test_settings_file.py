@@ -4,13 +4,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from gateway.core.errors import SettingsError
+from gateway.core.masking import MASK
 from gateway.core.settings import Settings
 from gateway.core.settings_file import OTHERS, describe, load, to_env, with_env
 
 SECRET = "hunter2"
 PATHS = [one.path for one in describe(Settings())]
+TEXTS = [one.path for one in describe(Settings()) if isinstance(one.default, str)]
 ENDING = "; 'gateway settings' lists them all"
 
 
@@ -107,6 +110,29 @@ def test_secrets_are_never_told(tmp_path: Path) -> None:
     said = complaint({}, f'[auth]\nadmin_key = ["{SECRET}"]\n[mqtt]\nurl = ["mqtt://u:{SECRET}@h"]\n', tmp_path)
     assert SECRET not in said
     assert "auth.admin_key (GATEWAY_AUTH__ADMIN_KEY) is ***: it must be text" in said
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "scheme://u:{}@h",
+        "scheme://u@x:{}@h",
+        "scheme://:{}@h/0",
+        "scheme://h/d?user=u&password={}",
+        "scheme://h/d?user=u&pass%77ord={}&x=y",
+        "host=h password={} user=u",
+        "host=h password='{} 1' user=u",
+    ],
+)
+def test_no_setting_shows_a_password_that_stands_in_it(form: str) -> None:
+    """Whichever it is: one that is new is masked as well, and none that is text is left out."""
+    assert len(TEXTS) >= 18
+    for path in TEXTS:
+        branch, _, leaf = path.partition(".")
+        section = structs.replace(getattr(Settings(), branch), **{leaf: form.format(SECRET)})
+        [shown] = [one for one in describe(structs.replace(Settings(), **{branch: section})) if one.path == path]
+        assert SECRET not in str(shown.value), path
+        assert MASK in str(shown.value), path
 
 
 def test_complaints_of_others_get_the_names_in_the_environment_as_well() -> None:

@@ -1,5 +1,7 @@
 """What becomes of one message: verdicts, letters that PostgreSQL can store, answers."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,17 +135,40 @@ async def test_any_topic_body_and_error_make_a_letter_that_can_be_stored(topic: 
 def test_answers_go_where_they_were_asked_for() -> None:
     wire = Wire()
     door = handler(ScriptedIntake())
-    door.reply(message(answers="answers/d1", wire=wire), CLEAN)
-    door.reply(message(answers="answers/d1", wire=wire), ProblemAnswer("bad_payload", "at byte 3"))
+    door.reply(message(answers="devices/d1/receipts", wire=wire), CLEAN)
+    door.reply(message(answers="devices/d1/receipts", wire=wire), ProblemAnswer("bad_payload", "at byte 3"))
     door.reply(message(answers=None, wire=wire), CLEAN)
     assert wire.replies == [
-        ("answers/d1", b"receipt 1", b"c1"),
-        ("answers/d1", b'{"code":"bad_payload","detail":"at byte 3"}', b"c1"),
+        ("devices/d1/receipts", b"receipt 1", b"c1"),
+        ("devices/d1/receipts", b'{"code":"bad_payload","detail":"at byte 3"}', b"c1"),
     ]
 
 
-@pytest.mark.parametrize("topic", ["devices/d2/readings", "$SYS/broker", "$share/g/x"])
-def test_answers_cannot_be_sent_where_devices_or_the_broker_publish(topic: str) -> None:
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "devices/d2/receipts",
+        "devices/d2/readings",
+        "devices/d1/readings",
+        "devices/d1/receipts/x",
+        "devices/D1/receipts",
+        "devices/d1/receipts ",
+        "answers/d1",
+        "",
+        "$SYS/broker",
+        "$share/g/x",
+    ],
+)
+def test_nobody_is_answered_where_it_is_not_the_device_s_own(topic: str) -> None:
     wire = Wire()
+    refused = partial(REGISTRY.get_sample_value, "gateway_mqtt_receipts_refused_total", {"reason": "foreign_topic"})
+    before = refused() or 0
     handler(ScriptedIntake()).reply(message(answers=topic, wire=wire), CLEAN)
+    assert wire.replies == []
+    assert refused() == before + 1
+
+
+def test_a_topic_that_names_no_device_has_no_answer() -> None:
+    wire = Wire()
+    handler(ScriptedIntake()).reply(message(topic="elsewhere", answers="elsewhere/receipts", wire=wire), CLEAN)
     assert wire.replies == []

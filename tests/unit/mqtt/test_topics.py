@@ -78,6 +78,30 @@ def test_a_bad_template_is_refused_with_an_example(template: str, words: str) ->
     assert len(caught.value.message) < 300
 
 
+@pytest.mark.parametrize(
+    ("receipts", "words"),
+    [
+        ("receipts", "exactly one level"),
+        ("+/{device}", "may not hold"),
+        ("$SYS/{device}", "begin with '$'"),
+        ("devices/{device}/readings", "must not be mqtt.topic"),
+    ],
+)
+def test_a_bad_topic_of_receipts_is_refused_with_an_example(receipts: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)) as caught:
+        parse_topic("devices/{device}/readings", share="", receipts=receipts)
+    assert "mqtt.receipts = 'devices/{device}/receipts'" in caught.value.message
+
+
+def test_where_a_device_is_answered() -> None:
+    topics = parse_topic("plant/{device}/up", share="", receipts="plant/{device}/down")
+    assert topics.receipts_of("d1") == "plant/d1/down"
+    assert parse_topic("{device}/up", share="", receipts="{device}/down").receipts_of("$SYS") is None
+    crossed = parse_topic("a/{device}/b", share="", receipts="a/b/{device}")
+    assert crossed.receipts_of("d1") == "a/b/d1"
+    assert crossed.receipts_of("b") is None, "the gateway itself would take it for readings"
+
+
 @pytest.mark.parametrize("share", ["a/b", "+", "#", "a\0"])
 def test_a_bad_group_is_refused(share: str) -> None:
     with pytest.raises(SettingsError, match=r"mqtt\.share"):
