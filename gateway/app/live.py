@@ -26,7 +26,6 @@ async def open_streams(
             registry.dictionary,
             by_tag=TagIndex(pool),
             states=live,
-            authenticator=registry.authenticator,
             limits=settings.live,
         )
         registry.listeners.append(streams.devices_changed)

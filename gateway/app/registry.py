@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from gateway.app.lineage import open_lineage, watch
 from gateway.app.pools import named_pool
-from gateway.core.clock import Clock, SystemClock
+from gateway.core.clock import Clock, ForwardClock, SystemClock
 from gateway.core.settings import Settings
 from gateway.core.tasks import background
 from gateway.domain.layouts import Layouts
+from gateway.domain.principal import Grant
 from gateway.ingest.admission.admission import Admission
 from gateway.ingest.admission.auth import TokenAuthenticator
 from gateway.telemetry import registry_events
@@ -30,6 +31,8 @@ class Registry(NamedTuple):
 
     pool: Pool
     clock: Clock
+    forward: ForwardClock
+    """By which credentials expire."""
     layouts: Layouts
     dictionary: Dictionary
     directory: TimescaleDirectory
@@ -46,7 +49,14 @@ class Registry(NamedTuple):
     def forget(self) -> None:
         """Forget all that the database said."""
         self.devices_changed(None)
-        self.authenticator.forget(None)
+        self.authenticator.forget()
+
+    def credentials_changed(self, changes: Mapping[bytes, Grant | None] | None) -> None:
+        """Believe what these tokens stand for now; None means all may have changed."""
+        if changes is None:
+            self.authenticator.forget()
+        else:
+            self.authenticator.tell(changes)
 
     def devices_changed(self, names: Collection[str] | None) -> None:
         """Forget what is cached of these devices; None means all."""
@@ -68,16 +78,24 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
     async with (
         open_lineage(settings) as lineage,
         named_pool(settings, "gateway", size=settings.database.read_pool, lineage=lineage) as pool,
+        named_pool(settings, "gateway-tokens", size=1, lineage=lineage, leaves_nothing=True) as tokens,
     ):
         clock, layouts = SystemClock(), Layouts()
+        forward = ForwardClock(clock)
         dictionary = Dictionary(pool, make_devices=settings.devices.unknown == "auto")
         directory = TimescaleDirectory(pool, dictionary, monotonic=time.monotonic)
-        credentials = StoredCredentials(pool, clock=clock)
-        authenticator = TokenAuthenticator(credentials, admin_key=settings.auth.admin_key, clock=clock)
+        credentials = StoredCredentials(tokens, clock=forward)
+        authenticator = TokenAuthenticator(
+            credentials,
+            admin_key=settings.auth.admin_key,
+            clock=forward,
+            max_look_ups=settings.auth.max_look_ups,
+            refusals_per_sec=settings.auth.refusals_per_sec,
+        )
         admission = Admission(
             directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention
         )
-        registry = Registry(pool, clock, layouts, dictionary, directory, authenticator, admission, [])
+        registry = Registry(pool, clock, forward, layouts, dictionary, directory, authenticator, admission, [])
         lineage.on_change.append(registry.forget)
         try:
             yield registry
@@ -103,10 +121,11 @@ async def _follow(pool: Pool, settings: Settings, registry: Registry) -> None:
             await follow(
                 pool,
                 every_ms=settings.auth.refresh_ms,
-                on_credentials=registry.authenticator.forget,
+                on_credentials=registry.credentials_changed,
                 on_devices=registry.devices_changed,
                 on_declared_ints=registry.ints_declared,
                 on_trouble=registry_events.trouble,
+                on_heard=registry.authenticator.heard,
             )
         except Exception as exc:  # noqa: BLE001
             registry_events.failed(exc)

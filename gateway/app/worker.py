@@ -57,7 +57,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         intake = _intake(settings, registry, storage, stall=stall)
         await stack.enter_async_context(following(settings, registry))
         consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.dead_letters))
-        registrar = build_registrar(registry.pool, storage.state, clock=registry.clock)
+        registrar = build_registrar(registry.pool, storage.state, clock=registry.forward)
         await stack.enter_async_context(_tidying(settings, worker, registry, registrar=registrar))
         await stack.enter_async_context(sampling(history))
         live = NewestReader(storage.state, registry.dictionary, registry.directory, stored=storage.stored)

@@ -17,6 +17,7 @@
     │   ├── IdempotencyInProgress 409, IdempotencyMismatch 422
     │   ├── TooManyFromAddress 429  `limit` names what is full
     │   ├── TooManyStreams   429  `limit` names what is full
+    │   ├── TooManyAtOnce    429  more at once than one credential may have
     │   ├── RateLimited      429  faster than a limit allows (`retry_after` seconds)
     │   ├── BadRequest       422  readable, but with a parameter that cannot be served
     │   ├── AtomicTooWide    422  more time than one transaction can touch
@@ -192,6 +193,14 @@ class TooManyStreams(ClientError):
     status = 429
     code = "too_many_streams"
     retry_after = 5.0
+
+
+class TooManyAtOnce(ClientError):
+    """This credential has as many of these under way as it may; wait for one to end."""
+
+    status = 429
+    code = "too_many_at_once"
+    retry_after = 1.0
 
 
 class RateLimited(ClientError):

@@ -11,6 +11,7 @@ from gateway.domain.changes import LogPosition
 from gateway.live.event_queue import EventQueue
 from gateway.live.events import Event, Reason
 from gateway.live.filters import Filter, LoggedBatch
+from gateway.telemetry import live_events
 
 MAX_INDEXED = 2_000_000
 """Devices named by all feeds together, about 150 bytes each."""
@@ -119,6 +120,7 @@ class Hub:
             self._everything.add(feed)
             return
         if self._indexed + len(feed.names) > MAX_INDEXED:
+            live_events.refused("devices in filters")
             raise TooManyStreams("the streams open here name too many devices together", limit="devices in filters")
         self._indexed += len(feed.names)
         for name in feed.names:

@@ -17,6 +17,8 @@ from gateway.telemetry import live_events
 
 LAST_WORDS_SECS = 1.0
 """Longest wait for a reader to take what was under way when its stream ends."""
+REVOKED_SECS = 0.2
+"""The same where its credential is not valid any more."""
 
 
 class Host(Protocol):
@@ -44,12 +46,13 @@ class Round(NamedTuple):
 class LiveClient:
     """One connection."""
 
-    def __init__(self, streams: Host, header: str | None, principal: Principal, *, cut: Callable[[], None]) -> None:
+    def __init__(self, streams: Host, principal: Principal, *, cut: Callable[[], None]) -> None:
         """`cut` ends the connection at once, and with it whoever waits for it to take something."""
-        self.header = header
         self.principal = principal
+        self.caller = principal.caller
+        """Whose share of streams it takes."""
         self.ended: str | None = None
-        """Why, once it has: `draining`, `unauthorized`, `closed`."""
+        """Why, once it has: `draining`, `unauthorized`, `unverified`, `closed`."""
         self._streams = streams
         self._subscriptions: dict[str, Subscription] = {}
         self._wake = asyncio.Event()
@@ -92,7 +95,7 @@ class LiveClient:
         self.ended = self.ended or reason
         self._wake.set()
         if self._sending is not None:
-            asyncio.get_running_loop().call_later(LAST_WORDS_SECS, self.look)
+            asyncio.get_running_loop().call_later(self._patience(), self.look)
 
     async def rounds(self) -> AsyncIterator[Round]:
         """Yield what is to be sent until the reader ends. Raises Unavailable, SinkFault: it should come back."""
@@ -127,13 +130,18 @@ class LiveClient:
         One clock for all: a timer for each thing that is sent would cost a fifth of sending it.
         """
         now, limits = self._now(), self._streams.limits
-        patience = LAST_WORDS_SECS if self.ended else limits.stall_secs
-        if self._sending is not None and now - self._sending >= patience:
+        if self._sending is not None and now - self._sending >= self._patience():
             live_events.ended("stalled")
             self._cut()
         elif now - self._quiet >= limits.ping_secs:
             self._greet = True
             self._wake.set()
+
+    def _patience(self) -> float:
+        """Return how many seconds the other side may take nothing now."""
+        if self.ended is None:
+            return self.stall_secs
+        return REVOKED_SECS if self.ended == "unauthorized" else LAST_WORDS_SECS
 
     def close(self) -> None:
         """Leave everything."""

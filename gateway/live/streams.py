@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Self
 
 from gateway.core import settings
-from gateway.core.errors import ClientError, Draining, GatewayError, TooManyStreams
+from gateway.core.errors import Draining, GatewayError, TooManyStreams
 from gateway.core.tasks import end
 from gateway.domain.changes import ChangeLog, LogPosition
-from gateway.domain.contracts.ingest import Authenticator
 from gateway.domain.contracts.newest import DeviceStates, ShapeBook, TagLookup
 from gateway.domain.principal import Principal
+from gateway.domain.shares import Share
 from gateway.live.filters import Filter
 from gateway.live.reader import LiveClient
 from gateway.live.snapshots import Snapshots
@@ -22,8 +22,8 @@ from gateway.live.subscription import Source, Subscription
 from gateway.live.tail import Tail
 from gateway.telemetry import live_events
 
-CHECK_SECS = 1.0
-"""How often the credentials of open streams are looked at."""
+AGAIN_SECS = 1.0
+"""Pause after the devices of a filter could not be read."""
 LOOK_SECS = 0.5
 """How often readers are looked at: for signs of life, and whether they take what they are sent."""
 REFRESH_SECS = 0.3
@@ -42,11 +42,9 @@ class Streams:
         *,
         by_tag: TagLookup,
         states: DeviceStates,
-        authenticator: Authenticator,
         limits: settings.LiveSettings,
     ) -> None:
         self.limits = limits
-        self._authenticator = authenticator
         self._source = Source(log, shapes, Snapshots(by_tag, states))
         self._tail = Tail(log, shapes, self._source.hub)
         self._readers: set[LiveClient] = set()
@@ -61,7 +59,6 @@ class Streams:
         await self._parts.enter_async_context(self._tail)
         self._parts.push_async_callback(self._source.snapshots.close)
         self._tasks = [
-            asyncio.create_task(self._watch_credentials(), name="live.credentials"),
             asyncio.create_task(self._watch_tags(), name="live.tags"),
             asyncio.create_task(self._watch_readers(), name="live.readers"),
         ]
@@ -73,10 +70,10 @@ class Streams:
         await self._parts.aclose()
 
     @contextmanager
-    def reader(self, header: str | None, principal: Principal, *, cut: Callable[[], None]) -> Iterator[LiveClient]:
+    def reader(self, principal: Principal, *, cut: Callable[[], None]) -> Iterator[LiveClient]:
         """Lend a reader; `cut` ends its connection. Raises TooManyStreams, Draining."""
-        self._admit()
-        reader = LiveClient(self, header, principal, cut=cut)
+        self._admit(principal)
+        reader = LiveClient(self, principal, cut=cut)
         self._readers.add(reader)
         self._tail.enter()
         try:
@@ -92,13 +89,9 @@ class Streams:
     ) -> Subscription:
         """Make a subscription of a reader; see Reader.subscribe."""
         if len(reader) >= MAX_SUBSCRIPTIONS:
-            raise TooManyStreams(
-                f"a connection may have {MAX_SUBSCRIPTIONS} subscriptions",
-                limit="subscriptions",
-                value=MAX_SUBSCRIPTIONS,
-            )
+            raise _full(f"a connection may have {MAX_SUBSCRIPTIONS} subscriptions", "subscriptions", MAX_SUBSCRIPTIONS)
         if len(reader):  # the first one's place is the reader's own
-            self._admit()
+            self._admit(reader.principal)
         generation = self._generation
         names = await self._source.snapshots.names(wanted)
         await self._tail.settled()
@@ -122,39 +115,25 @@ class Streams:
         self._generation += 1
         self._changed.set()
 
-    def _admit(self) -> None:
+    def _admit(self, principal: Principal) -> None:
         if self._draining:
             raise Draining
         most = self.limits.max_streams
-        if sum([max(1, len(reader)) for reader in self._readers]) >= most:
-            raise TooManyStreams(f"{most} streams are open here", limit="live.max_streams", value=most)
+        sizes = [(reader.caller, max(1, len(reader))) for reader in self._readers]
+        if sum([size for _, size in sizes]) >= most:
+            raise _full(f"{most} streams are open here", "live.max_streams", most)
+        own, share = principal.caller, self._share(principal)
+        if sum([size for caller, size in sizes if caller == own]) >= share.most:
+            raise _full(f"{share.what} has {share.most} streams open here", share.limit, share.most)
+
+    def _share(self, principal: Principal) -> Share:
+        limits = self.limits
+        if principal.device is not None:
+            return Share(limits.max_streams_per_device, "live.max_streams_per_device", "this device")
+        return Share(limits.max_streams_per_credential, "live.max_streams_per_credential", "this credential")
 
     def _count(self) -> None:
         live_events.streams(len(self._source.hub))
-
-    async def _watch_credentials(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECS)
-            for header, principal in {(reader.header, reader.principal) for reader in self._readers}:
-                if not await self._is_valid(header, principal):
-                    self._dismiss(header, principal)
-
-    async def _is_valid(self, header: str | None, principal: Principal) -> bool:
-        try:
-            known = self._authenticator.principal(header) or await self._authenticator.authenticate(header)
-        except ClientError:
-            return False
-        except GatewayError:
-            return True  # it cannot be told now; the database is away
-        except Exception as exc:  # noqa: BLE001 - a mistake of ours must not let revoked tokens live on
-            live_events.failed(exc)
-            return True
-        return known == principal
-
-    def _dismiss(self, header: str | None, principal: Principal) -> None:
-        for reader in list(self._readers):
-            if (reader.header, reader.principal) == (header, principal):
-                reader.end("unauthorized")
 
     async def _watch_readers(self) -> None:
         while True:
@@ -170,7 +149,7 @@ class Streams:
                 await self._refresh()
             except GatewayError:
                 self._changed.set()  # the database is away: what was known stays in use until it is back
-                await asyncio.sleep(CHECK_SECS)
+                await asyncio.sleep(AGAIN_SECS)
             except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end the watch
                 live_events.failed(exc)
             await asyncio.sleep(REFRESH_SECS)
@@ -179,3 +158,12 @@ class Streams:
         for feed in [feed for feed in self._source.hub.feeds if feed.filter.tags]:
             names = await self._source.snapshots.names(feed.filter)
             self._source.hub.rename(feed, names or frozenset())
+
+
+def _full(why: str, limit: str, value: int) -> TooManyStreams:
+    live_events.refused(limit)
+    return TooManyStreams(
+        f"{why}, and no more may be ({limit}); close one, or share it: one stream shows many devices",
+        limit=limit,
+        value=value,
+    )

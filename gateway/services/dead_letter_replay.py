@@ -78,11 +78,17 @@ class DeadLetterReplay:
         return result, act
 
     async def some(
-        self, wanted: DeadLetterFilter, *, after: int = 0, limit: int = 100, actor: str = UNNAMED
+        self,
+        wanted: DeadLetterFilter,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        actor: str = UNNAMED,
+        go_on: Callable[[], bool] = lambda: True,
     ) -> ReplayReport:
         """Replay open letters, lowest id first, one after the other. Raises Unavailable, SinkFault: call again.
 
-        What was replayed until then is marked, and what is not marked meets duplicates.
+        What was replayed until then is marked, and what is not marked meets duplicates. `go_on` is asked after each.
         """
         until = self._monotonic() + BUDGET_SECS
         act, replayed = replaying(actor), 0
@@ -93,7 +99,7 @@ class DeadLetterReplay:
                 result, act = await self._one(letter_id, act)
                 replayed += result.replayed
                 failed += [] if result.replayed else [_without_receipt(result)]
-            if self._monotonic() > until:
+            if self._monotonic() > until or not go_on():
                 break
         if failed:
             await self._dead_letters.note_refused(act, len(failed))

@@ -39,6 +39,7 @@ class Lifetime:
             context = await self._parts.enter_async_context(runtime)
             context.document = app.ctx.openapi
             app.ctx.gateway = context
+            await self._parts.enter_async_context(context.watch.looking())
         except GatewayError as exc:
             events.worker_failed(self._worker, exc.message)
             raise

@@ -77,28 +77,31 @@ class LiveReader(Protocol):
 
 
 class Stored(Protocol):
-    """Where stored readings are read back. All methods raise UnknownDevice, Overloaded, QueryTimeout, Unavailable."""
+    """Where stored readings are read back, by callers who have a share of that each.
+
+    All methods raise UnknownDevice, TooManyAtOnce, Overloaded, QueryTimeout, Unavailable.
+    """
 
     async def page(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int, caller: str
     ) -> RowPage:
         """Return the first `limit` rows; metrics None means all."""
         ...
 
     def stream(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, caller: str
     ) -> AsyncGenerator[list[HistoryRow], None]:
         """Yield all rows, a few at a time."""
         ...
 
     async def buckets(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: SeriesQuery
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: SeriesQuery, caller: str
     ) -> SeriesAnswer:
         """Return series cut into buckets. Raises TooManyBuckets, BadRequest."""
         ...
 
     async def chart(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int, caller: str
     ) -> SeriesAnswer:
         """Return series thinned to at most so many points each. Raises BadRequest."""
         ...

@@ -268,12 +268,12 @@ select id, label from credentials where digest = $1;
 
 -- Credentials. $-parameters called "now" come from the gateway's clock, so that one clock decides about expiry.
 
--- name: find_credential
--- Whoever holds the token with this digest, if it is valid now. The tokens of a disabled device are not.
-select c.role, d.name as device, c.prefix, c.expires_at
+-- name: find_credentials
+-- Who holds the tokens with the digests $1, of those that are valid at $2. The tokens of a disabled device are not.
+select c.digest, c.id, c.role, d.name as device, c.prefix, c.expires_at
 from credentials c
 left join devices d on d.id = c.device_id
-where c.digest = $1
+where c.digest = any ($1::bytea[])
   and c.revoked_at is null
   and (c.expires_at is null or c.expires_at > $2)
   and (d.id is null or d.enabled);
@@ -325,13 +325,20 @@ limit $6;
 select r.n, i.id::text as installation from registry_revision r, installation i;
 
 -- name: changed_credentials
--- Digests that changed or went since revision $1, or whose device changed; at most $2.
-select digest from credentials where revision > $1
-union
-select c.digest from devices d join credentials c on c.device_id = d.id where d.revision > $1
-union
-select digest from removed_credentials where revision > $1
-limit $2;
+-- Digests that changed or went since revision $1, or whose device changed, at most $2; each with what it stands for now,
+-- expired or not, and no id if that is nothing.
+with changed as (
+    select digest from credentials where revision > $1
+    union
+    select c.digest from devices d join credentials c on c.device_id = d.id where d.revision > $1
+    union
+    select digest from removed_credentials where revision > $1
+    limit $2
+)
+select changed.digest, c.id, c.role, d.name as device, c.prefix, c.expires_at
+from changed
+left join (credentials c left join devices d on d.id = c.device_id)
+    on c.digest = changed.digest and c.revoked_at is null and (d.id is null or d.enabled);
 
 -- name: changed_devices
 -- Names of the devices that changed or went since revision $1; at most $2.

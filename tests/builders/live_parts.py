@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.core import settings
-from gateway.domain.contracts.ingest import Authenticator
 from gateway.domain.contracts.newest import DeviceState, NewestMessage
 from gateway.domain.devices import Tag
 from gateway.domain.model import Kind, Metric, Shape, Value
@@ -66,17 +65,15 @@ class KnownShapes:
 class Stage:
     """Streams and all that stands behind them."""
 
-    def __init__(self, authenticator: Authenticator, limits: settings.LiveSettings = LIMITS) -> None:
+    def __init__(self, limits: settings.LiveSettings = LIMITS) -> None:
         self.log = MemoryChangeLog()
         self.states = KnownStates()
         self.tags = KnownTags()
-        self.streams = Streams(
-            self.log, KnownShapes(), by_tag=self.tags, states=self.states, authenticator=authenticator, limits=limits
-        )
+        self.streams = Streams(self.log, KnownShapes(), by_tag=self.tags, states=self.states, limits=limits)
 
 
 @asynccontextmanager
-async def staged(authenticator: Authenticator, limits: settings.LiveSettings = LIMITS) -> AsyncIterator[Stage]:
-    stage = Stage(authenticator, limits)
+async def staged(limits: settings.LiveSettings = LIMITS) -> AsyncIterator[Stage]:
+    stage = Stage(limits)
     async with stage.streams:
         yield stage

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
+from msgspec import structs
 
 from gateway.core.errors import BadRequest, NotFound
 from gateway.domain.credentials import PREFIXES, TOKEN, digest_of
-from gateway.domain.principal import Principal, Role
+from gateway.domain.principal import Grant, Principal, Role
 from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.registry.credentials import StoredCredentials
 from gateway.timescale.registry.devices import DeviceRegistry
@@ -29,8 +30,9 @@ class Place(NamedTuple):
     set_enabled: Callable[[str, bool], Awaitable[None]]
 
     async def who(self, token: str) -> Principal | None:
-        found = await self.store.find(digest_of(token))
-        return None if found is None else found[0]
+        """Who holds the token, whatever the id of the credential."""
+        found = (await self.store.find([digest_of(token)])).get(digest_of(token))
+        return None if found is None else structs.replace(found.principal, key=0)
 
     async def live(self, device: str) -> int:
         return len(await self.store.page(device=device))
@@ -74,9 +76,10 @@ def _in_memory(clock: ManualClock) -> Place:
 async def test_a_device_token_is_found_by_its_digest_only(place: Place) -> None:
     await place.add_device("d1")
     issued = await place.store.issue(Role.DEVICE, device="d1")
-    assert await place.store.find(digest_of(issued.token)) == (Principal(Role.DEVICE, "d1"), None)
-    assert await place.store.find(digest_of(issued.token + "x")) is None
-    assert await place.store.find(issued.token.encode()) is None
+    digests = [digest_of(issued.token), digest_of(issued.token + "x"), issued.token.encode()]
+    grant = Grant(Principal(Role.DEVICE, "d1", key=issued.id), None)
+    assert await place.store.find(digests) == {digests[0]: grant}
+    assert await place.store.find([]) == {}
 
 
 @pytest.mark.parametrize("role", [Role.INGEST, Role.READER, Role.ADMIN])
@@ -99,9 +102,8 @@ async def test_tokens_never_repeat(place: Place) -> None:
 
 async def test_an_expired_token_is_not_found_from_the_very_moment(place: Place) -> None:
     issued = await place.store.issue(Role.READER, lifetime=HOUR)
-    found = await place.store.find(digest_of(issued.token))
-    assert found is not None
-    assert found[1] == place.clock.now_us() + 3_600_000_000
+    [found] = (await place.store.find([digest_of(issued.token)])).values()
+    assert found.expires_us == place.clock.now_us() + 3_600_000_000
     place.clock.advance(3600 - 0.000_001)
     assert await place.who(issued.token) is not None
     place.clock.advance(0.000_001)

@@ -1,7 +1,7 @@
 """In: the same calls as timescale.credentials. Out: the same answers, from memory. Never used by a running gateway."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from msgspec import structs
@@ -19,7 +19,7 @@ from gateway.domain.credentials import (
     digest_of,
     new_token,
 )
-from gateway.domain.principal import Principal, Role
+from gateway.domain.principal import Grant, Principal, Role
 
 
 class MemoryCredentials:
@@ -39,15 +39,16 @@ class MemoryCredentials:
         """Enable or disable a device."""
         self._enabled[name] = enabled
 
-    async def find(self, digest: bytes) -> tuple[Principal, int | None] | None:
-        """Return who holds the token and when it expires (µs), if it is valid."""
-        entry = self._entries.get(digest)
-        if entry is None or not self._is_live(entry):
-            return None
-        if entry.device is not None and not self._enabled[entry.device]:
+    async def find(self, digests: Collection[bytes]) -> dict[bytes, Grant]:
+        """Return who holds these tokens, of those that are valid."""
+        found = {digest: self._grant(self._entries[digest]) for digest in digests if digest in self._entries}
+        return {digest: grant for digest, grant in found.items() if grant is not None}
+
+    def _grant(self, entry: Credential) -> Grant | None:
+        if not self._is_live(entry) or (entry.device is not None and not self._enabled[entry.device]):
             return None
         expires = None if entry.expires_at is None else to_us(entry.expires_at)
-        return Principal(entry.role, entry.device, entry.prefix), expires
+        return Grant(Principal(entry.role, entry.device, entry.prefix, entry.id), expires)
 
     async def issue(
         self,

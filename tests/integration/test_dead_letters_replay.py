@@ -193,6 +193,14 @@ async def test_a_run_ends_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -
     assert (run.replayed, run.remaining) == (1, 2)
 
 
+async def test_a_run_ends_with_the_right_to_it(site: Site) -> None:
+    await add(site, "d1")
+    await site.keep(*(letter(reading(i, ts=str(1732276800 + i))) for i in range(3)))
+    rights = iter([True, False])
+    run = await site.gateway.redelivery.some(DeadLetterFilter(), go_on=lambda: next(rights))
+    assert (run.replayed, run.remaining) == (2, 1)
+
+
 async def test_a_letter_removed_meanwhile_is_passed_over(site: Site) -> None:
     await add(site, "d1")
     first, second = await site.keep(letter(reading(1)), letter(reading(2, ts="1732276801")))

@@ -24,16 +24,10 @@ ANYBODY = Principal(Role.ADMIN)
 
 
 class Nobody:
-    """No device has tags, and everybody may read."""
+    """No device has tags."""
 
     async def tagged(self, tags: Collection[tuple[str, str | None]], *, limit: int) -> list[str]:  # noqa: ARG002
         return []
-
-    def principal(self, _header: str | None) -> Principal:
-        return ANYBODY
-
-    async def authenticate(self, _header: str | None) -> Principal:
-        return ANYBODY
 
 
 class Stand(NamedTuple):
@@ -79,7 +73,6 @@ async def stand(timescale_db: Database, valkey: str, monkeypatch: pytest.MonkeyP
             live.gateway.dictionary,
             by_tag=Nobody(),
             states=live.reader,
-            authenticator=Nobody(),
             limits=limits,
         ) as streams,
     ):
@@ -95,7 +88,7 @@ class Reader:
         self.resets = 0
 
     async def read(self, streams: Streams) -> None:
-        with streams.reader(None, ANYBODY, cut=lambda: None) as reader:
+        with streams.reader(ANYBODY, cut=lambda: None) as reader:
             await reader.subscribe("", Filter(frozenset({"d", "e"})), last=None, snapshot=True)
             async for _, outputs in reader.rounds():
                 for output in outputs:

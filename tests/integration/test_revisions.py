@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import timedelta
 
 import asyncpg
@@ -11,7 +11,7 @@ import pytest
 
 from gateway.core.errors import GatewayError, SinkUnavailable, Unauthorized
 from gateway.domain.credentials import digest_of
-from gateway.domain.principal import Role
+from gateway.domain.principal import Grant, Principal, Role
 from gateway.ingest.admission.auth import TokenAuthenticator
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.registry import revisions
@@ -33,20 +33,28 @@ class Worker:
     def __init__(self, url: str) -> None:
         self._url = url
         self.credentials: list[Collection[bytes] | None] = []
+        self.grants: dict[bytes, Grant | None] = {}
+        """What each digest was last said to stand for."""
         self.devices: list[Collection[str] | None] = []
         self.ints: list[list[str]] = []
         self.troubles: list[GatewayError | None] = []
 
+    def _told(self, changes: Mapping[bytes, Grant | None] | None, authenticator: TokenAuthenticator | None) -> None:
+        self.credentials.append(None if changes is None else list(changes))
+        self.grants |= changes or {}
+        if authenticator is not None and changes is None:
+            authenticator.forget()
+        elif authenticator is not None and changes is not None:
+            authenticator.tell(changes)
+
     @contextlib.asynccontextmanager
-    async def following(
-        self, on_credentials: Callable[[Collection[bytes] | None], None] | None = None
-    ) -> AsyncIterator["Worker"]:
+    async def following(self, authenticator: TokenAuthenticator | None = None) -> AsyncIterator["Worker"]:
         async with opened(self._url, size=1) as pool:
             task = asyncio.create_task(
                 follow(
                     pool,
                     every_ms=EVERY_MS,
-                    on_credentials=on_credentials or self.credentials.append,
+                    on_credentials=lambda changes: self._told(changes, authenticator),
                     on_devices=self.devices.append,
                     on_declared_ints=lambda names: self.ints.append(list(names)),
                     on_trouble=self.troubles.append,
@@ -112,10 +120,15 @@ async def test_each_change_is_told(timescale_db: Database) -> None:
         await devices.disable("d1")
         await until(lambda: ["d1"] in worker.devices)
         assert worker.credentials[-1] == [digest_of(token.token)], "the tokens of a changed device are told too"
+        assert worker.grants[digest_of(token.token)] is None, "and with it that nobody holds them any more"
+        await devices.enable("d1")
+        principal = Principal(Role.DEVICE, "d1", key=token.id)
+        await until(lambda: worker.grants[digest_of(token.token)] == Grant(principal))
         told = len(worker.credentials)
         await credentials.revoke(token.id)
         await until(lambda: len(worker.credentials) > told)
         assert worker.credentials[-1] == [digest_of(token.token)]
+        assert worker.grants[digest_of(token.token)] is None
         await DeclaredInts(pool).declare("n")
         await until(lambda: worker.ints[-1] == ["n"])
         await DeclaredInts(pool).undeclare("n")
@@ -203,7 +216,7 @@ async def test_a_revoked_token_is_refused_everywhere(plain_db: Database) -> None
         header = f"Bearer {issued.token}"
         workers = [TokenAuthenticator(credentials, admin_key="", clock=clock) for _ in range(2)]
         for worker in workers:
-            await stack.enter_async_context(Worker(plain_db.url).following(worker.forget))
+            await stack.enter_async_context(Worker(plain_db.url).following(worker))
             await worker.authenticate(header)
         await credentials.revoke(issued.id)
         await until(lambda: all(worker.principal(header) is None for worker in workers))
@@ -221,7 +234,7 @@ async def test_no_answer_survives_a_revocation_under_load(plain_db: Database) ->
         worker = TokenAuthenticator(
             credentials, admin_key="", clock=clock, cache_size=10
         )  # small: look-ups all the time
-        async with Worker(plain_db.url).following(worker.forget):
+        async with Worker(plain_db.url).following(worker):
             callers = [asyncio.create_task(_present(worker, one.token), name="caller") for one in issued]
             for one in issued:
                 await credentials.revoke(one.id)

@@ -11,7 +11,7 @@ from gateway.domain.history import MAX_BUCKETS
 from gateway.web.http.query import to_page
 from tests.builders.past import open_past
 from tests.integration.past_place import BASE, NDJSON, RANGE, START, Place, one_database, open_place
-from tests.integration.web_server import serving
+from tests.integration.web_server import TOKENS, serving
 from tests.servers.databases import Databases
 
 
@@ -137,6 +137,23 @@ async def test_any_characters_in_the_path_are_an_answer(place: Place) -> None:
     for name in ("\0", "\udcff".encode("utf-8", "surrogatepass").decode("latin-1"), "a b", "ü", "x" * 300):
         got = await place.client.get(f"/v1/devices/{quote(name, safe='')}/readings")
         assert got.status_code == 422, name
+
+
+async def test_one_credential_reads_on_its_share_of_the_connections_and_others_on_the_rest(url: str) -> None:
+    """Statements of a greedy reader that last, on all that it may have: another is answered beside them."""
+    settings = HistorySettings(pool=2, max_queries_per_credential=1, wait_secs=0.05)
+    async with serving() as door, open_past(url, settings) as past:
+        door.context.stored = past.history
+        await past.store(("d1", 0, {"a": 1.0}))
+        async with past.history._leases.connection(TOKENS["reader"].caller):
+            for headers in ({}, NDJSON):
+                got = await door.client.get(BASE, headers={"Authorization": "Bearer reader", **headers})
+                assert (got.status_code, got.json()["code"]) == (429, "too_many_at_once")
+                assert (got.json()["limit"], got.json()["value"]) == ("history.max_queries_per_credential", 1)
+                assert got.headers["retry-after"]
+                got = await door.client.get(BASE, headers={"Authorization": "Bearer d1", **headers})
+                assert got.status_code == 200
+        assert (await door.client.get(BASE, headers={"Authorization": "Bearer reader"})).status_code == 200
 
 
 async def test_all_connections_taken_is_503(url: str) -> None:

@@ -33,8 +33,9 @@ class Scripted:
         self.lists = 0
         self.closed = asyncio.Event()
 
-    async def stream(self, *_: object, order: Order) -> AsyncGenerator[list[HistoryRow], None]:
+    async def stream(self, *_: object, order: Order, caller: str) -> AsyncGenerator[list[HistoryRow], None]:
         assert order.span.start_us < order.span.end_us
+        assert caller in ("key 1", "device d1")
         try:
             async for some in self._source():
                 self.lists += 1
@@ -151,3 +152,56 @@ async def test_a_whole_stream_is_counted(door: Door) -> None:
     got = await door.client.get(PATH, headers={"Accept": "text/csv"})
     assert len(got.text.splitlines()) == 1 + 5
     assert counted("complete") == before + 1
+
+
+async def test_one_credential_has_a_share_of_the_streams(door: Door) -> None:
+    script(door, endless)
+    door.context.exports = Exports(HistorySettings(max_exports=4, max_exports_per_credential=1))
+    before = prometheus.shares_refused[("history.max_exports_per_credential",)]._value.get()
+    device = {"Authorization": "Bearer d1"}
+    async with door.client.stream("GET", PATH, headers=NDJSON) as first:
+        assert first.status_code == 200
+        second = await door.client.get(PATH, headers=NDJSON)
+        assert (second.status_code, second.json()["code"]) == (429, "too_many_at_once")
+        assert (second.json()["limit"], second.json()["value"]) == ("history.max_exports_per_credential", 1)
+        assert second.headers["retry-after"]
+        async with door.client.stream("GET", PATH, headers=NDJSON | device) as other:
+            assert other.status_code == 200
+    assert prometheus.shares_refused[("history.max_exports_per_credential",)]._value.get() == before + 1
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_a_stream_is_broken_off_when_its_credential_ends(door: Door, *, is_read: bool) -> None:
+    """Also where its reader takes nothing, and what is sent waits."""
+    script(door, endless)
+    before = counted("broken_off")
+    async with door.client.stream("GET", PATH, headers=NDJSON) as answer:
+        assert answer.status_code == 200
+        parts = answer.aiter_raw()
+        await anext(parts)
+        del door.authenticator.tokens["admin"]
+        if is_read:
+            with pytest.raises(httpx.TransportError):
+                async for _ in parts:
+                    pass
+        else:
+            async with asyncio.timeout(DEADLINE):
+                while counted("broken_off") == before:  # noqa: ASYNC110 - a counter has no event
+                    await asyncio.sleep(0.01)
+    assert counted("broken_off") == before + 1
+
+
+async def test_a_question_under_way_ends_when_its_credential_does(door: Door) -> None:
+    asked = asyncio.Event()
+
+    class Slow(Scripted):
+        async def page(self, *_: object, **__: object) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+    door.context.stored = Slow(endless)  # type: ignore[assignment]
+    call = asyncio.create_task(door.client.get(PATH))
+    await asyncio.wait_for(asked.wait(), DEADLINE)
+    del door.authenticator.tokens["admin"]
+    answer = await asyncio.wait_for(call, DEADLINE)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")

@@ -199,3 +199,17 @@ async def test_what_is_held_is_given_to_sanic_when_the_room_is_gone(door: Storin
     await wire.send(BODY[1:])
     assert (await wire.answer()).status == 200
     assert door.taken_at_once == 0
+
+
+@pytest.mark.parametrize("more", [[], ["X-Unknown: by Sanic"]], ids=["held", "sanic"])
+async def test_a_credential_that_ends_while_the_body_is_on_its_way_is_refused(
+    door: StoringDoor, wire: Wire, more: list[str]
+) -> None:
+    begun = door.budgets.held
+    await wire.send(head("/v1/readings", f"Content-Length: {len(BODY)}", *more) + BODY[:5])
+    await until(lambda: door.budgets.held == begun + 1 or door.context.bodies.inflight_bytes > 0)
+    del door.authenticator.tokens["admin"]
+    await wire.send(BODY[5:])
+    answer = await wire.answer()
+    assert (answer.status, orjson.loads(answer.body)["code"]) == (401, "unauthorized")
+    assert door.storing.taken == 0

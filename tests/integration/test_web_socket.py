@@ -233,6 +233,28 @@ async def test_another_version_is_told_which_one_is_spoken(door: Door) -> None:
     assert "no Sec-WebSocket-Version" in got.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [("revoked", 1008, "unauthorized"), ("unheard", 1013, "unverified")],
+)
+async def test_it_is_closed_when_its_credential_is_not_valid_or_nobody_can_tell(
+    door: Door, talk: ClientConnection, change: str, code: int, said: str
+) -> None:
+    await begin(talk, id="a")
+    if change == "revoked":
+        del door.authenticator.tokens["admin"]
+    else:
+        door.authenticator.unheard = 1e6
+    error = await hear(talk)
+    assert (error["type"], error["code"]) == ("error", said)
+    with pytest.raises(ConnectionClosed):
+        await asyncio.wait_for(talk.recv(), SOON)
+    assert talk.close_code == code
+    with pytest.raises(InvalidStatus) as caught:
+        await open_socket(door)
+    assert caught.value.response.status_code == (401 if change == "revoked" else 503)
+
+
 FIELDS = ("Host", "Authorization", *GOOD, "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Origin", "X-Any")
 
 

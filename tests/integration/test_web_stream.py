@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from httpx import RemoteProtocolError
 from httpx_sse import ServerSentEvent, aconnect_sse
+from msgspec import structs
 
 from gateway.domain.changes import LogPosition
 from gateway.domain.contracts.newest import NewestMessage
@@ -237,3 +238,27 @@ async def test_a_client_that_takes_nothing_is_cut_off_within_its_bound(door: Doo
 
 async def test_other_methods_are_405(door: Door) -> None:
     assert (await door.client.post("/v1/stream")).status_code == 405
+
+
+async def test_a_client_that_takes_nothing_is_cut_off_soon_after_its_credential_has_ended(door: Door) -> None:
+    """However patient the gateway is with readers that are valid."""
+    streams = door.stage.streams
+    streams.limits = structs.replace(streams.limits, stall_secs=3600)
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", door.port))
+        stalled.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer admin\r\n\r\n")
+        async with asyncio.timeout(SOON):
+            while not len(streams._readers):  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.01)
+            (reader,) = streams._readers
+            message = NewestMessage(2, NOON_US, (1.0, 2.0), (3,), ("x" * 4000,))
+            looks = 0
+            while looks < 20:  # it has been given something all that time
+                door.stage.log.add(*[(f"d{i}", message) for i in range(30)])
+                await asyncio.sleep(0.005)
+                looks = looks + 1 if reader._sending is not None else 0
+            door.authenticator.tokens.clear()
+            while len(streams._readers):  # noqa: ASYNC110 - the same
+                await asyncio.sleep(0.01)
+    assert reader.ended == "unauthorized"

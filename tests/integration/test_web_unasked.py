@@ -128,10 +128,10 @@ async def test_who_goes_on_sending_is_hung_up_on(door: Door, wire: Wire, monkeyp
 class MuteAuthenticator(ScriptedAuthenticator):
     """Never finds out about strangers."""
 
-    async def authenticate(self, header: str | None) -> Principal:
+    async def authenticate(self, header: str | None, address: str = "") -> Principal:
         if header is not None and "stranger" in header:
             await asyncio.Event().wait()
-        return await super().authenticate(header)
+        return await super().authenticate(header, address)
 
 
 @pytest_asyncio.fixture(name="tight")

@@ -40,10 +40,10 @@ Sanic.test_mode = True  # several apps in one process
 NOW_US = 1_732_277_000_123_000
 CLEAN = Receipt(accepted=5, duplicates=0, conflicts=0, refused=0, durability="db", errors=[], errors_truncated=False)
 TOKENS = {
-    "admin": Principal(Role.ADMIN),
-    "ingest": Principal(Role.INGEST, prefix="d"),
-    "reader": Principal(Role.READER),
-    "d1": Principal(Role.DEVICE, device="d1"),
+    "admin": Principal(Role.ADMIN, key=1),
+    "ingest": Principal(Role.INGEST, prefix="d", key=2),
+    "reader": Principal(Role.READER, key=3),
+    "d1": Principal(Role.DEVICE, device="d1", key=4),
 }
 
 
@@ -115,16 +115,25 @@ class ScriptedIntake:
 
 class ScriptedAuthenticator:
     def __init__(self) -> None:
+        self.tokens = dict(TOKENS)
+        """Those that are valid now."""
         self.cached: set[str] = set()
+        self.unheard = 0.0
 
     def principal(self, header: str | None) -> Principal | None:
-        return TOKENS[header.removeprefix("Bearer ")] if header in self.cached else None
+        return self.tokens.get(header.removeprefix("Bearer ")) if header in self.cached else None
 
-    async def authenticate(self, header: str | None) -> Principal:
+    def still(self, header: str | None, principal: Principal) -> bool | None:
+        return self.tokens.get((header or "").removeprefix("Bearer ")) == principal
+
+    def unheard_secs(self, _: str | None) -> float:
+        return self.unheard
+
+    async def authenticate(self, header: str | None, address: str = "") -> Principal:  # noqa: ARG002 - as the real one
         await asyncio.sleep(0)
         scheme, _, token = (header or "").partition(" ")
         token.encode()  # as hashing it would
-        principal = TOKENS.get(token)
+        principal = self.tokens.get(token)
         if header is None or scheme != "Bearer" or principal is None:
             raise Unauthorized
         self.cached.add(header)
@@ -201,7 +210,8 @@ class Door:
         self.settings = settings
         self.intake = ScriptedIntake()
         self.live = ScriptedLive()
-        self.stage = Stage(ScriptedAuthenticator())
+        self.stage = Stage()
+        self.authenticator = ScriptedAuthenticator()
         self.stored = NOTHING_STORED
         self.receipts = MemoryReceipts()
         self.health = Health(ready=True, parts={"database": {"ok": True}})
@@ -221,7 +231,7 @@ class Door:
             settings,
             worker=worker,
             clock=FixedClock(),
-            authenticator=ScriptedAuthenticator(),
+            authenticator=self.authenticator,
             ways_in=IngestParts(
                 self.intake, self.receipts, NoDeadLetters(), DeadLetterReplay(self.intake, NoDeadLetters())
             ),

@@ -74,7 +74,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         ways_in=IngestParts(
             SlowIntake(), MemoryReceipts(), NoDeadLetters(), DeadLetterReplay(SlowIntake(), NoDeadLetters())
         ),
-        ways_out=ReadParts(ScriptedLive(), NOTHING_STORED, Stage(ScriptedAuthenticator()).streams),
+        ways_out=ReadParts(ScriptedLive(), NOTHING_STORED, Stage().streams),
         fleet=RegistryParts(NO_REGISTRAR, NO_LISTING, ScriptedCensus()),
         health=health,
         history=RateHistory(),

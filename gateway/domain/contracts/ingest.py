@@ -1,12 +1,12 @@
 """The path of a reading: who sends it, what takes it in, where it becomes durable or waits, and what keeps the rest."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from gateway.domain.dead_letters import DeadLetter
 from gateway.domain.model import Batch, Block, Metric, Outcome, Receipt, Shape
-from gateway.domain.principal import Principal
+from gateway.domain.principal import Grant, Principal
 
 Charge = Callable[[int], Awaitable[bool]]
 """Told how many readings a body holds before any is stored; may wait or raise; returns whether they are backfill."""
@@ -66,8 +66,19 @@ class Authenticator(Protocol):
         """Return who is calling if that is cached, at once."""
         ...
 
-    async def authenticate(self, header: str | None) -> Principal:
-        """Return who is calling. Raises Unauthorized, or Unavailable, SinkFault if it cannot be told now."""
+    def still(self, header: str | None, principal: Principal) -> bool | None:
+        """Whether the header means this principal as before; None: that is not known any more, ask `authenticate`."""
+        ...
+
+    async def authenticate(self, header: str | None, address: str = "") -> Principal:
+        """Return who is calling, from this address.
+
+        Raises Unauthorized, or Unavailable, SinkFault if it cannot be told now.
+        """
+        ...
+
+    def unheard_secs(self, header: str | None) -> float:
+        """For how many seconds a change of this credential could not have been heard of; 0 of one that has none."""
         ...
 
 
@@ -128,10 +139,10 @@ class Directory(Protocol):
 class Credentials(Protocol):
     """Where hashed tokens are kept."""
 
-    async def find(self, digest: bytes) -> tuple[Principal, int | None] | None:
-        """Return who presents the token with this SHA-256 digest and when it expires (µs), if it is valid.
+    async def find(self, digests: Collection[bytes]) -> Mapping[bytes, Grant]:
+        """Return who presents the tokens with these SHA-256 digests, in one question; those that are valid alone.
 
-        Raises SinkUnavailable.
+        Raises SinkUnavailable, SinkFault.
         """
         ...
 

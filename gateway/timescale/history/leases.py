@@ -5,13 +5,14 @@ Each is lent for one question, or for one block of a stream: a slow reader of a 
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import asyncpg
 
 from gateway.core.errors import BadRequest, Overloaded, QueryTimeout
 from gateway.core.settings import HistorySettings
-from gateway.telemetry import events
+from gateway.domain.shares import Share, Shares
+from gateway.telemetry import events, limit_events
 from gateway.timescale.connections.pool import Connection, Pool
 
 MARGIN_SECS = 2.0
@@ -27,15 +28,24 @@ class Leases:
         self._pool = pool
         self._settings = settings
         self._free = asyncio.Semaphore(settings.pool)
+        share = Share(settings.max_queries_per_credential, "history.max_queries_per_credential", "questions of history")
+        self._shares = Shares(share, on_refused=limit_events.share_refused)
 
     @asynccontextmanager
-    async def connection(self, *, patient: bool = False) -> AsyncIterator[Connection]:
+    async def connection(self, caller: str = "", *, patient: bool = False) -> AsyncIterator[Connection]:
         """Lend a connection; `patient` waits as long as a statement may take, as a stream that has begun does.
 
-        Raises Overloaded if none becomes free, QueryTimeout, BadRequest if a result leaves the range of its type,
-        SinkUnavailable, SinkFault.
+        A caller without a name has no share. Raises TooManyAtOnce if none of its share becomes free, Overloaded if none
+        of all does, QueryTimeout, BadRequest if a result leaves the range of its type, SinkUnavailable, SinkFault.
         """
-        await self._wait(self._settings.timeout_secs if patient else self._settings.wait_secs)
+        wait_secs = self._settings.timeout_secs if patient else self._settings.wait_secs
+        share = self._shares.place(caller, wait_secs=wait_secs) if caller else nullcontext()
+        async with share, self._lent(wait_secs) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _lent(self, wait_secs: float) -> AsyncIterator[Connection]:
+        await self._wait(wait_secs)
         try:
             async with self._pool.connection() as connection:
                 try:

@@ -50,7 +50,7 @@ class _Series(NamedTuple):
 
 
 class TimescaleHistory:
-    """Reads what is stored. All methods raise what `Leases.connection` raises."""
+    """Reads what is stored, for a caller with a share. All methods raise what `Leases.connection` raises."""
 
     def __init__(self, pool: Pool, shapes: ShapeBook, settings: HistorySettings) -> None:
         self._leases = Leases(pool, settings)
@@ -60,11 +60,11 @@ class TimescaleHistory:
         pool.lineage.on_change.append(self._forget)
 
     async def page(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, limit: int, caller: str = ""
     ) -> RowPage:
         """Return the first `limit` rows. Raises UnknownDevice."""
         found = Chunk([], [])
-        async with aclosing(self._chunks(devices, metrics, order, rows=limit + 1)) as chunks:
+        async with aclosing(self._chunks(devices, metrics, order, rows=limit + 1, caller=caller)) as chunks:
             async for chunk in chunks:
                 found.rows.extend(chunk.rows)
                 found.pairs.extend(chunk.pairs)
@@ -76,21 +76,21 @@ class TimescaleHistory:
         return RowPage(shown.rows, shown.position(order.after))
 
     async def stream(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, order: Order, caller: str = ""
     ) -> AsyncGenerator[list[HistoryRow], None]:
         """Yield all rows, a few at a time: a list may be empty. Raises UnknownDevice before the first."""
-        async with aclosing(self._chunks(devices, metrics, order, rows=BLOCK_ROWS)) as chunks:
+        async with aclosing(self._chunks(devices, metrics, order, rows=BLOCK_ROWS, caller=caller)) as chunks:
             async for chunk in chunks:
                 yield chunk.rows
 
     async def buckets(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: SeriesQuery
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, cut: Cut, wish: SeriesQuery, caller: str = ""
     ) -> SeriesAnswer:
         """Return series cut into buckets.
 
         Raises UnknownDevice, TooManyBuckets, and BadRequest for functions that a named metric does not have.
         """
-        async with self._connection() as connection:
+        async with self._connection(caller) as connection:
             sources = await self._sources(connection, devices, metrics)
             series = _answerable(sources, metrics, wish)
             _check_cells(len(series.places) * len(wish.functions), cut)
@@ -100,10 +100,10 @@ class TimescaleHistory:
         return SeriesAnswer(found, series.left_out)
 
     async def chart(
-        self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int
+        self, devices: Sequence[str], metrics: Collection[str] | None, *, span: Span, points: int, caller: str = ""
     ) -> SeriesAnswer:
         """Return series thinned to at most so many points each. Raises UnknownDevice, BadRequest: too many series."""
-        async with self._connection() as connection:
+        async with self._connection(caller) as connection:
             sources = await self._sources(connection, devices, metrics)
             count = len(sources.series())
             if count * points > MAX_CELLS:
@@ -117,15 +117,15 @@ class TimescaleHistory:
             return SeriesAnswer(await read_chart(connection, sources, chart), [])
 
     async def _chunks(
-        self, devices: Sequence[str], metrics: Collection[str] | None, order: Order, *, rows: int
+        self, devices: Sequence[str], metrics: Collection[str] | None, order: Order, *, rows: int, caller: str
     ) -> AsyncGenerator[Chunk, None]:
-        async with self._connection() as connection:
+        async with self._connection(caller) as connection:
             sources = await self._sources(connection, devices, metrics)
             merger = Merger(sources.pairs, order)
             await self._feed(connection, merger, order, rows=rows)
         while True:
             while merger.needs_blocks:
-                async with self._connection(patient=True) as connection:
+                async with self._connection(caller, patient=True) as connection:
                     await self._feed(connection, merger, order, rows=rows)
             if merger.is_empty:
                 return
@@ -133,9 +133,9 @@ class TimescaleHistory:
                 yield chunk
 
     @asynccontextmanager
-    async def _connection(self, *, patient: bool = False) -> AsyncIterator[Connection]:
+    async def _connection(self, caller: str, *, patient: bool = False) -> AsyncIterator[Connection]:
         with self._calendar.learning():
-            async with self._leases.connection(patient=patient) as connection:
+            async with self._leases.connection(caller, patient=patient) as connection:
                 yield connection
 
     async def _feed(self, connection: Connection, merger: Merger, order: Order, *, rows: int) -> None:

@@ -1,14 +1,14 @@
 """Credentials. In: digests to look up, grants to make. Out: principals; tokens once. Stores only a SHA-256."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 import asyncpg
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest, NotFound, UnknownDevice
-from gateway.core.timestamps import to_datetime, to_us
+from gateway.core.timestamps import to_datetime
 from gateway.domain.credentials import (
     MAX_LIVE,
     OVERLAP,
@@ -20,11 +20,11 @@ from gateway.domain.credentials import (
     new_token,
 )
 from gateway.domain.names import check_device_name
-from gateway.domain.principal import Principal, Role
+from gateway.domain.principal import Grant, Role
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 from gateway.timescale.registry.audit import UNNAMED, note
-from gateway.timescale.registry.revisions import locked_registry
+from gateway.timescale.registry.revisions import locked_registry, to_grant
 
 MAX_PAGE = 1000
 _MAX_ID = 2**31 - 1
@@ -41,17 +41,11 @@ class StoredCredentials:
         self._clock = clock
         self._random = random
 
-    async def find(self, digest: bytes) -> tuple[Principal, int | None] | None:
-        """Return who holds the token and when it expires (µs).
-
-        None if it is unknown, expired, revoked or belongs to a disabled device.
-        """
+    async def find(self, digests: Collection[bytes]) -> dict[bytes, Grant]:
+        """Return who holds these tokens, without those that are unknown, expired, revoked or of a disabled device."""
         async with self._pool.connection() as connection:
-            row = await connection.fetchrow(query("find_credential"), digest, self._now())
-        if row is None:
-            return None
-        expires = row["expires_at"]
-        return _to_principal(row), None if expires is None else to_us(expires)
+            rows = await connection.fetch(query("find_credentials"), list(digests), self._now())
+        return {row["digest"]: to_grant(row) for row in rows}
 
     async def issue(
         self,
@@ -168,10 +162,6 @@ def _no_such(credential_id: int) -> NotFound:
         f"there is no key {credential_id}; the admin key of the settings (auth.admin_key) has no id: it is valid as"
         " long as it is set"
     )
-
-
-def _to_principal(row: asyncpg.Record) -> Principal:
-    return Principal(Role(row["role"]), row["device"], row["prefix"])
 
 
 def _to_credential(row: asyncpg.Record) -> Credential:

@@ -5,11 +5,15 @@ and then all rows beyond the n before misses nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple, NoReturn
 
+import asyncpg
+
 from gateway.core.errors import GatewayError, SinkFault, SinkUnavailable
+from gateway.core.timestamps import to_us
+from gateway.domain.principal import Grant, Principal, Role
 from gateway.timescale.connections.pool import Connection, Pool
 from gateway.timescale.queries import query
 
@@ -30,7 +34,8 @@ class RevisionCursor(NamedTuple):
 class Changes(NamedTuple):
     """What changed since; None means: everything may have."""
 
-    credentials: Collection[bytes] | None
+    credentials: Mapping[bytes, Grant | None] | None
+    """Digest → what the token stands for now."""
     devices: Collection[str] | None
     declared_ints: Collection[str]
     """Not the changes: all of them."""
@@ -48,16 +53,18 @@ async def follow(
     pool: Pool,
     *,
     every_ms: int,
-    on_credentials: Callable[[Collection[bytes] | None], None],
+    on_credentials: Callable[[Mapping[bytes, Grant | None] | None], None],
     on_devices: Callable[[Collection[str] | None], None],
     on_declared_ints: Callable[[Collection[str]], None],
     on_trouble: Callable[[GatewayError | None], None],
+    on_heard: Callable[[], None] = lambda: None,
 ) -> NoReturn:
     """Tell each change once, at most `every_ms` + one round trip after its COMMIT. Runs until cancelled.
 
     The first poll tells everything, and so does one that finds another database. None as an argument means everything.
     While the database is away nothing is told, what was cached stays in use, and the next poll that succeeds tells all
-    that was missed. `on_trouble` hears the error when polls begin to fail, and None when they succeed again.
+    that was missed. `on_trouble` hears the error when polls begin to fail, and None when they succeed again; `on_heard`
+    hears of every poll that succeeds, after its changes.
 
     Give it a pool of its own with one connection: behind slow reads a revocation would come late.
     """
@@ -78,6 +85,7 @@ async def follow(
                 on_credentials(changes.credentials)
                 on_devices(changes.devices)
                 on_declared_ints(changes.declared_ints)
+            on_heard()
         await asyncio.sleep(every_ms / 1000)
 
 
@@ -100,7 +108,18 @@ async def _changes(connection: Connection, seen: RevisionCursor | None, now: Rev
     digests = await connection.fetch(query("changed_credentials"), seen.n, MAX_CHANGES + 1)
     names = await connection.fetch(query("changed_devices"), seen.n, MAX_CHANGES + 1)
     return Changes(
-        None if len(digests) > MAX_CHANGES else [row["digest"] for row in digests],
+        None if len(digests) > MAX_CHANGES else {row["digest"]: _to_grant(row) for row in digests},
         None if len(names) > MAX_CHANGES else [row["name"] for row in names],
         ints,
     )
+
+
+def to_grant(row: asyncpg.Record) -> Grant:
+    """Return what a credential stands for; its expiry is not looked at."""
+    expires = row["expires_at"]
+    principal = Principal(Role(row["role"]), row["device"], row["prefix"], row["id"])
+    return Grant(principal, None if expires is None else to_us(expires))
+
+
+def _to_grant(row: asyncpg.Record) -> Grant | None:
+    return None if row["id"] is None else to_grant(row)

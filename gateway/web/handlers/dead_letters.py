@@ -99,7 +99,15 @@ async def replay_letters(call: Call[ReplayQuery, bytes], parts: Context) -> Answ
     _refuse_body(call.content)
     query, wanted = call.query, call.query.wanted()
     actor = await acting(call, parts)
-    return Answer(await parts.redelivery.some(wanted, after=query.after or 0, limit=query.limit, actor=actor))
+    report = await parts.redelivery.some(
+        wanted,
+        after=query.after or 0,
+        limit=query.limit,
+        actor=actor,
+        go_on=lambda: parts.watch.is_valid(call.authorization, call.principal),
+    )
+    parts.watch.check(call.authorization, call.principal)
+    return Answer(report)
 
 
 def _refuse_body(body: bytes) -> None:

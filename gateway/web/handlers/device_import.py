@@ -27,6 +27,7 @@ async def import_devices(call: Call[NoQuery, bytes], parts: Context) -> Answer:
     """Create and update devices: 200 if every row was taken, 207 if some were refused."""
     media = media_of(call.headers, (NDJSON, CSV))
     rows = await asyncio.to_thread(parse, call.content, media)  # ten thousand rows take a while
+    parts.watch.check(call.authorization, call.principal)
     results = await parts.registrar.imports.apply(rows, actor=await acting(call, parts))
     report = ImportReport(**tally(results), results=results)
     return Answer(report, MULTI_STATUS if report.refused else OK)

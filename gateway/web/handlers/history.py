@@ -69,33 +69,39 @@ async def _answer(
     head: dict[str, Any] = {
         **about, "start": to_rfc3339(query.span.start_us), "end": to_rfc3339(query.span.end_us)
     }  # fmt: skip
-    label = call.operation.label
+    caller = call.principal.caller
     match query.wanted:
         case RowsQuery(limit=None) as wanted:
-            return _stream(parts, query, _all_rows(parts, query, wanted.order), label)
+            return _stream(call, parts, query, _all_rows(parts, query, wanted.order, caller))
         case RowsQuery() as wanted:
-            return await _page(parts, query, wanted, head=head)
+            return await _page(call, parts, query, wanted, head=head)
         case BucketsQuery() as wanted:
-            answer = await parts.stored.buckets(devices, query.metrics, cut=wanted.cut, wish=wanted.wish)
+            answer = await parts.stored.buckets(devices, query.metrics, cut=wanted.cut, wish=wanted.wish, caller=caller)
             functions = list(wanted.wish.functions)
             if query.media != JSON:
-                return _stream(parts, query, _series_parts(query, answer, functions), label)
+                return _stream(call, parts, query, _series_parts(query, answer, functions))
             return Answer(
                 BucketSeries(**head, every=wanted.every, tz=wanted.zone, fn=functions, **_series(query, answer))
             )
         case PointsQuery() as wanted:
-            answer = await parts.stored.chart(devices, query.metrics, span=wanted.span, points=wanted.points)
+            answer = await parts.stored.chart(
+                devices, query.metrics, span=wanted.span, points=wanted.points, caller=caller
+            )
             if query.media != JSON:
-                return _stream(parts, query, _series_parts(query, answer, ["value"]), label)
+                return _stream(call, parts, query, _series_parts(query, answer, ["value"]))
             return Answer(PointSeries(**head, points=wanted.points, **_series(query, answer)))
 
 
-def _stream(parts: Context, query: HistoryQuery, pieces: AsyncGenerator[bytes, None], label: str) -> Stream:
-    return stream(parts.exports, pieces, media=_content_type(query), label=label)
+def _stream(call: Call[Any, None], parts: Context, query: HistoryQuery, pieces: AsyncGenerator[bytes, None]) -> Stream:
+    return stream(call, parts, pieces, media=_content_type(query))
 
 
-async def _page(parts: Context, query: HistoryQuery, wanted: RowsQuery, *, head: dict[str, Any]) -> Answer:
-    page = await parts.stored.page(query.devices, query.metrics, order=wanted.order, limit=wanted.page.limit)
+async def _page(
+    call: Call[Any, None], parts: Context, query: HistoryQuery, wanted: RowsQuery, *, head: dict[str, Any]
+) -> Answer:
+    page = await parts.stored.page(
+        query.devices, query.metrics, order=wanted.order, limit=wanted.page.limit, caller=call.principal.caller
+    )
     cursor = wanted.cursor(page.last)
     if query.media == JSON:
         rows: Any = msgspec.Raw(orjson.dumps(rows_json(page.rows, bigint=query.bigint)))
@@ -114,8 +120,8 @@ def _series(query: HistoryQuery, answer: SeriesAnswer) -> dict[str, Any]:
     return found
 
 
-async def _all_rows(parts: Context, query: HistoryQuery, order: Order) -> AsyncGenerator[bytes, None]:
-    async with aclosing(parts.stored.stream(query.devices, query.metrics, order=order)) as lists:
+async def _all_rows(parts: Context, query: HistoryQuery, order: Order, caller: str) -> AsyncGenerator[bytes, None]:
+    async with aclosing(parts.stored.stream(query.devices, query.metrics, order=order, caller=caller)) as lists:
         first = True
         async for rows in lists:
             yield _encoded(query, rows, header=first)

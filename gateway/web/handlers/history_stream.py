@@ -7,40 +7,43 @@ connection off: the last chunk (RFC 9112 7.1) is missing then, and no client tak
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 from gateway.core.errors import GatewayError
 from gateway.telemetry import events, history_events
+from gateway.web.context import Context
+from gateway.web.http.call import Call
 from gateway.web.http.responses import Stream, StreamWire
-from gateway.web.limits.exports import Exports
 
 REST_SECS = 0.001
-"""Rest after each part, for each stream that is being sent: a part is half a millisecond of work, so that fast readers,
-however many, leave more than half of the event loop to everybody else. Measured: docs/performance.md."""
+"""Rest after each piece, for each stream that is being sent: a piece is half a millisecond of work, so that fast
+readers, however many, leave more than half of the event loop to everybody else. Measured: docs/performance.md."""
 
 
-def stream(exports: Exports, parts: AsyncGenerator[bytes, None], *, media: str, label: str) -> Stream:
-    """Return the answer that sends the parts; `label` is that of the operation, for the log."""
+def stream(call: Call[Any, Any], parts: Context, pieces: AsyncGenerator[bytes, None], *, media: str) -> Stream:
+    """Return the answer that sends the pieces for as long as the call's credential is valid."""
 
     async def write(wire: StreamWire) -> None:
-        with exports.slot():
-            async with aclosing(parts):
-                first = await anext(parts, b"")
-                await wire.begin()
-                if not wire.head_only:
-                    await _send(wire, exports, first, parts, label=label)
+        async with parts.exports.slot(call.principal.caller), aclosing(pieces):
+            async with parts.watch.bounded(call.authorization, call.principal):
+                first = await anext(pieces, b"")
+            await wire.begin()
+            if not wire.head_only:
+                await _send(wire, call, parts, first, pieces)
 
     return Stream(write, media)
 
 
 async def _send(
-    wire: StreamWire, exports: Exports, first: bytes, parts: AsyncGenerator[bytes, None], *, label: str
+    wire: StreamWire, call: Call[Any, Any], parts: Context, first: bytes, pieces: AsyncGenerator[bytes, None]
 ) -> None:
+    exports, label = parts.exports, call.operation.label
     try:
-        async with asyncio.timeout(exports.secs):
+        async with asyncio.timeout(exports.secs), parts.watch.bounded(call.authorization, call.principal):
             await wire.send(first)
-            async for part in parts:
-                if part:
-                    await wire.send(part)
+            async for piece in pieces:
+                if piece:
+                    await wire.send(piece)
                 await asyncio.sleep(REST_SECS * exports.running)
             await wire.end()
     except asyncio.CancelledError:

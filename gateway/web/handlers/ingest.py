@@ -45,6 +45,7 @@ async def post_readings(call: Call[IngestQuery, Incoming], parts: Context) -> An
         parts.limits.send(call.visit, call.incoming.declared, backfill=backfill, most_bytes=most_bytes)
     with parts.bodies.hold(call.authorization) as hold:
         body = await hold.read(call.incoming, call.header("content-encoding"))
+        parts.watch.check(call.authorization, call.principal)  # the body may have been long in coming
         media_of(call.headers, (JSON,), body)
         take = partial(
             parts.intake.take,

@@ -32,7 +32,10 @@ def get_stream(call: Call[StreamQuery, None], parts: Context) -> Stream:
         if wire.head_only:
             await wire.begin()
             return
-        with parts.streams.reader(call.authorization, call.principal, cut=wire.abort) as reader:
+        with (
+            parts.streams.reader(call.principal, cut=wire.abort) as reader,
+            parts.watch.hold(call.authorization, call.principal, reader.end),
+        ):
             await reader.subscribe("", query.wanted, last=query.last, snapshot=query.snapshot)
             await wire.begin()
             try:

@@ -30,6 +30,13 @@ POLICY = 1008
 """RFC 6455 7.4.1: the other side may not do that."""
 TRY_AGAIN = 1013
 """As registered by IANA: the server cannot serve this now."""
+CODES = {"unauthorized": POLICY, "unverified": TRY_AGAIN, "draining": AWAY}
+"""How a connection is closed, by why its reader ended."""
+LAST_WORDS = {
+    POLICY: Unauthorized().message,
+    TRY_AGAIN: "whether this credential is still valid cannot be heard from the database; connect again later",
+    AWAY: "this gateway is stopping; connect again",
+}
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
@@ -119,7 +126,10 @@ class Conversation:
 async def serve_socket(call: Call[None, None], parts: Context) -> None:
     """Serve one WebSocket until either side leaves."""
     wire = SocketWire(call)
-    with parts.streams.reader(call.authorization, call.principal, cut=wire.fail_connection) as reader:
+    with (
+        parts.streams.reader(call.principal, cut=wire.fail_connection) as reader,
+        parts.watch.hold(call.authorization, call.principal, reader.end),
+    ):
         await wire.open(parts.request_ids.choose(call.header("x-request-id")))
         events.http_answered(call.operation.label, SWITCHING)
         await _converse(wire, reader)
@@ -144,14 +154,13 @@ async def _converse(wire: SocketWire, reader: LiveClient) -> None:
 
 
 async def _take_leave(conversation: Conversation, wire: SocketWire, reader: LiveClient) -> None:
-    code = {"unauthorized": POLICY, "draining": AWAY}.get(reader.ended or "", NORMAL)
+    code = CODES.get(reader.ended or "", NORMAL)
     if reader.ended == "silent":
         live_events.ended("silent")
         wire.fail_connection()
     elif code != NORMAL:
         live_events.ended(reader.ended or "")
-        message = Unauthorized().message if code == POLICY else "this gateway is stopping; connect again"
-        await conversation.say([to_error(reader.ended or "", message, None)])
+        await conversation.say([to_error(reader.ended or "", LAST_WORDS[code], None)])
     wire.end_connection(code, reader.ended or "")
 
 

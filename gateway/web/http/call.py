@@ -15,6 +15,8 @@ from gateway.web.limits.rate_limits import Visit
 
 Query = TypeVar("Query")
 Content = TypeVar("Content")
+LISTS, JOBS = "lists", "jobs"
+"""Calls that cost more than others, and of which a credential has a share: reads, and what changes many things."""
 NOBODY = Principal(Role.DEVICE)
 """Who calls what everybody may call."""
 
@@ -75,6 +77,13 @@ class Operation(NamedTuple):
     """With which its times are told."""
     upgrades: bool = False
     """It speaks WebSocket: the credential may stand in a subprotocol, as browsers can set no header."""
+    share: str | None = None
+    """Which calls at once it counts among; of those a credential has a share."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing is done, so that it may end in its midst."""
+        return bool(self.access.roles) and not self.upgrades and (self.method == "GET" or self.share == LISTS)
 
 
 class Acquaintance(Protocol):

@@ -31,11 +31,29 @@ async def dispatch(call: Call[Any, Any], parts: Context) -> Answer | Stream | No
         media_of(call.headers, operation.body.media)
     if operation.query is not None:
         call.query = read_query(operation.query, _parameters(call.query_string))
+    if operation.share is None:
+        return await _served(call, parts)
+    async with parts.shares[operation.share].place(call.principal.caller):  # before its body: who waits holds nothing
+        return await _served(call, parts)
+
+
+async def _served(call: Call[Any, Any], parts: Context) -> Answer | Stream | None:
+    """Read the body and have the call handled; a read ends when its credential does."""
+    operation = call.operation
     if operation.body is None:
         refuse_body(call.incoming)
     else:
         call.content = await read_content(call, operation.body, parts.bodies)
-    answer = operation.handle(call, parts)
+        if operation.access.roles:
+            parts.watch.check(call.authorization, call.principal)  # the body may have been long in coming
+    if not operation.is_read:
+        return await _handled(call, parts)
+    async with parts.watch.bounded(call.authorization, call.principal, brief=True):
+        return await _handled(call, parts)
+
+
+async def _handled(call: Call[Any, Any], parts: Context) -> Answer | Stream | None:
+    answer = call.operation.handle(call, parts)
     return answer if isinstance(answer, (Answer, Stream)) else await answer
 
 
@@ -50,11 +68,12 @@ async def identify(call: Call[Any, Any], parts: Context) -> None:
     header = call.authorization = _credential(call)
     if header is not None and not header.isascii():
         raise Unauthorized
-    call.principal = parts.authenticator.principal(header) or await parts.authenticator.authenticate(header)
+    known = parts.authenticator.principal(header)
+    call.principal = known or await parts.authenticator.authenticate(header, parts.address(call.peer, call.headers))
     if call.connection is not None:
         call.connection.know()
     if limits is not None and call.visit is not None:
-        limits.identified(call.visit, call.principal, header)
+        limits.identified(call.visit, call.principal)
 
 
 def offered_subprotocols(headers: Headers) -> list[str]:

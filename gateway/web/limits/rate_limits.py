@@ -17,7 +17,6 @@ from gateway.core.errors import RateLimited
 from gateway.domain.contracts.ingest import Charge
 from gateway.domain.principal import Principal, Role
 from gateway.domain.rate_limit import Meter, Meters, Rate, to_meter, to_meters
-from gateway.ingest.admission.auth import to_token
 from gateway.telemetry import limit_events
 from gateway.web.limits.client_address import Addresses
 
@@ -87,9 +86,9 @@ class RateLimits:
         for payer in self._at(peer, forwarded):
             self._enter(visit, payer)
 
-    def identified(self, visit: Visit, principal: Principal, header: str | None) -> None:
+    def identified(self, visit: Visit, principal: Principal) -> None:
         """Count the request against its credential, too. Raises RateLimited."""
-        self._enter(visit, self._with(principal, header))
+        self._enter(visit, self._with(principal))
 
     def send(self, visit: Visit, declared: int | None, *, backfill: bool, most_bytes: int) -> None:
         """Count the declared size of a body of readings, before it is read. Raises RateLimited.
@@ -135,7 +134,7 @@ class RateLimits:
                 meters.bytes.charge(caller, size, now)
 
     def look(
-        self, principal: Principal, header: str, peer: str, hops: Sequence[tuple[str, str]], *, size: int | None = None
+        self, principal: Principal, peer: str, hops: Sequence[tuple[str, str]], *, size: int | None = None
     ) -> Visit | None:
         """Return the visit of a request that nothing would refuse now; None if something would. Counts nothing.
 
@@ -145,7 +144,7 @@ class RateLimits:
         forwarded = (
             [value for name, value in hops if name == self._addresses.header] if self._addresses.believes else ()
         )
-        visit.callers = [*self._at(peer, forwarded), self._with(principal, header)]
+        visit.callers = [*self._at(peer, forwarded), self._with(principal)]
         visit.declared = size
         now = self._monotonic()
         units = (1, 0, 0) if size is None else (1, 1, size)
@@ -190,14 +189,11 @@ class RateLimits:
             return []
         return [(self._of_address, self._addresses.of(peer, forwarded), ADDRESS)]
 
-    def _with(self, principal: Principal, header: str | None) -> Payer:
-        """Return the credential.
-
-        All tokens of a device are one caller. Another is known by its token, hashed with Python's secret of this run.
-        """
+    def _with(self, principal: Principal) -> Payer:
+        """Return the credential: all tokens of a device are one caller, any other is known by its id."""
         if principal.role is Role.DEVICE:
             return self._of_device or NONE, principal.device, CREDENTIAL
-        return self._of_key or NONE, hash(to_token(header)), CREDENTIAL
+        return self._of_key or NONE, principal.key, CREDENTIAL
 
     def _enter(self, visit: Visit, payer: Payer) -> None:
         visit.callers.append(payer)

@@ -68,7 +68,7 @@ def _history(summary: str) -> Description:
         headers={
             "X-Next-Cursor": Header("The cursor of the page after this one, where `limit` was given and there is one.")
         },
-        errors=(errors.UnknownDevice, errors.TooManyBuckets, errors.QueryTimeout, errors.Overloaded),
+        errors=(errors.UnknownDevice, errors.TooManyBuckets, errors.QueryTimeout, errors.TooManyAtOnce),
     )
 
 

@@ -25,6 +25,7 @@ GUARDED = refusals(
         errors.Unauthorized,
         errors.Forbidden,
         errors.RateLimited,
+        errors.Overloaded,
         errors.SinkUnavailable,
         errors.SinkFault,
         errors.BadRequest,
@@ -57,7 +58,8 @@ class Problem(msgspec.Struct):
 
 def of(operation: Operation) -> tuple[RefusalDoc, ...]:
     """Return what follows from the table."""
-    return (*(GUARDED if operation.access.roles else ()), *(BODIES if operation.body else ()))
+    shared = refusals((errors.TooManyAtOnce,)) if operation.share else ()
+    return (*(GUARDED if operation.access.roles else ()), *(BODIES if operation.body else ()), *shared)
 
 
 def everywhere() -> tuple[RefusalDoc, ...]:

@@ -78,6 +78,10 @@ class Exchange:
         context = self._context
         return context.intake.is_open and context.bodies.has_room(self.length) and self._may_enter()
 
+    def is_still_known(self) -> bool:
+        """Whether its credential means the same as when the head came: it may have been revoked since."""
+        return self._context.authenticator.still(self.request.authorization, self._caller.principal) is True
+
     def begin(self, body: bytes) -> "asyncio.Future[Any] | None":
         """Return what the answer waits for, if the request can be served at once; else None.
 
@@ -94,7 +98,7 @@ class Exchange:
             return True
         principal, peer = self._caller
         size = self.length if request.is_post else None
-        visit = limits.look(principal, request.authorization, peer, request.forwarding, size=size)
+        visit = limits.look(principal, peer, request.forwarding, size=size)
         self._visit = visit or UNLIMITED
         return visit is not None
 

@@ -134,7 +134,8 @@ class Connection(PacedConnection):
             self._missing = missing
             return
         exchange, whole = self._exchange, self._release()
-        if missing or exchange is None or not self._serve(exchange, whole[len(whole) - exchange.length :]):
+        direct = None if missing or exchange is None or not exchange.is_still_known() else exchange
+        if direct is None or not self._serve(direct, whole[len(whole) - direct.length :]):
             super().data_received(whole)
 
     def give_up(self) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from gateway.core.errors import Unauthorized
 from gateway.domain.changes import LogPosition
 from gateway.domain.principal import Principal, Role
 from gateway.live.events import Event, Lagged, Output, Snapshot
@@ -17,27 +16,6 @@ from tests.builders.live_parts import Stage
 
 SOON = 10.0
 ADMIN = Principal(Role.ADMIN)
-
-
-class Tokens:
-    """An authenticator whose tokens come and go."""
-
-    def __init__(self) -> None:
-        self.valid: dict[str | None, Principal] = {"Bearer admin": ADMIN}
-        self.failure: Exception | None = None
-        self.looks = 0
-        """How often it was asked in vain."""
-
-    def principal(self, header: str | None) -> Principal | None:
-        return None if self.failure else self.valid.get(header)
-
-    async def authenticate(self, header: str | None) -> Principal:
-        if self.failure is not None:
-            self.looks += 1
-            raise self.failure
-        if header not in self.valid:
-            raise Unauthorized
-        return self.valid[header]
 
 
 class Seen:
@@ -87,10 +65,10 @@ async def reading(
     *,
     last: LogPosition | None = None,
     snapshot: bool = True,
-    header: str = "Bearer admin",
+    principal: Principal = ADMIN,
     cut: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Seen]:
-    with stage.streams.reader(header, ADMIN, cut=cut) as reader:
+    with stage.streams.reader(principal, cut=cut) as reader:
         await reader.subscribe("", wanted or Filter(), last=last, snapshot=snapshot)
         yield Seen(reader)
 

@@ -14,7 +14,7 @@ from gateway.live.events import Event
 from gateway.live.filters import Filter
 from tests.builders.live_parts import NOON_US, Stage, staged
 from tests.builders.live_parts import reading as message
-from tests.unit.live.reading import Seen, Tokens, reading, until
+from tests.unit.live.reading import Seen, reading, until
 
 SHOWN = {"d1": {"t": {"value": 1.5, "ts": "2024-11-22T12:03:20.123000Z", "kind": "double"}}}
 
@@ -24,7 +24,7 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(tail, "WATCH_SECS", 0.02)
     monkeypatch.setattr("tests.fakes.live.WAIT_SECS", 0.02)
     monkeypatch.setattr(subscription, "AGAIN_SECS", 0.02)
-    async with staged(Tokens()) as made:
+    async with staged() as made:
         made.tags.devices = {"d1": {"site": "north"}, "d2": {"site": "south", "floor": "2"}}
         made.states.known = {"d1": {"t": (1.5, NOON_US, Kind.DOUBLE)}}
         yield made

@@ -1,34 +1,28 @@
-"""How many streams there may be, and when one ends: a token revoked, the worker stopping."""
+"""How many streams there may be, in all and of one credential, and when one ends: the worker stopping."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+from msgspec import structs
 
 from gateway.core import settings
-from gateway.core.errors import BadRequest, Draining, SinkUnavailable, TooManyStreams
+from gateway.core.errors import BadRequest, Draining, TooManyStreams
 from gateway.domain.principal import Principal, Role
 from gateway.live import hub, reader, snapshots, streams
 from gateway.live.filters import Filter
 from tests.builders.live_parts import Stage, staged
-from tests.unit.live.reading import ADMIN, Tokens, reading, until
+from tests.unit.live.reading import ADMIN, reading, until
 
-LOOKS = 3
 FEW = settings.LiveSettings(max_streams=3, stall_secs=0.2)
 
 
 @pytest.fixture
-def tokens() -> Tokens:
-    return Tokens()
-
-
-@pytest.fixture
-async def stage(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setattr(streams, "CHECK_SECS", 0.02)
+async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(streams, "LOOK_SECS", 0.02)
     monkeypatch.setattr("tests.fakes.live.WAIT_SECS", 0.02)
-    async with staged(tokens, FEW) as made:
+    async with staged(FEW) as made:
         yield made
 
 
@@ -44,7 +38,7 @@ async def test_streams_are_counted_and_their_places_given_back(stage: Stage) -> 
 
 
 async def test_each_subscription_of_a_socket_counts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    with stage.streams.reader(None, ADMIN, cut=lambda: None) as reader:
+    with stage.streams.reader(ADMIN, cut=lambda: None) as reader:
         for name in "abc":
             await reader.subscribe(name, Filter(), last=None, snapshot=False)
         with pytest.raises(TooManyStreams):
@@ -59,30 +53,27 @@ async def test_each_subscription_of_a_socket_counts(stage: Stage, monkeypatch: p
             await reader.subscribe("e", Filter(), last=None, snapshot=False)
 
 
-async def test_a_revoked_token_ends_its_streams_and_no_others(stage: Stage, tokens: Tokens) -> None:
-    tokens.valid["Bearer other"] = ADMIN
-    async with reading(stage) as kept, reading(stage, header="Bearer other") as revoked:
-        for seen in (kept, revoked):
-            await seen.snapshot()
-        del tokens.valid["Bearer other"]
-        assert await revoked.ends() == "unauthorized"
-        assert kept.reader.ended is None
-
-
-async def test_a_token_that_means_somebody_else_ends_them_too(stage: Stage, tokens: Tokens) -> None:
-    async with reading(stage) as seen:
-        tokens.valid["Bearer admin"] = Principal(Role.DEVICE, device="d1")
-        assert await seen.ends() == "unauthorized"
-
-
-async def test_a_database_that_is_away_ends_nothing(stage: Stage, tokens: Tokens) -> None:
-    async with reading(stage) as seen:
-        await seen.snapshot()
-        tokens.failure, tokens.looks = SinkUnavailable(), 0
-        await until(lambda: tokens.looks >= LOOKS)
-        assert seen.reader.ended is None
-        tokens.failure, tokens.valid = None, {}
-        assert await seen.ends() == "unauthorized"
+@pytest.mark.parametrize(
+    ("own", "other", "limit"),
+    [
+        (Principal(Role.DEVICE, device="d1"), Principal(Role.DEVICE, device="d2"), "live.max_streams_per_device"),
+        (Principal(Role.READER, key=1), Principal(Role.READER, key=2), "live.max_streams_per_credential"),
+    ],
+)
+async def test_one_credential_has_a_share_of_them(own: Principal, other: Principal, limit: str) -> None:
+    few = settings.LiveSettings(max_streams=5, max_streams_per_credential=2, max_streams_per_device=2)
+    async with staged(few) as stage, AsyncExitStack() as stack:
+        for key in range(1, 3):
+            tokens = own if own.device is None else structs.replace(own, key=key)  # all tokens of a device are one
+            await stack.enter_async_context(reading(stage, principal=tokens))
+        with pytest.raises(TooManyStreams, match="has 2 streams open here") as caught:
+            await stack.enter_async_context(reading(stage, principal=own))
+        assert caught.value.details == {"limit": limit, "value": 2}
+        await stack.enter_async_context(reading(stage, principal=other))
+        reader = stack.enter_context(stage.streams.reader(other, cut=lambda: None))
+        await reader.subscribe("a", Filter(), last=None, snapshot=False)
+        with pytest.raises(TooManyStreams, match="has 2 streams open here"):
+            await reader.subscribe("b", Filter(), last=None, snapshot=False)
 
 
 async def test_stopping_ends_all_and_takes_no_more(stage: Stage) -> None:
@@ -103,12 +94,10 @@ async def test_a_reader_that_takes_nothing_is_given_up(stage: Stage) -> None:
         await asyncio.wait_for(sending, 10)
 
 
-async def test_an_end_does_not_wait_for_a_reader_that_takes_nothing(
-    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_end_does_not_wait_for_a_reader_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "LAST_WORDS_SECS", 0.05)
     cut = asyncio.Event()
-    async with staged(tokens, settings.LiveSettings(stall_secs=3600)) as stage, reading(stage, cut=cut.set) as seen:
+    async with staged(settings.LiveSettings(stall_secs=3600)) as stage, reading(stage, cut=cut.set) as seen:
         sending = asyncio.ensure_future(seen.reader.send(cut.wait()))  # type: ignore[arg-type]
         await until(lambda: seen.reader._sending is not None)
         stage.streams.drain()

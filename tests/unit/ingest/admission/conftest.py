@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.domain.principal import Grant
 from gateway.ingest.admission.auth import TokenAuthenticator
 from tests.fakes.clock import ManualClock
 from tests.unit.ingest.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, ScriptedStore
@@ -10,7 +11,7 @@ from tests.unit.ingest.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST
 @pytest.fixture
 def store() -> ScriptedStore:
     store = ScriptedStore()
-    store.answers[DIGEST] = (DEVICE, None)
+    store.answers[DIGEST] = Grant(DEVICE)
     return store
 
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.clock import ForwardClock
 from gateway.core.errors import SettingsError, SinkUnavailable, Unauthorized
-from gateway.domain.credentials import new_token
-from gateway.domain.principal import Principal, Role
+from gateway.domain.credentials import digest_of, new_token
+from gateway.domain.principal import Grant, Principal, Role
 from gateway.ingest.admission.auth import TokenAuthenticator
 from tests.fakes.clock import ManualClock
 from tests.unit.ingest.admission.scripted_store import ADMIN_KEY, DEVICE, DIGEST, HEADER, TOKEN, ScriptedStore
@@ -75,7 +76,7 @@ def test_any_header_is_a_principal_or_unauthorized(header: str) -> None:
 async def test_unknown_and_expired_tokens_get_the_same_answer(
     authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
-    store.answers[DIGEST] = (DEVICE, clock.now_us() + 1_000_000)
+    store.answers[DIGEST] = Grant(DEVICE, clock.now_us() + 1_000_000)
     await authenticator.authenticate(HEADER)
     clock.advance(1)
     store.answers.clear()
@@ -91,7 +92,7 @@ async def test_unknown_and_expired_tokens_get_the_same_answer(
 async def test_expiry_is_looked_at_on_every_call(
     authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
-    store.answers[DIGEST] = (DEVICE, clock.now_us() + 10_000_000)
+    store.answers[DIGEST] = Grant(DEVICE, clock.now_us() + 10_000_000)
     await authenticator.authenticate(HEADER)
     clock.advance(9.999_999)
     assert authenticator.principal(HEADER) == DEVICE
@@ -104,7 +105,7 @@ async def test_expiry_is_looked_at_on_every_call(
 async def test_a_store_that_gives_an_expired_credential_is_not_believed(
     authenticator: TokenAuthenticator, store: ScriptedStore, clock: ManualClock
 ) -> None:
-    store.answers[DIGEST] = (DEVICE, clock.now_us())
+    store.answers[DIGEST] = Grant(DEVICE, clock.now_us())
     with pytest.raises(Unauthorized):
         await authenticator.authenticate(HEADER)
 
@@ -112,7 +113,7 @@ async def test_a_store_that_gives_an_expired_credential_is_not_believed(
 async def test_the_bootstrap_key_needs_no_store(store: ScriptedStore, clock: ManualClock) -> None:
     authenticator = TokenAuthenticator(store, admin_key=ADMIN_KEY, clock=clock)
     assert authenticator.principal(f"Bearer {ADMIN_KEY}") == Principal(Role.ADMIN)
-    authenticator.forget(None)
+    authenticator.forget()
     assert await authenticator.authenticate(f"Bearer {ADMIN_KEY}") == Principal(Role.ADMIN)
     with pytest.raises(Unauthorized):
         await authenticator.authenticate(f"Bearer {ADMIN_KEY}x")
@@ -154,7 +155,7 @@ async def test_an_unknown_token_is_not_asked_for_again_within_a_second(
             await authenticator.authenticate(HEADER)
     assert len(store.asked) == 1
     clock.advance(1)
-    store.answers[DIGEST] = (DEVICE, None)
+    store.answers[DIGEST] = Grant(DEVICE)
     assert await authenticator.authenticate(HEADER) == DEVICE
 
 
@@ -165,7 +166,7 @@ async def test_a_clock_that_is_set_back_does_not_prolong_a_refusal(
     with pytest.raises(Unauthorized):
         await authenticator.authenticate(HEADER)
     clock.advance(-3600)
-    store.answers[DIGEST] = (DEVICE, None)
+    store.answers[DIGEST] = Grant(DEVICE)
     assert await authenticator.authenticate(HEADER) == DEVICE
 
 
@@ -177,9 +178,28 @@ async def test_tokens_never_show_in_errors_reprs_or_memory(
         await authenticator.authenticate(HEADER)
     with pytest.raises(Unauthorized) as malformed:
         await authenticator.authenticate(f"Token {TOKEN}")
-    store.answers[DIGEST] = (DEVICE, None)
-    authenticator.forget(None)
+    store.answers[DIGEST] = Grant(DEVICE)
+    authenticator.forget()
     await authenticator.authenticate(HEADER)
     shown = "".join(map(repr, (unknown.value, unknown.value.details, malformed.value, vars(authenticator))))
     assert TOKEN not in shown
     assert ADMIN_KEY not in shown
+
+
+async def test_a_clock_that_is_set_back_revives_no_token(store: ScriptedStore, clock: ManualClock) -> None:
+    """Neither one that was known when it expired, nor one that is looked up only then."""
+    elapsed_ns = 0
+    forward = ForwardClock(clock, monotonic_ns=lambda: elapsed_ns)
+    subject = TokenAuthenticator(store, admin_key="", clock=forward)
+    other = new_token(Role.DEVICE)
+    for digest in (DIGEST, digest_of(other)):
+        store.answers[digest] = Grant(DEVICE, clock.now_us() + 10_000_000)
+    assert await subject.authenticate(HEADER) == DEVICE
+    clock.advance(10)
+    assert subject.principal(HEADER) is None
+    clock.advance(-86_400)
+    assert subject.principal(HEADER) is None
+    assert subject.still(HEADER, DEVICE) is False
+    for header in (HEADER, f"Bearer {other}"):
+        with pytest.raises(Unauthorized):
+            await subject.authenticate(header)

@@ -37,8 +37,14 @@ class Known:
     def principal(self, _: str | None) -> Principal | None:
         return self._principal
 
-    async def authenticate(self, _: str | None) -> Principal:
+    async def authenticate(self, _: str | None, __: str = "") -> Principal:
         raise Unauthorized
+
+    def still(self, _: str | None, principal: Principal) -> bool:
+        return principal == self._principal
+
+    def unheard_secs(self, _: str | None) -> float:
+        return 0.0
 
 
 class Parts:
@@ -48,6 +54,9 @@ class Parts:
 
     def __init__(self, principal: Principal | None) -> None:
         self.authenticator = Known(principal)
+
+    def address(self, peer: str, _: object) -> str:
+        return peer
 
 
 async def refusal(
