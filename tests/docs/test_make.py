@@ -40,7 +40,10 @@ def installs(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("target", "wanted"),
-    [("up", RUN), ("shell", RUN), ("test", DEV), ("check", DEV), ("chaos", DEV), ("bench", DEV), ("install", DEV)],
+    [
+        *[(target, RUN) for target in ("up", "shell")],
+        *[(target, DEV) for target in ("test", "check", "instructions", "bench", "peers", "chaos", "install")],
+    ],
 )
 def test_who_only_looks_at_it_installs_no_tools(checkout: Path, target: str, wanted: str) -> None:
     assert installs(said(checkout, target)) == [wanted]
