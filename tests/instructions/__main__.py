@@ -49,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except subprocess.SubprocessError as error:
         sys.stderr.write(f"the program that is counted failed: {error}\n")
         return IMPOSSIBLE
-    stored = budget.load() if budget.PLACE.exists() else Ceilings({}, {})
+    stored = budget.load(budget.PLACE) if budget.PLACE.exists() else Ceilings({}, {})
     verdicts = budget.compare(stored, measured)
     sys.stdout.write(f"{measured.name}\n" + "".join(map(line, verdicts)))
     if options.diff:
         sys.stdout.write("".join(told(stored, measured)))
     if options.update:
-        budget.save(budget.updated(stored, measured))
+        budget.save(budget.updated(stored, measured), budget.PLACE)
         return 0
     return code(verdicts, measured)
 
@@ -155,6 +155,8 @@ def code(verdicts: Sequence[Verdict], measured: Measured) -> int:
     if any(verdict.is_dearer for verdict in verdicts):
         sys.stdout.write(f"Make it cheaper, or say in the commit why it must be so, and run: {UPDATE}\n")
         return DEARER
+    if any(verdict.is_cheaper for verdict in verdicts):
+        sys.stdout.write(f"Some of it is cheaper; to hold that, run: {UPDATE}\n")
     if measured.build is None:
         sys.stdout.write("Instructions are not counted: that takes valgrind, and x86-64 (apt-get install valgrind).\n")
         return UNCOUNTED

@@ -82,15 +82,17 @@ class Verdict(NamedTuple):
     workload: str
     figure: str
     is_dearer: bool
+    is_cheaper: bool = False
+    """By more than noise: what is stored is out of date."""
     grown: Sequence[str] = ()
 
 
-def load(place: Path = PLACE) -> Ceilings:
-    """Return what is stored."""
+def load(place: Path) -> Ceilings:
+    """Return what is stored there."""
     return msgspec.json.decode(place.read_bytes(), type=Ceilings)
 
 
-def save(ceilings: Ceilings, place: Path = PLACE) -> None:
+def save(ceilings: Ceilings, place: Path) -> None:
     """Store it, in an order that makes small changes small ones."""
     place.write_bytes(msgspec.json.format(msgspec.json.encode(ceilings, order="sorted"), indent=1) + b"\n")
 
@@ -139,7 +141,7 @@ def by_instructions(name: str, before: Cost, now: Cost) -> Verdict:
     tolerance = SCALED_TOLERANCE if before.scaled else TOLERANCE
     more = now.total / before.total - 1
     said = f"{now.total:,} instructions a request, {more:+.1%} of {before.total:,} (allowed {tolerance:+.0%})"
-    return Verdict(name, said, more > tolerance)
+    return Verdict(name, said, more > tolerance, more < -tolerance)
 
 
 def by_work(name: str, before: Work | None, now: Work, *, wide: tuple[float, float] | None) -> Verdict:

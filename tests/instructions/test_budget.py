@@ -50,6 +50,7 @@ def measured(total: int, work: Work = BEFORE, *, name: str = HERE, yardstick: in
 def test_a_known_build_is_held_to_three_per_cent(total: int, dearer: bool) -> None:
     (verdict,) = budget.compare(stored(), measured(total))
     assert verdict.is_dearer is dearer
+    assert verdict.is_cheaper is (total == 200_000)
     assert f"{total:,}" in verdict.figure
 
 

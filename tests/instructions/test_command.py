@@ -18,32 +18,30 @@ HERE = pytest.mark.skipif(not callgrind.is_here(), reason="no valgrind here")
 def own_ceilings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A file of figures of this test's own."""
     monkeypatch.setattr(budget, "PLACE", tmp_path / "ceilings.json")
-    monkeypatch.setattr(budget.save, "__defaults__", (tmp_path / "ceilings.json",))
-    monkeypatch.setattr(budget.load, "__defaults__", (tmp_path / "ceilings.json",))
     return tmp_path / "ceilings.json"
 
 
 @HERE
-def test_a_planted_slowdown_is_found_and_named(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["W1", "--update"]) == 0
-    assert "nothing is stored" in capsys.readouterr().out
+def test_a_planted_slowdown_is_found_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the figures that are stored, whatever interpreter this is."""
     assert command.main(["W1", "--plant", "tests.instructions.planted"]) == command.DEARER
     told = capsys.readouterr().out.splitlines()
-    assert re.match(
-        r"W1 +DEARER: [\d,]+ instructions a request, \+\d", told[1]
-    )  # so the yardstick was as long as before
+    assert told[1].startswith("W1      DEARER: ")
     assert told[2].strip().startswith("tests/instructions/planted.py at_once: 0 → ")
     assert any("sha256: 1 → 2 calls a request" in line for line in told), told
+    assert told[-1].endswith(command.UPDATE)
 
 
 def test_without_valgrind_it_says_so_and_still_judges_python(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(callgrind, "is_here", lambda: False)
-    assert command.main(["state", "--update"]) == 0
-    capsys.readouterr()
-    assert command.main(["state"]) == command.UNCOUNTED
+    assert command.main(["W1", "--update"]) == 0
+    assert place.exists()
+    assert command.main(["W1"]) == command.UNCOUNTED
     assert "valgrind" in capsys.readouterr().out
+    assert command.main(["W1", "--plant", "tests.instructions.planted"]) == command.DEARER
+    assert "planted.py at_once" in capsys.readouterr().out
 
 
 def test_help_tells_the_workloads_and_the_exit_codes() -> None:
