@@ -35,6 +35,8 @@ from tests.instructions.loads import LOADS
 TIMEOUT_SECS = 600
 KEPT_LIBRARY = 0.005
 """Share of a workload from which on a file of compiled code is told."""
+NAMED = 20
+"""C functions that are told, the dearest."""
 DEARER, IMPOSSIBLE, UNCOUNTED = 1, 2, 3
 YARDSTICK = "yardstick"
 UPDATE = 'make instructions ARGS="--update"'
@@ -100,7 +102,9 @@ def to_cost(section: callgrind.Section, requests: int) -> Cost:
     """Return what one of so many requests costs."""
     least = section.total * KEPT_LIBRARY
     libraries = {name: round(count / requests) for name, count in section.libraries.items() if count >= least}
-    return Cost(round(section.total / requests), libraries)
+    dearest = [(name, count) for name, count in section.functions.most_common(NAMED) if not name.startswith("0x")]
+    functions = {name: round(count / requests) for name, count in dearest}
+    return Cost(round(section.total / requests), libraries, functions)
 
 
 def trace(names: Sequence[str], folder: Path, plant: str) -> dict[str, Work]:

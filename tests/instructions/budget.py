@@ -35,6 +35,8 @@ class Cost(msgspec.Struct):
     total: int
     libraries: dict[str, int]
     """By the file that holds the code."""
+    functions: dict[str, int] = {}
+    """Of the dearest C functions, each without what it calls; where the file has names for them."""
     scaled: bool = False
     """Whether it was not measured, but reckoned from what the change did on another build."""
 
@@ -126,7 +128,7 @@ def compare(stored: Ceilings, measured: Measured) -> list[Verdict]:
         else:
             verdict = by_work(name, works.get(name), work, wide=_wide(stored, measured, name))
         if verdict.is_dearer:
-            verdict = verdict._replace(grown=[*grown(works.get(name), work), *grown_libraries(before, cost)])
+            verdict = verdict._replace(grown=[*grown(works.get(name), work), *grown_in_c(before, cost)])
         found.append(verdict)
     return found
 
@@ -178,10 +180,12 @@ def grown(before: Work | None, now: Work) -> Iterator[str]:
     yield from _most(before.called, now.called, "calls")
 
 
-def grown_libraries(before: Cost | None, now: Cost | None) -> Iterator[str]:
-    """Yield the files of compiled code that grew most."""
+def grown_in_c(before: Cost | None, now: Cost | None) -> Iterator[str]:
+    """Yield the files of compiled code, and the functions there, that grew most."""
     if before is not None and now is not None:
-        yield from _most(before.libraries, now.libraries, "instructions", least=0.002 * before.total)
+        least = 0.002 * before.total
+        yield from _most(before.libraries, now.libraries, "instructions", least=least)
+        yield from _most(before.functions, now.functions, "instructions", least=least)
 
 
 def _most(before: Mapping[str, float], now: Mapping[str, float], word: str, *, least: float = 0.0) -> Iterator[str]:
@@ -211,7 +215,7 @@ def _scaled(build: Build, before: Build, now: Build) -> Build:
             old, factor = workloads[name], cost.total / before.workloads[name].total
             exact = is_exact(factor)
             total = old.total if exact else round(old.total * factor)
-            workloads[name] = Cost(total, old.libraries, scaled=old.scaled or not exact)
+            workloads[name] = Cost(total, old.libraries, old.functions, scaled=old.scaled or not exact)
     return Build(build.yardstick, workloads)
 
 

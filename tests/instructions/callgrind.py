@@ -102,7 +102,7 @@ def parse(lines: Iterable[str]) -> Section:
         elif equals and key in {"ob", "fn", "cob", "cfn"}:
             name = _name(names, key[-2:], value)
             library = Path(name).name if key == "ob" else library
-            function = name if key == "fn" else function
+            function = name.partition("'")[0] if key == "fn" else function  # f'2 is f, called by itself
         elif key == "calls":
             inclusive = True
     return Section(section, libraries.total(), libraries, functions)

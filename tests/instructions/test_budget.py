@@ -29,7 +29,7 @@ calls=3 20
 +1 50
 
 ob=(2)
-fn=(3) memcpy
+fn=(3) memcpy'2
 * 30
 """
 
