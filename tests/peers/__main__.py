@@ -110,7 +110,7 @@ class picked:  # noqa: N801 -- argparse shows its name
 def opened(stack: ExitStack, options: argparse.Namespace) -> list[Target]:
     """Return the targets that were asked for and can be had; nothing of them runs yet."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peers-")))
-    database = stack.enter_context(choose.timescale(BENCH_TUNING)).url()
+    database = stack.enter_context(choose.own_timescale(BENCH_TUNING)).url()
     targets: list[Target] = []
     for each in CLASSES:
         if each.name in options.targets:
