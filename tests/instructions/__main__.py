@@ -3,7 +3,7 @@
 Each workload runs in process, over transports and servers that only answer (worker.py), twice: under callgrind for
 instructions, and beside it for the bytecodes of each Python function. The figures are compared with those stored in
 `ceilings.json`, from this interpreter or from others (budget.py says how). Counts do not depend on how busy the machine
-is; two runs differ by less than 0.3 %. The loop is asyncio's, whose time can be held, so they are higher than on uvloop.
+is; two runs differ by less than 0.3 %. The loop is asyncio's, whose time can be held: on uvloop they would be lower.
 
 Exit codes: 0 nothing is dearer; 1 something is; 2 it cannot be run; 3 nothing is dearer as far as can be told without
 valgrind, which is missing (apt-get install valgrind).
