@@ -8,9 +8,9 @@ what was acknowledged, and each is killed -9 under load and asked what it still 
 
 Exit codes: 0 measured; 1 the gateway has lost something that it had acknowledged; 2 it cannot be run, or was stopped.
 
-    make peers                                                        all of it: 40 minutes
+    make peers                                                        all of it: 25 minutes
     make peers ARGS="run --targets gateway,influxdb --works W1,W2"    some of it
-    make peers ARGS="run --rounds 1 --seconds 3"                      a short look: 4 minutes
+    make peers ARGS="run --rounds 1 --seconds 3"                      a short look: 3 minutes
     make peers ARGS="crash"                                           only the kill -9
 """
 
