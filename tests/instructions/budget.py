@@ -221,4 +221,4 @@ def _scaled(build: Build, before: Build, now: Build) -> Build:
 
 def is_exact(factor: float) -> bool:
     """Whether a change is none, but for noise."""
-    return abs(factor - 1) < SAME_YARDSTICK / 2
+    return abs(factor - 1) < SAME_YARDSTICK

@@ -58,6 +58,12 @@ class Answers(asyncio.Transport):
         self.last = data
         self._tally.answer()
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
     def is_closing(self) -> bool:
         return False
 
@@ -99,6 +105,7 @@ def _over_http(load: Load, worker: Worker) -> Near:
     ends = [Answers(tally) for _ in range(load.at_once)]
     connections = [Connection(more=False, loop=loop, app=worker.app, connections=set()) for _ in ends]
     for connection, end in zip(connections, ends, strict=True):
+        end.set_protocol(connection)
         connection.connection_made(end)
 
     def send(wave: list[bytes]) -> None:

@@ -19,9 +19,9 @@ from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.mqtt import consumer
+from gateway.state import store
 from gateway.state.publisher import Publisher
 from gateway.state.read import NewestReader
-from gateway.state.store import RedisState
 from gateway.timescale.connections import direct
 from gateway.timescale.connections.pool import Pool
 from gateway.timescale.write.name_ids import Dictionary
@@ -66,7 +66,7 @@ class BudgetDoor(Door):
             context = await stack.enter_async_context(super().open_runtime(settings, worker))
             pool = Pool(cast("Any", None), cast("Any", DatabasePool(self.database)), acquire_timeout=1)
             dictionary = Dictionary(pool)
-            state = RedisState(cast("Any", self.redis), site="s")
+            state = await stack.enter_async_context(store.open_state(settings.redis, site="s"))
             await state.check()
             publisher = await stack.enter_async_context(Publisher(state, settings.redis))
             writer = Writer(settings.database, dictionary, cast("Any", None), overwrite=False)
@@ -96,6 +96,11 @@ async def working() -> AsyncIterator[Worker]:
     async def connect(*_: object, **__: object) -> DatabaseConnection:
         return DatabaseConnection(door.database)
 
+    @asynccontextmanager
+    async def open_client(*_: object, **__: object) -> AsyncIterator[RedisClient]:
+        yield door.redis
+
+    setattr(store, "open_client", open_client)  # noqa: B010 -- as below
     setattr(direct, "connect", connect)  # noqa: B010 -- the library itself, for this process
     app = create_app(SETTINGS, door.open_runtime)
     with socket.socket() as listening:
