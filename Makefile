@@ -2,6 +2,7 @@
 # make shell a shell in which gateway and simulator are commands
 # make test  every test, against real servers                    make chaos  ten minutes of faults under load
 # make bench figures of this machine beside raw COPY             make clean  removes .venv and .local (the data!)
+# make peers the same beside InfluxDB, VictoriaMetrics, FastAPI  make instructions  what a request costs, and its ceiling
 # With PYTHON=python3.13 each does it on that interpreter, in an environment of its own: make test PYTHON=python3.13
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 # Compiling everything takes as long as fetching it; what is used is compiled at first use, and kept whatever is set here.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up shell test check bench chaos clean install
+.PHONY: up shell test check instructions bench peers chaos clean install
 
 up: $(RUN)
 	@exec $(BIN)/gateway up --demo
@@ -36,9 +37,16 @@ check: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/docs
+	$(BIN)/python -m tests.instructions || { test $$? -eq 3 && test -z "$$REQUIRE_VALGRIND"; }
+
+instructions: $(DEV)
+	$(BIN)/python -m tests.instructions $(ARGS)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.servers.bench $(ARGS)
+
+peers: $(DEV)
+	$(BIN)/python -m tests.peers $(ARGS)
 
 chaos: $(DEV)
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -40,7 +40,10 @@ def installs(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("target", "wanted"),
-    [("up", RUN), ("shell", RUN), ("test", DEV), ("check", DEV), ("chaos", DEV), ("bench", DEV), ("install", DEV)],
+    [
+        *[(target, RUN) for target in ("up", "shell")],
+        *[(target, DEV) for target in ("test", "check", "instructions", "bench", "peers", "chaos", "install")],
+    ],
 )
 def test_who_only_looks_at_it_installs_no_tools(checkout: Path, target: str, wanted: str) -> None:
     assert installs(said(checkout, target)) == [wanted]
@@ -64,3 +67,12 @@ def test_another_interpreter_has_an_environment_of_its_own(checkout: Path) -> No
         line.startswith(".venv-python3.13/bin/python -m ") for line in lines if "pip" in line or "pytest" in line
     )
     assert said(checkout, "test")[0] == "python3 -m venv .venv"
+
+
+def test_what_a_request_costs_is_part_of_check(checkout: Path) -> None:
+    """Where valgrind is missing that is no failure (exit code 3), unless it is required."""
+    (line,) = [line for line in said(checkout, "check") if "tests.instructions" in line]
+    for code, required, passes in ((0, "", True), (1, "", False), (2, "", False), (3, "", True), (3, "1", False)):
+        judged = line.replace(".venv/bin/python -m tests.instructions", f"(exit {code})")
+        done = subprocess.run(["sh", "-c", judged], env={"REQUIRE_VALGRIND": required}, check=False, timeout=30)
+        assert (done.returncode == 0) is passes, (code, required)

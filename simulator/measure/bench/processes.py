@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from simulator.core.addresses import split
 from simulator.core.errors import Unreachable, UsageError
+from simulator.measure.bench.interpreter import describe_python
 
 PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -201,8 +202,7 @@ async def of_redis(url: str) -> frozenset[int]:
 def describe(cpu_info: Path = _CPU_INFO) -> str:
     """Return its CPU, cores and system, and the Python we run on."""
     cores = len(os.sched_getaffinity(0))
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{_cpu(cpu_info)}, {cores} cores, {platform.system()} {platform.release()}, {python}"
+    return f"{_cpu(cpu_info)}, {cores} cores, {platform.system()} {platform.release()}, {describe_python()}"
 
 
 def _cpu(cpu_info: Path) -> str:

@@ -1,0 +1,1 @@
+"""What most people would write instead: FastAPI, pydantic, asyncpg. It runs in an environment of its own."""
