@@ -52,7 +52,7 @@ async def identify(call: Call[Any, Any], parts: Context) -> None:
         raise Unauthorized
     call.principal = parts.authenticator.principal(header) or await parts.authenticator.authenticate(header)
     if call.connection is not None:
-        call.connection.know()
+        call.connection.know(call.principal.device)
     if limits is not None and call.visit is not None:
         limits.identified(call.visit, call.principal, header)
 
