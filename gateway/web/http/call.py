@@ -89,8 +89,8 @@ class Operation(NamedTuple):
 class Acquaintance(Protocol):
     """The connection that a request came on."""
 
-    def know(self) -> None:
-        """Note that its credential is valid."""
+    def know(self, device: str | None) -> None:
+        """Note that its credential is valid, and whose it is if it is a device's."""
         ...
 
 

@@ -71,7 +71,7 @@ async def identify(call: Call[Any, Any], parts: Context) -> None:
     known = parts.authenticator.principal(header)
     call.principal = known or await parts.authenticator.authenticate(header, parts.address(call.peer, call.headers))
     if call.connection is not None:
-        call.connection.know()
+        call.connection.know(call.principal.device)
     if limits is not None and call.visit is not None:
         limits.identified(call.visit, call.principal)
 

@@ -1,8 +1,9 @@
 """The limit of connections: a newcomer in, a seat for it out, or why it has none. Serves none of them.
 
-Whoever has shown a valid credential keeps its seat. All others are strangers: when no seat is free, in all or at one
-address, the newcomer gets that of the stranger who has been one for longest and is not being served right now. So
-whoever fills the seats with connections that say nothing keeps nobody out, and a device is in within its first request.
+Whoever has shown a valid credential keeps its seat, a device some of them. All others are strangers: when no seat is
+free, in all or at one address, the newcomer gets that of the stranger who has been one for longest and is not being
+served right now. So whoever fills the seats with connections that say nothing keeps nobody out, and a device is in
+within its first request.
 
 Where no stranger yields, a newcomer may stand, and say what it wants: a probe is answered, for a gateway that is
 merely full must not be restarted, and anybody else is refused and closed. When too many stand, the one that stood
@@ -24,6 +25,8 @@ STANDING = 64
 """Connections without a seat, at most."""
 STANDING_SECS = 2.0
 """They are closed after so long, or as soon as they are idle then."""
+KEPT_BY_A_DEVICE = 64
+"""Seats that one device's tokens keep; with any more it is a stranger, and welcome while there is room."""
 ASKED = 16
 """Strangers that are asked for their seat, the longest there first; those who are being served keep it."""
 FILES_KEPT = 384
@@ -52,6 +55,8 @@ class Seat(NamedTuple):
     """Whose it counts as; None for a proxy that is believed: it speaks for many."""
     limit: str = ""
     """For whoever stands: the limit that is reached."""
+    device: str | None = None
+    """The device that keeps it, if one does."""
 
 
 class Place:
@@ -76,6 +81,8 @@ class ConnectionLimit:
         self._per_address = limits.max_connections_per_address
         self._addresses = Addresses(limits.proxies)
         self._places: dict[str, Place] = {}
+        self._kept: dict[str, int] = {}
+        """Seats that devices keep."""
         self._strangers: dict[Guest, None] = {}
         """The one that has been one for longest first."""
         self._standing: dict[Guest, None] = {}
@@ -98,8 +105,17 @@ class ConnectionLimit:
             place.strangers[guest] = None
         return Seat(address)
 
-    def know(self, guest: Guest, seat: Seat) -> None:
-        """Let it keep its seat: its credential is valid."""
+    def know(self, guest: Guest, seat: Seat, device: str | None) -> Seat:
+        """Let it keep its seat: its credential, perhaps of a device, is valid. Return what it has now."""
+        if seat.limit or (device is not None and self._kept.get(device, 0) >= KEPT_BY_A_DEVICE):
+            return seat
+        if device is not None:
+            self._kept[device] = self._kept.get(device, 0) + 1
+        self._forget(guest, seat)
+        return seat._replace(device=device)
+
+    def _forget(self, guest: Guest, seat: Seat) -> None:
+        """Count it among the strangers no more."""
         self._strangers.pop(guest, None)
         if seat.address is not None:
             self._places[seat.address].strangers.pop(guest, None)
@@ -109,8 +125,12 @@ class ConnectionLimit:
         if seat.limit:
             self._standing.pop(guest, None)
             return
-        self.know(guest, seat)
+        self._forget(guest, seat)
         self.taken -= 1
+        if seat.device is not None:
+            self._kept[seat.device] -= 1
+            if not self._kept[seat.device]:
+                del self._kept[seat.device]
         if seat.address is not None:
             place = self._places[seat.address]
             place.taken -= 1

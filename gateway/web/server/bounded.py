@@ -69,8 +69,8 @@ class BoundedConnection(Http1Connection):
         if self._dropped > LINGER_BYTES:
             self.hang_up()
 
-    def know(self) -> None:
-        """Note that a valid credential came."""
+    def know(self, device: str | None) -> None:  # noqa: ARG002 - whose it is matters to who has a seat
+        """Note that a valid credential came, perhaps of a device."""
         self.budget.know()
 
     def has_asked(self) -> bool:
@@ -128,9 +128,10 @@ class BoundedConnection(Http1Connection):
             return False
         head = self.http.heads.peek(bytes(self.recv_buffer[:MAX_REMEMBERED]))
         credential = None if head is None else dict(head.fields).get(b"authorization")
-        if credential is None or self.context.authenticator.principal(credential.decode("latin-1")) is None:
+        principal = None if credential is None else self.context.authenticator.principal(credential.decode("latin-1"))
+        if principal is None:
             return False
-        self.know()
+        self.know(principal.device)
         return True
 
     def hear_no_more(self) -> None:

@@ -73,6 +73,11 @@ class Exchange:
         self._send = send
         self._visit = UNLIMITED
 
+    @property
+    def sender(self) -> str | None:
+        """The device that asks, if it is one."""
+        return self._caller.principal.device
+
     def may_wait(self) -> bool:
         """Return whether the rest of the body may be awaited: nothing that is known now speaks against serving it."""
         context = self._context

@@ -73,11 +73,11 @@ class Connection(PacedConnection):
         super().connection_lost(exc)
         events.http_connected(len(self.connections))
 
-    def know(self) -> None:
-        """Keep the seat: a valid credential came."""
-        super().know()
-        if self._seat is not None:
-            self.context.connection_limit.know(self, self._seat)
+    def know(self, device: str | None) -> None:
+        """Keep the seat: a valid credential came, perhaps of a device."""
+        if not self.budget.is_known and self._seat is not None:
+            self._seat = self.context.connection_limit.know(self, self._seat, device)
+        super().know(device)
 
     def data_received(self, data: bytes) -> None:
         """Serve a direct request, keep what comes before its answer, leave the rest to Sanic."""
@@ -111,7 +111,7 @@ class Connection(PacedConnection):
             return False
         self._exchange, self._pending = exchange, pending
         if not self.budget.is_known:
-            self.know()
+            self.know(exchange.sender)
         self._began = self.set_stage(Stage.HANDLER)
         return True
 

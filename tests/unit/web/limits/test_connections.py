@@ -7,6 +7,7 @@ from gateway.core.settings import HttpSettings
 from gateway.telemetry import prometheus
 from gateway.web.limits.connections import (
     ASKED,
+    KEPT_BY_A_DEVICE,
     MAX_CONNECTIONS,
     MAX_PER_ADDRESS,
     STANDING,
@@ -39,9 +40,9 @@ class Visitor:
             self.limit.leave(self, self.seat)
             self.seat = None
 
-    def know(self) -> None:
+    def know(self, device: str | None = None) -> None:
         assert self.seat is not None
-        self.limit.know(self, self.seat)
+        self.seat = self.limit.know(self, self.seat, device)
 
 
 def limit_of(seats: int = 3, each: int = 0, proxies: str = "") -> ConnectionLimit:
@@ -125,12 +126,30 @@ def test_when_too_many_stand_who_stood_longest_goes() -> None:
     assert [one.ended for one in standing] == ["refused"] + [""] * STANDING
 
 
+def test_a_device_keeps_some_and_yields_the_others() -> None:
+    limit = limit_of(KEPT_BY_A_DEVICE + 3)
+    greedy = [Visitor(limit) for _ in range(KEPT_BY_A_DEVICE + 3)]
+    for one in greedy:
+        one.know("greedy")
+    others = [Visitor(limit) for _ in range(3)]
+    for other in others:
+        assert other.seat == Seat("10.0.0.1")
+        other.know("modest")
+    assert [one.ended for one in greedy] == [""] * KEPT_BY_A_DEVICE + [MAX_CONNECTIONS] * 3
+    assert Visitor(limit).seat == Seat(limit=MAX_CONNECTIONS)
+    greedy[0].leave()
+    again = Visitor(limit)
+    again.know("greedy")
+    assert again.seat == Seat("10.0.0.1", device="greedy")
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_nothing_is_kept_of_who_has_left(*, known: bool) -> None:
     limit = limit_of(2, each=2)
     for number in range(50):
         one = Visitor(limit, f"10.0.1.{number}")
         if known:
-            one.know()
+            one.know("d1" if number % 2 else None)
         one.leave()
+    assert limit._kept == {}
     assert (limit.taken, len(limit._places), len(limit._strangers), len(limit._standing)) == (0, 0, 0, 0)
