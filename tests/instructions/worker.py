@@ -62,6 +62,7 @@ class BudgetDoor(Door):
     @asynccontextmanager
     async def open_runtime(self, settings: Settings, worker: str) -> AsyncIterator[Context]:
         clock, layouts = ManualClock(NOW_US), Layouts()
+        self.authenticator = cast("Any", TokenAuthenticator(MemoryCredentials(clock=clock), admin_key=KEY, clock=clock))
         async with AsyncExitStack() as stack:
             context = await stack.enter_async_context(super().open_runtime(settings, worker))
             pool = Pool(cast("Any", None), cast("Any", DatabasePool(self.database)), acquire_timeout=1)
@@ -83,7 +84,6 @@ class BudgetDoor(Door):
                 settings.mqtt, intake, cast("Any", None), encode=receipts.to_json, client_id="c", rng=Random(1)
             )
             context.intake, context.clock = intake, clock
-            context.authenticator = TokenAuthenticator(MemoryCredentials(clock=clock), admin_key=KEY, clock=clock)
             context.live = NewestReader(state, dictionary, self.directory, stored=cast("Any", None))
             yield context
 
