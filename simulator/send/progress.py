@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from simulator.send.latency import recent_percentiles
+from simulator.send.latency import summary
 from simulator.send.loads.base import Load
 from simulator.send.pacing import Clock
 
@@ -32,15 +32,15 @@ Look = Callable[[], Progress]
 
 def look_at(loads: Sequence[Load]) -> Progress:
     """Return how the loads stand together. What was measured since the last look is measured anew from here."""
-    p50, p99 = recent_percentiles([sample for load in loads for sample in load.latencies.take_recent()])
+    recent = summary(load.latencies.since("progress") for load in loads)
     return Progress(
         offered=sum(load.pace.offered * load.ledger.lane.readings for load in loads),
         acknowledged=sum(load.ledger.acknowledged for load in loads),
         errors=sum(load.errors.total() + sum(load.script.score.wrong.values()) for load in loads),
         in_flight=sum(load.in_flight for load in loads),
         waiting=sum(load.pace.backlog for load in loads),
-        p50=p50,
-        p99=p99,
+        p50=recent.p50,
+        p99=recent.p99,
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from simulator.measure.capacity.options import SearchOptions
 from simulator.report.figures import errors_of
 from simulator.report.report import BUSY_CPU, Report
+from simulator.send.latency import percentiles
 from simulator.send.results import LaneReport
-from simulator.send.timeline import Row, percentiles
+from simulator.send.timeline import Row
 
 GENERATOR = "the generator"
 _MAX_REASONS = 2

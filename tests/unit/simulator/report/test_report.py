@@ -7,7 +7,7 @@ import pytest
 
 from simulator.plan.faults import Fault
 from simulator.report.report import Report
-from simulator.send.latency import Latencies
+from simulator.send.latency import Buckets, Latencies
 from simulator.send.loads.script import MAX_WRONG, Score, WrongAnswer
 from simulator.send.progress import Progress, together
 from simulator.send.results import PartResult, Sent, WorkerResult
@@ -17,16 +17,18 @@ from simulator.verify.referee import Verdict
 from tests.unit.simulator.cases import plan
 
 
-def latencies(*seconds: float) -> bytes:
+def latencies(*seconds: float) -> Buckets:
     one = Latencies()
     for second in seconds:
         one.record(second)
-    return one.encode()
+    return one.counts
 
 
-def result(*, cpu: float = 0.1, lateness: bytes = b"", **changes: Any) -> WorkerResult:
+def result(*, cpu: float = 0.1, lateness: Buckets | None = None, **changes: Any) -> WorkerResult:
     counts = Sent(offered=100, sent=100, acknowledged=100)
-    part = PartResult(title="a", transport="http", counts=counts, lateness=lateness, latencies=latencies(0.1, 0.2))
+    part = PartResult(
+        title="a", transport="http", counts=counts, lateness=lateness or {}, latencies=latencies(0.1, 0.2)
+    )
     for name, value in changes.items():
         setattr(part, name, value)
     return WorkerResult(parts=[part], elapsed=2.0, cpu=cpu)

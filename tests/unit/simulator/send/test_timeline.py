@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.send.latency import Latencies
-from simulator.send.timeline import MAX_ROWS, Recorder, Row, Timeline, buckets, merged, percentiles
+from simulator.send.latency import Latencies, buckets, percentiles
+from simulator.send.timeline import MAX_ROWS, Recorder, Row, Timeline, merged
 from tests.unit.simulator.cases import ManualClock, lane
 from tests.unit.simulator.waiting import until
 
