@@ -14,7 +14,7 @@ from simulator.core.addresses import Broker
 from simulator.measure.bench.database import Database
 from simulator.measure.bench.options import BenchOptions
 from simulator.measure.bench.processes import Component, Parts, describe, given, of_backend, of_redis, on_port
-from simulator.measure.bench.results import CopyRound, LoadRound, Results
+from simulator.measure.bench.results import CopyRound, LoadRound, Reads, Results
 from simulator.measure.bench.runner import Runner
 from simulator.measure.bench.tally import Window
 from simulator.measure.bench.workloads import Workload
@@ -69,7 +69,7 @@ class Bench:
             await stack.enter_async_context(self._client)
             await self._check_access()
             self._parts = await self._find_parts()
-            self._yardstick = await stack.enter_async_context(Yardstick(self._url, self._database.ground))
+            self._yardstick = await stack.enter_async_context(Yardstick(self._url, chunk_us=self._database.chunk_us))
             results, runners = self._results(), [self._runner(workload) for workload in self._workloads]
             for runner in runners:
                 if not self._stopped:
@@ -97,8 +97,8 @@ class Bench:
             workload = runner.workload
             before_us = (self._start_ms - _APART_MS) * 1_000
             await self._database.fill(workload.fill, width=workload.form.width, before_us=before_us, say=self._say)
-            rate = results.last_rate(workload.half_of) / 2 if workload.half_of else 0.0
-            load = await self._load(runner, rate=rate)
+            last = results.of(workload.half_of)[-1:]
+            load = await self._load(runner, rate=last[0].answers / last[0].elapsed / 2 if last else 0.0)
             if self._stopped:
                 return
             results.loads.append(load)
@@ -120,22 +120,21 @@ class Bench:
         since_ms, size = runner.posts.since_ms, await self._database.size()
         count = await self._stored.count(runner.names, since_ms=since_ms)
         before, cpu = self._parts.look(), time.process_time()
-        outcome = await runner.run(window, rate=rate)
-        generator = time.process_time() - cpu
-        cost = self._parts.look()
+        done = await runner.run(window, rate=rate)
+        generator, cost, reads = time.process_time() - cpu, self._parts.look(), done.beside
         return LoadRound(
             workload=runner.workload.name,
-            elapsed=outcome.elapsed,
-            acked=outcome.acked,
-            answers=outcome.answers,
+            elapsed=done.elapsed,
+            acked=done.items,
+            answers=done.answers,
             stored=await self._stored.count(runner.names, since_ms=since_ms) - count,
             grown=await self._database.size() - size,
-            times=outcome.tally.times(),
+            times=done.times(),
             cpu=cost.since(before),
             generator_cpu=generator,
             resident=cost.resident,
-            faults=dict(outcome.tally.faults),
-            beside=outcome.beside,
+            faults=dict(done.faults),
+            beside=None if reads is None else Reads.of(reads, elapsed=done.elapsed),
         )
 
     def _next_window(self, seconds: float) -> Window:
@@ -167,8 +166,8 @@ class Bench:
         return Parts(roots)
 
     def _results(self) -> Results:
-        ground, remarks = self._database.ground, []
-        if ground.timescaledb is None:
+        remarks = []
+        if self._database.timescaledb is None:
             remarks.append("the database has no TimescaleDB: messages is a plain table")
         missing = [part for part in self._parts.missing if part != "broker" or self._publishes]
         if missing:
@@ -176,7 +175,7 @@ class Bench:
         return Results(
             when=datetime.now(UTC).isoformat(timespec="minutes"),
             machine=describe(),
-            ground=ground.sentence,
+            ground=self._database.sentence,
             command=self._command,
             seconds=self._work.seconds,
             rounds=self._work.rounds,

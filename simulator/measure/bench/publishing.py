@@ -7,6 +7,7 @@ committed. The measurement ends when all are.
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random
 
 from simulator.core.addresses import Broker
@@ -26,11 +27,10 @@ _WINDOW = 200
 
 
 class Publishing:
-    """One measurement. `elapsed` in seconds, up to the last COMMIT; `committed` in messages of `readings` each."""
+    """One measurement. In the end its tally has what is `committed`, in messages of `readings` each, as answers."""
 
     def __init__(self, client: HttpClient, broker: Broker, *, name: str, clients: int, readings: int) -> None:
-        self.tally = Tally(lambda _status, _body: "", items=1)
-        self.elapsed = 0.0
+        self.tally = Tally(lambda _status, _body: "", items=readings)
         self.committed = 0
         self._client = client
         self._readings = readings
@@ -57,7 +57,8 @@ class Publishing:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
             await self._see_the_end()
-            self.elapsed = window.clock() - began
+            self.tally.elapsed = window.clock() - began
+            self.tally.answers = self.committed
         lost = sum(publisher.losses for publisher in self._publishers)
         if lost:
             self.tally.faults["connection_lost"] += lost
@@ -76,12 +77,10 @@ class Publishing:
 
     async def _go_ahead(self) -> bool:
         self._may_send.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_STALLED_S):
-                await self._may_send.wait()
-        except TimeoutError:
-            return False
-        return True
+                return await self._may_send.wait()
+        return False
 
     def _taken(self, token: int) -> None:
         self.tally.take(_OK, b"", self._window.clock() - self._sent_at.pop(token))

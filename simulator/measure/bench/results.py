@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Self
 
 from simulator.measure.bench.processes import Component
-from simulator.measure.bench.tally import Times
+from simulator.measure.bench.tally import Tally
 from simulator.measure.bench.workloads import WORKLOADS, Workload
 from simulator.measure.bench.yardstick import Setup
+from simulator.send.latency import Percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Spread:
     high: float
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> "Spread | None":
+    def of(cls, values: Iterable[float]) -> Self | None:
         """Return the spread of these values, None of none."""
         found = list(values)
         return cls(median(found), min(found), max(found)) if found else None
@@ -46,8 +48,13 @@ class Reads:
     """State reads that ran beside a load: reads/s, and the times from when each was due."""
 
     rate: float
-    times: Times
+    times: Percentiles
     faults: dict[str, int]
+
+    @classmethod
+    def of(cls, tally: Tally, *, elapsed: float) -> Self:
+        """Read off a tally; the load took so many seconds."""
+        return cls(rate=tally.answers / elapsed, times=tally.times(), faults=dict(tally.faults))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +71,17 @@ class LoadRound:
     answers: int
     stored: int
     grown: int
-    times: Times
+    times: Percentiles
     cpu: dict[Component, float]
     generator_cpu: float
     resident: int
     faults: dict[str, int]
     beside: Reads | None = None
+
+    @property
+    def kind(self) -> Workload:
+        """The workload itself."""
+        return WORKLOADS[self.workload]
 
     @property
     def rate(self) -> float:
@@ -79,8 +91,7 @@ class LoadRound:
     @property
     def missing(self) -> int:
         """Readings that were acknowledged as new and are not in the database."""
-        workload = WORKLOADS[self.workload]
-        return max(0, self.acked - self.stored) if workload.ingests and not workload.repeats else 0
+        return max(0, self.acked - self.stored) if self.kind.stores else 0
 
     def per_million(self, seconds: float) -> float | None:
         """Return CPU seconds for a million readings (or states); None if there were none."""
@@ -99,40 +110,27 @@ class Results:
     rounds: int
     copies: list[CopyRound] = field(default_factory=list)
     loads: list[LoadRound] = field(default_factory=list)
-    commits: list[Times] = field(default_factory=list)
+    commits: list[Percentiles] = field(default_factory=list)
     """Of each round, the times of a COMMIT that writes next to nothing: mostly the disk's fsync."""
     remarks: list[str] = field(default_factory=list)
-
-    def workloads(self) -> list[Workload]:
-        """Return the workloads that were measured at least once."""
-        done = {load.workload for load in self.loads}
-        return [workload for name, workload in WORKLOADS.items() if name in done]
 
     def of(self, name: str) -> list[LoadRound]:
         """Return the rounds of a workload."""
         return [load for load in self.loads if load.workload == name]
 
-    def last_rate(self, name: str) -> float:
-        """Return the answers a second of the newest round of a workload."""
-        last = self.of(name)[-1]
-        return last.answers / last.elapsed
+    def by_workload(self) -> list[list[LoadRound]]:
+        """Return the rounds of each workload that was measured at least once."""
+        return [rounds for name in WORKLOADS if (rounds := self.of(name))]
 
-    def setups(self) -> list[Setup]:
-        """Return the yardstick's setups, in the order in which they were measured."""
-        return list(dict.fromkeys(copy.setup for copy in self.copies))
-
-    def copies_of(self, setup: Setup) -> list[CopyRound]:
-        """Return the rounds of one setup of the yardstick."""
-        return [copy for copy in self.copies if copy.setup == setup]
-
-    def best_copy(self, width: int) -> float | None:
-        """Return the best median rate of the yardstick with rows so wide, in readings/s."""
-        found = [_median_rate(self.copies_of(setup)) for setup in self.setups() if setup.width == width]
-        return max(found, default=None)
+    def by_setup(self) -> list[list[CopyRound]]:
+        """Return the rounds of each setup of the yardstick, in the order in which they were measured."""
+        setups = dict.fromkeys(copy.setup for copy in self.copies)
+        return [[copy for copy in self.copies if copy.setup == setup] for setup in setups]
 
     def share_of_copy(self, workload: Workload) -> float | None:
         """Return a workload's median rate as a share of the best COPY of rows as wide; None if it stores nothing."""
-        best = self.best_copy(workload.form.width) if workload.ingests and not workload.repeats else None
+        copies = [rounds for rounds in self.by_setup() if rounds[0].setup.width == workload.form.width]
+        best = max((_median_rate(rounds) for rounds in copies if workload.stores), default=None)
         return _median_rate(self.of(workload.name)) / best if best else None
 
     def share(self, name: str, other: str) -> float | None:

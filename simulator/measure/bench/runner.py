@@ -2,7 +2,6 @@
 
 from asyncio import TaskGroup
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import count, cycle
 
 import orjson
@@ -12,7 +11,6 @@ from simulator.core.errors import Unreachable, first_of
 from simulator.measure.bench.loops import closed, paced
 from simulator.measure.bench.posts import Posts, device_names, to_templates
 from simulator.measure.bench.publishing import Publishing
-from simulator.measure.bench.results import Reads
 from simulator.measure.bench.tally import ReceiptJudge, Tally, Window, judge_state, judge_states
 from simulator.measure.bench.workloads import Workload
 from simulator.send.drivers.http import HttpClient, Request
@@ -23,17 +21,6 @@ _CYCLE = 200
 _WARM_UP_S = 60.0
 _READINGS = Request("POST", "/v1/readings")
 _STATES = Request("POST", "/v1/states:query")
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """`acked` readings or states in `elapsed` seconds, over `answers` requests or messages."""
-
-    elapsed: float
-    acked: int
-    answers: int
-    tally: Tally
-    beside: Reads | None = None
 
 
 class Runner:
@@ -62,11 +49,11 @@ class Runner:
             done = await self._post(posts, window, repeats=False)
         if done.answers == self.posts.count:
             return
-        faults = ", ".join(done.tally.faults) or "no answer"
+        faults = ", ".join(done.faults) or "no answer"
         hint = ": let unknown devices in (GATEWAY_DEVICES__UNKNOWN=auto)" if "unknown_device" in faults else ""
         raise Unreachable(f"{self.workload.name}: the gateway does not take our readings ({faults}){hint}.")
 
-    async def run(self, window: Window, *, rate: float = 0.0) -> Measured:
+    async def run(self, window: Window, *, rate: float = 0.0) -> Tally:
         """Open the window once all is connected, and send until it is closed; at a rate, if one is given, in posts/s.
 
         Raises Unreachable.
@@ -75,26 +62,37 @@ class Runner:
         match self.workload.api:
             case "mqtt":
                 return await self._publish(posts, window)
-            case "state" | "states":
-                return await self._read(window)
+            case "state":
+                return await self._closed(self._state_requests(), Tally(judge_state, items=1), window)
+            case "states":
+                body = orjson.dumps({"devices": self.names})
+                tally = Tally(judge_states, items=self.workload.items)
+                return await self._closed(cycle([self._client.head(_STATES, len(body)) + body]), tally, window)
         if self.workload.dashboards:
             return await self._post_beside_dashboards(posts, window)
         return await self._post(posts, window, repeats=self.workload.repeats, rate=rate)
 
+    async def _closed(self, requests: Iterable[bytes], tally: Tally, window: Window) -> Tally:
+        connections = self.workload.connections
+        tally.elapsed = await closed(self._client, iter(requests), tally, window, connections=connections)
+        return tally
+
+    async def _paced(self, requests: Iterable[bytes], tally: Tally, window: Window, *, rate: float) -> Tally:
+        tally.elapsed = await paced(self._client, iter(requests), tally, window, rate=rate)
+        return tally
+
     async def _post(
         self, posts: Iterable[tuple[bytes, bytes]], window: Window, *, repeats: bool, rate: float = 0.0
-    ) -> Measured:
+    ) -> Tally:
         readings, requests = self.workload.form.readings, (data for _, data in posts)
         tally = Tally(ReceiptJudge(readings=readings, repeats=repeats), items=readings)
         if rate:
-            elapsed = await paced(self._client, requests, tally, window, rate=rate)
-        else:
-            elapsed = await closed(self._client, requests, tally, window, connections=self.workload.connections)
-        return Measured(elapsed, tally.items, tally.answers, tally)
+            return await self._paced(requests, tally, window, rate=rate)
+        return await self._closed(requests, tally, window)
 
-    async def _post_beside_dashboards(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Measured:
-        tally, reading = Tally(judge_state, items=1), Window(window.seconds, clock=self._clock)
-        dashboards = paced(self._client, cycle(self._state_requests()), tally, reading, rate=self.workload.dashboards)
+    async def _post_beside_dashboards(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Tally:
+        reads, reading = Tally(judge_state, items=1), Window(window.seconds, clock=self._clock)
+        dashboards = self._paced(self._state_requests(), reads, reading, rate=self.workload.dashboards)
         try:
             async with TaskGroup() as group:
                 group.create_task(dashboards, name="bench.dashboards")
@@ -102,28 +100,17 @@ class Runner:
                 reading.close()
         except* Unreachable as errors:
             raise first_of(errors) from None
-        reads = Reads(rate=tally.answers / done.elapsed, times=tally.times(), faults=dict(tally.faults))
-        return Measured(done.elapsed, done.acked, done.answers, done.tally, reads)
+        done.beside = reads
+        return done
 
-    async def _publish(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Measured:
-        readings = self.workload.form.readings
+    async def _publish(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Tally:
         publishing = Publishing(
-            self._client, self._broker, name=self._prefix, clients=self.workload.connections, readings=readings
-        )
+            self._client, self._broker, name=self._prefix, clients=self.workload.connections,
+            readings=self.workload.form.readings,
+        )  # fmt: skip
         await publishing.run(iter(posts), window)
-        committed = publishing.committed
-        return Measured(publishing.elapsed, committed * readings, committed, publishing.tally)
+        return publishing.tally
 
-    async def _read(self, window: Window) -> Measured:
-        """Read the newest state, one device or all of them in a request."""
-        if self.workload.api == "state":
-            judge, requests = judge_state, self._state_requests()
-        else:
-            body = orjson.dumps({"devices": self.names})
-            judge, requests = judge_states, [self._client.head(_STATES, len(body)) + body]
-        tally = Tally(judge, items=self.workload.items)
-        elapsed = await closed(self._client, cycle(requests), tally, window, connections=self.workload.connections)
-        return Measured(elapsed, tally.items, tally.answers, tally)
-
-    def _state_requests(self) -> list[bytes]:
-        return [self._client.head(Request("GET", f"/v1/devices/{name}/state"), 0) for name in self.names]
+    def _state_requests(self) -> Iterable[bytes]:
+        """Return requests for the newest state of one device after the other, without end."""
+        return cycle([self._client.head(Request("GET", f"/v1/devices/{name}/state"), 0) for name in self.names])

@@ -3,44 +3,34 @@
 An answer that is not what the documented API promises for the request counts as a fault, and for nothing else.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import Any, Self
 
 from simulator.core.json_objects import object_of
+from simulator.send.latency import Latencies, Percentiles, summary
 from simulator.send.pacing import Clock
 
 _OK = 200
 _MAX_KNOWN = 64
-_SHOWN = (50.0, 99.0, 99.9)
 
 Judge = Callable[[int, bytes], str]
 """(status, body) → what is wrong with the answer, in a word to count by; empty if nothing is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Milliseconds from sending to the answer; 0 without answers."""
-
-    p50: float = 0.0
-    p99: float = 0.0
-    p999: float = 0.0
-
-
 class Tally:
-    """What became of the requests of one measurement."""
+    """What became of the requests of one measurement, `elapsed` seconds long up to the last answer."""
 
     def __init__(self, judge: Judge, *, items: int) -> None:
         """`items`: what a good answer counts for."""
         self.answers = 0
+        self.elapsed = 0.0
         self.faults: Counter[str] = Counter()
+        self.beside: Self | None = None
+        """Of state reads that ran beside it."""
         self._judge = judge
         self._items = items
-        self._seconds = array("d")
+        self._latencies = Latencies()
 
     @property
     def items(self) -> int:
@@ -54,15 +44,12 @@ class Tally:
             self.faults[fault] += 1
             return False
         self.answers += 1
-        self._seconds.append(seconds)
+        self._latencies.record(seconds)
         return True
 
-    def times(self) -> Times:
+    def times(self) -> Percentiles:
         """Return the percentiles of the good answers."""
-        if not self._seconds:
-            return Times()
-        p50, p99, p999 = np.percentile(np.frombuffer(self._seconds) * 1_000, _SHOWN)
-        return Times(float(p50), float(p99), float(p999))
+        return summary([self._latencies.counts])
 
 
 class ReceiptJudge:
@@ -72,13 +59,8 @@ class ReceiptJudge:
     """
 
     def __init__(self, *, readings: int, repeats: bool) -> None:
-        self._wanted = {
-            "accepted": readings,
-            "duplicates": readings if repeats else 0,
-            "conflicts": 0,
-            "refused": 0,
-            "durability": "db",
-        }
+        counts = {"accepted": readings, "duplicates": readings if repeats else 0, "conflicts": 0, "refused": 0}
+        self._wanted: dict[str, object] = {**counts, "durability": "db"}
         self._good: set[bytes] = set()
 
     def __call__(self, status: int, body: bytes) -> str:
@@ -96,18 +78,14 @@ class ReceiptJudge:
         return ""
 
 
-def judge_state(status: int, body: bytes) -> str:
-    """Want the state of one device, with metrics in it."""
-    if status != _OK:
-        return f"http_{status}"
-    return "" if b'"metrics":{"' in body else "no_metrics"
+def _wanting(part: bytes, otherwise: str) -> Judge:
+    return lambda status, body: f"http_{status}" if status != _OK else "" if part in body else otherwise
 
 
-def judge_states(status: int, body: bytes) -> str:
-    """Want the states of all devices that were asked for."""
-    if status != _OK:
-        return f"http_{status}"
-    return "" if b'"missing":[]' in body else "missing_devices"
+judge_state = _wanting(b'"metrics":{"', "no_metrics")
+"""Wants the state of one device, with metrics in it."""
+judge_states = _wanting(b'"missing":[]', "missing_devices")
+"""Wants the states of all devices that were asked for."""
 
 
 def _first_code(receipt: dict[str, Any]) -> str:

@@ -70,6 +70,11 @@ class Workload:
         return self.api in {"http", "mqtt"}
 
     @property
+    def stores(self) -> bool:
+        """Whether it sends readings that are not stored already."""
+        return self.ingests and not self.repeats
+
+    @property
     def items(self) -> int:
         """What an answer counts for: readings of a post, devices of a question for states."""
         return self.form.readings if self.ingests else self.form.devices if self.api == "states" else 1

@@ -93,11 +93,10 @@ async def test_it_copies_into_a_table_of_its_own_and_takes_it_away(database: dat
     asking = await Database.open(database.url)
     reader = await asyncpg.connect(database.url)
     try:
-        ground = asking.ground
-        assert (ground.timescaledb is not None) == (ground.chunk_us is not None) == (database.kind == "timescale")
-        assert ("without TimescaleDB" in ground.sentence) == (database.kind == "plain")
+        assert (asking.timescaledb is not None) == (asking.chunk_us is not None) == (database.kind == "timescale")
+        assert ("without TimescaleDB" in asking.sentence) == (database.kind == "plain")
         before = await asking.size()
-        async with Yardstick(database.url, ground) as yardstick:
+        async with Yardstick(database.url, chunk_us=asking.chunk_us) as yardstick:
             await yardstick.renew()
             rows = 0
             for i, connections in enumerate(CONNECTIONS):
@@ -136,7 +135,7 @@ async def _is_hypertable(connection: "asyncpg.Connection[asyncpg.Record]", kind:
 async def test_a_key_that_is_there_already_is_a_sentence_not_a_group(plain_db: databases.Database) -> None:
     asking = await Database.open(plain_db.url)
     await asking.close()
-    async with Yardstick(plain_db.url, asking.ground) as yardstick:
+    async with Yardstick(plain_db.url, chunk_us=asking.chunk_us) as yardstick:
         await yardstick.renew()
         setup = Setup(1, 10, 1, 10, 2)
         await yardstick.copy(setup, Window(0.05, clock=time.monotonic), start_us=0)
