@@ -12,7 +12,7 @@ from typing import Self
 import asyncpg
 
 from simulator.core.errors import Unreachable
-from simulator.measure.bench.tally import Tally
+from simulator.measure.bench.results import Tally
 from simulator.send.latency import Percentiles
 from simulator.verify import database
 from simulator.verify.database import let_go, unless_lost

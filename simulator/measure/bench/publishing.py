@@ -12,7 +12,7 @@ from random import Random
 
 from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable
-from simulator.measure.bench.tally import Tally, Window
+from simulator.measure.bench.results import Tally, Window
 from simulator.send.drivers.http import HttpClient, Request
 from simulator.send.drivers.mqtt import MqttPublisher, kept
 

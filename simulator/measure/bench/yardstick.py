@@ -11,8 +11,7 @@ made before the clock starts. From one COMMIT to the next only their times are m
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from random import Random
 from typing import Self, cast
 
@@ -21,12 +20,10 @@ import numpy as np
 
 from simulator.core.errors import Unreachable, first_of
 from simulator.measure.bench.database import connect
-from simulator.measure.bench.tally import Window
-from simulator.measure.bench.workloads import Workload
+from simulator.measure.bench.results import Window
+from simulator.measure.bench.workloads import CONNECTIONS, Setup
 from simulator.verify.database import unless_lost
 
-ROWS = (1_000, 5_000, 20_000)
-CONNECTIONS = (1, 2)
 _SCHEMA = "simulator_bench"
 _TABLE = "messages"
 _APART_US = 500
@@ -93,28 +90,6 @@ def _values(width: int) -> list[bytes]:
     head = (20 + 12 * width, 1, 0, _FLOAT8, width, 1)
     drawn = ([round(random.uniform(-20, 2_000), 2) for _ in range(width)] for _ in range(_DIFFERENT))
     return [kind.pack(*head, *(part for value in row for part in (8, value)), -1, -1) for row in drawn]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """One way to COPY: `width` values a row, of so many devices with so many shapes each; `rows` a COMMIT."""
-
-    width: int
-    devices: int
-    shapes: int
-    rows: int
-    connections: int
-
-
-def setups(workloads: Sequence[Workload]) -> list[Setup]:
-    """Return what to measure beside these workloads: rows as wide, of as many devices."""
-    forms = {workload.form.width: workload.form for workload in reversed(workloads) if workload.ingests}
-    return [
-        Setup(width, form.devices, form.series // form.devices, rows, connections)
-        for width, form in sorted(forms.items())
-        for rows in ROWS
-        for connections in CONNECTIONS
-    ]
 
 
 class Yardstick:

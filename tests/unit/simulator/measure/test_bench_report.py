@@ -11,8 +11,7 @@ from rich.console import Console
 from simulator.cli.bench import shown_command
 from simulator.measure.bench.report import BenchReport, Sheet, extent, figure, middle, millis, short
 from simulator.measure.bench.results import CopyRound, LoadRound, Reads, Results, Spread
-from simulator.measure.bench.workloads import WORKLOADS
-from simulator.measure.bench.yardstick import Setup, setups
+from simulator.measure.bench.workloads import WORKLOADS, Setup, setups
 from simulator.send.latency import Percentiles
 
 

@@ -10,7 +10,7 @@ import pytest
 from simulator.core.errors import Unreachable
 from simulator.measure.bench import loops
 from simulator.measure.bench.loops import closed, paced
-from simulator.measure.bench.tally import Tally, Window
+from simulator.measure.bench.results import Tally, Window
 from simulator.send.drivers.http import HttpClient, Request
 from tests.unit.simulator.listening import listening
 

@@ -5,7 +5,7 @@ import pytest
 
 from simulator.core.errors import UsageError
 from simulator.measure.bench.posts import Posts, device_names, to_templates
-from simulator.measure.bench.tally import Window
+from simulator.measure.bench.results import Window
 from simulator.measure.bench.workloads import WORKLOADS, Form, pick
 from tests.unit.simulator.fake_gateway import messages_of
 

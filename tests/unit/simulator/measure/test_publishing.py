@@ -10,7 +10,7 @@ from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable
 from simulator.measure.bench import publishing
 from simulator.measure.bench.publishing import Publishing, parse_stored
-from simulator.measure.bench.tally import Window
+from simulator.measure.bench.results import Window
 from simulator.send.drivers.http import HttpClient
 from tests.unit.simulator import fake_broker
 from tests.unit.simulator.fake_broker import FakeBroker

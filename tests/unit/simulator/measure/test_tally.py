@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from simulator.measure.bench.tally import ReceiptJudge, Tally, judge_state, judge_states
+from simulator.measure.bench.results import ReceiptJudge, Tally, judge_state, judge_states
 from simulator.send.latency import Percentiles
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from simulator.core.errors import Unreachable
 from simulator.measure.bench.database import Database
-from simulator.measure.bench.tally import Window
-from simulator.measure.bench.workloads import WORKLOADS
-from simulator.measure.bench.yardstick import CONNECTIONS, ROWS, CopyRows, Setup, Yardstick, setups
+from simulator.measure.bench.results import Window
+from simulator.measure.bench.workloads import CONNECTIONS, ROWS, WORKLOADS, Setup, setups
+from simulator.measure.bench.yardstick import CopyRows, Yardstick
 from tests.servers import databases
 from tests.unit.simulator.cases import START_MS
 
