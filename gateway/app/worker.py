@@ -65,7 +65,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
         dead_letters = StoredDeadLetters(registry.pool)
         spells = Spells(worker, registry.clock, monotonic=time.monotonic)
-        monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer, spells=spells)
+        monitor = Monitor(registry.pool, storage, settings=settings, stall=stall, consumer=consumer, spells=spells)
         await stack.enter_async_context(looking_after(monitor))
         gc.freeze()  # what is open now stays: the collector need not look at it again
         gc.set_threshold(*COLLECTIONS)
@@ -97,42 +97,10 @@ def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: 
     )
 
 
-def _monitor(
-    settings: Settings,
-    registry: Registry,
-    storage: Storage,
-    *,
-    stall: Stall,
-    consumer: mqtt.Consumer | None,
-    spells: Spells,
-) -> Monitor:
-    return Monitor(
-        registry.pool,
-        storage.state,
-        settings=settings,
-        breaker=storage.breaker,
-        drainer=storage.drainer,
-        spool=storage.spool,
-        damaged=storage.damaged,
-        stall=stall,
-        committer=storage.committer,
-        publisher=storage.publisher,
-        watcher=storage.watcher,
-        consumer=consumer,
-        spells=spells,
-    )
-
-
 def _fleet(settings: Settings, registry: Registry, registrar: Registrar, *, live: NewestReader) -> RegistryParts:
-    listing = DeviceListing(
-        registrar.devices,
-        live,
-        clock=registry.clock,
-        monotonic=time.monotonic,
-        offline_after_secs=settings.devices.offline_after_secs,
-    )
-    silent = settings.devices.offline_after_secs
-    counter = DeviceCounter(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
+    silent, clock, monotonic = settings.devices.offline_after_secs, registry.clock, time.monotonic
+    listing = DeviceListing(registrar.devices, live, clock=clock, monotonic=monotonic, offline_after_secs=silent)
+    counter = DeviceCounter(registry.pool, clock=clock, monotonic=monotonic, offline_after_secs=silent)
     return RegistryParts(registrar, listing, counter)
 
 

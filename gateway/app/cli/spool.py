@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.target import command_settings
+from gateway.app.cli.target import Config, command_settings
 from gateway.core.errors import SpoolFault
 from gateway.core.settings import Settings
 from gateway.core.timestamps import to_datetime
@@ -17,7 +17,6 @@ from gateway.core.timestamps import to_datetime
 spool_app = App(name="spool", help="Readings that wait on disk while the database is away.")
 
 PROGRESS_SECS = 1.0
-Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
 Folder = Annotated[Path | None, Parameter(name="--dir", help="The spool's folder; default spool.dir of the settings.")]
 
 
