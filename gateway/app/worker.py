@@ -32,10 +32,10 @@ from gateway.state.read import NewestReader
 from gateway.telemetry.rates import RateHistory
 from gateway.telemetry.rates_sampler import sampling
 from gateway.timescale.dead_letters.browse import StoredDeadLetters
-from gateway.timescale.dead_letters.purge import purging
+from gateway.timescale.dead_letters.purge import keep_bound, purge
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.device_count import DeviceCounter
-from gateway.timescale.retention import retaining
+from gateway.timescale.retention import remove_old
 from gateway.web.context import Context, IngestParts, RegistryParts
 
 MQTT_STOP_SECS = 10.0
@@ -112,8 +112,9 @@ async def _tidying(settings: Settings, worker: str, registry: Registry, *, regis
         return
     async with (
         sweeping(registrar.removal, registrar.audit, keep_days=settings.audit.keep_days),
-        purging(registry.pool, settings.dead_letters),
-        retaining(registry.pool, settings.retention),
+        purge(settings.dead_letters).repeated(registry.pool),
+        keep_bound(settings.dead_letters).repeated(registry.pool),
+        remove_old(settings.retention).repeated(registry.pool),
     ):
         yield
 
