@@ -26,7 +26,8 @@ from simulator.measure.bench.yardstick import Yardstick
 from simulator.plan.options import Access
 from simulator.plan.scenario import run_id
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 from simulator.targets.gateway import GatewayTarget
 from simulator.verify.stored import StoredReadings
 

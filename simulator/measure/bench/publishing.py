@@ -14,7 +14,8 @@ from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.measure.bench.results import Tally, Window
 from simulator.send.drivers.http import HttpClient, Request
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 
 _STORED = b"gateway_readings_stored_total"
 _METRICS = Request("GET", f"/metrics?name%5B%5D={_STORED.decode()}")

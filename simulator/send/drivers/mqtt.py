@@ -11,17 +11,13 @@ them and connects them again.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from random import Random
 from typing import cast
 
 from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.send.drivers import mqtt_wire as wire
-from simulator.send.drivers.upkeep import Upkeep
 
 KEEPALIVE_S = 15
-_VISITS = 3
-"""In a keepalive: two thirds of one is the longest time without a packet of ours."""
 _SILENT_VISITS = 5
 """Without a byte from the broker: then the connection is dead. Visits are counted, not seconds, for a process that was
 held back has not read what came meanwhile."""
@@ -36,7 +32,7 @@ _REFUSALS = {
 
 
 class MqttPublisher:
-    """One client of the broker. It is connected, and kept so, by `kept`."""
+    """One client of the broker. It is connected, and kept so, by `upkeep`."""
 
     __slots__ = (
         "_broker", "_client_id", "_has_written", "_is_known", "_last_id", "_link", "_news", "_on_ack",
@@ -287,12 +283,6 @@ class Link(asyncio.Protocol):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(wire.DISCONNECT)
             self.transport.close()
-
-
-def kept(publishers: Sequence[MqttPublisher], *, random: Random) -> Upkeep:
-    """Return what holds publishers connected while it is entered; `random` decides the jitter of reconnects."""
-    period = min(publisher.keepalive for publisher in publishers) / _VISITS
-    return Upkeep(publishers, period=period, random=random)
 
 
 def _tell_nobody() -> None:

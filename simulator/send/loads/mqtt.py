@@ -13,7 +13,8 @@ from functools import partial
 from simulator.core.addresses import Broker
 from simulator.plan.faults import AGAIN, HANG_UPS, Fault
 from simulator.plan.scenario import Scenario
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
 from simulator.send.loads.script import Job, Script

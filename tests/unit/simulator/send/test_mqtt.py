@@ -9,7 +9,8 @@ import pytest
 
 from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable, UsageError
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.unit.simulator import fake_broker
 from tests.unit.simulator.fake_broker import FakeBroker

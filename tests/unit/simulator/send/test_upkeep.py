@@ -5,13 +5,14 @@ import resource
 from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
 from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable
-from simulator.send.drivers.mqtt import MqttPublisher, kept
-from simulator.send.drivers.upkeep import Upkeep
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import Upkeep, kept
 from tests.servers.mosquitto import Limits, Mosquitto
 from tests.unit.simulator.waiting import until
 
@@ -59,7 +60,8 @@ class Client:
 
 
 def upkeep(site: Site, *, period: float = 60.0) -> Upkeep:
-    return Upkeep(site.clients, period=period, random=Random(1))
+    clients: Any = site.clients
+    return Upkeep(clients, period=period, random=Random(1))
 
 
 async def test_all_are_connected_some_at_a_time_by_two_tasks() -> None:
