@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from simulator.send.latency import Latencies, buckets, percentiles
 from simulator.send.timeline import MAX_ROWS, Recorder, Row, Timeline, merged
+from tests.fakes.waiting import until
 from tests.unit.simulator.cases import ManualClock, lane
-from tests.unit.simulator.waiting import until
 
 
 @dataclass

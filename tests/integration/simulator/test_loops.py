@@ -12,7 +12,7 @@ from simulator.measure.bench import loops
 from simulator.measure.bench.loops import closed, paced
 from simulator.measure.bench.results import Tally, Window
 from simulator.send.drivers.http import HttpClient, Request
-from tests.unit.simulator.listening import listening
+from tests.fakes.listening import listening
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: 1\r\n\r\nok"
