@@ -78,19 +78,12 @@ class MqttPublisher:
 
     async def room(self, timeout: float) -> bool:
         """Wait for room, at most so many seconds; return whether there is room."""
-        return await self._until(lambda: self.has_room, timeout)
-
-    async def drained(self, timeout: float) -> bool:
-        """Wait until every message has its PUBACK, at most so many seconds; return whether that is so."""
-        return await self._until(lambda: not self._on_the_way, timeout)
-
-    async def _until(self, is_so: Callable[[], bool], timeout: float) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not is_so():
+                while not self.has_room:
                     self._news = self._news or asyncio.Event()
                     await self._news.wait()
-        return is_so()
+        return self.has_room
 
     def publish(self, topic: bytes, payload: bytes, *, token: int) -> None:
         """Send a message; only while `has_room`. All that is published in one turn of the event loop is one write."""
@@ -144,8 +137,6 @@ class MqttPublisher:
             self._on_ack(found[0])
         if numbers and not self.has_room:
             self.update_room()
-        if not self._on_the_way:
-            self._tell()
 
     def lose(self, link: "Link") -> None:
         """Be told by a connection that it has ended."""
@@ -162,13 +153,9 @@ class MqttPublisher:
         self.has_room = is_open and len(self._on_the_way) < self._window
         if self.has_room and not had_room:
             self.on_room()
-            self._tell()
-
-    def _tell(self) -> None:
-        """Wake whoever waits."""
-        if self._news is not None:
-            self._news.set()
-            self._news = None
+            if self._news is not None:  # somebody waits
+                self._news.set()
+                self._news = None
 
     async def connect(self, on_lost: Callable[[], None]) -> None:
         """Connect, send again what was on the way, and call `on_lost` when it ends by itself. Raises Unreachable."""

@@ -30,7 +30,7 @@ async def test_messages_are_acknowledged_and_the_session_is_forgotten_at_the_end
     async with publishing(broker, acked) as mqtt:
         for i in range(100):
             mqtt.publish(b"a/b", b"x%d" % i, token=i)
-        assert await mqtt.drained(10)
+        await until(lambda: not mqtt.in_flight)
     assert acked == list(range(100))
     assert [p.payload for p in broker.published] == [b"x%d" % i for i in range(100)]
     assert not any(p.dup for p in broker.published)
@@ -44,7 +44,7 @@ async def test_what_is_on_the_way_when_the_broker_hangs_up_is_sent_again_with_du
     async with publishing(broker, acked) as mqtt:
         for i in range(5):
             mqtt.publish(b"t", b"%d" % i, token=i)
-        assert await mqtt.drained(10)
+        await until(lambda: not mqtt.in_flight)
         assert mqtt.losses == 2
     assert sorted(acked) == list(range(5))
     taken = broker.published[2:]  # the first two came to hang-ups
@@ -68,7 +68,7 @@ async def test_a_broker_that_does_not_acknowledge_leaves_no_room(broker: FakeBro
     async with publishing(broker, [], window=1) as mqtt:
         mqtt.publish(b"t", b"", token=1)
         assert not await mqtt.room(0.01)
-        assert not await mqtt.drained(0.01)
+        assert mqtt.in_flight
 
 
 async def test_a_silent_broker_is_left_for_a_new_connection(broker: FakeBroker) -> None:
@@ -94,7 +94,7 @@ async def test_who_has_written_since_the_last_visit_does_not_ping(broker: FakeBr
         mqtt.visit()
         await until(lambda: broker.pings == 1)
         mqtt.publish(b"t", b"x", token=1)
-        assert await mqtt.drained(10)
+        await until(lambda: not mqtt.in_flight)
         mqtt.visit()
         mqtt.visit()
         await until(lambda: broker.pings == 2)
@@ -107,7 +107,7 @@ async def test_room_that_comes_back_is_told_once(broker: FakeBroker) -> None:
         mqtt.on_room = lambda: told.append(mqtt.has_room)
         for i in range(2):
             mqtt.publish(b"t", b"", token=i)
-        assert await mqtt.drained(10)
+        await until(lambda: not mqtt.in_flight)
     assert told == [True]
 
 
@@ -145,6 +145,6 @@ async def test_mosquitto_takes_every_message_through_a_restart(start_mosquitto: 
             mqtt.publish(b"devices/d/readings", b"%d" % i, token=i)
             if i == 2_000:
                 mosquitto.restart()  # in the main thread: its child is to die with it
-        assert await mqtt.drained(20)
+        await until(lambda: not mqtt.in_flight)
         assert mqtt.losses >= 1
     assert sorted(acked) == list(range(4_000))
