@@ -9,7 +9,7 @@ from simulator.send.timeline import Row, Timeline
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 from simulator.watch.judging import Collected, Judgement
-from simulator.watch.polls import EVERY_S
+from simulator.watch.stream import EVERY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from contextlib import suppress
 from random import Random
 
 from simulator.core.addresses import Broker
-from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.core.errors import Unreachable
 from simulator.measure.bench.results import Tally, Window
-from simulator.send.drivers.http import HttpClient, Request
+from simulator.send.drivers.http import HttpClient, Request, ask_once
 from simulator.send.drivers.mqtt import MqttPublisher
 from simulator.send.drivers.upkeep import kept
 
@@ -111,10 +111,7 @@ class Publishing:
 
     async def _stored(self) -> int:
         """Ask how many readings the gateway has stored. Raises Unreachable."""
-        try:
-            response = await self._client.request(_METRICS)
-        except ConnectionLost as error:
-            raise Unreachable(f"The gateway does not show its metrics: {error}.") from error
+        response = await ask_once(self._client, _METRICS, complaint="The gateway does not show its metrics")
         if response.status != _OK:
             raise Unreachable(f"The gateway does not show its metrics: it answers with {response.status}.")
         return parse_stored(response.body)

@@ -15,9 +15,8 @@ from simulator.send.ledger import Ledger
 from simulator.send.results import PartResult, WorkerResult
 from simulator.verify.referee import Verdict
 from simulator.verify.states import States
-from simulator.watch import polls, watching
-from simulator.watch.polls import Polls
-from simulator.watch.stream import SseEvent, StreamReader
+from simulator.watch import watching
+from simulator.watch.stream import AT_ONCE, Polls, SseEvent, StreamReader
 from simulator.watch.watching import Keep, Watching
 from tests.fakes.listening import listening
 from tests.fakes.waiting import until
@@ -117,7 +116,7 @@ async def test_a_gateway_that_is_busy_is_asked_again_and_one_that_has_no_stream_
 async def test_states_are_asked_for_at_fixed_times_however_slow_the_answers_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(polls, "EVERY_S", 0.01)
+    monkeypatch.setattr("simulator.watch.stream.EVERY_S", 0.01)
     views, seen = FakeViews(), list[States]()
     views.states = {"d1": {"metrics": {"t": {"value": 1.0, "ts": "2026-01-01T00:00:00Z"}}}}
     async with shown(views) as client:
@@ -133,7 +132,7 @@ async def test_states_are_asked_for_at_fixed_times_however_slow_the_answers_are(
 async def test_questions_that_are_not_answered_are_few_and_the_others_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(polls, "EVERY_S", 0.005)
+    monkeypatch.setattr("simulator.watch.stream.EVERY_S", 0.005)
     asked = 0
 
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -145,7 +144,7 @@ async def test_questions_that_are_not_answered_are_few_and_the_others_are_counte
         asking = Polls(client, ["d1"], take=lambda _: None, clock=time.monotonic)
         async with running(asking.run()):
             await until(lambda: asking.left_out >= 10)
-    assert asked <= polls.AT_ONCE
+    assert asked <= AT_ONCE
 
 
 async def watched(
