@@ -15,7 +15,7 @@ from simulator.plan.options import Access, RunOptions, TargetOptions, VerdictOpt
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.report.report import Report
 from simulator.send.progress import Look
-from tests.integration.simulator.test_command import simulate
+from tests.integration.simulated.test_command import simulate
 from tests.servers import plain_http
 
 FLEETS = (

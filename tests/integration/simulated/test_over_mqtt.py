@@ -13,7 +13,7 @@ from simulator.plan.options import Access, RunOptions, VerdictOptions
 from simulator.report.report import Report
 from tests.fakes import fake_gateway
 from tests.fakes.fake_broker import FakeBroker
-from tests.integration.simulator.test_run import idle
+from tests.integration.simulated.test_run import idle
 from tests.unit.simulator.cases import now_ms
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.docs.pages import blocks
 from tests.fakes import fake_gateway, fake_sink
 from tests.fakes.fake_sink import FakeSink
-from tests.integration.simulator.test_command import simulate
+from tests.integration.simulated.test_command import simulate
 
 (EXAMPLE,) = (block.text for block in blocks("python") if block.role == "adapter")
 

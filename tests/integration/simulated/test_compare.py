@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.integration.simulator.test_command import simulate
+from tests.integration.simulated.test_command import simulate
 from tests.unit.simulator.report.test_compare import written
 from tests.unit.simulator.report.test_report import latencies
 

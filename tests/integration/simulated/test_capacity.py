@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.fakes.fake_gateway import FakeGateway
 from tests.fakes.waiting import until
-from tests.integration.simulator.test_command import finish, simulate, start
+from tests.integration.simulated.test_command import finish, simulate, start
 
 _FIXED = ("--transport", "http", "--devices", "50", "--hold", "0.2", "--rest", "0", "--p99", "60000")
 

@@ -11,7 +11,7 @@ from typing import Any
 from tests.fakes.fake_broker import FakeBroker
 from tests.fakes.fake_gateway import FakeGateway
 from tests.fakes.waiting import until
-from tests.integration.simulator.test_command import finish, start
+from tests.integration.simulated.test_command import finish, start
 
 HELD_S = 2
 

@@ -17,8 +17,8 @@ from tests.docs.pages import blocks
 from tests.fakes import fake_sink
 from tests.fakes.fake_gateway import Trick, close_unstored, overloaded
 from tests.fakes.fake_sink import FakeSink, Row
-from tests.integration.simulator.test_command import simulate
-from tests.integration.simulator.test_run import idle
+from tests.integration.simulated.test_command import simulate
+from tests.integration.simulated.test_run import idle
 from tests.unit.simulator.cases import now_ms
 
 (EXAMPLE,) = (block.text for block in blocks("python") if block.role == "adapter")

@@ -11,7 +11,7 @@ import pytest
 from tests.fakes import fake_gateway
 from tests.fakes.fake_api import FakeHistory
 from tests.fakes.fake_gateway import FakeGateway
-from tests.integration.simulator.test_command import simulate
+from tests.integration.simulated.test_command import simulate
 
 _RUN = ("run", "--transport", "http", "--devices", "20", "--rate", "2000")
 

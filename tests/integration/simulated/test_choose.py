@@ -13,8 +13,8 @@ from tests.docs.pages import blocks
 from tests.fakes import fake_sink
 from tests.fakes.fake_broker import FakeBroker
 from tests.fakes.fake_sink import FakeSink
-from tests.integration.simulator.test_command import simulate
-from tests.integration.simulator.test_run import idle
+from tests.integration.simulated.test_command import simulate
+from tests.integration.simulated.test_run import idle
 from tests.unit.simulator.targets.test_choose import scenario
 
 (EXAMPLE,) = (block.text for block in blocks("python") if block.role == "adapter")

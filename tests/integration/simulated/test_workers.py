@@ -7,7 +7,7 @@ from simulator.measure import workers as worker
 from simulator.measure.workers import Workers
 from simulator.send.ledger_folder import LedgerFolder
 from tests.fakes import fake_gateway
-from tests.integration.simulator.test_run import idle
+from tests.integration.simulated.test_run import idle
 from tests.unit.simulator.cases import plan
 
 

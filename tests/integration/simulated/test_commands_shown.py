@@ -12,7 +12,7 @@ from tests.fakes import fake_gateway
 from tests.fakes.fake_api import FakeHistory
 from tests.fakes.fake_gateway import FakeGateway
 from tests.fakes.waiting import until
-from tests.integration.simulator.test_command import finish, simulate, start
+from tests.integration.simulated.test_command import finish, simulate, start
 
 SAME = ("--seed", "7", "--run", "x", "--start-ms", "1790000000000")
 

@@ -20,7 +20,7 @@ from tests.fakes import fake_gateway
 from tests.fakes.fake_api import FakeHistory, FakeRegistry
 from tests.fakes.fake_broker import FakeBroker
 from tests.fakes.fake_gateway import FakeGateway
-from tests.integration.simulator.test_command import simulate
+from tests.integration.simulated.test_command import simulate
 from tests.unit.simulator.cases import now_ms
 
 FLEETS = (

@@ -15,8 +15,8 @@ from simulator.send.progress import Look
 from tests.fakes import fake_broker, fake_gateway
 from tests.fakes.fake_gateway import FakeGateway, overloaded
 from tests.fakes.waiting import until
-from tests.integration.simulator.test_command import finish, start
-from tests.integration.simulator.test_run import idle, options
+from tests.integration.simulated.test_command import finish, start
+from tests.integration.simulated.test_run import idle, options
 from tests.unit.simulator.cases import now_ms
 
 
