@@ -8,11 +8,10 @@ callbacks of the event loop: some 20 µs of CPU a request, where a task that awa
 
 import asyncio
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count, cycle
-from typing import TypeVar
 
 import orjson
 
@@ -32,11 +31,9 @@ _PAUSE_S = 0.05
 GRACE_S = 30.0
 _PACED_CONNECTIONS = 64
 """Enough to keep the rate up while an answer takes 30 ms."""
-_CONNECT_S = _ANSWER_S = 10.0
+_CONNECT_S = 10.0
 _PATIENCE_S = 1.0
 """Seconds after which a request that could not be sent when it was due is left out."""
-_GRAIN_S = 0.001
-_T = TypeVar("_T")
 
 
 class Caller(HttpProtocol):
@@ -54,8 +51,10 @@ class Caller(HttpProtocol):
     def ask(self, request: bytes, *, since: float) -> None:
         """Send a request whose time counts from then."""
         self.waits, self._since = True, since
-        if self._transport is not None:
+        if self._transport is not None and self.is_open:
             self._transport.write(request)
+        else:
+            self._fail(ConnectionLost("it ended before the request was due"))
 
     def abort(self) -> None:
         """Close the connection; what is on the way will not be waited for."""
@@ -86,55 +85,51 @@ class Caller(HttpProtocol):
         self._on_free(self)
 
 
-async def closed(
-    client: HttpClient, requests: Iterator[bytes], tally: Tally, window: Window, *, connections: int
-) -> float:
-    """Send while the window is open; return the seconds from the first request to the last answer. Raises Unreachable.
+async def send_all(
+    client: HttpClient,
+    requests: Iterator[bytes],
+    tally: Tally,
+    window: Window,
+    *,
+    connections: int = _PACED_CONNECTIONS,
+    rate: float = 0.0,
+) -> None:
+    """Send while the window is open, at a rate if one is given, in requests/s; fill the tally. Raises Unreachable.
 
     What is not answered `GRACE_S` after the window's time is counted as a fault.
     """
-    ended = asyncio.Event()
-    busy: set[Caller] = set()
+    ended, busy, loop = asyncio.Event(), set[Caller](), asyncio.get_running_loop()
+    pace: Pace | None = None
+
+    def next_due() -> float | None:
+        turn = pace.claim() if pace else None
+        return turn.due if turn else None if pace else window.clock()
 
     def send(caller: Caller) -> None:
-        request = next(requests, None) if window.is_open and caller.is_open else None
-        if request is not None:
-            caller.ask(request, since=window.clock())
-            return
-        busy.discard(caller)
-        if not busy:
-            ended.set()
+        due = next_due() if window.is_open and caller.is_open else None
+        request = None if due is None else next(requests, None)
+        if due is None or request is None:
+            busy.discard(caller)
+            if not busy:
+                ended.set()
+        elif pace and (wait := due - window.clock()) > 0:
+            loop.call_later(wait, partial(caller.ask, request, since=due))
+        else:
+            caller.ask(request, since=due)
 
     async with _callers(client, connections, partial(Caller, tally, send, clock=window.clock)) as callers:
         busy.update(callers)
         began = window.open()
+        if rate:
+            pace = Pace(rate, max(1, int(rate * window.seconds)), patience=_PATIENCE_S, clock=window.clock)
         for caller in callers:
             send(caller)
-        await _within(window.seconds + GRACE_S, ended.wait())
-        return window.clock() - began
-
-
-async def paced(client: HttpClient, requests: Iterator[bytes], tally: Tally, window: Window, *, rate: float) -> float:
-    """Send `rate` requests/s while the window is open; return the seconds until the last answer. Raises Unreachable."""
-    free: asyncio.Queue[Caller] = asyncio.Queue()
-    make = partial(Caller, tally, free.put_nowait, clock=window.clock)
-    async with _callers(client, _PACED_CONNECTIONS, make) as callers:
-        for one in callers:
-            free.put_nowait(one)
-        began = window.open()
-        posts = max(1, int(rate * window.seconds))
-        pace = Pace(rate, posts, patience=_PATIENCE_S, clock=window.clock, grain=_GRAIN_S)
-        while window.is_open and (turn := pace.claim()) is not None:
-            await pace.arrival(turn)
-            caller = await _next(free)
-            if caller is None:
-                break
-            caller.ask(next(requests), since=turn.due)
-        while any(one.waits for one in callers) and await _within(_ANSWER_S, free.get()) is not None:
-            pass
-        if pace.unsent:
-            tally.faults["unsent"] += pace.unsent
-        return window.clock() - began
+        with suppress(TimeoutError):
+            async with asyncio.timeout(window.seconds + GRACE_S):
+                await ended.wait()
+        tally.elapsed = window.clock() - began
+    if pace is not None and pace.unsent:
+        tally.faults["unsent"] += pace.unsent
 
 
 @asynccontextmanager
@@ -151,22 +146,6 @@ async def _callers(client: HttpClient, count: int, make: Callable[[], Caller]) -
     finally:
         for caller in callers:
             caller.abort()
-
-
-async def _next(free: "asyncio.Queue[Caller]") -> Caller | None:
-    """Return a connection without a request; None if there is none for too long."""
-    while True:
-        caller = free.get_nowait() if not free.empty() else await _within(_ANSWER_S, free.get())
-        if caller is None or caller.is_open:
-            return caller
-
-
-async def _within(seconds: float, result: Awaitable[_T]) -> _T | None:
-    try:
-        async with asyncio.timeout(seconds):
-            return await result
-    except TimeoutError:
-        return None
 
 
 _CYCLE = 200
@@ -216,22 +195,18 @@ class Runner:
             case "mqtt":
                 return await self._publish(posts, window)
             case "state":
-                return await self._closed(self._state_requests(), Tally(judge_state, items=1), window)
+                return await self._sent(self._state_requests(), Tally(judge_state, items=1), window)
             case "states":
                 body = orjson.dumps({"devices": self.names})
                 tally = Tally(judge_states, items=self.workload.items)
-                return await self._closed(cycle([self._client.head(_STATES, len(body)) + body]), tally, window)
+                return await self._sent(cycle([self._client.head(_STATES, len(body)) + body]), tally, window)
         if self.workload.dashboards:
             return await self._post_beside_dashboards(posts, window)
         return await self._post(posts, window, repeats=self.workload.repeats, rate=rate)
 
-    async def _closed(self, requests: Iterable[bytes], tally: Tally, window: Window) -> Tally:
-        connections = self.workload.connections
-        tally.elapsed = await closed(self._client, iter(requests), tally, window, connections=connections)
-        return tally
-
-    async def _paced(self, requests: Iterable[bytes], tally: Tally, window: Window, *, rate: float) -> Tally:
-        tally.elapsed = await paced(self._client, iter(requests), tally, window, rate=rate)
+    async def _sent(self, requests: Iterable[bytes], tally: Tally, window: Window) -> Tally:
+        """Send in a closed loop."""
+        await send_all(self._client, iter(requests), tally, window, connections=self.workload.connections)
         return tally
 
     async def _post(
@@ -240,12 +215,14 @@ class Runner:
         readings, requests = self.workload.form.readings, (data for _, data in posts)
         tally = Tally(ReceiptJudge(readings=readings, repeats=repeats), items=readings)
         if rate:
-            return await self._paced(requests, tally, window, rate=rate)
-        return await self._closed(requests, tally, window)
+            await send_all(self._client, requests, tally, window, rate=rate)
+            return tally
+        return await self._sent(requests, tally, window)
 
     async def _post_beside_dashboards(self, posts: Iterable[tuple[bytes, bytes]], window: Window) -> Tally:
         reads, reading = Tally(judge_state, items=1), Window(window.seconds, clock=self._clock)
-        dashboards = self._paced(self._state_requests(), reads, reading, rate=self.workload.dashboards)
+        states = iter(self._state_requests())
+        dashboards = send_all(self._client, states, reads, reading, rate=self.workload.dashboards)
         try:
             async with TaskGroup() as group:
                 group.create_task(dashboards, name="bench.dashboards")
