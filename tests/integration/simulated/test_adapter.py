@@ -63,7 +63,8 @@ async def test_all_is_sent_verified_and_removed(sink: FakeSink) -> None:
     (lane,) = report.lanes
     assert report.verdict.total.stored == lane.acknowledged == lane.offered > 250
     assert lane.acknowledged_posts_by_durability == {"target": len(sink.bodies)}
-    assert report.notes == ["states were not checked: the target rows shows none"]
+    told = [note for note in report.notes if note != report.held_back]  # a busy machine
+    assert told == ["states were not checked: the target rows shows none"]
     assert not sink.rows
     assert not any(sink.keys), "nobody but a gateway is shown the gateway's key"
 
@@ -179,9 +180,9 @@ async def test_a_ledger_knows_its_target_also_with_several_processes(sink: FakeS
     assert code == 0, err
     assert "rows.py: sim-1-" in out
     assert json.loads((tmp_path / "out.json").read_bytes())["plan"]["target"]["kind"] == "custom"
-    sink.rows.popitem()
+    _, gone = sink.rows.popitem()
     code, out, _ = await simulate(tmp_path, "verify", "kept", "--url", sink.url, "--settle", "0.2")
-    assert (code, "FAILED: 5 lost" in out) == (1, True)
+    assert (code, f"FAILED: {len(gone.keys() - {'id', 'ms'})} lost" in out) == (1, True)
     assert (await simulate(tmp_path, "remove", "kept", "--url", sink.url))[0] == 0
     assert not sink.rows
 
