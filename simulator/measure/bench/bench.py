@@ -29,7 +29,6 @@ from simulator.send.drivers.http import HttpClient
 from simulator.send.drivers.mqtt import MqttPublisher
 from simulator.send.drivers.upkeep import kept
 from simulator.targets.gateway import GatewayTarget
-from simulator.verify.stored import StoredReadings
 
 _MAX_SECONDS, _MIN_SECONDS = 60.0, 0.2
 _MAX_ROUNDS = 20
@@ -147,8 +146,6 @@ class Bench:
         async with AsyncExitStack() as stack:
             self._database = await Database.open(self._url)
             stack.push_async_callback(self._database.close)
-            self._stored = await StoredReadings.open(self._url)
-            stack.push_async_callback(self._stored.close)
             await stack.enter_async_context(self._client)
             await self._check_access()
             self._parts = await self._find_parts()
@@ -201,7 +198,7 @@ class Bench:
         window = self._next_window(self._work.seconds)
         await self._database.settle()
         since_ms, size = runner.posts.since_ms, await self._database.size()
-        count = await self._stored.count(runner.names, since_ms=since_ms)
+        count = await self._database.count(runner.names, since_ms=since_ms)
         before, cpu = self._parts.look(), time.process_time()
         done = await runner.run(window, rate=rate)
         generator, cost, reads = time.process_time() - cpu, self._parts.look(), done.beside
@@ -210,7 +207,7 @@ class Bench:
             elapsed=done.elapsed,
             acked=done.items,
             answers=done.answers,
-            stored=await self._stored.count(runner.names, since_ms=since_ms) - count,
+            stored=await self._database.count(runner.names, since_ms=since_ms) - count,
             grown=await self._database.size() - size,
             times=done.times(),
             cpu=cost.since(before),

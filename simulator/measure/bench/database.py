@@ -7,18 +7,15 @@ times before all that is sent. Nothing else is written.
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
 
 import asyncpg
 
 from simulator.core.errors import Unreachable
 from simulator.measure.bench.results import Tally
 from simulator.send.latency import Percentiles
-from simulator.verify import database
-from simulator.verify.database import let_go, unless_lost
+from simulator.verify.database import unless_lost
+from simulator.verify.stored import StoredReadings
 
-_CONNECT_S = 10
-_COMMAND_S = 120
 _COMMITS = 200
 _LONG_S = 600.0
 _SETTINGS = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
@@ -28,8 +25,7 @@ select current_setting('server_version') as postgres,
        (select extversion from pg_extension where extname = 'timescaledb') as timescaledb,
        current_setting('timescaledb.license', true) as licence,
        array(select current_setting(name) from unnest($1::text[]) as name) as settings,
-       pg_backend_pid() as backend,
-       to_regclass('messages') is not null as is_gateways
+       pg_backend_pid() as backend
 """
 _CHUNK_US = """
 select extract(epoch from time_interval) * 1000000
@@ -51,50 +47,32 @@ from generate_series($5::int8, $6::int8 - 1) as i
 """
 
 
-class Database:
-    """A connection for asking. Every method raises Unreachable when it is lost."""
+class Database(StoredReadings):
+    """A connection for asking, also for what is stored. Every method raises Unreachable when it is lost."""
 
-    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", facts: asyncpg.Record) -> None:
-        self.timescaledb: str | None = facts["timescaledb"]
-        """Its version."""
-        self.chunk_us: int | None = None
-        """Microseconds a chunk of the gateway's table spans, None if it is a plain one."""
-        self.backend: int = facts["backend"]
-        """Process id of the server's end of this connection, as the server sees it."""
-        self._facts = facts
-        self._connection = connection
-        self._filled = 0
+    timescaledb: str | None
+    """Its version."""
+    chunk_us: int | None
+    """Microseconds a chunk of the gateway's table spans, None if it is a plain one."""
+    backend: int
+    """Process id of the server's end of this connection, as the server sees it."""
+    sentence: str
+    """What it is."""
+    _filled = 0
 
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        """Connect and look. Raises Unreachable, also for a database that is not a gateway's."""
-        connection = await connect(url)
-        try:
-            with unless_lost("The database was lost at once"):
-                facts = await connection.fetchrow(_FACTS, _SETTINGS)
-                if facts is None or not facts["is_gateways"]:
-                    raise Unreachable("The database holds no table of messages: it is not a gateway's.")
-                found = cls(connection, facts)
-                span = await connection.fetchval(_CHUNK_US) if found.timescaledb else None
-                found.chunk_us = None if span is None else int(span)
-        except BaseException:
-            connection.terminate()
-            raise
-        return found
-
-    @property
-    def sentence(self) -> str:
-        """What it is."""
-        store, facts = "without TimescaleDB: a plain table", self._facts
+    async def _prepare(self) -> None:
+        await super()._prepare()
+        with unless_lost("The database was lost at once"):
+            (facts,) = await self._connection.fetch(_FACTS, _SETTINGS)
+            postgres, self.timescaledb, licence, values, self.backend = facts
+            span = await self._connection.fetchval(_CHUNK_US) if self.timescaledb else None
+        self.chunk_us = None if span is None else int(span)
+        store = "without TimescaleDB: a plain table"
         if self.timescaledb:
-            store = f"TimescaleDB {self.timescaledb} ({facts['licence']})"
-            store += ", but messages is no hypertable" if self.chunk_us is None else ""
-        settings = ", ".join(f"{name} {value}" for name, value in zip(_SETTINGS, facts["settings"], strict=True))
-        return f"PostgreSQL {facts['postgres'].partition(' ')[0]}, {store}; {settings}"
-
-    async def close(self) -> None:
-        """Close the connection; never fails."""
-        await let_go(self._connection)
+            is_plain = ", but messages is no hypertable" if self.chunk_us is None else ""
+            store = f"TimescaleDB {self.timescaledb} ({licence}){is_plain}"
+        settings = ", ".join(f"{name} {value}" for name, value in zip(_SETTINGS, values, strict=True))
+        self.sentence = f"PostgreSQL {postgres.partition(' ')[0]}, {store}; {settings}"
 
     async def size(self) -> int:
         """Return the bytes that messages and its indexes take on disk."""
@@ -133,8 +111,3 @@ class Database:
                 self._filled = upto
                 say(f"  the table is filled: {upto:,} of {rows:,} rows")
         await self.settle()
-
-
-async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection. Raises UsageError for what is no URL, and Unreachable."""
-    return await database.connect(url, timeout=_CONNECT_S, command_timeout=_COMMAND_S)

@@ -19,11 +19,11 @@ import asyncpg
 import numpy as np
 
 from simulator.core.errors import Unreachable, first_of
-from simulator.measure.bench.database import connect
 from simulator.measure.bench.results import Window
 from simulator.measure.bench.workloads import CONNECTIONS, Setup
-from simulator.verify.database import unless_lost
+from simulator.verify.database import connect, unless_lost
 
+_CONNECT_S, _COMMAND_S = 10.0, 120.0
 _SCHEMA = "simulator_bench"
 _TABLE = "messages"
 _APART_US = 500
@@ -103,7 +103,7 @@ class Yardstick:
 
     async def __aenter__(self) -> Self:
         for _ in range(max(CONNECTIONS)):
-            self._connections.append(await connect(self._url))
+            self._connections.append(await connect(self._url, timeout=_CONNECT_S, command_timeout=_COMMAND_S))
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
