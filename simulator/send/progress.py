@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from simulator.core.counts import add_up
 from simulator.send.latency import summary
 from simulator.send.loads.base import Load
 from simulator.send.pacing import Clock
@@ -48,9 +49,9 @@ def together(all_of_them: Iterable[Progress]) -> Progress:
     """Return how several processes stand together; of percentiles the worst."""
     total = Progress()
     for one in all_of_them:
-        for name in ("offered", "acknowledged", "errors", "in_flight", "waiting"):
-            setattr(total, name, getattr(total, name) + getattr(one, name))
-        total.p50, total.p99 = max(total.p50, one.p50), max(total.p99, one.p99)
+        worst = max(total.p50, one.p50), max(total.p99, one.p99)
+        add_up(total, one)
+        total.p50, total.p99 = worst
     return total
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from simulator.core.counts import MAX_EXAMPLES, add_up
 from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part
 from simulator.send.latency import Buckets, Percentiles, summary
@@ -14,8 +15,6 @@ from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
 from simulator.send.loads.script import Score
 from simulator.send.timeline import Timeline
-
-_MAX_EXAMPLES = 100
 
 
 class Sent(Struct, kw_only=True):
@@ -40,11 +39,6 @@ class Sent(Struct, kw_only=True):
             unacknowledged=ledger.unacknowledged,
             refused=ledger.refused,
         )
-
-    def add(self, other: "Sent") -> None:
-        """Take in other counts."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class Seen(Struct, kw_only=True):
@@ -165,8 +159,8 @@ def lanes(parts: Sequence[PartResult], phases: Sequence[str]) -> list[LaneReport
 def _lane(parts: Sequence[PartResult], phases: Sequence[str]) -> LaneReport:
     counts, score = Sent(), Score()
     for part in parts:
-        counts.add(part.counts)
-        score.add(part.score)
+        add_up(counts, part.counts)
+        add_up(score, part.score)
     by_phase = zip(phases, zip(*(part.phases for part in parts), strict=True), strict=False)
     return LaneReport(
         transport=parts[0].transport,
@@ -194,7 +188,7 @@ def _visibility(seen: Sequence[Seen], phases: Sequence[str]) -> Visibility | Non
         latency=summary(one.latencies for one in seen),
         by_phase={name: summary(counts) for name, counts in by_phase},
         unseen=sum(one.unseen for one in seen),
-        examples=[example for one in seen for example in one.examples][:_MAX_EXAMPLES],
+        examples=[example for one in seen for example in one.examples][:MAX_EXAMPLES],
     )
 
 

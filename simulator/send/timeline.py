@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from simulator.core.counts import add_up
 from simulator.plan.fleet import Transport
 from simulator.send.latency import Buckets, coarse, percentiles
 from simulator.send.loads.base import Load
@@ -37,15 +38,6 @@ class Row(Struct, kw_only=True):
     state: Buckets = field(default_factory=dict)
     stream: Buckets = field(default_factory=dict)
 
-    def add(self, other: "Row") -> None:
-        """Take in what happened elsewhere, or later."""
-        self.offered += other.offered
-        self.acknowledged += other.acknowledged
-        _add(self.errors, other.errors)
-        _add(self.latencies, other.latencies)
-        _add(self.state, other.state)
-        _add(self.stream, other.stream)
-
 
 class Timeline(Struct, kw_only=True):
     """The rows of one transport; `width` in seconds is how long each is."""
@@ -60,12 +52,12 @@ class Timeline(Struct, kw_only=True):
         at = second // self.width
         while len(self.rows) <= at:
             self.rows.append(Row())
-        self.rows[at].add(row)
+        add_up(self.rows[at], row)
 
     def widen(self) -> None:
         """Make each two rows one."""
         for even, odd in zip(self.rows[::2], self.rows[1::2], strict=False):
-            even.add(odd)
+            add_up(even, odd)
         self.rows = self.rows[::2]
         self.width *= 2
 
@@ -148,8 +140,3 @@ def _counted(load: Load) -> Row:
     errors = dict(load.errors) | ({_WRONG: wrong} if wrong else {})
     readings = load.ledger.lane.readings
     return Row(offered=load.pace.offered * readings, acknowledged=load.ledger.acknowledged, errors=errors)
-
-
-def _add(total: dict[Any, int], more: dict[Any, int]) -> None:
-    for name, count in more.items():
-        total[name] = total.get(name, 0) + count

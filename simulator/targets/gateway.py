@@ -114,7 +114,7 @@ class GatewayTarget(Target):
 
     def registry(self, client: HttpClient, plan: Plan, *, is_begun: bool = False) -> Registry:
         """Return the registration of the run's devices."""
-        return Registration.of_before(client, plan) if is_begun else Registration(client, plan)
+        return Registration(client, plan, is_begun=is_begun)
 
     def source(self, client: HttpClient) -> Source:
         """Return the history, page by page."""

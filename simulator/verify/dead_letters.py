@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import numpy as np
 import orjson
 
+from simulator.core.counts import MAX_EXAMPLES
 from simulator.core.errors import Refused
 from simulator.core.times import time_of
 from simulator.plan.faults import CONTENT, Fault
@@ -25,7 +26,7 @@ from simulator.verify.findings import Account
 _LIMIT = 1_000
 _OK = 200
 _CLOCKS_APART_MS = 60_000
-MAX_EXAMPLES = 100
+
 
 DeadLetter = tuple[str, str]
 """(device, code)."""

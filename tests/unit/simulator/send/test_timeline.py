@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.core.counts import add_up
 from simulator.send.latency import Latencies, buckets, percentiles
 from simulator.send.timeline import MAX_ROWS, Recorder, Row, Timeline, merged
 from tests.fakes.waiting import until
@@ -31,7 +32,7 @@ class FakeLoad:
 def total(timeline: Timeline) -> Row:
     found = Row()
     for row in timeline.rows:
-        found.add(row)
+        add_up(found, row)
     return found
 
 
