@@ -61,7 +61,7 @@ class MqttPublisher:
         self._last_id = 0
         self._on_the_way: dict[int, tuple[int, bytes]] = {}
         self._unwritten: list[bytes] | None = None
-        self._link: Link | None = None
+        self._link: _Link | None = None
         self._is_known = False
         self._has_written = False
         self._silent = 0
@@ -138,7 +138,7 @@ class MqttPublisher:
         if numbers and not self.has_room:
             self.update_room()
 
-    def lose(self, link: "Link") -> None:
+    def lose(self, link: "_Link") -> None:
         """Be told by a connection that it has ended."""
         if link is self._link:
             self._link = None
@@ -179,12 +179,12 @@ class MqttPublisher:
         if self._is_known:
             (await self._greet(clean=True)).say_goodbye()
 
-    async def _greet(self, *, clean: bool) -> "Link":
+    async def _greet(self, *, clean: bool) -> "_Link":
         """Open a connection and be let in. Raises Unreachable."""
         broker, loop = self._broker, asyncio.get_running_loop()
         where = f"{broker.host}:{broker.port}"
         connack: asyncio.Future[int] = loop.create_future()
-        link = Link(self, connack)
+        link = _Link(self, connack)
         hello = wire.connect(
             self._client_id, keepalive=self.keepalive, clean=clean, user=broker.user, password=broker.password
         )
@@ -205,7 +205,7 @@ class MqttPublisher:
         return link
 
 
-class Link(asyncio.Protocol):
+class _Link(asyncio.Protocol):
     """One TCP connection to the broker. `connack` is where its greeting is awaited, None once it is not."""
 
     __slots__ = ("_owner", "_reader", "connack", "is_closed", "is_paused", "transport")
@@ -219,11 +219,9 @@ class Link(asyncio.Protocol):
         self.is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be told that the connection is open."""
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Be given what came in."""
         numbers: Sequence[int] | None = wire.pubacks(data) if self._reader.is_between else None
         try:
             if numbers is None:
@@ -238,7 +236,6 @@ class Link(asyncio.Protocol):
         return packet.kind is wire.PacketKind.PUBACK
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be told that the connection has ended."""
         self.is_closed = True
         if self.connack is not None and not self.connack.done():
             self.connack.set_exception(ConnectionLost(str(exc or "closed by the broker")))
@@ -246,12 +243,10 @@ class Link(asyncio.Protocol):
         self._owner.lose(self)
 
     def pause_writing(self) -> None:
-        """Be told that the broker reads too slowly."""
         self.is_paused = True
         self._owner.update_room()
 
     def resume_writing(self) -> None:
-        """Be told that it has caught up."""
         self.is_paused = False
         self._owner.update_room()
 
@@ -261,12 +256,10 @@ class Link(asyncio.Protocol):
             self.transport.write(data)
 
     def abort(self) -> None:
-        """Close the connection as a lost radio link does."""
         if self.transport is not None:
             self.transport.abort()
 
     def say_goodbye(self) -> None:
-        """Disconnect as the protocol has it."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(wire.DISCONNECT)
             self.transport.close()
