@@ -17,7 +17,7 @@ from gateway.app.health.readiness import watching as looking_after
 from gateway.app.processes.worker_process import worker_index
 from gateway.app.reading import open_reading
 from gateway.app.registry import Registry, following, open_registry
-from gateway.app.storage import Storage, open_storage
+from gateway.app.storage import open_storage
 from gateway.core.settings import Settings
 from gateway.domain.rate_limit import to_meters
 from gateway.ingest import receipts
@@ -54,7 +54,8 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         storage = await stack.enter_async_context(open_storage(settings, worker, registry))
         stall, history = Stall(time.monotonic), RateHistory()
         await stack.enter_async_context(watching(stall))
-        intake = _intake(settings, registry, storage, stall=stall)
+        way = registry.admission, storage.committer, registry.layouts, registry.clock
+        intake = BodyIntake(*way, stall=stall, max_readings=settings.http.max_readings)
         await stack.enter_async_context(following(settings, registry))
         consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.dead_letters))
         registrar = build_registrar(registry.pool, storage.state, clock=registry.forward)
@@ -84,17 +85,6 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         await stack.enter_async_context(showing(settings, context, storage, dead_letters, stall=stall))
         yield context
         await asyncio.gather(*context.concluding, return_exceptions=True)
-
-
-def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> BodyIntake:
-    return BodyIntake(
-        registry.admission,
-        storage.committer,
-        registry.layouts,
-        registry.clock,
-        stall=stall,
-        max_readings=settings.http.max_readings,
-    )
 
 
 def _fleet(settings: Settings, registry: Registry, registrar: Registrar, *, live: NewestReader) -> RegistryParts:
