@@ -39,7 +39,7 @@ class Latencies:
     def __init__(self) -> None:
         self._waiting: list[float] = []
         self._counts: Counter[int] = Counter()
-        self._looks: dict[str, Counter[int]] = {}
+        self._since: dict[str, Counter[int]] = {}
 
     def record(self, seconds: float) -> None:
         """Take in one sample."""
@@ -48,7 +48,9 @@ class Latencies:
             self._count()
 
     def _count(self) -> None:
-        self._counts.update(_bucketed(self._waiting, _FINE))
+        found = _bucketed(self._waiting, _FINE)
+        for counts in (self._counts, *self._since.values()):
+            counts.update(found)
         self._waiting.clear()
 
     @property
@@ -59,9 +61,9 @@ class Latencies:
 
     def since(self, who: str) -> Buckets:
         """Return the samples since the last time that `who` looked, in fine buckets."""
-        now = Counter(self.counts)
-        before, self._looks[who] = self._looks.get(who, Counter[int]()), now
-        return dict(now - before)
+        self._count()
+        found, self._since[who] = self._since.get(who, self._counts), Counter()
+        return dict(found)
 
 
 def summary(parts: Iterable[Buckets]) -> Percentiles:
