@@ -41,7 +41,8 @@ def status(*, config_file: Config = None, folder: Folder = None) -> None:
     directory = folder or Path(command_settings(config_file).spool.dir)
     contents = [_look(path) for path in sorted(directory.glob("*.db"))]
     for each in contents:
-        age = "" if each.oldest_us is None else f", the oldest of {_moment(each.oldest_us)}"
+        oldest = None if each.oldest_us is None else to_datetime(each.oldest_us).isoformat(timespec="seconds")
+        age = f", the oldest of {oldest}" if oldest else ""
         damaged = f", {each.damaged} damaged and set aside" if each.damaged else ""
         print(f"{each.name}: {each.messages:,} messages, {each.readings:,} readings{age}{damaged}")
     total = sum(each.messages for each in contents)
@@ -100,7 +101,3 @@ def _look(path: Path) -> Content:
     except sqlite3.Error as exc:
         raise SpoolFault(f"cannot read {str(path)!r}: {exc}") from exc
     return Content(path.name, messages, readings, damaged, oldest)
-
-
-def _moment(us: int) -> str:
-    return to_datetime(us).isoformat(timespec="seconds")

@@ -99,7 +99,9 @@ class MqttLoad(Load):
             self._hang_up(publisher, job.fault)
         if publisher.has_room and at not in self._aside:
             self._publish(publisher, job)
-        elif self._waiting < _MAX_ASIDE or await self._until(self._has_space, job.turn.due + self._give_up):
+        elif self._waiting < _MAX_ASIDE or await self._until(
+            lambda: self._waiting < _MAX_ASIDE, job.turn.due + self._give_up
+        ):
             self._aside.setdefault(at, deque()).append(job)
             self._waiting += 1
             self._send_aside(at)
@@ -110,9 +112,6 @@ class MqttLoad(Load):
         """Return which connection the device of a post has: always the same."""
         lane = self.part.lane
         return job.number * lane.messages // lane.run % lane.devices % len(self._publishers)
-
-    def _has_space(self) -> bool:
-        return self._waiting < _MAX_ASIDE
 
     def _send_aside(self, at: int) -> None:
         """Publish what waits for a connection while that has room; what has waited for too long is given up."""
