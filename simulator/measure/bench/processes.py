@@ -82,11 +82,6 @@ def cpu_seconds(processes: Mapping[int, Process], pids: Iterable[int]) -> float:
     return sum(processes[pid].ticks for pid in pids) / _TICKS
 
 
-def resident_bytes(processes: Mapping[int, Process], pids: Iterable[int]) -> int:
-    """Return the memory of these processes; pages they share are counted for each."""
-    return sum(processes[pid].pages for pid in pids) * _PAGE
-
-
 def listeners(port: int, proc: Path = PROC) -> frozenset[int]:
     """Return the topmost processes that hold a socket listening on this TCP port; none if we may not see them."""
     inodes, holders, processes = set[str](), set[int](), snapshot(proc)
@@ -134,7 +129,8 @@ class Parts:
         running = snapshot(proc)
         pids = {part: self._own(running, part) for part in self._roots}
         cpu = {part: cpu_seconds(running, own) for part, own in pids.items() if own}
-        return Cost(cpu, resident_bytes(running, pids.get("gateway", set())))
+        pages = sum(running[pid].pages for pid in pids.get("gateway", ()))  # those they share count for each
+        return Cost(cpu, pages * _PAGE)
 
     def _own(self, running: Mapping[int, Process], part: Component) -> set[int]:
         others = {pid for other, pids in self._roots.items() if other != part for pid in pids}

@@ -96,7 +96,8 @@ class MqttLoad(Load):
         at = self._connection_of(job)
         publisher = self._publishers[at]
         if job.fault in HANG_UPS:
-            self._hang_up(publisher, job.fault)
+            for one in self._publishers if job.fault is Fault.STORM else [publisher]:
+                one.hang_up()
         if publisher.has_room and at not in self._aside:
             self._publish(publisher, job)
         elif self._waiting < _MAX_ASIDE or await self._until(
@@ -140,10 +141,6 @@ class MqttLoad(Load):
                     self._news.clear()
                     await self._news.wait()
         return is_so()
-
-    def _hang_up(self, publisher: MqttPublisher, fault: Fault) -> None:
-        for one in self._publishers if fault is Fault.STORM else [publisher]:
-            one.hang_up()
 
     def _publish(self, publisher: MqttPublisher, job: Job) -> None:
         self.script.count(job)
