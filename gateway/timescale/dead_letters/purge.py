@@ -20,7 +20,7 @@ SLACK_PART = 16
 
 
 def purge(limits: DeadLetterSettings) -> Maintenance:
-    """Return what removes what is too old and then what is too much, oldest first; how much there is is counted anew."""
+    """Return what removes what is too old and then what is too much, oldest first; all is counted anew."""
 
     async def work(connection: Connection) -> None:
         await connection.execute(query("count_dead_letters_anew"))
