@@ -14,27 +14,7 @@ from simulator.targets.registration import device_names
 from simulator.verify.history import ByDevice, Found, kind_of
 
 __all__ = [
-    "HARMLESS",
-    "Answer",
-    "ByDevice",
-    "Codec",
-    "ConnectionLost",
-    "Expected",
-    "Fault",
-    "Found",
-    "Head",
-    "HttpClient",
-    "Part",
-    "Plan",
-    "Post",
-    "ReadingsRefused",
-    "Request",
-    "Response",
-    "Run",
-    "Source",
-    "Target",
-    "Truths",
-    "Unreachable",
-    "device_names",
-    "kind_of",
-]
+    "HARMLESS", "Answer", "ByDevice", "Codec", "ConnectionLost", "Expected", "Fault", "Found", "Head",
+    "HttpClient", "Part", "Plan", "Post", "ReadingsRefused", "Request", "Response", "Run", "Source", "Target",
+    "Truths", "Unreachable", "device_names", "kind_of",
+]  # fmt: skip

@@ -1,6 +1,6 @@
 """Connection pools, as the settings say: each use has its own, so that none waits for another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from gateway.app.lineage import open_lineage
@@ -10,19 +10,29 @@ from gateway.timescale.connections.pool import Pool, open_pool
 
 
 def named_pool(
-    settings: Settings, name: str, *, size: int, lineage: Lineage, leaves_nothing: bool = False
+    settings: Settings,
+    name: str,
+    *,
+    size: int,
+    lineage: Lineage | None = None,
+    leaves_nothing: bool = False,
+    url: str | None = None,
+    command_secs: float | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> AbstractAsyncContextManager[Pool]:
     """Open a pool whose connections carry this name in pg_stat_activity; nothing is connected yet on return.
 
-    What is done on one that `leaves_nothing` leaves nothing behind in its session.
+    What is done on one that `leaves_nothing` leaves nothing behind in its session. `command_secs` bounds a statement;
+    default: `database.read_timeout_secs`. `parameters` are the session's.
     """
     database = settings.database
     return open_pool(
-        database.url,
+        url or database.url,
         name=name,
         size=size,
         connect_timeout=database.connect_timeout_secs,
-        command_timeout=database.read_timeout_secs,
+        command_timeout=command_secs or database.read_timeout_secs,
+        parameters=parameters,
         lineage=lineage,
         leaves_nothing=leaves_nothing,
     )
@@ -32,20 +42,9 @@ def named_pool(
 async def command_pool(
     settings: Settings, name: str, *, url: str | None = None, command_secs: float | None = None
 ) -> AsyncIterator[Pool]:
-    """Open one connection for a command, to the database of the settings unless another one is given.
-
-    `command_secs` bounds a statement; default: `database.read_timeout_secs`.
-    """
-    database = settings.database
+    """Open one connection for a command, to the database of the settings unless another one is given."""
     async with (
         open_lineage(settings) as lineage,
-        open_pool(
-            url or database.url,
-            name=name,
-            size=1,
-            connect_timeout=database.connect_timeout_secs,
-            command_timeout=command_secs or database.read_timeout_secs,
-            lineage=lineage,
-        ) as pool,
+        named_pool(settings, name, size=1, lineage=lineage, url=url, command_secs=command_secs) as pool,
     ):
         yield pool

@@ -17,7 +17,7 @@ from gateway.app.health.readiness import watching as looking_after
 from gateway.app.processes.worker_process import worker_index
 from gateway.app.reading import open_reading
 from gateway.app.registry import Registry, following, open_registry
-from gateway.app.storage import Storage, open_storage
+from gateway.app.storage import open_storage
 from gateway.core.settings import Settings
 from gateway.domain.rate_limit import to_meters
 from gateway.ingest import receipts
@@ -32,10 +32,10 @@ from gateway.state.read import NewestReader
 from gateway.telemetry.rates import RateHistory
 from gateway.telemetry.rates_sampler import sampling
 from gateway.timescale.dead_letters.browse import StoredDeadLetters
-from gateway.timescale.dead_letters.purge import purging
+from gateway.timescale.dead_letters.purge import keep_bound, purge
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.device_count import DeviceCounter
-from gateway.timescale.retention import retaining
+from gateway.timescale.retention import remove_old
 from gateway.web.context import Context, IngestParts, RegistryParts
 
 MQTT_STOP_SECS = 10.0
@@ -54,7 +54,8 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         storage = await stack.enter_async_context(open_storage(settings, worker, registry))
         stall, history = Stall(time.monotonic), RateHistory()
         await stack.enter_async_context(watching(stall))
-        intake = _intake(settings, registry, storage, stall=stall)
+        way = registry.admission, storage.committer, registry.layouts, registry.clock
+        intake = BodyIntake(*way, stall=stall, max_readings=settings.http.max_readings)
         await stack.enter_async_context(following(settings, registry))
         consumer = await stack.enter_async_context(_consuming(settings, worker, intake, storage.dead_letters))
         registrar = build_registrar(registry.pool, storage.state, clock=registry.forward)
@@ -65,7 +66,7 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         ways_out = await stack.enter_async_context(open_reading(settings, registry, storage, live=live))
         dead_letters = StoredDeadLetters(registry.pool)
         spells = Spells(worker, registry.clock, monotonic=time.monotonic)
-        monitor = _monitor(settings, registry, storage, stall=stall, consumer=consumer, spells=spells)
+        monitor = Monitor(registry.pool, storage, settings=settings, stall=stall, consumer=consumer, spells=spells)
         await stack.enter_async_context(looking_after(monitor))
         gc.freeze()  # what is open now stays: the collector need not look at it again
         gc.set_threshold(*COLLECTIONS)
@@ -86,53 +87,10 @@ async def open_runtime(settings: Settings, worker: str) -> AsyncIterator[Context
         await asyncio.gather(*context.concluding, return_exceptions=True)
 
 
-def _intake(settings: Settings, registry: Registry, storage: Storage, *, stall: Stall) -> BodyIntake:
-    return BodyIntake(
-        registry.admission,
-        storage.committer,
-        registry.layouts,
-        registry.clock,
-        stall=stall,
-        max_readings=settings.http.max_readings,
-    )
-
-
-def _monitor(
-    settings: Settings,
-    registry: Registry,
-    storage: Storage,
-    *,
-    stall: Stall,
-    consumer: mqtt.Consumer | None,
-    spells: Spells,
-) -> Monitor:
-    return Monitor(
-        registry.pool,
-        storage.state,
-        settings=settings,
-        breaker=storage.breaker,
-        drainer=storage.drainer,
-        spool=storage.spool,
-        damaged=storage.damaged,
-        stall=stall,
-        committer=storage.committer,
-        publisher=storage.publisher,
-        watcher=storage.watcher,
-        consumer=consumer,
-        spells=spells,
-    )
-
-
 def _fleet(settings: Settings, registry: Registry, registrar: Registrar, *, live: NewestReader) -> RegistryParts:
-    listing = DeviceListing(
-        registrar.devices,
-        live,
-        clock=registry.clock,
-        monotonic=time.monotonic,
-        offline_after_secs=settings.devices.offline_after_secs,
-    )
-    silent = settings.devices.offline_after_secs
-    counter = DeviceCounter(registry.pool, clock=registry.clock, monotonic=time.monotonic, offline_after_secs=silent)
+    silent, clock, monotonic = settings.devices.offline_after_secs, registry.clock, time.monotonic
+    listing = DeviceListing(registrar.devices, live, clock=clock, monotonic=monotonic, offline_after_secs=silent)
+    counter = DeviceCounter(registry.pool, clock=clock, monotonic=monotonic, offline_after_secs=silent)
     return RegistryParts(registrar, listing, counter)
 
 
@@ -144,8 +102,9 @@ async def _tidying(settings: Settings, worker: str, registry: Registry, *, regis
         return
     async with (
         sweeping(registrar.removal, registrar.audit, keep_days=settings.audit.keep_days),
-        purging(registry.pool, settings.dead_letters),
-        retaining(registry.pool, settings.retention),
+        purge(settings.dead_letters).repeated(registry.pool),
+        keep_bound(settings.dead_letters).repeated(registry.pool),
+        remove_old(settings.retention).repeated(registry.pool),
     ):
         yield
 

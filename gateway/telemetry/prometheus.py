@@ -69,11 +69,14 @@ _LETTERS = (
     ("database", Reason.CONFLICT),
 )
 
+
+def _by_source(name: str, words: str) -> Bound[Counter]:
+    return Bound(Counter(name, words, ["source"]), product(SOURCES))
+
+
 # -- what came in ------------------------------------------------------------------------------------------------------
 
-readings_received = Bound(
-    Counter("gateway_readings_received", "Readings taken in, good or bad.", ["source"]), product(SOURCES)
-)
+readings_received = _by_source("gateway_readings_received", "Readings taken in, good or bad.")
 readings_queued = Bound(
     Gauge(
         "gateway_readings_queued", "Readings taken in and not answered yet.", ["source"], multiprocess_mode="livesum"
@@ -91,31 +94,13 @@ overloads = Bound(
 
 # -- what became durable -----------------------------------------------------------------------------------------------
 
-readings_stored = Bound(
-    Counter("gateway_readings_stored", "Readings stored and acknowledged, duplicates not counted.", ["source"]),
-    product(SOURCES),
-)
-readings_duplicate = Bound(
-    Counter("gateway_readings_duplicate", "Readings that were stored already, same value.", ["source"]),
-    product(SOURCES),
-)
-readings_conflict = Bound(
-    Counter("gateway_readings_conflict", "Readings stored already with another value.", ["source"]), product(SOURCES)
-)
-readings_refused = Bound(
-    Counter("gateway_readings_refused", "Readings not taken, of which the sender was told.", ["source"]),
-    product(SOURCES),
-)
-readings_dead_lettered = Bound(
-    Counter("gateway_readings_dead_lettered", "Readings not taken, and kept as dead letters.", ["source"]),
-    product(SOURCES),
-)
-readings_spooled = Bound(
-    Counter("gateway_readings_spooled", "Readings acknowledged from the spool.", ["source"]), product(SOURCES)
-)
-readings_failed = Bound(
-    Counter("gateway_readings_failed", "Readings whose sender has to send them again.", ["source"]), product(SOURCES)
-)
+readings_stored = _by_source("gateway_readings_stored", "Readings stored and acknowledged, duplicates not counted.")
+readings_duplicate = _by_source("gateway_readings_duplicate", "Readings that were stored already, same value.")
+readings_conflict = _by_source("gateway_readings_conflict", "Readings stored already with another value.")
+readings_refused = _by_source("gateway_readings_refused", "Readings not taken, of which the sender was told.")
+readings_dead_lettered = _by_source("gateway_readings_dead_lettered", "Readings not taken, and kept as dead letters.")
+readings_spooled = _by_source("gateway_readings_spooled", "Readings acknowledged from the spool.")
+readings_failed = _by_source("gateway_readings_failed", "Readings whose sender has to send them again.")
 FATES = (
     readings_stored,
     readings_duplicate,

@@ -3,17 +3,15 @@
 A retry of a removed reading is not stored anew: admission refuses what is older than retention.days.
 """
 
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 import asyncpg
 
 from gateway.core.settings import RetentionSettings
 from gateway.telemetry import retention_events
-from gateway.telemetry.periodic import repeating
 from gateway.timescale.chunks import find_room
-from gateway.timescale.connections.pool import Connection, Pool
-from gateway.timescale.maintenance import under_lock
+from gateway.timescale.connections.pool import Connection
+from gateway.timescale.maintenance import Maintenance
 from gateway.timescale.migrations import database_kind
 from gateway.timescale.queries import query
 
@@ -24,24 +22,12 @@ AT_ONCE = 10_000
 """Rows one statement removes, so that none holds its locks for long."""
 
 
-def retaining(
-    pool: Pool, limits: RetentionSettings, *, every_secs: float = EVERY_SECS
-) -> AbstractAsyncContextManager[None]:
-    """Remove old readings now and then every so many seconds, until the end of the block."""
-    return repeating(
-        lambda: remove_old(pool, limits),
-        name="readings.retention",
-        every_secs=every_secs,
-        on_failure=retention_events.failed,
+def remove_old(limits: RetentionSettings) -> Maintenance:
+    """Return what removes what is older than the retention."""
+    age = timedelta(days=limits.days)
+    return Maintenance(
+        "readings.retention", LOCK_KEY, EVERY_SECS, lambda connection: _remove(connection, age), retention_events.failed
     )
-
-
-async def remove_old(pool: Pool, limits: RetentionSettings) -> None:
-    """Remove what is older than the retention, unless another gateway is at it.
-
-    Raises SinkUnavailable, SinkFault; what was removed and counted until then stays removed.
-    """
-    await under_lock(pool, LOCK_KEY, lambda connection: _remove(connection, timedelta(days=limits.days)))
 
 
 async def _remove(connection: Connection, age: timedelta) -> None:

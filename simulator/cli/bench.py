@@ -8,8 +8,7 @@ from rich.console import Console
 
 from simulator.cli.terminal import stop_on_signals, write
 from simulator.core.addresses import masked
-from simulator.measure.bench.bench import Bench
-from simulator.measure.bench.options import BenchOptions
+from simulator.measure.bench.bench import Bench, BenchOptions
 from simulator.measure.bench.report import BenchReport
 from simulator.measure.bench.results import Results
 

@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.cli.terminal import stop_on_signals, write
-from simulator.measure.capacity.limits import GENERATOR, Trial
 from simulator.measure.capacity.options import CapacityOptions
-from simulator.measure.capacity.search import Capacity, Trials
+from simulator.measure.capacity.search import GENERATOR, Capacity, Trial, Trials
 from simulator.send.progress import Watcher
 
 

@@ -61,7 +61,8 @@ def _table(found: list[Comparison], share: float) -> Table:
         table.add_column(column, justify="right")
     for row in found:
         style = "bold red" if row.is_worse(share) else None
-        table.add_row(row.title, _told(row.a, row.unit), _told(row.b, row.unit), _change(row), style=style)
+        change = "" if row.change is None else f"{row.change:+.1f} %"
+        table.add_row(row.title, _told(row.a, row.unit), _told(row.b, row.unit), change, style=style)
     return table
 
 
@@ -75,7 +76,3 @@ def _told(value: float | None, unit: str) -> str:
             return f"{value:.3g} %"
         case _:
             return f"{value:,.0f} {unit}".rstrip()
-
-
-def _change(row: Comparison) -> str:
-    return "" if row.change is None else f"{row.change:+.1f} %"

@@ -21,7 +21,8 @@ from simulator.plan.fleet import Fleet, Lane, Transport
 from simulator.plan.metrics import DEMO
 from simulator.plan.options import Access
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 from simulator.send.encode import Encoder, Post
 from simulator.send.pacing import Pace
 from simulator.targets.gateway import Native

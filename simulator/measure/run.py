@@ -26,7 +26,7 @@ from simulator.send.target import Registry
 from simulator.targets.choose import fitted, target_of
 from simulator.verify.referee import Verdict
 from simulator.verify.verdict import look_for_database, reach_verdict
-from simulator.watch.polls import AT_ONCE
+from simulator.watch.stream import AT_ONCE
 from simulator.watch.watching import Watching
 
 _POLL_S = 10.0

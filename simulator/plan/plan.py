@@ -170,7 +170,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             run = min(messages, _MAX_RUN) if {"readings", "columns"} & set(spec.shapes) else 1
             messages = messages // run * run
         rate = spec.rate * devices / spec.devices / (messages * metrics)
-        timetable = Timetable(scenario.timeline, rate)
+        timetable = Timetable(scenario.timeline, rate=rate)
         require(timetable.posts <= _MAX_POSTS, f"A run is at most {_MAX_POSTS:,} posts: use a larger --batch.")
         peak = max(max(phase.begin, phase.end) for phase in scenario.timeline)
         interval_ms = 1_000 * devices / (rate * peak * messages) * scenario.speed

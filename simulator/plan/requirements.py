@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -123,11 +123,6 @@ class RequirementResult:
 def parse(text: str) -> list[Requirement]:
     """Return the conditions of a list with commas, none for an empty text. Raises UsageError."""
     return [Requirement.parse(one) for one in text.split(",")] if text.strip() else []
-
-
-def check(requirements: Sequence[Requirement], figures: Mapping[str, Figure]) -> list[RequirementResult]:
-    """Return what became of each."""
-    return [requirement.check(figures) for requirement in requirements]
 
 
 def _told(kind: FigureKind) -> str:

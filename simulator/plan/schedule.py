@@ -1,41 +1,26 @@
-"""Schedules: when each post is due, over phases of steady, rising and falling rate; a number in, seconds out. Pure."""
+"""The timetable: when each post is due, in seconds from the start, while the rate is steady, rises or falls. Pure."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import accumulate
 from math import sqrt
 
 from simulator.core.errors import UsageError
 from simulator.plan.scenario import Phase
 
+_FOR_EVER = (Phase(name="all", seconds=1e18),)
+
 _EVEN = 1e-9
 """Factors closer to each other than this are the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Steady:
-    """The same rate for ever, in posts a second."""
-
-    rate: float
-
-    def due(self, number: int) -> float:
-        """Return when post `number` is due, in seconds from the start."""
-        return number / self.rate
-
-    def count(self, elapsed: float) -> int:
-        """Return how many posts are due by then."""
-        return int(elapsed * self.rate) + 1 if elapsed >= 0 else 0
-
-    def phase_of(self, _: int) -> int:
-        """Return the phase that a post belongs to: there is one."""
-        return 0
-
-
 class Timetable:
-    """The posts of a lane over the phases of a scenario; `rate` in posts a second where the factor is 1."""
+    """The posts of a lane over the phases of a scenario; `rate` in posts a second where the factor is 1.
 
-    def __init__(self, phases: tuple[Phase, ...], rate: float) -> None:
-        """Raise UsageError for phases in which nothing is sent."""
+    A later post is never due earlier.
+    """
+
+    def __init__(self, phases: tuple[Phase, ...] = _FOR_EVER, *, rate: float) -> None:
+        """Without phases it is the same rate for ever. Raise UsageError for phases in which nothing is sent."""
         self._phases = phases
         self._rate = rate
         lengths = [phase.seconds for phase in phases]

@@ -17,9 +17,9 @@ from simulator.report.checks import Check, checks_of
 from simulator.report.figures import errors_of
 from simulator.report.report import Report
 from simulator.report.screen import last_line
-from simulator.send.latency import Percentiles
+from simulator.send.latency import Buckets, Percentiles, percentiles
 from simulator.send.results import Visibility
-from simulator.send.timeline import Buckets, Row, Timeline, merged, percentiles
+from simulator.send.timeline import Row, Timeline, merged
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 

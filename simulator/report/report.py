@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import orjson
 
+from simulator.core.counts import add_up
 from simulator.plan.plan import Plan
-from simulator.plan.requirements import FOUND, Requirement, check
+from simulator.plan.requirements import FOUND, Requirement
 from simulator.report.figures import figures_of
 from simulator.send.loads.script import Score
 from simulator.send.results import WorkerResult, lanes
@@ -63,7 +64,7 @@ class Report:
         self.is_interrupted = is_interrupted
         """Whether it was told to stop before all was sent."""
         figures = figures_of(self.lanes, elapsed=self.elapsed, wrong_answers=self.wrong_answers, verdict=verdict)
-        self.outcomes = check(requirements, figures)
+        self.outcomes = [requirement.check(figures) for requirement in requirements]
         if is_interrupted:
             self.outcomes = [one.left_open("the run was interrupted") for one in self.outcomes]
 
@@ -242,7 +243,7 @@ class Report:
 def _total(scores: Any) -> Score:
     total = Score()
     for score in scores:
-        total.add(score)
+        add_up(total, score)
     return total
 
 

@@ -1,23 +1,24 @@
 """Latencies: seconds in, percentiles in milliseconds out. Pure.
 
-Three views of the same samples: an HDR histogram of the whole run (three digits), and the samples since the last look,
-for the live line, and since the last second, for the timeline; percentiles of an HDR histogram are too slow to take
-while a load is running.
+They are counted in buckets, 1,024 to an octave (0.07 % apart): counts add up over seconds, phases and processes, and
+still have percentiles. A timeline counts in 16 to an octave, which is right to 2 % and short.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
-from hdrh.histogram import HdrHistogram
 
-_LOWEST_US, _HIGHEST_US = 1, 3_600_000_000
-_DIGITS = 3
+_HIGHEST_S = 3_600.0
 _US = 1_000_000
+_FINE, _COARSE = 1_024, 16
 _AT_A_TIME = 4_096
-"""Samples put into the histogram in one go: one alone costs thirty times as much, and this many half a millisecond."""
-_MAX_RECENT = 200_000
-_SHOWN = (50.0, 90.0, 99.0, 99.9)
+"""Samples counted in one go: one alone costs thirty times as much, and this many half a millisecond."""
+_SHOWN = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+
+Buckets = dict[int, int]
+"""Bucket of latency to count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,80 +37,72 @@ class Latencies:
     """Latencies of one kind."""
 
     def __init__(self) -> None:
-        self._histogram = HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
         self._waiting: list[float] = []
-        self._recent: list[float] = []
-        self._since: list[float] = []
+        self._counts: Counter[int] = Counter()
+        self._since: dict[str, Counter[int]] = {}
 
-    def record(self, seconds: float, *, recent: bool = True) -> None:
-        """Take in one sample; without `recent` it is kept for neither `take_recent` nor `take_since`."""
+    def record(self, seconds: float) -> None:
+        """Take in one sample."""
         self._waiting.append(seconds)
         if len(self._waiting) >= _AT_A_TIME:
-            self._put()
-        if not recent:
-            return
-        if len(self._recent) < _MAX_RECENT:
-            self._recent.append(seconds)
-        if len(self._since) < _MAX_RECENT:
-            self._since.append(seconds)
+            self._count()
 
-    def add(self, other: Self) -> None:
-        """Take in the samples of another, but for its recent ones."""
-        self._put()
-        other._put()
-        self._histogram.add(other._histogram)
-
-    def encode(self) -> bytes:
-        """Return the samples as HDR histograms are exchanged: compressed, in Base64."""
-        self._put()
-        return bytes(self._histogram.encode())
-
-    @classmethod
-    def decode(cls, text: bytes) -> Self:
-        """Return what `encode` was given."""
-        latencies = cls()
-        latencies._histogram.decode_and_add(text)
-        return latencies
-
-    def take_recent(self) -> list[float]:
-        """Return the samples since the last call, at most 200,000, in seconds."""
-        recent, self._recent = self._recent, []
-        return recent
-
-    def take_since(self) -> list[float]:
-        """Do the same, for somebody who looks at other times."""
-        since, self._since = self._since, []
-        return since
-
-    def summary(self) -> Percentiles:
-        """Return the percentiles of the whole run."""
-        self._put()
-        count = self._histogram.get_total_count()
-        if not count:
-            return Percentiles()
-        p50, p90, p99, p999 = (self._histogram.get_value_at_percentile(p) / 1_000 for p in _SHOWN)
-        return Percentiles(count, p50, p90, p99, p999, self._histogram.get_max_value() / 1_000)
-
-    def _put(self) -> None:
-        """Put what waits into the histogram, as its `record_value` does one by one."""
-        if not self._waiting:
-            return
-        us = np.clip((np.array(self._waiting) * _US).astype(np.int64), _LOWEST_US, _HIGHEST_US)
+    def _count(self) -> None:
+        found = _bucketed(self._waiting, _FINE)
+        for counts in (self._counts, *self._since.values()):
+            counts.update(found)
         self._waiting.clear()
-        histogram = self._histogram
-        half = histogram.sub_bucket_half_count
-        octaves = np.frexp(us | histogram.sub_bucket_mask)[1] - (histogram.sub_bucket_half_count_magnitude + 1)
-        places, counts = np.unique(octaves * half + (us >> octaves), return_counts=True)
-        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
-            histogram.counts[place] += count
-        histogram.total_count += us.size
-        histogram.min_value = min(histogram.min_value, int(us.min()))
-        histogram.max_value = max(histogram.max_value, int(us.max()))
+
+    @property
+    def counts(self) -> Buckets:
+        """All samples, in fine buckets; a copy."""
+        self._count()
+        return dict(self._counts)
+
+    def since(self, who: str) -> Buckets:
+        """Return the samples since the last time that `who` looked, in fine buckets."""
+        self._count()
+        found, self._since[who] = self._since.get(who, self._counts), Counter()
+        return dict(found)
 
 
-def recent_percentiles(samples: list[float]) -> tuple[float, float]:
-    """Return p50 and p99 in milliseconds, 0 without samples."""
-    if not samples:
-        return 0.0, 0.0
-    p50, p99 = np.percentile(np.array(samples) * 1_000, (50, 99))
-    return float(p50), float(p99)
+def summary(parts: Iterable[Buckets]) -> Percentiles:
+    """Return the percentiles of samples in fine buckets, all together."""
+    total: Counter[int] = Counter()
+    for counts in parts:
+        total.update(counts)
+    return Percentiles(total.total(), *_ranked(total, (*_SHOWN.values(), 100.0), _FINE)) if total else Percentiles()
+
+
+def buckets(seconds: Sequence[float]) -> Buckets:
+    """Return samples as the row of a timeline holds them."""
+    return _bucketed(seconds, _COARSE)
+
+
+def coarse(fine: Buckets) -> Buckets:
+    """Return fine buckets as the row of a timeline holds them."""
+    found: Counter[int] = Counter()
+    for bucket, count in fine.items():
+        found[bucket * _COARSE // _FINE] += count
+    return dict(found)
+
+
+def percentiles(found: Buckets) -> dict[str, float]:
+    """Return the percentiles of a timeline's row in ms, right to 2 %; none if nothing was measured."""
+    return dict(zip(_SHOWN, _ranked(found, tuple(_SHOWN.values()), _COARSE), strict=True)) if found else {}
+
+
+def _bucketed(seconds: Sequence[float], fineness: int) -> Buckets:
+    """Return how many samples lie in each bucket; one below a microsecond, or above an hour, counts as that."""
+    octaves = np.log2(np.clip(np.array(seconds, dtype=np.float64), 1 / _US, _HIGHEST_S) * _US)
+    found, counts = np.unique((octaves * fineness).astype(np.int64), return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+
+def _ranked(found: Buckets, shares: Sequence[float], fineness: int) -> list[float]:
+    """Return the middle of the bucket in which the sample of each rank is, in ms; ranks in per cent."""
+    places = np.array(sorted(found))
+    upto = np.cumsum([found[place] for place in places.tolist()])
+    at = np.searchsorted(upto, upto[-1] * np.array(shares) / 100)
+    middles: list[float] = (2 ** ((places[at] + 0.5) / fineness) / 1_000).tolist()
+    return middles

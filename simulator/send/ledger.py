@@ -57,7 +57,7 @@ class Ledger:
         """Answers that cannot be right, by what is wrong with them; their posts stay `SENT`."""
         self._outcomes = bytearray(lane.posts) if outcomes is None else outcomes
         self._refused_readings = array("q", [number for number in refused if number >= 0])
-        dropped = (self._dropped_of(number) for number in refused if number < 0)
+        dropped = (divmod(-1 - number, lane.readings + 1) for number in refused if number < 0)
         self.dropped = {post: readings for post, readings in dropped if self._outcomes[post] == Outcome.PARTLY}
         """How many readings of a post are not stored, where nobody says which."""
         self._keep_refused = keep_refused
@@ -130,9 +130,6 @@ class Ledger:
         self.dropped[post] = dropped
         self._keep_refused(array("q", [-1 - (post * (self.lane.readings + 1) + dropped)]).tobytes())
         self._settle(post, Outcome.PARTLY)
-
-    def _dropped_of(self, number: int) -> tuple[int, int]:
-        return divmod(-1 - number, self.lane.readings + 1)
 
     def _settle(self, post: int, outcome: Outcome) -> None:
         self._posts[self._outcomes[post]] -= 1

@@ -16,7 +16,7 @@ that loses its power may leave less.
 import os
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from mmap import mmap
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from simulator.send.results import WorkerResult
 
 _PLAN, _WATCH = "plan.json", "watch"
 _BEGAN = struct.Struct("<d")
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
 OpenLedger = Callable[[Part], Ledger]
 
 
@@ -48,24 +49,20 @@ class LedgerFolder:
     @classmethod
     def create(cls, folder: Path, plan: Plan) -> "LedgerFolder":
         """Begin in a folder that is not there yet, or empty. Raises UsageError."""
-        try:
+        with _unless_failing(f"The ledger cannot be written to {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise UsageError(f"The folder {folder} is not empty: give each run a --ledger of its own.")
             (folder / _PLAN).write_bytes(plan.to_json())
-        except OSError as error:
-            raise UsageError(f"The ledger cannot be written to {folder}: {error}.") from error
         return cls(folder, plan)
 
     @classmethod
     def open(cls, folder: Path) -> "LedgerFolder":
         """Open what a run has left. Raises UsageError."""
-        try:
-            return cls(folder, msgspec.json.decode((folder / _PLAN).read_bytes(), type=Plan))
-        except OSError as error:
-            raise UsageError(f"There is no ledger in {folder}: {error}.") from error
-        except msgspec.DecodeError as error:
-            raise UsageError(f"The ledger in {folder} is of another version, or damaged: {error}.") from error
+        with _unless_failing(f"There is no ledger in {folder}"):
+            text = (folder / _PLAN).read_bytes()
+        with _unless_failing(f"The ledger in {folder} is of another version, or damaged"):
+            return cls(folder, msgspec.json.decode(text, type=Plan))
 
     @contextmanager
     def writing(self) -> Iterator[OpenLedger]:
@@ -73,10 +70,8 @@ class LedgerFolder:
         with ExitStack() as stack:
 
             def open_ledger(part: Part) -> Ledger:
-                try:
+                with self._writing():
                     return self._begin(part, stack)
-                except OSError as error:
-                    raise UsageError(f"The ledger cannot be written to {self.folder}: {error}.") from error
 
             yield open_ledger
 
@@ -84,7 +79,7 @@ class LedgerFolder:
         with self._path(part, "outcomes").open("xb+") as file:
             file.truncate(part.lane.posts)
             outcomes = mmap(file.fileno(), part.lane.posts)
-        refused = os.open(self._path(part, "refused"), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        refused = os.open(self._path(part, "refused"), _NEW, 0o644)
         stack.callback(os.close, refused)
         return Ledger(part.lane, outcomes=outcomes, keep_refused=lambda data: os.write(refused, data))
 
@@ -93,10 +88,7 @@ class LedgerFolder:
         outcomes, refused = self._path(part, "outcomes"), self._path(part, "refused")
         if not outcomes.exists():
             return Ledger(part.lane)
-        try:
-            found, numbers = outcomes.read_bytes(), refused.read_bytes() if refused.exists() else b""
-        except OSError as error:
-            raise UsageError(f"The ledger in {self.folder} cannot be read: {error}.") from error
+        found, numbers = self._left(outcomes), self._left(refused)
         if len(found) != part.lane.posts:
             raise UsageError(f"The ledger in {self.folder} is damaged: {outcomes.name} has {len(found)} bytes.")
         whole = numbers[: len(numbers) // 8 * 8]  # the last note may have been cut short with its writer
@@ -104,10 +96,8 @@ class LedgerFolder:
 
     def keep_began(self, part: Part, at: float) -> None:
         """Write when a part began to send. Raises UsageError."""
-        try:
+        with self._writing():
             self._path(part, "began").write_bytes(_BEGAN.pack(at))
-        except OSError as error:
-            raise UsageError(f"The ledger cannot be written to {self.folder}: {error}.") from error
 
     def began(self) -> dict[int, float]:
         """Return when the parts began, by their index; without those of which that is not known, as none did."""
@@ -117,10 +107,8 @@ class LedgerFolder:
     @contextmanager
     def watching(self) -> Iterator[Callable[[bytes], object]]:
         """Yield what appends to the notes of the watch. Raises UsageError."""
-        try:
-            notes = os.open(self.folder / _WATCH, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise UsageError(f"The ledger cannot be written to {self.folder}: {error}.") from error
+        with self._writing():
+            notes = os.open(self.folder / _WATCH, _NEW, 0o644)
         try:
             yield lambda line: os.write(notes, line)
         finally:
@@ -131,12 +119,9 @@ class LedgerFolder:
         return self._left(self.folder / _WATCH)
 
     def _left(self, path: Path) -> bytes:
-        try:
+        with _unless_failing(f"The ledger in {self.folder} cannot be read"), suppress(FileNotFoundError):
             return path.read_bytes()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise UsageError(f"The ledger in {self.folder} cannot be read: {error}.") from error
+        return b""
 
     def keep_result(self, worker: int, result: WorkerResult) -> None:
         """Write what a process came to."""
@@ -144,13 +129,23 @@ class LedgerFolder:
 
     def result(self, worker: int) -> WorkerResult:
         """Return what a process came to. Raises UsageError if it has not said."""
-        try:
+        with _unless_failing(f"Worker {worker} left no result in {self.folder}"):
             return msgspec.json.decode(self._result_path(worker).read_bytes(), type=WorkerResult)
-        except (OSError, msgspec.DecodeError) as error:
-            raise UsageError(f"Worker {worker} left no result in {self.folder}: {error}.") from error
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return _unless_failing(f"The ledger cannot be written to {self.folder}")
 
     def _result_path(self, worker: int) -> Path:
         return self.folder / f"worker-{worker}.json"
 
     def _path(self, part: Part, what: str) -> Path:
         return self.folder / f"{part.index}.{what}"
+
+
+@contextmanager
+def _unless_failing(sentence: str) -> Iterator[None]:
+    """Turn what may happen to a file into UsageError, with this sentence."""
+    try:
+        yield
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{sentence}: {error}.") from error

@@ -7,9 +7,8 @@ A closed loop waits for the answer before it sends again, so a server that stall
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-from simulator.plan.schedule import Steady
+from simulator.plan.schedule import Timetable
 
 LONGEST_SLEEP_S = 0.2
 """So soon at the latest whoever sleeps hears that the schedule was ended."""
@@ -26,19 +25,6 @@ class Turn:
     due: float
 
 
-class Schedule(Protocol):
-    """When posts are due, in seconds from the start; a later post is never due earlier."""
-
-    def due(self, number: int) -> float:
-        """Return when post `number` is due."""
-
-    def count(self, elapsed: float) -> int:
-        """Return how many posts are due by then."""
-
-    def phase_of(self, number: int) -> int:
-        """Return which phase a post belongs to, from 0."""
-
-
 class Pace:
     """Hands out turns in order to any number of senders; what nobody could send within `patience` is passed over.
 
@@ -47,7 +33,7 @@ class Pace:
 
     def __init__(
         self,
-        rate: float | Schedule,
+        rate: float | Timetable,
         posts: int,
         *,
         patience: float,
@@ -60,7 +46,7 @@ class Pace:
         A sleep lasts `grain` seconds at least. What falls due meanwhile is sent together, late by so much at the most,
         and its latency counts that in; without it every post of a fast schedule costs a turn of the event loop.
         """
-        self._schedule: Schedule = Steady(rate) if isinstance(rate, int | float) else rate
+        self._schedule = rate if isinstance(rate, Timetable) else Timetable(rate=rate)
         self._posts = posts
         self._patience = patience
         self._clock = clock

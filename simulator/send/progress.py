@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from simulator.send.latency import recent_percentiles
+from simulator.core.counts import add_up
+from simulator.send.latency import summary
 from simulator.send.loads.base import Load
 from simulator.send.pacing import Clock
 
@@ -32,15 +33,15 @@ Look = Callable[[], Progress]
 
 def look_at(loads: Sequence[Load]) -> Progress:
     """Return how the loads stand together. What was measured since the last look is measured anew from here."""
-    p50, p99 = recent_percentiles([sample for load in loads for sample in load.latencies.take_recent()])
+    recent = summary(load.latencies.since("progress") for load in loads)
     return Progress(
         offered=sum(load.pace.offered * load.ledger.lane.readings for load in loads),
         acknowledged=sum(load.ledger.acknowledged for load in loads),
         errors=sum(load.errors.total() + sum(load.script.score.wrong.values()) for load in loads),
         in_flight=sum(load.in_flight for load in loads),
         waiting=sum(load.pace.backlog for load in loads),
-        p50=p50,
-        p99=p99,
+        p50=recent.p50,
+        p99=recent.p99,
     )
 
 
@@ -48,9 +49,9 @@ def together(all_of_them: Iterable[Progress]) -> Progress:
     """Return how several processes stand together; of percentiles the worst."""
     total = Progress()
     for one in all_of_them:
-        for name in ("offered", "acknowledged", "errors", "in_flight", "waiting"):
-            setattr(total, name, getattr(total, name) + getattr(one, name))
-        total.p50, total.p99 = max(total.p50, one.p50), max(total.p99, one.p99)
+        worst = max(total.p50, one.p50), max(total.p99, one.p99)
+        add_up(total, one)
+        total.p50, total.p99 = worst
     return total
 
 

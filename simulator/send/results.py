@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from simulator.core.counts import MAX_EXAMPLES, add_up
 from simulator.plan.fleet import Transport
 from simulator.plan.plan import Part
-from simulator.send.latency import Latencies, Percentiles
+from simulator.send.latency import Buckets, Percentiles, summary
 from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
 from simulator.send.loads.script import Score
 from simulator.send.timeline import Timeline
-
-_MAX_EXAMPLES = 100
 
 
 class Sent(Struct, kw_only=True):
@@ -41,11 +40,6 @@ class Sent(Struct, kw_only=True):
             refused=ledger.refused,
         )
 
-    def add(self, other: "Sent") -> None:
-        """Take in other counts."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
 
 class Seen(Struct, kw_only=True):
     """How long messages of watched devices took to be seen, from the intended time of sending.
@@ -54,8 +48,8 @@ class Seen(Struct, kw_only=True):
     least; `examples` are the first of them, by device and time.
     """
 
-    latencies: bytes = b""
-    phases: list[bytes] = field(default_factory=list)
+    latencies: Buckets = field(default_factory=dict)
+    phases: list[Buckets] = field(default_factory=list)
     unseen: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -71,10 +65,10 @@ class PartResult(Struct, kw_only=True):
     errors: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
     score: Score = field(default_factory=Score)
-    latencies: bytes = b""
-    """HDR histograms, as `Latencies.encode` writes them; so are the next two."""
-    lateness: bytes = b""
-    phases: list[bytes] = field(default_factory=list)
+    latencies: Buckets = field(default_factory=dict)
+    """Samples in fine buckets, as in the next two."""
+    lateness: Buckets = field(default_factory=dict)
+    phases: list[Buckets] = field(default_factory=list)
     began: float = 0.0
     """When the schedule began, on the clock that all processes of a machine share; 0 if nobody knows."""
     state: Seen | None = None
@@ -94,9 +88,9 @@ class PartResult(Struct, kw_only=True):
             errors=dict(load.errors),
             faults=dict(ledger.faults),
             score=load.script.score,
-            latencies=load.latencies.encode(),
-            lateness=load.lateness.encode(),
-            phases=[phase.encode() for phase in load.phases],
+            latencies=load.latencies.counts,
+            lateness=load.lateness.counts,
+            phases=[phase.counts for phase in load.phases],
             began=load.pace.began,
         )
 
@@ -165,8 +159,8 @@ def lanes(parts: Sequence[PartResult], phases: Sequence[str]) -> list[LaneReport
 def _lane(parts: Sequence[PartResult], phases: Sequence[str]) -> LaneReport:
     counts, score = Sent(), Score()
     for part in parts:
-        counts.add(part.counts)
-        score.add(part.score)
+        add_up(counts, part.counts)
+        add_up(score, part.score)
     by_phase = zip(phases, zip(*(part.phases for part in parts), strict=True), strict=False)
     return LaneReport(
         transport=parts[0].transport,
@@ -178,9 +172,9 @@ def _lane(parts: Sequence[PartResult], phases: Sequence[str]) -> LaneReport:
         injected=dict(score.injected),
         expected_refusals=dict(score.refusals),
         wrong_answers=dict(score.wrong),
-        latency=_merged(part.latencies for part in parts),
-        latency_by_phase={name: _merged(encoded) for name, encoded in by_phase},
-        lateness=_merged(part.lateness for part in parts),
+        latency=summary(part.latencies for part in parts),
+        latency_by_phase={name: summary(counts) for name, counts in by_phase},
+        lateness=summary(part.lateness for part in parts),
         state=_visibility([part.state for part in parts if part.state], phases),
         stream=_visibility([part.stream for part in parts if part.stream], phases),
     )
@@ -191,10 +185,10 @@ def _visibility(seen: Sequence[Seen], phases: Sequence[str]) -> Visibility | Non
         return None
     by_phase = zip(phases, zip(*(one.phases for one in seen), strict=True), strict=False)
     return Visibility(
-        latency=_merged(one.latencies for one in seen),
-        by_phase={name: _merged(encoded) for name, encoded in by_phase},
+        latency=summary(one.latencies for one in seen),
+        by_phase={name: summary(counts) for name, counts in by_phase},
         unseen=sum(one.unseen for one in seen),
-        examples=[example for one in seen for example in one.examples][:_MAX_EXAMPLES],
+        examples=[example for one in seen for example in one.examples][:MAX_EXAMPLES],
     )
 
 
@@ -203,11 +197,3 @@ def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     for each in counts:
         total.update(each)
     return dict(total)
-
-
-def _merged(encoded: Iterable[bytes]) -> Percentiles:
-    total = Latencies()
-    for text in encoded:
-        if text:
-            total.add(Latencies.decode(text))
-    return total.summary()

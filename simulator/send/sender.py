@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 
 from simulator.core.addresses import Broker
@@ -110,9 +110,42 @@ class Sender:
         if self._is_stopped:
             self.stop()
         result = WorkerResult()
-        await _send(self._loads, watch, result, begun, sending=self._sending)
+        async with AsyncExitStack() as stack:  # what connecting takes is not part of sending
+            began = time.monotonic()
+            for load in self._loads:
+                await stack.enter_async_context(load.opened())
+            result.connections = sum(load.part.connections for load in self._loads)
+            result.connecting = time.monotonic() - began
+            began, cpu = time.monotonic(), time.process_time()
+            result.timelines = await self._send(watch, begun)
+            result.elapsed = time.monotonic() - began
+            result.cpu = (time.process_time() - cpu) / max(result.elapsed, 1e-6)
         result.parts = [PartResult.of(load) for load in self._loads]
         return result
+
+    async def _send(self, watch: ShowProgress, begun: Begun) -> dict[Transport, Timeline]:
+        """Send all; return how it went, second by second. Whoever cancels what is sending leaves answers open."""
+        loads = self._loads
+        for load in loads:
+            load.pace.start()
+        for load in loads:
+            begun(load.part, load.pace.began)
+        watcher = asyncio.create_task(watch(lambda: look_at(loads)), name="sender.watch")
+        recorder = Recorder(loads, clock=time.monotonic)
+        recording = asyncio.create_task(recorder.record(), name="sender.record")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for load in loads:
+                    name = f"sender.{load.part.title}.{load.part.lane.transport}[{load.part.index}]"
+                    self._sending.append(group.create_task(load.run(), name=name))
+        except* SimulatorError as errors:
+            raise first_of(errors) from None
+        finally:
+            watcher.cancel()
+            recording.cancel()
+            await asyncio.gather(watcher, recording, return_exceptions=True)
+        recorder.finish()
+        return recorder.timelines
 
     def _load(self, part: Part, open_ledger: OpenLedger, client: HttpClient) -> Load:
         scenario, ledger = self._plan.scenario, open_ledger(part)
@@ -125,48 +158,3 @@ class Sender:
             )
         name = f"{scenario.seed}-{self._plan.run}" + (f"-{part.index}" if part.index else "")
         return MqttLoad(script, ledger, pace, scenario=scenario, clock=clock, broker=self._broker, run=name)
-
-
-async def _send(
-    loads: Sequence[Load], watch: ShowProgress, result: WorkerResult, begun: Begun, *, sending: list[asyncio.Task[None]]
-) -> None:
-    """Send all; put into the result how it went. What connecting takes is not part of sending."""
-    async with AsyncExitStack() as stack:
-        began = time.monotonic()
-        for load in loads:
-            await stack.enter_async_context(load.opened())
-        result.connections = sum(load.part.connections for load in loads)
-        result.connecting = time.monotonic() - began
-        began, cpu = time.monotonic(), time.process_time()
-        try:
-            result.timelines = await _send_opened(loads, watch, begun, sending)
-        finally:
-            result.elapsed = time.monotonic() - began
-            result.cpu = (time.process_time() - cpu) / max(result.elapsed, 1e-6)
-
-
-async def _send_opened(
-    loads: Sequence[Load], watch: ShowProgress, begun: Begun, sending: list[asyncio.Task[None]]
-) -> dict[Transport, Timeline]:
-    """Send all; return how it went, second by second. Whoever cancels what is `sending` leaves answers open."""
-    for load in loads:
-        load.pace.start()
-    for load in loads:
-        begun(load.part, load.pace.began)
-    watcher = asyncio.create_task(watch(lambda: look_at(loads)), name="sender.watch")
-    recorder = Recorder(loads, clock=time.monotonic)
-    recording = asyncio.create_task(recorder.record(), name="sender.record")
-    try:
-        async with asyncio.TaskGroup() as group:
-            for load in loads:
-                part = load.part
-                name = f"sender.{part.title}.{part.lane.transport}[{part.index}]"
-                sending.append(group.create_task(load.run(), name=name))
-    except* SimulatorError as errors:
-        raise first_of(errors) from None
-    finally:
-        watcher.cancel()
-        recording.cancel()
-        await asyncio.gather(watcher, recording, return_exceptions=True)
-    recorder.finish()
-    return recorder.timelines

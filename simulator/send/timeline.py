@@ -1,7 +1,7 @@
 """The timeline of a run, second by second: what loads count in, rows that add up over processes out. No I/O.
 
 Memory is bounded: when there are more rows than `MAX_ROWS`, each two become one, of twice the time. Latencies are kept
-in buckets 4 % apart, so that rows of several processes add up and still have percentiles.
+in coarse buckets (`latency`), so that rows of several processes add up and still have percentiles.
 """
 
 import asyncio
@@ -10,24 +10,19 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
-import numpy as np
 from msgspec import Struct, field
 
+from simulator.core.counts import add_up
 from simulator.plan.fleet import Transport
+from simulator.send.latency import Buckets, coarse, percentiles
 from simulator.send.loads.base import Load
 from simulator.send.pacing import Clock, Sleep
 
 MAX_ROWS = 600
-_US = 1_000_000
-_FINENESS = 16
-"""Buckets in an octave."""
-_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 _WRONG = "wrong answer"
 _EARLY_S = 0.05
 """A sleep may end that much early."""
 _REST_S = 0.1
-Buckets = dict[int, int]
-"""Bucket of latency to count."""
 
 
 class Row(Struct, kw_only=True):
@@ -43,15 +38,6 @@ class Row(Struct, kw_only=True):
     state: Buckets = field(default_factory=dict)
     stream: Buckets = field(default_factory=dict)
 
-    def add(self, other: "Row") -> None:
-        """Take in what happened elsewhere, or later."""
-        self.offered += other.offered
-        self.acknowledged += other.acknowledged
-        _add(self.errors, other.errors)
-        _add(self.latencies, other.latencies)
-        _add(self.state, other.state)
-        _add(self.stream, other.stream)
-
 
 class Timeline(Struct, kw_only=True):
     """The rows of one transport; `width` in seconds is how long each is."""
@@ -66,12 +52,12 @@ class Timeline(Struct, kw_only=True):
         at = second // self.width
         while len(self.rows) <= at:
             self.rows.append(Row())
-        self.rows[at].add(row)
+        add_up(self.rows[at], row)
 
     def widen(self) -> None:
         """Make each two rows one."""
         for even, odd in zip(self.rows[::2], self.rows[1::2], strict=False):
-            even.add(odd)
+            add_up(even, odd)
         self.rows = self.rows[::2]
         self.width *= 2
 
@@ -130,7 +116,7 @@ class Recorder:
                 offered=max(0, now.offered - before.offered),  # what is stopped takes back what was due
                 acknowledged=now.acknowledged - before.acknowledged,
                 errors=dict(Counter(now.errors) - Counter(before.errors)),
-                latencies=buckets(load.latencies.take_since()),
+                latencies=coarse(load.latencies.since("timeline")),
             )
             self._seen[at] = now
             self.timelines[load.ledger.lane.transport].put(max(0, second), row)
@@ -154,33 +140,3 @@ def _counted(load: Load) -> Row:
     errors = dict(load.errors) | ({_WRONG: wrong} if wrong else {})
     readings = load.ledger.lane.readings
     return Row(offered=load.pace.offered * readings, acknowledged=load.ledger.acknowledged, errors=errors)
-
-
-def buckets(seconds: Sequence[float]) -> Buckets:
-    """Return latencies as a row holds them: bucket to count."""
-    if not seconds:
-        return {}
-    octaves = np.log2(np.maximum(1.0, np.array(seconds) * _US))
-    found, counts = np.unique((octaves * _FINENESS).astype(np.int64), return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
-
-
-def percentiles(found: Buckets) -> dict[str, float]:
-    """Return the percentiles of buckets in ms, right to 2 %; none if nothing was measured."""
-    total = sum(found.values())
-    return {name: _percentile(found, total * share / 100) for name, share in _PERCENTILES.items() if total}
-
-
-def _percentile(found: Buckets, rank: float) -> float:
-    """Return the middle of the bucket in which this sample is, in ms."""
-    seen = 0
-    for bucket in sorted(found):
-        seen += found[bucket]
-        if seen >= rank:
-            break
-    return float(2 ** ((bucket + 0.5) / _FINENESS) / 1_000)
-
-
-def _add(total: dict[Any, int], more: dict[Any, int]) -> None:
-    for name, count in more.items():
-        total[name] = total.get(name, 0) + count

@@ -5,7 +5,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
-from simulator.plan.faults import CONTENT, ORDER, Fault
+from simulator.plan.faults import CONTENT, ORDER
 from simulator.plan.plan import Plan, TargetSpec
 from simulator.send.encode import Encoder
 from simulator.send.target import Target
@@ -34,7 +34,8 @@ def fitted(target: Target, plan: Plan) -> Plan:
     over = {part.lane.transport for part in parts} - target.transports
     if over:
         raise UsageError(f"The target {target.name} is not sent to over {over.pop()}: use --transport http.")
-    unknown = [fault.value for fault in faults_of(plan) if fault not in target.faults]
+    asked = [fault for fault in (*ORDER, *CONTENT) if getattr(plan.scenario.faults, fault.value)]
+    unknown = [fault.value for fault in asked if fault not in target.faults]
     if unknown:
         raise UsageError(
             f"Nobody has said what the target {target.name} must answer to {', '.join(unknown)}: "
@@ -46,9 +47,3 @@ def fitted(target: Target, plan: Plan) -> Plan:
     for part in parts:
         Encoder(part.fleet, part.lane, target.codec(part).write).altered(0)
     return plan if target.shows_states else replace(plan, scenario=replace(plan.scenario, watch=0))
-
-
-def faults_of(plan: Plan) -> list[Fault]:
-    """Return the faults that a scenario asks for."""
-    rates = plan.scenario.faults
-    return [fault for fault in (*ORDER, *CONTENT) if getattr(rates, fault.value)]

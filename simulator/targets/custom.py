@@ -5,7 +5,7 @@ The file is executed: it is the user's own, given by name on the command line.
 
 import importlib.util
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
@@ -31,17 +31,23 @@ def load(path: Path) -> Target:
     missing = sorted(getattr(kind, "__abstractmethods__", ()))
     if missing:
         raise UsageError(f"The adapter {path} has no method {', '.join(missing)} in its class {CLASS}.")
-    try:
+    with _telling(path, f"{CLASS}()"):
         return _Guarded(kind(), path)
+
+
+@contextmanager
+def _telling(path: Path, where: str, *, lost: str = "The target does not answer") -> Iterator[None]:
+    """Tell of an exception in an adapter with the last line of the file that it came through, as a UsageError."""
+    try:
+        yield
+    except (SimulatorError, Refused):
+        raise
+    except ConnectionLost as error:
+        raise Unreachable(f"{lost}: {error}.") from error
     except Exception as error:
-        raise failure(path, f"{CLASS}()", error) from error
-
-
-def failure(path: Path, where: str, error: Exception) -> UsageError:
-    """Return what to tell of an exception in an adapter, with the last line of the file that it came through."""
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
-    at = f", line {lines[-1]}" if lines else ""
-    return UsageError(f"The adapter {path}{at} failed in {where}: {type(error).__name__}: {error}")
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+        at = f", line {lines[-1]}" if lines else ""
+        raise UsageError(f"The adapter {path}{at} failed in {where}: {type(error).__name__}: {error}") from error
 
 
 def _executed(path: Path) -> ModuleType:
@@ -49,10 +55,8 @@ def _executed(path: Path) -> ModuleType:
     if not path.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"There is no adapter {path}: give a Python file with --adapter.")
     module = importlib.util.module_from_spec(spec)
-    try:
+    with _telling(path, "its own lines"):
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise failure(path, "its own lines", error) from error
     return module
 
 
@@ -112,16 +116,8 @@ class _Guarded(Target):
             found = self._target.source(client)
         return None if found is None else _GuardedSource(found, self._path)
 
-    @contextmanager
-    def _telling(self, where: str) -> Iterator[None]:
-        try:
-            yield
-        except SimulatorError:
-            raise
-        except ConnectionLost as error:
-            raise Unreachable(f"The target {self.name} does not answer: {error}.") from error
-        except Exception as error:
-            raise failure(self._path, where, error) from error
+    def _telling(self, where: str) -> AbstractContextManager[None]:
+        return _telling(self._path, where, lost=f"The target {self.name} does not answer")
 
 
 class _GuardedCodec:
@@ -132,10 +128,8 @@ class _GuardedCodec:
         self._path = path
 
     def write(self, number: int, runs: Sequence[Run]) -> Post:
-        try:
+        with _telling(self._path, "write"):
             post = self._codec.write(number, runs)
-        except Exception as error:
-            raise failure(self._path, "write", error) from error
         if not isinstance(post, Post) or not isinstance(post.body, bytes):
             raise UsageError(
                 f"The adapter {self._path}: write must return a Post whose body is bytes, not {post!r:.80}."
@@ -143,10 +137,8 @@ class _GuardedCodec:
         return post
 
     def read(self, number: int, status: int, body: bytes) -> Answer:
-        try:
+        with _telling(self._path, "read"):
             answer = self._codec.read(number, status, body)
-        except Exception as error:
-            raise failure(self._path, "read", error) from error
         if not isinstance(answer, Answer):
             raise UsageError(f"The adapter {self._path}: read must return an Answer, not {answer!r:.80}.")
         return answer
@@ -175,10 +167,7 @@ class _GuardedSource:
     @contextmanager
     def _refusing(self, where: str) -> Iterator[None]:
         try:
-            yield
-        except (SimulatorError, Refused):
-            raise
-        except ConnectionLost as error:
-            raise Unreachable(f"The target does not show what is stored: {error}.") from error
-        except Exception as error:
-            raise Refused(str(failure(self._path, where, error))) from error
+            with _telling(self._path, where, lost="The target does not show what is stored"):
+                yield
+        except UsageError as error:
+            raise Refused(str(error)) from error

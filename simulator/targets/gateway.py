@@ -17,13 +17,13 @@ from typing import Any
 
 import orjson
 
-from simulator.core.errors import ConnectionLost, Unreachable
+from simulator.core.errors import Unreachable
 from simulator.plan.faults import Fault
 from simulator.plan.fleet import Lane
 from simulator.plan.metrics import Metric
 from simulator.plan.plan import Part, Plan
 from simulator.plan.scenario import Shape
-from simulator.send.drivers.http import HttpClient
+from simulator.send.drivers.http import HttpClient, Request, ask_once
 from simulator.send.encode import Head, Post, Run
 from simulator.send.loads.truth import Truth, Truths
 from simulator.send.receipts import Answer, ReceiptReader
@@ -107,16 +107,14 @@ class GatewayTarget(Target):
 
     async def check_access(self, client: HttpClient) -> None:
         """Ask for a state, as `Target.check_access` says."""
-        try:
-            response = await client.post(b'{"devices":["simulator"]}', path="/v1/states:query")
-        except ConnectionLost as error:
-            raise Unreachable(f"The gateway at {client.url} does not answer: {error}.") from error
+        request = Request("POST", "/v1/states:query", b'{"devices":["simulator"]}')
+        response = await ask_once(client, request, complaint=f"The gateway at {client.url} does not answer")
         if response.status == _UNAUTHORIZED:
             raise Unreachable(f"The gateway at {client.url} does not take our key: give one with --key-file.")
 
     def registry(self, client: HttpClient, plan: Plan, *, is_begun: bool = False) -> Registry:
         """Return the registration of the run's devices."""
-        return Registration.of_before(client, plan) if is_begun else Registration(client, plan)
+        return Registration(client, plan, is_begun=is_begun)
 
     def source(self, client: HttpClient) -> Source:
         """Return the history, page by page."""

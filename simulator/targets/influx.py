@@ -16,12 +16,12 @@ from urllib.parse import urlencode
 
 import orjson
 
-from simulator.core.errors import ConnectionLost, Refused, Unreachable
+from simulator.core.errors import Refused, Unreachable
 from simulator.plan.faults import Fault
 from simulator.plan.fleet import Fleet
 from simulator.plan.metrics import ValueKind
 from simulator.plan.plan import Part, Plan
-from simulator.send.drivers.http import HttpClient, Request, ask
+from simulator.send.drivers.http import HttpClient, Request, ask, ask_once
 from simulator.send.encode import Head, Post, Run
 from simulator.send.receipts import Answer
 from simulator.send.target import Codec, Source, Target
@@ -163,10 +163,8 @@ class InfluxTarget(Target):
 
     async def check_access(self, client: HttpClient) -> None:
         """Ping, as `Target.check_access` says."""
-        try:
-            response = await client.request(Request("GET", "/ping"))
-        except ConnectionLost as error:
-            raise Unreachable(f"InfluxDB at {client.url} does not answer: {error}.") from error
+        complaint = f"InfluxDB at {client.url} does not answer"
+        response = await ask_once(client, Request("GET", "/ping"), complaint=complaint)
         if response.status != _NO_CONTENT:
             raise Unreachable(f"{client.url} answers /ping with {response.status}, as no InfluxDB does: see --url.")
 

@@ -29,15 +29,18 @@ _UNSUPPORTED, _UNPROCESSABLE = 415, 422
 class Registration:
     """What a run has registered. `notes` are for whoever reads the report."""
 
-    def __init__(self, client: HttpClient, plan: Plan) -> None:
-        """`client` speaks with the key that we were given: an admin's, if anything is to be registered."""
+    def __init__(self, client: HttpClient, plan: Plan, *, is_begun: bool = False) -> None:
+        """`client` speaks with the key that we were given: an admin's, if anything is to be registered.
+
+        With `is_begun` the devices are there, as a run has left them.
+        """
         self.notes: list[str] = []
         self.key = client.key
         """What readings are posted with: a key of the run's own, once there is one."""
         self._client = client
         self._plan = plan
         self._key_id: object = None
-        self._names: list[str] = []
+        self._names = list(device_names(plan)) if is_begun else []
 
     @property
     def is_registered(self) -> bool:
@@ -93,13 +96,6 @@ class Registration:
         response = await self._ask(Request("POST", "/v1/readings", b"", encoding="zstd"))
         if response.status == _UNSUPPORTED:
             raise UsageError("This gateway does not read zstd, which the scenario compresses with: use gzip or none.")
-
-    @classmethod
-    def of_before(cls, client: HttpClient, plan: Plan) -> "Registration":
-        """Return what a run has left registered: its devices."""
-        registration = cls(client, plan)
-        registration._names = list(device_names(plan))
-        return registration
 
     async def withdraw(self, *, keep_devices: bool = False) -> None:
         """Revoke the key, and remove the devices with all their readings. What cannot be removed is in the notes."""

@@ -48,7 +48,8 @@ class Audit:
         self._positions: dict[tuple[str, str], int] = {
             (m.name, kind): i for i, m in enumerate(fleet.metrics) for kind in m.stored_as
         }
-        self._flips = {(m.name, _flipped_kind(m)): i for i, m in enumerate(fleet.metrics)}
+        kinds = ["double" if m.kind == "text" else "text" for m in fleet.metrics]
+        self._flips = {(m.name, kind): i for i, (m, kind) in enumerate(zip(fleet.metrics, kinds, strict=True))}
         self._required, self._allowed = self._read_ledger(ledger)
         self._flipped = self._read_flips(draw)
         self._seen = np.zeros(self._required.shape, dtype=np.uint16)
@@ -201,13 +202,10 @@ class Audit:
         n, rest = divmod(time_us // _US_IN_MS - self._lane.time_ms(0), self._lane.step_ms)
         if time_us <= series.time_us or rest or n >= self._lane.depth:
             return False
-        row = self._row(series.device)
+        row = int(series.device.rpartition("-")[2]) - self._first
         metric = next(i for i, m in enumerate(self._fleet.metrics) if m.name == series.metric)
         said = self._series(row, n=n, metric=metric).value
         return bool(self._allowed[row, n, metric]) and is_same(value, said)
-
-    def _row(self, name: str) -> int:
-        return int(name.rpartition("-")[2]) - self._first
 
     def _series(self, row: int, *, n: int, metric: int) -> Newest:
         what = self._fleet.metrics[metric]
@@ -218,10 +216,6 @@ class Audit:
             value = flip_of(what)
         time_us = self._lane.time_ms(n) * _US_IN_MS
         return Newest(self._fleet.name(self._first + row), what.name, time_us, value)
-
-
-def _flipped_kind(metric: Metric) -> str:
-    return "double" if metric.kind == "text" else "text"
 
 
 def flip_of(metric: Metric) -> Value:

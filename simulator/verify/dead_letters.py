@@ -13,10 +13,11 @@ from urllib.parse import urlencode
 import numpy as np
 import orjson
 
-from simulator.core.errors import ConnectionLost, Refused, Unreachable
+from simulator.core.counts import MAX_EXAMPLES
+from simulator.core.errors import Refused
 from simulator.core.times import time_of
 from simulator.plan.faults import CONTENT, Fault
-from simulator.send.drivers.http import HttpClient, Request
+from simulator.send.drivers.http import HttpClient, Request, ask_once
 from simulator.send.ledger import Outcome
 from simulator.send.loads.spoil import GHOST
 from simulator.send.loads.truth import Truth
@@ -25,7 +26,7 @@ from simulator.verify.findings import Account
 _LIMIT = 1_000
 _OK = 200
 _CLOCKS_APART_MS = 60_000
-MAX_EXAMPLES = 100
+
 
 DeadLetter = tuple[str, str]
 """(device, code)."""
@@ -85,10 +86,8 @@ async def fetch_letters(client: HttpClient, *, since_ms: int, prefix: str) -> Co
 
 
 async def _page(client: HttpClient, query: dict[str, str]) -> dict[str, Any]:
-    try:
-        response = await client.request(Request("GET", f"/v1/dead-letters?{urlencode(query)}"))
-    except ConnectionLost as error:
-        raise Unreachable(f"The gateway at {client.url} did not answer for its dead letters: {error}.") from error
+    complaint = f"The gateway at {client.url} did not answer for its dead letters"
+    response = await ask_once(client, Request("GET", f"/v1/dead-letters?{urlencode(query)}"), complaint=complaint)
     if response.status != _OK:
         raise Refused(f"GET /v1/dead-letters was answered with {response.status}")
     try:

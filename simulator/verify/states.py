@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from simulator.core.errors import ConnectionLost, Refused, Unreachable
+from simulator.core.errors import Refused
 from simulator.core.times import to_us
-from simulator.send.drivers.http import HttpClient
+from simulator.send.drivers.http import HttpClient, Request, ask_once
 from simulator.verify.audit import Newest, is_same
 
 MAX_DEVICES = 1_000
@@ -22,11 +22,9 @@ async def fetch_states(client: HttpClient, devices: list[str]) -> States:
 
     Raises Refused, and Unreachable if there is no answer.
     """
-    body = orjson.dumps({"devices": devices})
-    try:
-        response = await client.post(body, path="/v1/states:query")
-    except ConnectionLost as error:
-        raise Unreachable(f"The gateway at {client.url} did not answer for the state: {error}.") from error
+    request = Request("POST", "/v1/states:query", orjson.dumps({"devices": devices}))
+    complaint = f"The gateway at {client.url} did not answer for the state"
+    response = await ask_once(client, request, complaint=complaint)
     if response.status != _OK:
         raise Refused(f"states:query was answered with {response.status}")
     try:

@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from simulator.core.times import time_of
 from simulator.plan.fleet import Transport
-from simulator.send.latency import Latencies
+from simulator.send.latency import Buckets, Latencies, buckets
 from simulator.send.ledger import Ledger
 from simulator.send.results import Seen
-from simulator.send.timeline import Buckets, buckets
 from simulator.verify.audit import Audit, Grid
 from simulator.verify.findings import MAX_PROBLEMS, Findings, Problem
 from simulator.watch.observations import Observations
@@ -57,8 +56,8 @@ class Collected:
 
     def record(self, seconds: float, *, due: float, phase: int) -> None:
         """Take in a message that was due so long after the start."""
-        self.latencies.record(seconds, recent=False)
-        self.phases[phase].record(seconds, recent=False)
+        self.latencies.record(seconds)
+        self.phases[phase].record(seconds)
         self._by_second[int(due)].append(seconds)
 
     def miss(self, told: str) -> None:
@@ -75,8 +74,8 @@ class Collected:
     def seen(self) -> Seen:
         """Return it as results hold it."""
         return Seen(
-            latencies=self.latencies.encode(),
-            phases=[phase.encode() for phase in self.phases],
+            latencies=self.latencies.counts,
+            phases=[phase.counts for phase in self.phases],
             unseen=self.unseen,
             examples=self.examples,
         )

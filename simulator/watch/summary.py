@@ -9,7 +9,7 @@ from simulator.send.timeline import Row, Timeline
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 from simulator.watch.judging import Collected, Judgement
-from simulator.watch.polls import EVERY_S
+from simulator.watch.stream import EVERY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +49,18 @@ NOT_WATCHED = Watch(
 def tell_parts(parts: Mapping[int, PartResult], found: Judgement, told: Watch) -> None:
     """Say of each part, by its index, how long its messages took to be seen where it was watched."""
     for index, result in parts.items():
-        if not told.state_unwatched and index in found.state:
-            result.state = found.state[index].seen()
-        if not told.stream_unwatched and index in found.stream:
-            result.stream = found.stream[index].seen()
+        state, stream = _seen(index, found, told)
+        result.state, result.stream = state.seen() if state else None, stream.seen() if stream else None
 
 
 def tell_timelines(plan: Plan, results: Sequence[WorkerResult], found: Judgement, told: Watch) -> None:
     """Add the same, second by second, to the timelines of the processes that sent."""
     for part in plan.parts():
         timeline = results[part.worker].timelines.setdefault(part.lane.transport, Timeline())
-        for second, seen in _rows(found.state.get(part.index), is_told=not told.state_unwatched):
+        state, stream = _seen(part.index, found, told)
+        for second, seen in state.rows() if state else ():
             timeline.put(second, Row(state=seen))
-        for second, seen in _rows(found.stream.get(part.index), is_told=not told.stream_unwatched):
+        for second, seen in stream.rows() if stream else ():
             timeline.put(second, Row(stream=seen))
 
 
@@ -74,5 +73,7 @@ def tell_verdict(verdict: Verdict, found: Judgement, told: Watch) -> None:
         verdict.findings.setdefault(transport, Findings()).add(findings)
 
 
-def _rows(collected: Collected | None, *, is_told: bool) -> list[tuple[int, dict[int, int]]]:
-    return list(collected.rows()) if collected is not None and is_told else []
+def _seen(index: int, found: Judgement, told: Watch) -> tuple[Collected | None, Collected | None]:
+    """Return what was seen of a part in the state and in the stream; None where it was not watched."""
+    state = None if told.state_unwatched else found.state.get(index)
+    return state, None if told.stream_unwatched else found.stream.get(index)

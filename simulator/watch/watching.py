@@ -19,9 +19,8 @@ from simulator.verify.referee import Verdict
 from simulator.watch.judging import Judgement, judge
 from simulator.watch.notes import Notes
 from simulator.watch.observations import Observations
-from simulator.watch.polls import Polls
 from simulator.watch.sample import choose
-from simulator.watch.stream import SseEvent, StreamReader
+from simulator.watch.stream import Polls, SseEvent, StreamReader
 from simulator.watch.summary import NOT_WATCHED, Watch, tell_parts, tell_timelines, tell_verdict
 
 _BEGIN_S = 5.0

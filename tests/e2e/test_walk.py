@@ -27,7 +27,7 @@ LEFT_OUT = {
     "make shell": "what it sets is set here; a test of its own",
     "deploy/make-env": "tests/docs/test_compose.py runs it",
     "docker compose": "needs a Docker engine",
-    "simulator run mqtt-10k": "ten thousand connections; tests/unit/simulator holds two thousand",
+    "simulator run mqtt-10k": "ten thousand connections; tests/integration/simulated holds two thousand",
     "simulator run smart-city-10k --mqtt-connections 4000": "the same",
     "simulator run smart-city-10k --transport http --target influx": "needs InfluxDB: test_simulator_influx.py",
     "simulator compare influx.json gateway.json": "the same",

@@ -109,7 +109,7 @@ async def test_beyond_the_bytes_of_all_the_heaviest_give_way(pool: Pool) -> None
     await put(store, "honest", range(5))
     await put(store, "noisy", range(35))
     await put(store, "loud", range(35))
-    await keep_bound(pool, limits)
+    await keep_bound(limits).once(pool)
     counts = [len(await kept(pool, device)) for device in ("honest", "noisy", "loud")]
     assert counts[0] == 5
     assert sum(counts) == 50
@@ -152,7 +152,7 @@ async def test_accounts_are_right_whatever_is_removed_and_counted_anew_if_not(
     await execute(timescale_db.url, "update dead_letter_owners set bytes = 7")
     by_the_version_before = "insert into dead_letters (source, code, detail, payload) values ('mqtt', 'x', '', '')"
     await execute(timescale_db.url, by_the_version_before)
-    await purge(pool, FAST)
+    await purge(FAST).once(pool)
     assert await fetch(timescale_db.url, ACCOUNTS) == await fetch(timescale_db.url, REAL)
     assert await box.bytes_kept() == 6 * (SIZE + 203) + 200
 
@@ -181,7 +181,7 @@ async def test_who_gives_up_takes_nobody_along(pool: Pool) -> None:
 async def test_letters_that_are_kept_stay_so_when_trimming_fails(
     timescale_db: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise SinkFault
 
     monkeypatch.setattr("gateway.timescale.dead_letters.store.keep_bound", fail)

@@ -14,13 +14,14 @@ from gateway.telemetry import events, prometheus
 from gateway.timescale.connections.pool import Pool, open_pool
 from gateway.timescale.dead_letters import browse
 from gateway.timescale.dead_letters.browse import SHOWN_BYTES, StoredDeadLetters
-from gateway.timescale.dead_letters.purge import LOCK_KEY, purge, purging
+from gateway.timescale.dead_letters.purge import LOCK_KEY, purge
 from gateway.timescale.dead_letters.store import TimescaleDeadLetters
 from gateway.timescale.registry.audit import replaying
 from tests.integration.writing import SOON, execute, fetch
 from tests.servers.databases import Database
 
 KEEP = DeadLetterSettings()
+LEAST = DeadLetterSettings(max_bytes=1)
 ROW_BYTES = 200
 OLD = "update dead_letters set last_at = last_at - $1::interval, first_at = first_at - $1::interval where id = $2"
 
@@ -174,7 +175,7 @@ async def test_what_is_too_old_goes(pool: Pool) -> None:
         await connection.execute(OLD, timedelta(days=30, seconds=10), letters[0].id)
         await connection.execute(OLD, timedelta(days=29, hours=23), letters[1].id)
     before = purged("keep_days")
-    await purge(pool, KEEP)
+    await purge(KEEP).once(pool)
     assert [one.device for one in await kept(pool)] == ["young"]
     assert purged("keep_days") == before + 1
 
@@ -184,7 +185,7 @@ async def test_what_came_again_lately_is_not_old(pool: Pool) -> None:
     async with pool.connection() as connection:
         await connection.execute(OLD, timedelta(days=99), first.id)
     await put(pool, letter())
-    await purge(pool, KEEP)
+    await purge(KEEP).once(pool)
     assert [one.count for one in await kept(pool)] == [2]
 
 
@@ -193,7 +194,7 @@ async def test_what_is_too_much_goes_oldest_first_and_not_one_too_many(pool: Poo
     await put(pool, *(letter(f"d{i}", bytes([i]) * each) for i in range(6)))
     await put(pool, letter("d0", b"\0" * each))  # the first one is the latest now
     before = purged("max_bytes")
-    await purge(pool, DeadLetterSettings(max_bytes=3 * (each + ROW_BYTES + len("why"))))
+    await purge(DeadLetterSettings(max_bytes=3 * (each + ROW_BYTES + len("why")))).once(pool)
     assert [one.device for one in await kept(pool)] == ["d0", "d4", "d5"]
     assert purged("max_bytes") == before + 3
 
@@ -201,7 +202,7 @@ async def test_what_is_too_much_goes_oldest_first_and_not_one_too_many(pool: Poo
 async def test_more_than_one_round_is_removed(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.timescale.dead_letters.purge.AT_ONCE", 2)
     await put(pool, *(letter(f"d{i}") for i in range(7)))
-    await purge(pool, DeadLetterSettings(max_bytes=1))
+    await purge(LEAST).once(pool)
     assert await kept(pool) == []
 
 
@@ -210,14 +211,14 @@ async def test_one_gateway_at_a_time_purges(timescale_db: Database, pool: Pool) 
     async with open_pool(timescale_db.url, name="other", size=1, connect_timeout=SOON, command_timeout=SOON) as other:
         async with other.connection() as connection:
             assert await connection.fetchval("select pg_try_advisory_lock($1)", LOCK_KEY)
-            await purge(pool, DeadLetterSettings(max_bytes=1))
+            await purge(LEAST).once(pool)
             assert len(await kept(pool)) == 1
-        await purge(pool, DeadLetterSettings(max_bytes=1))
+        await purge(LEAST).once(pool)
     assert await kept(pool) == []
 
 
 async def test_the_lock_is_given_back(timescale_db: Database, pool: Pool) -> None:
-    await purge(pool, KEEP)
+    await purge(KEEP).once(pool)
     assert await fetch(timescale_db.url, "select pg_try_advisory_lock($1)", LOCK_KEY) == [(True,)]
 
 
@@ -228,7 +229,7 @@ async def test_purging_outlives_a_database_that_fails(
     monkeypatch.setattr(events, "dead_letter_purge_failed", lambda _: failed.set())
     monkeypatch.setattr(events, "dead_letters_purged", lambda *_: removed.set())
     await execute(timescale_db.url, "alter table dead_letters rename to hidden")
-    async with asyncio.timeout(SOON), purging(pool, DeadLetterSettings(max_bytes=1), every_secs=0.02):
+    async with asyncio.timeout(SOON), purge(LEAST)._replace(every_secs=0.02).repeated(pool):
         await failed.wait()
         await execute(timescale_db.url, "alter table hidden rename to dead_letters")
         await put(pool, letter())

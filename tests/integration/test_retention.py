@@ -9,9 +9,8 @@ import pytest
 from gateway.core.errors import SinkUnavailable
 from gateway.core.settings import RetentionSettings
 from gateway.telemetry import prometheus
-from gateway.timescale import retention
-from gateway.timescale.connections.pool import Pool, open_pool
-from gateway.timescale.retention import LOCK_KEY, remove_old, retaining
+from gateway.timescale.connections.pool import Connection, Pool, open_pool
+from gateway.timescale.retention import LOCK_KEY, remove_old
 from tests.integration.live_gateways import until
 from tests.integration.writing import SOON
 from tests.servers.databases import Database
@@ -44,7 +43,7 @@ async def fill(database: Database, *hours: int) -> None:
 async def test_old_readings_go_and_young_ones_stay(database: Database, pool: Pool) -> None:
     await fill(database, 0, YOUNG, EDGE, OLDEST)
     before = prometheus.chunks_dropped._value.get() + prometheus.messages_removed._value.get()
-    await remove_old(pool, KEEP)
+    await remove_old(KEEP).once(pool)
     assert await hours_old(database) == [0, YOUNG]
     assert prometheus.chunks_dropped._value.get() + prometheus.messages_removed._value.get() == before + 2
 
@@ -52,9 +51,9 @@ async def test_old_readings_go_and_young_ones_stay(database: Database, pool: Poo
 async def test_more_than_one_statement_takes_at_once(
     database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    monkeypatch.setattr("gateway.timescale.retention.AT_ONCE", 2)
     await fill(database, *range(OLDEST, OLDEST + 5), 1)
-    await remove_old(pool, KEEP)
+    await remove_old(KEEP).once(pool)
     assert await hours_old(database) == [1]
 
 
@@ -62,25 +61,22 @@ async def test_one_gateway_at_a_time(database: Database, pool: Pool) -> None:
     await fill(database, OLDEST)
     async with connected(database) as other:
         await other.execute("select pg_advisory_lock($1)", LOCK_KEY)
-        await remove_old(pool, KEEP)
+        await remove_old(KEEP).once(pool)
         assert await hours_old(database) == [OLDEST]
-    await remove_old(pool, KEEP)
+    await remove_old(KEEP).once(pool)
     assert await hours_old(database) == []
 
 
-async def test_it_goes_on_after_a_round_that_failed(
-    database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_goes_on_after_a_round_that_failed(database: Database, pool: Pool) -> None:
     await fill(database, OLDEST)
     rounds = [SinkUnavailable("away"), RuntimeError("a mistake")]
 
-    async def sometimes(pool: Pool, limits: RetentionSettings) -> None:
+    async def sometimes(connection: Connection) -> None:
         if rounds:
             raise rounds.pop(0)
-        await remove_old(pool, limits)
+        await remove_old(KEEP).work(connection)
 
-    monkeypatch.setattr(retention, "remove_old", sometimes)
-    async with retaining(pool, KEEP, every_secs=0.01):
+    async with remove_old(KEEP)._replace(work=sometimes, every_secs=0.01).repeated(pool):
         await until(lambda: gone(database))
     assert rounds == []
 

@@ -15,8 +15,8 @@ from simulator.plan.options import Access, RunOptions, TargetOptions, VerdictOpt
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.report.report import Report
 from simulator.send.progress import Look
+from tests.integration.simulated.test_command import simulate
 from tests.servers import plain_http
-from tests.unit.simulator.cli.test_command import simulate
 
 FLEETS = (
     FleetSpec(model="weather_station", devices=6, rate=600, batch=30, compression=("none", "gzip")),

@@ -145,7 +145,7 @@ async def test_a_removed_device_is_swept(past: Past, place: Database) -> None:
 async def test_retention_drops_them_in_parts(past: Past, place: Database) -> None:
     """The last of the file: it leaves little."""
     keep = (datetime.now(UTC) - datetime.fromtimestamp(NOON / 1e6, UTC)).days + 3
-    await remove_old(past.gateway.pool, RetentionSettings(days=keep))
+    await remove_old(RetentionSettings(days=keep)).once(past.gateway.pool)
     rows = await past.rows("d", within=Span(0, WITHIN.end_us))
     assert 3 <= len(rows) <= 5
     ((left,),) = await fetch(place.url, "select count(*) from pg_inherits where inhparent = 'messages'::regclass")

@@ -1,12 +1,13 @@
 """`gateway audit`: who did what, newest first. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from gateway.app.cli.output import print_json, print_note, print_table
+from gateway.app.cli.output import print_note, print_page
 from gateway.app.cli.registry_options import Database, Json, Limit
 from gateway.app.cli.session import exit_on_error, run
 from gateway.core.errors import BadRequest
@@ -44,11 +45,8 @@ def list_audit(
     entries = run(
         lambda s: s.registrar.audit.page(since=moment, actor=actor, before=before, limit=limit), database=database
     )
-    if json:
-        print_json(entries)
-    else:
-        rows = [(one.id, one.at, one.actor, one.action, one.target, one.detail) for one in entries]
-        print_table(("id", "at", "actor", "action", "target", "detail"), rows, empty="nothing was done yet")
+    columns = {name: attrgetter(name) for name in ("id", "at", "actor", "action", "target", "detail")}
+    print_page(entries, columns, empty="nothing was done yet", json=json)
     if len(entries) == limit:
         print_note(f"There may be more: --before {entries[-1].id}")
 

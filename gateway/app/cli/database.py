@@ -2,15 +2,11 @@
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from gateway.app.cli.session import exit_on_error
-from gateway.app.cli.target import command_settings
-
-Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
+from gateway.app.cli.target import Config, command_settings
 
 database_app = App(name="database", help="The database server.")
 

@@ -1,8 +1,11 @@
 """`gateway dead-letters`: shows, replays, removes them. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -12,7 +15,7 @@ from cyclopts.validators import Number
 from msgspec.structs import asdict
 
 from gateway.app.cli.api_client import DEFAULT_URL, KeyFile, Url, ask
-from gateway.app.cli.output import print_fields, print_json, print_note, print_table
+from gateway.app.cli.output import print_answer, print_json, print_note, print_page
 from gateway.app.cli.registry_options import Database, Json
 from gateway.app.cli.session import FAILED, AdminSession, exit_on_error, run
 from gateway.core.errors import BadRequest
@@ -25,15 +28,36 @@ from gateway.domain.dead_letters import (
     to_item,
 )
 
-Code = Annotated[str | None, Parameter(help="Only this reason, such as unknown_device.")]
-Device = Annotated[str | None, Parameter(help="Only this device.")]
-Source = Annotated[str | None, Parameter(help="Only this source: mqtt or database.")]
-Since = Annotated[str | None, Parameter(help="Only what was refused since then: 2026-01-31T12:00:00Z.")]
 LetterId = Annotated[int, Parameter(validator=Number(gte=1, lte=MAX_ID), help="Its id in the list.")]
 Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=MAX_PAGE), help="Lines at most.")]
 
+COLUMNS: dict[str, Callable[[StoredDeadLetter], object]] = {
+    "id": attrgetter("id"),
+    "last": attrgetter("last_at"),
+    "times": attrgetter("count"),
+    "code": attrgetter("code"),
+    "device": lambda one: one.device or one.topic,
+    "detail": lambda one: "replayed" if one.replayed_at else one.detail,
+}
 SHOWN_OF_RECEIPT = ("accepted", "duplicates", "durability")
 
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which letters are meant."""
+
+    code: Annotated[str | None, Parameter(help="Only this reason, such as unknown_device.")] = None
+    device: Annotated[str | None, Parameter(help="Only this device.")] = None
+    source: Annotated[str | None, Parameter(help="Only this source: mqtt or database.")] = None
+    since: Annotated[str | None, Parameter(help="Only what was refused since then: 2026-01-31T12:00:00Z.")] = None
+
+    def checked(self, *, replayed: str | None = None) -> DeadLetterFilter:
+        """Return what to ask for; leaves the process for what no letter can have."""
+        return exit_on_error(lambda: to_dead_letter_filter(**dataclasses.asdict(self), replayed=replayed))
+
+
+ALL = Filters()
 dead_letters_app = App(
     name="dead-letters",
     help="What was refused over MQTT or by the database: look at it, replay it, remove it.",
@@ -53,10 +77,7 @@ gateway dead-letters purge --code bad_payload --since 2026-01-31T12:00:00Z""",
 @dead_letters_app.command(name="list")
 def list_letters(
     *,
-    code: Code = None,
-    device: Device = None,
-    source: Source = None,
-    since: Since = None,
+    filters: Filters = ALL,
     only_open: Annotated[bool, Parameter(name="--open", negative="", help="Not those that were replayed.")] = False,
     before: Annotated[
         int | None,
@@ -67,15 +88,12 @@ def list_letters(
     as_json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    replayed = "false" if only_open else None
-    wanted = exit_on_error(
-        lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since, replayed=replayed)
-    )
+    wanted = filters.checked(replayed="false" if only_open else None)
     letters = run(lambda s: s.dead_letters.page(wanted, before=before, limit=limit), database=database)
     if as_json:
         print_json([to_item(letter) for letter in letters])
     else:
-        _show_letters(letters)
+        print_page(letters, COLUMNS, empty="no dead letters", json=False)
     if len(letters) == limit:
         print_note(f"There may be more: --before {letters[-1].id}")
 
@@ -84,10 +102,7 @@ def list_letters(
 def show_letter(letter: LetterId, /, *, database: Database = None, as_json: Json = False) -> None:
     """Show a dead letter with its whole payload; bytes that are no text are shown in Base64."""
     item = to_item(run(lambda s: s.dead_letters.find(letter), database=database))
-    if as_json:
-        print_json(item)
-    else:
-        print_fields(asdict(item))
+    print_answer(asdict(item), json=as_json)
 
 
 @dead_letters_app.command(name="replay")
@@ -95,22 +110,19 @@ def replay_letters(
     letter: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MAX_ID), help="Only this one.")] = None,
     /,
     *,
-    code: Code = None,
-    device: Device = None,
-    source: Source = None,
-    since: Since = None,
+    filters: Filters = ALL,
     every: Annotated[bool, Parameter(name="--all", negative="", help="Every letter that is open.")] = False,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
     """Let a running gateway take letters in once more. Exit code 1 if something was refused again."""
-    wanted = exit_on_error(lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since))
+    wanted = filters.checked()
     exit_on_error(lambda: _check_choice(wanted, letter, every=every))
     if letter is not None:
         answer = exit_on_error(lambda: ask(url, f"/v1/dead-letters/{letter}:replay", key_file=key_file, method="POST"))
         receipt = json.loads(answer)["receipt"]
-        _show({"replayed": letter, **{name: receipt[name] for name in SHOWN_OF_RECEIPT}}, as_json=as_json)
+        print_answer({"replayed": letter, **{name: receipt[name] for name in SHOWN_OF_RECEIPT}}, json=as_json)
         return
     replayed = refused = 0
     for page in _replayed_pages(url, wanted, key_file):
@@ -118,7 +130,7 @@ def replay_letters(
         refused += page["refused"]
         for error in page["errors"]:
             print_note(f"{error['id']}: {error['code']}: {error['detail']}")
-    _show({"replayed": replayed, "refused": refused}, as_json=as_json)
+    print_answer({"replayed": replayed, "refused": refused}, json=as_json)
     if refused:
         raise SystemExit(FAILED)
 
@@ -128,23 +140,17 @@ def purge_letters(
     letter: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MAX_ID), help="Only this one.")] = None,
     /,
     *,
-    code: Code = None,
-    device: Device = None,
-    source: Source = None,
-    since: Since = None,
+    filters: Filters = ALL,
     replayed: Annotated[bool, Parameter(negative="", help="Only those that were replayed.")] = False,
     every: Annotated[bool, Parameter(name="--all", negative="", help="Every letter.")] = False,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """Remove dead letters for good. What is too old or too much goes by itself: see the settings dead_letters."""
-    done = "true" if replayed else None
-    wanted = exit_on_error(
-        lambda: to_dead_letter_filter(code=code, device=device, source=source, since=since, replayed=done)
-    )
+    wanted = filters.checked(replayed="true" if replayed else None)
     exit_on_error(lambda: _check_choice(wanted, letter, every=every))
     removed = run(lambda s: _purge(s, wanted, letter), database=database)
-    _show({"removed": removed}, as_json=as_json)
+    print_answer({"removed": removed}, json=as_json)
 
 
 async def _purge(session: AdminSession, wanted: DeadLetterFilter, letter: int | None) -> int:
@@ -173,25 +179,3 @@ def _replayed_pages(url: str, wanted: DeadLetterFilter, key_file: Path | None) -
         yield page
         filters["cursor"] = page["next_cursor"]
         more = page["next_cursor"] is not None
-
-
-def _show_letters(letters: list[StoredDeadLetter]) -> None:
-    rows = [
-        (
-            one.id,
-            one.last_at,
-            one.count,
-            one.code,
-            one.device or one.topic,
-            "replayed" if one.replayed_at else one.detail,
-        )
-        for one in letters
-    ]
-    print_table(("id", "last", "times", "code", "device", "detail"), rows, empty="no dead letters")
-
-
-def _show(fields: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(fields)
-    else:
-        print_fields(fields)

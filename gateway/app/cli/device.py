@@ -1,13 +1,14 @@
 """`gateway device`: devices and tokens, changed or shown. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
 from datetime import timedelta
+from operator import itemgetter
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from msgspec.structs import asdict
 
 from gateway.app.cli.device_import import import_devices
-from gateway.app.cli.output import print_fields, print_json, print_note, print_table
+from gateway.app.cli.output import print_answer, print_fields, print_json, print_note, print_page
 from gateway.app.cli.registry_options import (
     DEFAULT_OVERLAP,
     Database,
@@ -112,11 +113,8 @@ def list_devices(
         return [session.fields(seen) for seen in listed.devices], listed.last
 
     devices, last = run(work, database=database)
-    if json:
-        print_json(devices)
-    else:
-        rows = [(each["device"], each["enabled"], each["last_seen"], each["tags"]) for each in devices]
-        print_table(("device", "enabled", "last seen", "tags"), rows, empty="no devices")
+    columns = {name.replace("_", " "): itemgetter(name) for name in ("device", "enabled", "last_seen", "tags")}
+    print_page(devices, columns, empty="no devices", json=json)
     if last is not None:
         print_note(f"There may be more: --after {last}")
 
@@ -137,7 +135,7 @@ def show_device(name: str, /, *, database: Database = None, json: Json = False) 
         return
     metrics = [f"{one['metric']} ({one['kind']})" for one in _rows(fields.pop("metrics"))]
     print_fields({**fields, "metrics": ", ".join(metrics)})
-    show_credentials(credentials, empty="no live tokens")
+    show_credentials(credentials, empty="no live tokens", json=False)
 
 
 @device_app.command(name="update")
@@ -187,11 +185,7 @@ def remove_device(
 
 def _switch(name: str, change: DevicePatch, *, database: str | None, json: bool) -> None:
     device = run(lambda s: s.registrar.devices.change(name, change, actor=s.actor), database=database)
-    fields: dict[str, object] = {"device": device.name, "enabled": device.enabled, "tags": device.tags}
-    if json:
-        print_json(fields)
-    else:
-        print_fields(fields)
+    print_answer({"device": device.name, "enabled": device.enabled, "tags": device.tags}, json=json)
 
 
 def _rows(value: object) -> list[dict[str, object]]:

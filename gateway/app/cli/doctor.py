@@ -61,10 +61,10 @@ class Finding(NamedTuple):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Look at the database, Redis and the broker's address."""
-    findings = await _guarded("database", _servers(settings))
+    findings = await _guarded("database", _told("database", servers(settings)))
     findings += await _guarded("database", _database(settings))
     if any(finding.part == "schema" for finding in findings):
-        findings += await _guarded("database", _room(settings))
+        findings += await _guarded("database", _told("database", room(settings)))
     findings += await _guarded("redis", _redis(settings))
     if settings.mqtt.url:
         findings += await _guarded("mqtt", _mqtt(settings))
@@ -95,12 +95,8 @@ def _say(part: str, exc: GatewayError | BrokerError) -> str:
     return f"cannot be used: {str(what) or type(what).__name__}; {WAYS_OUT[part]}"
 
 
-async def _servers(settings: Settings) -> list[Finding]:
-    return [Finding("database", ok, sentence) for ok, sentence in await servers(settings)]
-
-
-async def _room(settings: Settings) -> list[Finding]:
-    return [Finding("database", ok, sentence) for ok, sentence in await room(settings)]
+async def _told(part: str, said: Awaitable[list[tuple[bool, str]]]) -> list[Finding]:
+    return [Finding(part, ok, sentence) for ok, sentence in await said]
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -1,8 +1,8 @@
 """`gateway doctor` on the way to the database: each of several servers, and a pooler's room."""
 
+from gateway.app.pools import named_pool
 from gateway.app.storage import STATE_POOL
 from gateway.core.settings import Settings
-from gateway.timescale.connections.pool import open_pool
 from gateway.timescale.connections.servers import count_connections, look
 
 OTHERS = 5
@@ -28,14 +28,7 @@ async def servers(settings: Settings) -> list[tuple[bool, str]]:
 async def room(settings: Settings) -> list[tuple[bool, str]]:
     """Say whether a pooler has a connection for each that the gateway needs; nothing without a pooler."""
     wanted = connections_of(settings)
-    database = settings.database
-    async with open_pool(
-        database.url,
-        name="gateway doctor",
-        size=wanted,
-        connect_timeout=database.connect_timeout_secs,
-        command_timeout=database.read_timeout_secs,
-    ) as pool:
+    async with named_pool(settings, "gateway doctor", size=wanted) as pool:
         given = await count_connections(pool, wanted, timeout=ROOM_SECS)
     if given is None:
         return []

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.output import print_fields, print_json, print_note
+from gateway.app.cli.output import print_fields, print_note
 from gateway.app.cli.registry_options import Database, Days, Json, Limit, show_credentials, show_issued, to_lifetime
 from gateway.app.cli.session import run
 from gateway.domain.principal import Role
@@ -64,10 +64,7 @@ def list_keys(
         ),
         database=database,
     )
-    if json:
-        print_json(credentials)
-    else:
-        show_credentials(credentials, empty="no keys")
+    show_credentials(credentials, empty="no keys", json=json)
     if len(credentials) == limit:
         print_note(f"There may be more: --after {credentials[-1].id}")
 

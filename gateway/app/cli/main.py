@@ -25,7 +25,10 @@ from gateway.core import settings_file
 from gateway.core.errors import GatewayError, SinkUnavailable, StartError
 from gateway.core.masking import masked_within
 
-Config = Annotated[Path | None, Parameter(help="Settings file; default $GATEWAY_CONFIG, or ./gateway.toml if there.")]
+Config = Annotated[
+    Path | None,
+    Parameter(name="--config", help="Settings file; default $GATEWAY_CONFIG, or ./gateway.toml if there."),
+]
 
 
 def _complaint(error: CycloptsError) -> object:
@@ -39,14 +42,8 @@ app = App(
     help="Takes in device readings over HTTP and MQTT, and answers when they are committed to TimescaleDB.",
     version=lambda: version("device-ingestion-gateway"),
 )
-app.command(device_app)
-app.command(key_app)
-app.command(metric_app)
-app.command(audit_app)
-app.command(dead_letters_app)
-app.command(state_app)
-app.command(database_app)
-app.command(spool_app)
+for group in (device_app, key_app, metric_app, audit_app, dead_letters_app, state_app, database_app, spool_app):
+    app.command(group)
 
 
 @app.command
@@ -55,7 +52,7 @@ def up(
     demo: Annotated[bool, Parameter(help="Also run simulated devices.", negative="")] = False,
     devices: Annotated[int, Parameter(help="How many simulated devices.")] = 50,
     data: Annotated[Path, Parameter(help="Folder for data, logs and the admin key.")] = Path(".local"),
-    config_file: Annotated[Config, Parameter(name="--config")] = None,
+    config_file: Config = None,
 ) -> None:
     """Start everything here, without Docker: PostgreSQL, Valkey, an MQTT broker and the gateway. Ctrl-C stops it.
 
@@ -71,7 +68,7 @@ def up(
 
 
 @app.command
-def serve(*, config_file: Annotated[Config, Parameter(name="--config")] = None) -> None:
+def serve(*, config_file: Config = None) -> None:
     """Serve with everything from settings: the way for production. SIGTERM drains and stops it.
 
     Examples:
@@ -87,7 +84,7 @@ def serve(*, config_file: Annotated[Config, Parameter(name="--config")] = None) 
 def migrate(
     *,
     plan: Annotated[bool, Parameter(help="Only say what would be applied.", negative="")] = False,
-    config_file: Annotated[Config, Parameter(name="--config")] = None,
+    config_file: Config = None,
 ) -> None:
     """Bring the database's schema up to date. `gateway serve` does it too; safe to run many at once.
 
@@ -113,7 +110,7 @@ def migrate(
 def settings(
     *,
     json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False,
-    config_file: Annotated[Config, Parameter(name="--config")] = None,
+    config_file: Config = None,
 ) -> None:
     """Print every setting with its value, default, and what it does. Secrets are masked."""
     described = list(settings_file.describe(settings_file.load(config_file)))
@@ -146,7 +143,7 @@ def ledger(
 
 
 @app.command
-def doctor(*, config_file: Annotated[Config, Parameter(name="--config")] = None) -> None:
+def doctor(*, config_file: Config = None) -> None:
     """Ask every server the gateway needs how it is, and say what to change. Exit code 1 if something is missing."""
     from gateway.app.cli.doctor import examine  # noqa: PLC0415
     from gateway.app.cli.target import command_settings  # noqa: PLC0415

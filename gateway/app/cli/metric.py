@@ -1,15 +1,21 @@
 """`gateway metric`: kinds and units of metrics, shown or set. Exit codes: 0 done, 1 failed, 2 wrong use."""
 
+from operator import attrgetter
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from msgspec.structs import astuple
 
-from gateway.app.cli.output import print_fields, print_json, print_note, print_table
+from gateway.app.cli.output import print_fields, print_note, print_page
 from gateway.app.cli.registry_options import Database, Json, Limit
 from gateway.app.cli.session import exit_on_error, run
 from gateway.core.errors import BadRequest
 
+COLUMNS = {
+    "metric": attrgetter("metric"),
+    "kind": attrgetter("kind"),
+    "unit": attrgetter("unit"),
+    "exact": attrgetter("declared_int"),
+}
 metric_app = App(
     name="metric",
     help="Kinds and units of metrics, and those whose integers are stored exactly.",
@@ -46,10 +52,7 @@ def set_metric(
         ),
         database=database,
     )
-    if json:
-        print_json(kinds)
-    else:
-        print_table(("metric", "kind", "unit", "exact"), map(astuple, kinds), empty="none")
+    print_page(kinds, COLUMNS, empty="none", json=json)
 
 
 @metric_app.command(name="declare-int")
@@ -80,10 +83,7 @@ def list_metrics(
     """List metrics by name and kind."""
     name, _, kind = (after or "").rpartition(" ")
     metrics = run(lambda s: s.registrar.metrics.page(prefix=prefix, after=(name, kind), limit=limit), database=database)
-    if json:
-        print_json(metrics)
-    else:
-        print_table(("metric", "kind", "unit", "exact"), map(astuple, metrics), empty="none")
+    print_page(metrics, COLUMNS, empty="none", json=json)
     if len(metrics) == limit:
         print_note(f'There may be more: --after "{metrics[-1].metric} {metrics[-1].kind}"')
 

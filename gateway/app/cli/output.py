@@ -1,11 +1,13 @@
 """Output of commands: lines for people, folded on a terminal and whole in a pipe, or JSON. No database."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
+_Item = TypeVar("_Item")
 WIDEST = 100_000
 """Columns of a line that is not folded."""
 NAME = 50
@@ -43,6 +45,21 @@ def print_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         grid.add_row(name, Text(_to_text(value)))
     _print(grid)
+
+
+def print_answer(fields: Mapping[str, object], *, json: bool) -> None:
+    """Print names and values, for people or as JSON."""
+    (print_json if json else print_fields)(fields)
+
+
+def print_page(
+    items: Sequence[_Item], columns: Mapping[str, Callable[[_Item], object]], *, empty: str, json: bool
+) -> None:
+    """Print items as JSON, or as a table with what each column says of one; the sentence `empty` if there are none."""
+    if json:
+        print_json(items)
+        return
+    print_table(tuple(columns), [[say(item) for say in columns.values()] for item in items], empty=empty)
 
 
 def print_note(sentence: str) -> None:

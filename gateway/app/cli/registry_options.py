@@ -1,12 +1,14 @@
 """Options that the commands of the registry share, and how they show tokens and keys. No command of its own."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from operator import attrgetter
 from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gateway.app.cli.output import print_fields, print_json, print_note, print_table
+from gateway.app.cli.output import print_answer, print_note, print_page
 from gateway.domain.credentials import MAX_LIFETIME, OVERLAP, Credential, Issued
 
 Database = Annotated[
@@ -35,22 +37,19 @@ def to_lifetime(days: int | None) -> timedelta | None:
 
 def show_issued(issued: Issued, about: dict[str, object], *, json: bool) -> None:
     """Show a token, this once."""
-    fields = {**about, "id": issued.id, "token": issued.token}
-    if json:
-        print_json(fields)
-        return
-    print_fields(fields)
-    print_note("The token is shown this once. Send it as 'Authorization: Bearer <token>'.")
+    print_answer({**about, "id": issued.id, "token": issued.token}, json=json)
+    if not json:
+        print_note("The token is shown this once. Send it as 'Authorization: Bearer <token>'.")
 
 
-def show_credentials(credentials: list[Credential], *, empty: str) -> None:
-    """Show keys and tokens as a table."""
-    rows = [
-        (one.id, one.role.value, one.device or one.prefix, one.label, one.created_at, _until(one))
-        for one in credentials
-    ]
-    print_table(("id", "role", "device/prefix", "label", "created", "until"), rows, empty=empty)
-
-
-def _until(credential: Credential) -> object:
-    return "revoked" if credential.revoked_at is not None else credential.expires_at
+def show_credentials(credentials: list[Credential], *, empty: str, json: bool) -> None:
+    """Show keys and tokens."""
+    columns: dict[str, Callable[[Credential], object]] = {
+        "id": attrgetter("id"),
+        "role": attrgetter("role.value"),
+        "device/prefix": lambda one: one.device or one.prefix,
+        "label": attrgetter("label"),
+        "created": attrgetter("created_at"),
+        "until": lambda one: "revoked" if one.revoked_at is not None else one.expires_at,
+    }
+    print_page(credentials, columns, empty=empty, json=json)

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.target import command_settings
+from gateway.app.cli.target import Config, command_settings
 from gateway.core.errors import SpoolFault
 from gateway.core.settings import Settings
 from gateway.core.timestamps import to_datetime
@@ -17,7 +17,6 @@ from gateway.core.timestamps import to_datetime
 spool_app = App(name="spool", help="Readings that wait on disk while the database is away.")
 
 PROGRESS_SECS = 1.0
-Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
 Folder = Annotated[Path | None, Parameter(name="--dir", help="The spool's folder; default spool.dir of the settings.")]
 
 
@@ -42,7 +41,8 @@ def status(*, config_file: Config = None, folder: Folder = None) -> None:
     directory = folder or Path(command_settings(config_file).spool.dir)
     contents = [_look(path) for path in sorted(directory.glob("*.db"))]
     for each in contents:
-        age = "" if each.oldest_us is None else f", the oldest of {_moment(each.oldest_us)}"
+        oldest = None if each.oldest_us is None else to_datetime(each.oldest_us).isoformat(timespec="seconds")
+        age = f", the oldest of {oldest}" if oldest else ""
         damaged = f", {each.damaged} damaged and set aside" if each.damaged else ""
         print(f"{each.name}: {each.messages:,} messages, {each.readings:,} readings{age}{damaged}")
     total = sum(each.messages for each in contents)
@@ -101,7 +101,3 @@ def _look(path: Path) -> Content:
     except sqlite3.Error as exc:
         raise SpoolFault(f"cannot read {str(path)!r}: {exc}") from exc
     return Content(path.name, messages, readings, damaged, oldest)
-
-
-def _moment(us: int) -> str:
-    return to_datetime(us).isoformat(timespec="seconds")

@@ -3,12 +3,11 @@
 import asyncio
 import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from gateway.app.cli.target import command_settings
+from gateway.app.cli.target import Config, command_settings
 from gateway.core.settings import Settings
 
 if TYPE_CHECKING:  # these bring the drivers, which "--help" must not wait for
@@ -17,7 +16,6 @@ if TYPE_CHECKING:  # these bring the drivers, which "--help" must not wait for
 
 LOOK_SECS = 0.5
 
-Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
 Quiet = Annotated[bool, Parameter(name="--quiet", negative="", help="Do not show progress.")]
 
 state_app = App(

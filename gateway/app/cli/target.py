@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from gateway.core.settings import Settings
 from gateway.core.settings_file import load
 
+Config = Annotated[Path | None, Parameter(name="--config", help="Settings file; default as for 'gateway serve'.")]
 STACK_ENV = Path(".local/stack.env")
 """Written by a running `gateway up`: the addresses of its servers."""
 

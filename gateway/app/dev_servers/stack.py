@@ -4,7 +4,6 @@ import fcntl
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from gateway.app.dev_servers import postgres, valkey
@@ -45,9 +44,7 @@ class LocalStack:
             self._stack = starting.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def _start(self, stack: ExitStack) -> None:
@@ -57,27 +54,21 @@ class LocalStack:
         need_port(device_port, setting="GATEWAY_MQTT__PORT")
         family = self._wait_for_leftovers(stack)
         home = settle(self.directory, base=self._base)
-        self._start_postgres(stack, home, family)
-        self._start_valkey(stack, home, family)
-        self._start_broker(stack, home, device_port=device_port, family=family)
+        self._start_servers(stack, home, device_port=device_port, family=family)
         if home.folder != self.directory:
             self.notes = (f"The servers' data is in {home.folder}: their user cannot walk to {self.directory}.",)
         self._tell(stack)
 
-    def _start_postgres(self, stack: ExitStack, home: Home, family: int) -> None:
-        programs = home.program(postgres.bundled()).parent
-        server = postgres.PostgresServer(
-            postgres.Installation(programs, user=home.user),
+    def _start_servers(self, stack: ExitStack, home: Home, *, device_port: int, family: int) -> None:
+        database = postgres.PostgresServer(
+            postgres.Installation(home.program(postgres.bundled()).parent, user=home.user),
             data=home.data("postgres") / "data",
             log=self._log("postgres"),
             listen=postgres.Socket(home.sockets()),
             keep_fds=(family,),
         )
-        stack.enter_context(server)
-        self.database_url = server.url()
-
-    def _start_valkey(self, stack: ExitStack, home: Home, family: int) -> None:
-        server = valkey.ValkeyServer(
+        stack.enter_context(database)
+        cache = valkey.ValkeyServer(
             home.program(valkey.bundled()),
             data=home.data("valkey"),
             log=self._log("valkey"),
@@ -85,11 +76,8 @@ class LocalStack:
             user=home.user,
             keep_fds=(family,),
         )
-        stack.enter_context(server)
-        self.redis_url = server.url()
-
-    def _start_broker(self, stack: ExitStack, home: Home, *, device_port: int, family: int) -> None:
-        server = BrokerServer(
+        stack.enter_context(cache)
+        broker = BrokerServer(
             self.directory / "broker.toml",
             log=self._log("broker"),
             device_port=device_port,
@@ -97,9 +85,9 @@ class LocalStack:
             user=home.user,
             keep_fds=(family,),
         )
-        stack.enter_context(server)
-        self.mqtt_url = server.url()
-        self.device_mqtt_url = server.device_url()
+        stack.enter_context(broker)
+        self.database_url, self.redis_url = database.url(), cache.url()
+        self.mqtt_url, self.device_mqtt_url = broker.url(), broker.device_url()
 
     def _make_directory(self) -> None:
         try:

@@ -5,26 +5,20 @@ for QUICK_SECS, however long it takes to answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from gateway.app.health.conditions import Spells
 from gateway.app.health.probes import Part, Probe
 from gateway.app.health.spool_trend import Trend
+from gateway.app.storage import Storage
 from gateway.core.errors import GatewayError, SpoolFault
 from gateway.core.settings import Settings
 from gateway.core.timestamps import to_rfc3339
 from gateway.domain.conditions import find
-from gateway.ingest.pipeline.breaker import Breaker
-from gateway.ingest.pipeline.committer import Committer
-from gateway.ingest.pipeline.drainer import Drainer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.ingest.spool.file import TWICE, free_bytes
-from gateway.ingest.spool.spool import SqliteSpool
 from gateway.mqtt.consumer import Consumer
-from gateway.state.publisher import Publisher
-from gateway.state.rebuilder import StateWatcher
-from gateway.state.store import RedisState
 from gateway.telemetry import health_events
 from gateway.telemetry.periodic import repeating
 from gateway.timescale.connections.pool import Pool
@@ -47,31 +41,17 @@ class Monitor:
     def __init__(
         self,
         pool: Pool,
-        state: RedisState,
+        storage: Storage,
         *,
         settings: Settings,
-        breaker: Breaker,
-        drainer: Drainer,
-        spool: SqliteSpool,
-        damaged: Callable[[], int],
         stall: Stall,
-        committer: Committer,
-        publisher: Publisher,
-        watcher: StateWatcher,
         consumer: Consumer | None,
         spells: Spells,
     ) -> None:
         self._limits = settings.queue, settings.spool
-        self._breaker = breaker
-        self._drainer = drainer
-        self._spool = spool
-        self._damaged = damaged
-        self._stall = stall
         self._pool = pool
-        self._state = state
-        self._committer = committer
-        self._publisher = publisher
-        self._watcher = watcher
+        self._storage = storage
+        self._stall = stall
         self._consumer = consumer
         self._spells = spells
         self._trend = Trend()
@@ -90,13 +70,13 @@ class Monitor:
     async def look(self) -> None:
         """Ask the parts, and take note of how they are."""
         await self._ask()
-        if self._spool.refusal is not None:  # nobody may come to see that it takes readings again
+        if self._storage.spool.refusal is not None:  # nobody may come to see that it takes readings again
             with suppress(TimeoutError):  # a disk that hangs
                 async with asyncio.timeout(PROBE_SECS):
-                    await self._spool.probe()
+                    await self._storage.spool.probe()
         away = not (await self._account()).parts["database"]["ok"]
-        waiting, now = self._drainer.waiting(), asyncio.get_running_loop().time()
-        self._trend.note(now, rows=waiting.rows, size=self._spool.size, oldest_us=waiting.oldest_us, away=away)
+        waiting, now = self._storage.drainer.waiting(), asyncio.get_running_loop().time()
+        self._trend.note(now, rows=waiting.rows, size=self._storage.spool.size, oldest_us=waiting.oldest_us, away=away)
 
     async def close(self) -> None:
         """Ask no more."""
@@ -105,7 +85,7 @@ class Monitor:
 
     async def _account(self) -> Health:
         database, redis, disk = (answer or UNKNOWN for answer in self._answers())
-        if self._breaker.trouble is not None:
+        if self._storage.breaker.trouble is not None:
             database = await self._database()  # it knows without asking
         spool = self._spooled(disk)
         parts = {"database": database, "redis": redis, "mqtt": self._mqtt(), "queue": self._queue(), "spool": spool}
@@ -119,12 +99,12 @@ class Monitor:
         return [each.answer for each in self._probes.values()]
 
     def _spooled(self, disk: Part) -> Part:
-        waiting, limit = self._drainer.waiting(), self._limits[1].max_bytes
+        waiting, limit, spool = self._storage.drainer.waiting(), self._limits[1].max_bytes, self._storage.spool
         free = disk.get("free_bytes")
-        room = limit - self._spool.size
+        room = limit - spool.size
         room = min(room, free) if isinstance(free, int) else room
-        refusal = self._spool.refusal
-        usable = bool(disk["ok"]) and self._spool.is_open and not isinstance(refusal, SpoolFault)
+        refusal = spool.refusal
+        usable = bool(disk["ok"]) and spool.is_open and not isinstance(refusal, SpoolFault)
         facts = {
             "rows": waiting.rows,
             "bytes": waiting.size,
@@ -133,12 +113,12 @@ class Monitor:
             "disk_bytes": free,
             "oldest": to_rfc3339(waiting.oldest_us) if waiting.oldest_us is not None else None,
             "usable": usable,
-            "damaged": self._damaged(),
+            "damaged": self._storage.damaged(),
             "full_in_secs": self._trend.full_in_secs(room),
             "still_secs": round(self._trend.still_secs, 1),
         }
         error = disk.get("error") or (refusal.message if isinstance(refusal, SpoolFault) else "") or waiting.error
-        takes = usable and refusal is None and room > self._spool.margin
+        takes = usable and refusal is None and room > spool.margin
         return {"ok": takes, **facts, "error": error or None}
 
     async def _disk(self) -> Part:
@@ -157,7 +137,7 @@ class Monitor:
         return {"ok": True, "free_bytes": free // TWICE}
 
     async def _database(self) -> Part:
-        trouble = self._breaker.trouble
+        trouble = self._storage.breaker.trouble
         if trouble is not None:
             return {"ok": False, "error": trouble.error, "kind": trouble.kind, "since": to_rfc3339(trouble.since_us)}
         try:
@@ -168,13 +148,14 @@ class Monitor:
         return {"ok": True, "kind": ground.kind, "postgres": ground.postgres, "timescaledb": ground.timescale}
 
     async def _redis(self) -> Part:
-        facts = {"pending_rows": self._publisher.behind, **self._watcher.facts()}
+        publisher, watcher = self._storage.publisher, self._storage.watcher
+        facts = {"pending_rows": publisher.behind, **watcher.facts()}
         try:
             async with asyncio.timeout(PROBE_SECS):
-                await self._state.ping()
+                await self._storage.state.ping()
         except (GatewayError, TimeoutError) as exc:
             return {"ok": False, "error": _said(exc), **facts}
-        well = self._publisher.healthy and bool(facts["complete"]) and not self._watcher.evicts
+        well = publisher.healthy and bool(facts["complete"]) and not watcher.evicts
         return {"ok": well, **facts}
 
     def _mqtt(self) -> Part:
@@ -184,8 +165,8 @@ class Monitor:
         return {"ok": connected, "consumes": True, "connected": connected, "error": self._consumer.last_error}
 
     def _queue(self) -> Part:
-        batcher, limits = self._committer.batcher, self._limits[0]
-        facts = {"rows": batcher.rows, "bytes": batcher.size, "committing_rows": self._committer.in_hand}
+        committer, limits = self._storage.committer, self._limits[0]
+        facts = {"rows": committer.batcher.rows, "bytes": committer.batcher.size, "committing_rows": committer.in_hand}
         bounds = {"max_rows": limits.max_rows, "max_bytes": limits.max_bytes}
         return {"ok": not self._stall.secs, **facts, **bounds, "stalled_secs": round(self._stall.secs, 1)}
 

@@ -1,14 +1,11 @@
 """Purge of dead letters: the table within its days and bytes, each owner within its share. Never touches readings."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from gateway.core.settings import DeadLetterSettings
 from gateway.telemetry import events
-from gateway.telemetry.periodic import repeating
-from gateway.timescale.connections.pool import Connection, Pool
-from gateway.timescale.maintenance import under_lock
+from gateway.timescale.connections.pool import Connection
+from gateway.timescale.maintenance import Maintenance
 from gateway.timescale.queries import query
 
 LOCK_KEY = 0x6465_7669_6365_0002
@@ -22,37 +19,23 @@ SLACK_PART = 16
 """What is removed of a full share besides what is too much, as a part of it: else each letter would remove one."""
 
 
-@asynccontextmanager
-async def purging(pool: Pool, limits: DeadLetterSettings, *, every_secs: float = EVERY_SECS) -> AsyncIterator[None]:
-    """Purge now and then every so many seconds, and keep the bound meanwhile, until the end of the block."""
-    failed = events.dead_letter_purge_failed
-    async with (
-        repeating(lambda: purge(pool, limits), name="dead_letters.purge", every_secs=every_secs, on_failure=failed),
-        repeating(
-            lambda: keep_bound(pool, limits), name="dead_letters.bound", every_secs=BOUND_SECS, on_failure=failed
-        ),
-    ):
-        yield
-
-
-async def purge(pool: Pool, limits: DeadLetterSettings) -> None:
-    """Remove what is too old and then what is too much, oldest first, unless another gateway is at it.
-
-    How much there is is counted anew. Raises SinkUnavailable, SinkFault; what was removed and counted until then stays
-    removed.
-    """
+def purge(limits: DeadLetterSettings) -> Maintenance:
+    """Return what removes what is too old and then what is too much, oldest first; all is counted anew."""
 
     async def work(connection: Connection) -> None:
         await connection.execute(query("count_dead_letters_anew"))
         await _purge_old(connection, timedelta(days=limits.keep_days))
         await _purge_most(connection, limits.max_bytes)
 
-    await under_lock(pool, LOCK_KEY, work)
+    return Maintenance("dead_letters.purge", LOCK_KEY, EVERY_SECS, work, events.dead_letter_purge_failed)
 
 
-async def keep_bound(pool: Pool, limits: DeadLetterSettings) -> None:
-    """Remove what is too much as far as the accounts know, unless somebody is at it. Raises as `purge`."""
-    await under_lock(pool, LOCK_KEY, lambda connection: _purge_most(connection, limits.max_bytes))
+def keep_bound(limits: DeadLetterSettings) -> Maintenance:
+    """Return what removes what is too much as far as the accounts know."""
+    failed = events.dead_letter_purge_failed
+    return Maintenance(
+        "dead_letters.bound", LOCK_KEY, BOUND_SECS, lambda connection: _purge_most(connection, limits.max_bytes), failed
+    )
 
 
 async def keep_share(connection: Connection, owner: str, size: int, *, share: int) -> None:

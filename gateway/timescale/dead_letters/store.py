@@ -134,7 +134,7 @@ class TimescaleDeadLetters:
                     await keep_share(connection, owner, size, share=self._budget.share(owner))
         if self._room <= 0:
             self._room = self._limits.max_bytes // LOOK_PART
-            await keep_bound(self._pool, self._limits)
+            await keep_bound(self._limits).once(self._pool)
 
 
 def _conclude(group: Sequence[_Putting], error: Exception | None) -> None:

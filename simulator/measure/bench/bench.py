@@ -1,4 +1,4 @@
-"""A bench from start to end: options in, results out. Finds the parts, measures in rounds, cleans up after itself.
+"""A bench from start to end, and its options: options in, results out. Finds the parts, measures in rounds, cleans up.
 
 The composition root of `simulator bench`. In each round the yardstick is measured first and then every workload, so
 that whatever else the machine does falls on all of them alike.
@@ -7,23 +7,105 @@ that whatever else the machine does falls on all of them alike.
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
+from typing import Annotated
+
+from cyclopts import Group, Parameter
 
 from simulator.core.addresses import Broker
+from simulator.core.errors import UsageError
 from simulator.measure.bench.database import Database
-from simulator.measure.bench.options import BenchOptions
+from simulator.measure.bench.loops import Runner
 from simulator.measure.bench.processes import Component, Parts, describe, given, of_backend, of_redis, on_port
-from simulator.measure.bench.results import CopyRound, LoadRound, Results
-from simulator.measure.bench.runner import Runner
-from simulator.measure.bench.tally import Window
-from simulator.measure.bench.workloads import Workload
-from simulator.measure.bench.yardstick import Setup, Yardstick, setups
+from simulator.measure.bench.results import CopyRound, LoadRound, Reads, Results, Window
+from simulator.measure.bench.workloads import ALL, Setup, Workload, pick, setups
+from simulator.measure.bench.yardstick import Yardstick
+from simulator.plan.options import Access
 from simulator.plan.scenario import run_id
 from simulator.send.drivers.http import HttpClient
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 from simulator.targets.gateway import GatewayTarget
-from simulator.verify.stored import StoredReadings
+
+_MAX_SECONDS, _MIN_SECONDS = 60.0, 0.2
+_MAX_ROUNDS = 20
+
+_WORK = Group("What to measure", sort_key=0)
+_PARTS = Group("What is measured", sort_key=2)
+_OUTPUT = Group("Output", sort_key=3)
+
+
+@Parameter(name="*", group=_WORK)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkOptions:
+    """What is measured, and for how long."""
+
+    workloads: str = ALL
+    """Names, with commas between them; or how the cost of a reading grows: devices, batches, rows (of the table)."""
+    seconds: float = 8
+    """Of each workload in each round; each setup of the yardstick takes a quarter of it."""
+    rounds: int = 3
+    """Times that everything is measured; the tables show medians."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError, in a sentence, for what makes no sense."""
+        if not _MIN_SECONDS <= self.seconds <= _MAX_SECONDS:
+            raise UsageError(f"--seconds must be from {_MIN_SECONDS:g} to {_MAX_SECONDS:g}.")
+        if not 1 <= self.rounds <= _MAX_ROUNDS:
+            raise UsageError(f"--rounds must be from 1 to {_MAX_ROUNDS}.")
+        if self.rounds > 1 and any(workload.fill for workload in self.picked):
+            raise UsageError("rows fills the table as it goes, so it can be measured once only: add --rounds 1.")
+
+    @property
+    def picked(self) -> tuple[Workload, ...]:
+        """The workloads."""
+        return pick(self.workloads)
+
+
+@Parameter(name="*", group=_PARTS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartOptions:
+    """Where the parts of the gateway are, to see what they cost."""
+
+    database: Annotated[str | None, Parameter(env_var="SIMULATOR_DATABASE", show_env_var=True)] = None
+    """The gateway's database, postgresql://…: needed, for the yardstick and to count what is stored."""
+    redis: Annotated[str | None, Parameter(env_var="SIMULATOR_REDIS", show_env_var=True)] = None
+    """The gateway's Redis, redis://…; without it its cost is not told."""
+    gateway_pid: int | None = None
+    """The gateway's topmost process [default: whoever listens on the port of --url]."""
+
+    @property
+    def database_url(self) -> str:
+        """The database. Raises UsageError if none is given."""
+        if self.database is None:
+            raise UsageError("Give the gateway's database with --database: it holds the yardstick.")
+        return self.database
+
+
+@Parameter(name="*", group=_OUTPUT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Where the figures go beside the screen."""
+
+    json: Path | None = None
+    """Write every round there."""
+    append: Path | None = None
+    """Append the tables to this Markdown page."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchOptions:
+    """All that `simulator bench` takes."""
+
+    work: WorkOptions = field(default_factory=WorkOptions)
+    target: Access = field(default_factory=Access)
+    parts: PartOptions = field(default_factory=PartOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+
 
 _BACK_MS = 50 * 60 * 1_000
 """How far before now the times of readings begin: new enough for any gateway, with room for all the rounds."""
@@ -64,12 +146,10 @@ class Bench:
         async with AsyncExitStack() as stack:
             self._database = await Database.open(self._url)
             stack.push_async_callback(self._database.close)
-            self._stored = await StoredReadings.open(self._url)
-            stack.push_async_callback(self._stored.close)
             await stack.enter_async_context(self._client)
             await self._check_access()
             self._parts = await self._find_parts()
-            self._yardstick = await stack.enter_async_context(Yardstick(self._url, self._database.ground))
+            self._yardstick = await stack.enter_async_context(Yardstick(self._url, chunk_us=self._database.chunk_us))
             results, runners = self._results(), [self._runner(workload) for workload in self._workloads]
             for runner in runners:
                 if not self._stopped:
@@ -97,8 +177,8 @@ class Bench:
             workload = runner.workload
             before_us = (self._start_ms - _APART_MS) * 1_000
             await self._database.fill(workload.fill, width=workload.form.width, before_us=before_us, say=self._say)
-            rate = results.last_rate(workload.half_of) / 2 if workload.half_of else 0.0
-            load = await self._load(runner, rate=rate)
+            last = results.of(workload.half_of)[-1:]
+            load = await self._load(runner, rate=last[0].answers / last[0].elapsed / 2 if last else 0.0)
             if self._stopped:
                 return
             results.loads.append(load)
@@ -118,24 +198,23 @@ class Bench:
         window = self._next_window(self._work.seconds)
         await self._database.settle()
         since_ms, size = runner.posts.since_ms, await self._database.size()
-        count = await self._stored.count(runner.names, since_ms=since_ms)
+        count = await self._database.count(runner.names, since_ms=since_ms)
         before, cpu = self._parts.look(), time.process_time()
-        outcome = await runner.run(window, rate=rate)
-        generator = time.process_time() - cpu
-        cost = self._parts.look()
+        done = await runner.run(window, rate=rate)
+        generator, cost, reads = time.process_time() - cpu, self._parts.look(), done.beside
         return LoadRound(
             workload=runner.workload.name,
-            elapsed=outcome.elapsed,
-            acked=outcome.acked,
-            answers=outcome.answers,
-            stored=await self._stored.count(runner.names, since_ms=since_ms) - count,
+            elapsed=done.elapsed,
+            acked=done.items,
+            answers=done.answers,
+            stored=await self._database.count(runner.names, since_ms=since_ms) - count,
             grown=await self._database.size() - size,
-            times=outcome.tally.times(),
+            times=done.times(),
             cpu=cost.since(before),
             generator_cpu=generator,
             resident=cost.resident,
-            faults=dict(outcome.tally.faults),
-            beside=outcome.beside,
+            faults=dict(done.faults),
+            beside=None if reads is None else Reads.of(reads, elapsed=done.elapsed),
         )
 
     def _next_window(self, seconds: float) -> Window:
@@ -167,8 +246,8 @@ class Bench:
         return Parts(roots)
 
     def _results(self) -> Results:
-        ground, remarks = self._database.ground, []
-        if ground.timescaledb is None:
+        remarks = []
+        if self._database.timescaledb is None:
             remarks.append("the database has no TimescaleDB: messages is a plain table")
         missing = [part for part in self._parts.missing if part != "broker" or self._publishes]
         if missing:
@@ -176,7 +255,7 @@ class Bench:
         return Results(
             when=datetime.now(UTC).isoformat(timespec="minutes"),
             machine=describe(),
-            ground=ground.sentence,
+            ground=self._database.sentence,
             command=self._command,
             seconds=self._work.seconds,
             rounds=self._work.rounds,

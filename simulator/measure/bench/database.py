@@ -7,58 +7,31 @@ times before all that is sent. Nothing else is written.
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
 
 import asyncpg
 
 from simulator.core.errors import Unreachable
-from simulator.measure.bench.tally import Tally, Times
-from simulator.verify import database
-from simulator.verify.database import let_go, unless_lost
+from simulator.measure.bench.results import Tally
+from simulator.send.latency import Percentiles
+from simulator.verify.database import unless_lost
+from simulator.verify.stored import StoredReadings
 
-_CONNECT_S = 10
-_COMMAND_S = 120
 _COMMITS = 200
 _LONG_S = 600.0
+_SETTINGS = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
 
 _FACTS = """
 select current_setting('server_version') as postgres,
        (select extversion from pg_extension where extname = 'timescaledb') as timescaledb,
        current_setting('timescaledb.license', true) as licence,
-       current_setting('synchronous_commit') as synchronous_commit,
-       current_setting('fsync') as fsync,
-       current_setting('shared_buffers') as shared_buffers,
-       current_setting('max_wal_size') as max_wal_size,
-       pg_backend_pid() as backend,
-       to_regclass('messages') is not null as is_gateways
+       array(select current_setting(name) from unnest($1::text[]) as name) as settings,
+       pg_backend_pid() as backend
 """
 _CHUNK_US = """
 select extract(epoch from time_interval) * 1000000
 from timescaledb_information.dimensions
 where hypertable_schema = current_schema() and hypertable_name = 'messages' and time_interval is not null
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseKind:
-    """What the gateway stores on. `chunk_us`: microseconds a chunk of the hypertable spans, None for a plain table."""
-
-    postgres: str
-    timescaledb: str | None
-    chunk_us: int | None
-    settings: dict[str, str]
-
-    @property
-    def sentence(self) -> str:
-        """Say what it is."""
-        store = f"TimescaleDB {self.timescaledb}" if self.timescaledb else "without TimescaleDB: a plain table"
-        if self.timescaledb and self.chunk_us is None:
-            store += ", but messages is no hypertable"
-        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        return f"PostgreSQL {self.postgres}, {store}; {settings}"
-
-
 _AT_ONCE = 1_000_000
 """Rows of one statement."""
 _STEP_US = 10_000_000
@@ -74,38 +47,36 @@ from generate_series($5::int8, $6::int8 - 1) as i
 """
 
 
-class Database:
-    """A connection for asking. Every method raises Unreachable when it is lost."""
+class Database(StoredReadings):
+    """A connection for asking, also for what is stored. Every method raises Unreachable when it is lost."""
 
-    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", ground: DatabaseKind, *, backend: int) -> None:
-        self.ground = ground
-        self.backend = backend
-        """Process id of the server's end of this connection, as the server sees it."""
-        self._connection = connection
-        self._filled = 0
+    timescaledb: str | None
+    """Its version."""
+    chunk_us: int | None
+    """Microseconds a chunk of the gateway's table spans, None if it is a plain one."""
+    backend: int
+    """Process id of the server's end of this connection, as the server sees it."""
+    sentence: str
+    """What it is."""
+    _filled = 0
 
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        """Connect and look. Raises Unreachable, also for a database that is not a gateway's."""
-        connection = await connect(url)
-        try:
-            with unless_lost("The database was lost at once"):
-                facts = await connection.fetchrow(_FACTS)
-                if facts is None or not facts["is_gateways"]:
-                    raise Unreachable("The database holds no table of messages: it is not a gateway's.")
-                chunk_us = await connection.fetchval(_CHUNK_US) if facts["timescaledb"] else None
-        except BaseException:
-            connection.terminate()
-            raise
-        return cls(connection, _to_ground(facts, chunk_us), backend=facts["backend"])
-
-    async def close(self) -> None:
-        """Close the connection; never fails."""
-        await let_go(self._connection)
+    async def _prepare(self) -> None:
+        await super()._prepare()
+        with unless_lost("The database was lost at once"):
+            (facts,) = await self._connection.fetch(_FACTS, _SETTINGS)
+            postgres, self.timescaledb, licence, values, self.backend = facts
+            span = await self._connection.fetchval(_CHUNK_US) if self.timescaledb else None
+        self.chunk_us = None if span is None else int(span)
+        store = "without TimescaleDB: a plain table"
+        if self.timescaledb:
+            is_plain = ", but messages is no hypertable" if self.chunk_us is None else ""
+            store = f"TimescaleDB {self.timescaledb} ({licence}){is_plain}"
+        settings = ", ".join(f"{name} {value}" for name, value in zip(_SETTINGS, values, strict=True))
+        self.sentence = f"PostgreSQL {postgres.partition(' ')[0]}, {store}; {settings}"
 
     async def size(self) -> int:
         """Return the bytes that messages and its indexes take on disk."""
-        ask = "hypertable_size('messages')" if self.ground.chunk_us else "pg_total_relation_size('messages')"
+        ask = "hypertable_size('messages')" if self.chunk_us else "pg_total_relation_size('messages')"
         with unless_lost("The database was lost while asking for its size"):
             return int(await self._connection.fetchval(f"select {ask}"))
 
@@ -114,7 +85,7 @@ class Database:
         with unless_lost("The database was lost during a checkpoint"), suppress(asyncpg.InsufficientPrivilegeError):
             await self._connection.execute("checkpoint", timeout=_LONG_S)
 
-    async def commit_times(self) -> Times:
+    async def commit_times(self) -> Percentiles:
         """Return how long a COMMIT takes that writes next to nothing: mostly the disk's fsync. Nothing is left."""
         tally = Tally(lambda *_: "", items=0)
         with unless_lost("The database was lost while committing"):
@@ -140,19 +111,3 @@ class Database:
                 self._filled = upto
                 say(f"  the table is filled: {upto:,} of {rows:,} rows")
         await self.settle()
-
-
-async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection. Raises UsageError for what is no URL, and Unreachable."""
-    return await database.connect(url, timeout=_CONNECT_S, command_timeout=_COMMAND_S)
-
-
-def _to_ground(facts: asyncpg.Record, chunk_us: int | None) -> DatabaseKind:
-    version, licence = facts["timescaledb"], facts["licence"]
-    names = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
-    return DatabaseKind(
-        postgres=facts["postgres"].partition(" ")[0],
-        timescaledb=f"{version} ({licence})" if version else None,
-        chunk_us=None if chunk_us is None else int(chunk_us),
-        settings={name: facts[name] for name in names},
-    )

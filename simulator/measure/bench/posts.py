@@ -87,8 +87,10 @@ def _to_template(form: Form, devices: list[str], *, head: MakeHead | None) -> Te
 
 def _items(form: Form, device: str | None, random: Random) -> Iterator[dict[str, Any]]:
     named = {} if device is None else {"device": device}
+    metrics = [metric.name for metric in numbers(form.metrics)]
     messages: list[dict[str, Any]] = [
-        {"ts": _mark(i, form), "values": _values(form, random)} for i in range(form.messages)
+        {"ts": _mark(i, form), "values": {name: round(random.uniform(-20, 2_000), 2) for name in metrics}}
+        for i in range(form.messages)
     ]
     if form.flat:
         for message in messages:
@@ -103,7 +105,3 @@ def _items(form: Form, device: str | None, random: Random) -> Iterator[dict[str,
 def _mark(i: int, form: Form) -> int:
     """Return a number as long as a time, with ones where the time is to stand."""
     return int("1" * _DIGITS) if form.messages == 1 else int("1" * (_DIGITS - _SUFFIX)) * MAX_MESSAGES + i
-
-
-def _values(form: Form, random: Random) -> dict[str, float]:
-    return {metric.name: round(random.uniform(-20, 2_000), 2) for metric in numbers(form.metrics)}

@@ -82,18 +82,16 @@ def cpu_seconds(processes: Mapping[int, Process], pids: Iterable[int]) -> float:
     return sum(processes[pid].ticks for pid in pids) / _TICKS
 
 
-def resident_bytes(processes: Mapping[int, Process], pids: Iterable[int]) -> int:
-    """Return the memory of these processes; pages they share are counted for each."""
-    return sum(processes[pid].pages for pid in pids) * _PAGE
-
-
 def listeners(port: int, proc: Path = PROC) -> frozenset[int]:
     """Return the topmost processes that hold a socket listening on this TCP port; none if we may not see them."""
-    inodes = {
-        f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in parse_listening(_read(proc / "net" / table), port)
-    }
-    holders = {int(path.parent.parent.name) for path in proc.glob("[0-9]*/fd/*") if _link(path) in inodes}
-    processes = snapshot(proc)
+    inodes, holders, processes = set[str](), set[int](), snapshot(proc)
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            inodes.update(f"socket:[{inode}]" for inode in parse_listening((proc / "net" / table).read_text(), port))
+    for path in proc.glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(path) in inodes:  # noqa: PTH115 - not a path
+                holders.add(int(path.parent.parent.name))
     return frozenset(pid for pid in holders if pid in processes and processes[pid].parent not in holders)
 
 
@@ -101,20 +99,6 @@ def parse_listening(table: str, port: int) -> list[str]:
     """Return the inodes of sockets that listen on the port, from /proc/net/tcp."""
     rows = (line.split() for line in table.splitlines()[1:])
     return [row[9] for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _link(path: Path) -> str:
-    try:
-        return os.readlink(path)  # noqa: PTH115 - not a path
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +129,8 @@ class Parts:
         running = snapshot(proc)
         pids = {part: self._own(running, part) for part in self._roots}
         cpu = {part: cpu_seconds(running, own) for part, own in pids.items() if own}
-        return Cost(cpu, resident_bytes(running, pids.get("gateway", set())))
+        pages = sum(running[pid].pages for pid in pids.get("gateway", ()))  # those they share count for each
+        return Cost(cpu, pages * _PAGE)
 
     def _own(self, running: Mapping[int, Process], part: Component) -> set[int]:
         others = {pid for other, pids in self._roots.items() if other != part for pid in pids}
@@ -177,10 +162,8 @@ def of_backend(pid: int, proc: Path = PROC) -> frozenset[int]:
     """Return the postmaster above a backend of ours, none if that backend is not a process of this machine."""
     running = snapshot(proc)
     backend = running.get(pid)
-    above = running.get(backend.parent) if backend else None
-    if backend is None or above is None or not backend.name.startswith("postgres") or above.name != backend.name:
-        return frozenset()
-    return frozenset({above.pid})
+    above = running.get(backend.parent) if backend and backend.name.startswith("postgres") else None
+    return frozenset({above.pid}) if backend and above and above.name == backend.name else frozenset()
 
 
 async def of_redis(url: str) -> frozenset[int]:
@@ -201,14 +184,9 @@ async def of_redis(url: str) -> frozenset[int]:
 
 def describe(cpu_info: Path = _CPU_INFO) -> str:
     """Return its CPU, cores and system, and the Python we run on."""
-    cores = len(os.sched_getaffinity(0))
-    return f"{_cpu(cpu_info)}, {cores} cores, {platform.system()} {platform.release()}, {describe_python()}"
-
-
-def _cpu(cpu_info: Path) -> str:
-    try:
+    lines, cores = list[str](), len(os.sched_getaffinity(0))
+    with suppress(OSError):
         lines = cpu_info.read_text().splitlines()
-    except OSError:
-        lines = []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
+    cpu = next(models, platform.machine())
+    return f"{cpu}, {cores} cores, {platform.system()} {platform.release()}, {describe_python()}"

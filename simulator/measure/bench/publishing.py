@@ -7,13 +7,15 @@ committed. The measurement ends when all are.
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random
 
 from simulator.core.addresses import Broker
-from simulator.core.errors import ConnectionLost, Unreachable
-from simulator.measure.bench.tally import Tally, Window
-from simulator.send.drivers.http import HttpClient, Request
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.core.errors import Unreachable
+from simulator.measure.bench.results import Tally, Window
+from simulator.send.drivers.http import HttpClient, Request, ask_once
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 
 _STORED = b"gateway_readings_stored_total"
 _METRICS = Request("GET", f"/metrics?name%5B%5D={_STORED.decode()}")
@@ -26,11 +28,10 @@ _WINDOW = 200
 
 
 class Publishing:
-    """One measurement. `elapsed` in seconds, up to the last COMMIT; `committed` in messages of `readings` each."""
+    """One measurement. In the end its tally has what is `committed`, in messages of `readings` each, as answers."""
 
     def __init__(self, client: HttpClient, broker: Broker, *, name: str, clients: int, readings: int) -> None:
-        self.tally = Tally(lambda _status, _body: "", items=1)
-        self.elapsed = 0.0
+        self.tally = Tally(lambda _status, _body: "", items=readings)
         self.committed = 0
         self._client = client
         self._readings = readings
@@ -57,7 +58,8 @@ class Publishing:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
             await self._see_the_end()
-            self.elapsed = window.clock() - began
+            self.tally.elapsed = window.clock() - began
+            self.tally.answers = self.committed
         lost = sum(publisher.losses for publisher in self._publishers)
         if lost:
             self.tally.faults["connection_lost"] += lost
@@ -76,12 +78,10 @@ class Publishing:
 
     async def _go_ahead(self) -> bool:
         self._may_send.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_STALLED_S):
-                await self._may_send.wait()
-        except TimeoutError:
-            return False
-        return True
+                return await self._may_send.wait()
+        return False
 
     def _taken(self, token: int) -> None:
         self.tally.take(_OK, b"", self._window.clock() - self._sent_at.pop(token))
@@ -111,10 +111,7 @@ class Publishing:
 
     async def _stored(self) -> int:
         """Ask how many readings the gateway has stored. Raises Unreachable."""
-        try:
-            response = await self._client.request(_METRICS)
-        except ConnectionLost as error:
-            raise Unreachable(f"The gateway does not show its metrics: {error}.") from error
+        response = await ask_once(self._client, _METRICS, complaint="The gateway does not show its metrics")
         if response.status != _OK:
             raise Unreachable(f"The gateway does not show its metrics: it answers with {response.status}.")
         return parse_stored(response.body)

@@ -1,19 +1,18 @@
 """The report of a bench, for people and for programs: results in, tables, a Markdown section and JSON out. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import orjson
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from simulator.measure.bench.processes import Component
+from simulator.measure.bench.processes import PARTS, Component
 from simulator.measure.bench.results import CopyRound, LoadRound, Results, Spread
-from simulator.measure.bench.workloads import WORKLOADS, Workload
-from simulator.measure.bench.yardstick import Setup
 
 NOT_TOLD = "–"
 _MILLION, _HUNDRED_THOUSAND, _TEN_THOUSAND, _HUNDRED = 1e6, 1e5, 1e4, 1e2
@@ -24,6 +23,7 @@ _MAX_FAULTS = 4
 _OURS: tuple[Component, ...] = ("gateway", "database", "redis")
 _BAR, _LONGEST_BAR = 5, 15
 """Characters: of the first step of a growth, and at most."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,14 @@ class Sheet:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     words: int = 1
+
+    @classmethod
+    def of(
+        cls, title: str, columns: Sequence[tuple[str, Callable[[_T], str]]], items: Iterable[_T], *, words: int = 1
+    ) -> Self:
+        """Return a table with a row for each item; a column is its heading, and what it says of an item."""
+        rows = [tuple(say(item) for _, say in columns) for item in items]
+        return cls(title, tuple(heading for heading, _ in columns), rows, words)
 
     def to_screen(self) -> Table:
         """Return it for a terminal."""
@@ -85,49 +93,44 @@ class BenchReport:
         """Return the report for programs: every round, and what the tables say."""
         results = self._results
         report = {
-            "when": results.when,
-            "machine": results.machine,
-            "ground": results.ground,
-            "command": results.command,
-            "seconds": results.seconds,
-            "rounds": results.rounds,
-            "yardstick": [_copy_summary(results, setup) for setup in results.setups()],
-            "workloads": {workload.name: _load_summary(results, workload) for workload in results.workloads()},
-            "notes": self.notes(),
-            "exit_code": self.exit_code,
+            name: getattr(results, name) for name in ("when", "machine", "ground", "command", "seconds", "rounds")
         }
+        report["yardstick"] = [
+            {"setup": rounds[0].setup, "readings_per_s": Spread.of(copy.rate for copy in rounds), "rounds": rounds}
+            for rounds in results.by_setup()
+        ]
+        report["workloads"] = {rounds[0].workload: self._summary(rounds) for rounds in results.by_workload()}
+        report |= {"notes": self.notes(), "exit_code": self.exit_code}
         return orjson.dumps(report, option=orjson.OPT_INDENT_2)
+
+    def _summary(self, rounds: list[LoadRound]) -> dict[str, Any]:
+        return {
+            "title": rounds[0].kind.title,
+            "readings_per_s": Spread.of(load.rate for load in rounds),
+            "requests_per_s": Spread.of(load.answers / load.elapsed for load in rounds),
+            "stored_per_s": Spread.of(load.stored / load.elapsed for load in rounds),
+            "share_of_copy": self._results.share_of_copy(rounds[0].kind),
+            "missing": sum(load.missing for load in rounds),
+            "rounds": rounds,
+        }
 
     def sheets(self) -> list[Sheet]:
         """Return the tables that have rows."""
         results = self._results
-        yardstick = Sheet(
-            "Yardstick: binary COPY of the same rows, without a gateway",
-            ("width", "rows a\nCOMMIT", "connec-\ntions", "readings/s", "range", "client\ncores", "database\nCPU s/M"),
-            [_copy_row(setup, results.copies_of(setup)) for setup in results.setups()],
-            words=0,
-        )
-        speed = Sheet(
-            "Speed (closed loop: capacity, and the time an answer took at capacity)",
-            ("", "workload", "readings/s", "range", "calls/s", "p50 ms", "p99 ms", "p99.9", "× COPY"),
-            [_speed_row(results, workload) for workload in results.workloads()],
-            words=2,
-        )
-        costs = Sheet(
-            "Cost (CPU seconds for a million readings; stored is counted in the database)",
-            (
-                "", "stored/s", "gateway", "database", "redis", "broker", "generator", "generator\ncores",
-                "gateway\nMiB", "bytes a\nreading",
+        copies, loads = results.by_setup(), results.by_workload()
+        grown = "Growth (CPU seconds of gateway, database and Redis for a million readings)"
+        headings = ("", "workload", "readings/s", "gateway", "database", "redis", "together", "× first", "")
+        share = ("× COPY", lambda rounds: figure(results.share_of_copy(rounds[0].kind), 2))
+        every = (
+            Sheet.of("Yardstick: binary COPY of the same rows, without a gateway", _YARDSTICK, copies, words=0),
+            Sheet.of(
+                "Speed (closed loop: capacity, and the time an answer took at capacity)", [*_SPEED, share], loads,
+                words=2,
             ),
-            [_cost_row(results.of(workload.name)) for workload in results.workloads()],
+            Sheet.of("Cost (CPU seconds for a million readings; stored is counted in the database)", _COST, loads),
+            Sheet(grown, headings, _growth_rows(loads), words=2),
         )  # fmt: skip
-        growth = Sheet(
-            "Growth (CPU seconds of gateway, database and Redis for a million readings)",
-            ("", "workload", "readings/s", "gateway", "database", "redis", "together", "× first", ""),
-            _growth_rows(results),
-            words=2,
-        )
-        return [sheet for sheet in (yardstick, speed, costs, growth) if sheet.rows]
+        return [sheet for sheet in every if sheet.rows]
 
     def notes(self) -> list[str]:
         """Return what a reader of the figures has to know."""
@@ -136,12 +139,13 @@ class BenchReport:
         found += [f"{name}: nothing was acknowledged in a round" for name in results.failed]
         if results.missing:
             found.append(f"LOST: {results.missing:,} readings were acknowledged and are not in the database")
-        for workload in results.workloads():
-            found += _notes_on(workload, results.of(workload.name))
+        for rounds in results.by_workload():
+            found += _notes_on(rounds)
         return found
 
     def _comparisons(self) -> list[str]:
         results = self._results
+        workloads = [rounds[0].kind for rounds in results.by_workload()]
         found = []
         if results.commits:
             p50, p99 = millis(one.p50 for one in results.commits), millis(one.p99 for one in results.commits)
@@ -152,43 +156,31 @@ class BenchReport:
             share = results.share(name, "W3")
             if share is not None:
                 found.append(f"{name}: {what}: {share:.0%} of W3")
-        if any(workload.api == "mqtt" for workload in results.workloads()):
+        if any(workload.api == "mqtt" for workload in workloads):
             found.append("W4, W4b: calls/s are messages committed; the times are the broker's PUBACK, not the COMMIT")
-        if any(not workload.ingests for workload in results.workloads()):
+        if any(not workload.ingests for workload in workloads):
             found.append("W5, W5k: readings/s are devices whose state was read, whatever number of metrics that holds")
         return found
 
 
-def _notes_on(workload: Workload, rounds: list[LoadRound]) -> list[str]:
-    found = []
+def _notes_on(rounds: list[LoadRound]) -> list[str]:
+    found, name = [], rounds[0].workload
     faults: Counter[str] = Counter()
     for load in rounds:
         faults.update(load.faults)
     if faults:
         most = ", ".join(f"{fault} {count:,}" for fault, count in faults.most_common(_MAX_FAULTS))
-        found.append(f"{workload.name}: answers that do not count: {most}")
+        found.append(f"{name}: answers that do not count: {most}")
     busy = max(load.generator_cpu / load.elapsed for load in rounds)
     if busy > _BUSY:
-        found.append(f"{workload.name}: the generator used {busy:.0%} of a core: it may be the limit")
+        found.append(f"{name}: the generator used {busy:.0%} of a core: it may be the limit")
     reads = [load.beside for load in rounds if load.beside is not None]
     if reads:
         rate = middle(read.rate for read in reads)
         p50, p99 = millis(read.times.p50 for read in reads), millis(read.times.p99 for read in reads)
         wrong = sum(sum(read.faults.values()) for read in reads)
-        found.append(f"{workload.name}: {rate} state reads/s, p50 {p50} ms, p99 {p99} ms, {wrong:,} failed or unsent")
+        found.append(f"{name}: {rate} state reads/s, p50 {p50} ms, p99 {p99} ms, {wrong:,} failed or unsent")
     return found
-
-
-def _copy_row(setup: Setup, rounds: list[CopyRound]) -> tuple[str, ...]:
-    return (
-        str(setup.width),
-        f"{setup.rows:,}",
-        str(setup.connections),
-        middle(copy.rate for copy in rounds),
-        extent(Spread.of(copy.rate for copy in rounds)),
-        middle((copy.client_cpu / copy.elapsed for copy in rounds), 2),
-        middle((_copy_cost(copy) for copy in rounds), 2),
-    )
 
 
 def _copy_cost(copy: CopyRound) -> float | None:
@@ -196,45 +188,16 @@ def _copy_cost(copy: CopyRound) -> float | None:
     return None if copy.database_cpu is None or not readings else copy.database_cpu / readings * 1e6
 
 
-def _speed_row(results: Results, workload: Workload) -> tuple[str, ...]:
-    rounds = results.of(workload.name)
-    return (
-        workload.name,
-        workload.title,
-        middle(load.rate for load in rounds),
-        extent(Spread.of(load.rate for load in rounds)),
-        middle(load.answers / load.elapsed for load in rounds),
-        millis(load.times.p50 for load in rounds),
-        millis(load.times.p99 for load in rounds),
-        millis(load.times.p999 for load in rounds),
-        figure(results.share_of_copy(workload), 2),
-    )
+def _part_cost(part: Component, rounds: list[LoadRound]) -> str:
+    return middle((load.per_million(load.cpu[part]) for load in rounds if part in load.cpu), 2)
 
 
-def _cost_row(rounds: list[LoadRound]) -> tuple[str, ...]:
-    stores = WORKLOADS[rounds[0].workload].ingests
-    parts = [
-        middle((load.per_million(load.cpu[part]) for load in rounds if part in load.cpu), 2)
-        for part in ("gateway", "database", "redis", "broker")
-    ]
-    return (
-        rounds[0].workload,
-        middle(load.stored / load.elapsed for load in rounds) if stores else NOT_TOLD,
-        *parts,
-        middle((load.per_million(load.generator_cpu) for load in rounds), 2),
-        middle((load.generator_cpu / load.elapsed for load in rounds), 2),
-        middle(load.resident / _MIB or None for load in rounds),
-        middle((load.grown / load.stored if load.stored else None for load in rounds), 1),
-    )
-
-
-def _growth_rows(results: Results) -> list[tuple[str, ...]]:
+def _growth_rows(loads: Sequence[list[LoadRound]]) -> list[tuple[str, ...]]:
     """Each step of a growth beside the first one that was measured, with a bar as long as its cost."""
     first: dict[str, float] = {}
     rows = []
-    for workload in results.workloads():
-        rounds = results.of(workload.name)
-        parts = [_cost_of(rounds, part) for part in _OURS]
+    for rounds in loads:
+        workload, parts = rounds[0].kind, [_cost_of(rounds, part) for part in _OURS]
         if not workload.family or None in parts:
             continue
         together = sum(part or 0.0 for part in parts)
@@ -248,24 +211,6 @@ def _growth_rows(results: Results) -> list[tuple[str, ...]]:
 def _cost_of(rounds: list[LoadRound], part: Component) -> float | None:
     spread = Spread.of(cost for load in rounds if (cost := load.per_million(load.cpu.get(part, 0.0))) is not None)
     return None if spread is None or any(part not in load.cpu for load in rounds) else spread.median
-
-
-def _copy_summary(results: Results, setup: Setup) -> dict[str, Any]:
-    rounds = results.copies_of(setup)
-    return {"setup": setup, "readings_per_s": Spread.of(copy.rate for copy in rounds), "rounds": rounds}
-
-
-def _load_summary(results: Results, workload: Workload) -> dict[str, Any]:
-    rounds = results.of(workload.name)
-    return {
-        "title": workload.title,
-        "readings_per_s": Spread.of(load.rate for load in rounds),
-        "requests_per_s": Spread.of(load.answers / load.elapsed for load in rounds),
-        "stored_per_s": Spread.of(load.stored / load.elapsed for load in rounds),
-        "share_of_copy": results.share_of_copy(workload),
-        "missing": sum(load.missing for load in rounds),
-        "rounds": rounds,
-    }
 
 
 def figure(value: float | None, digits: int = 0) -> str:
@@ -297,3 +242,33 @@ def middle(values: Iterable[float | None], digits: int = 0) -> str:
     """Return the median of the values that are there."""
     spread = Spread.of(value for value in values if value is not None)
     return NOT_TOLD if spread is None else figure(spread.median, digits)
+
+
+_YARDSTICK: Sequence[tuple[str, Callable[[list[CopyRound]], str]]] = (
+    ("width", lambda rounds: str(rounds[0].setup.width)),
+    ("rows a\nCOMMIT", lambda rounds: f"{rounds[0].setup.rows:,}"),
+    ("connec-\ntions", lambda rounds: str(rounds[0].setup.connections)),
+    ("readings/s", lambda rounds: middle(copy.rate for copy in rounds)),
+    ("range", lambda rounds: extent(Spread.of(copy.rate for copy in rounds))),
+    ("client\ncores", lambda rounds: middle((copy.client_cpu / copy.elapsed for copy in rounds), 2)),
+    ("database\nCPU s/M", lambda rounds: middle((_copy_cost(copy) for copy in rounds), 2)),
+)
+_SPEED: Sequence[tuple[str, Callable[[list[LoadRound]], str]]] = (
+    ("", lambda rounds: rounds[0].workload),
+    ("workload", lambda rounds: rounds[0].kind.title),
+    ("readings/s", lambda rounds: middle(load.rate for load in rounds)),
+    ("range", lambda rounds: extent(Spread.of(load.rate for load in rounds))),
+    ("calls/s", lambda rounds: middle(load.answers / load.elapsed for load in rounds)),
+    ("p50 ms", lambda rounds: millis(load.times.p50 for load in rounds)),
+    ("p99 ms", lambda rounds: millis(load.times.p99 for load in rounds)),
+    ("p99.9", lambda rounds: millis(load.times.p999 for load in rounds)),
+)
+_COST: Sequence[tuple[str, Callable[[list[LoadRound]], str]]] = (
+    ("", lambda rounds: rounds[0].workload),
+    ("stored/s", lambda rounds: middle(load.stored / load.elapsed for load in rounds if load.kind.ingests)),
+    *((part, partial(_part_cost, part)) for part in PARTS),
+    ("generator", lambda rounds: middle((load.per_million(load.generator_cpu) for load in rounds), 2)),
+    ("generator\ncores", lambda rounds: middle((load.generator_cpu / load.elapsed for load in rounds), 2)),
+    ("gateway\nMiB", lambda rounds: middle(load.resident / _MIB or None for load in rounds)),
+    ("bytes a\nreading", lambda rounds: middle((x.grown / x.stored if x.stored else None for x in rounds), 1)),
+)

@@ -1,9 +1,10 @@
-"""The workloads of a bench, by name. Pure data.
+"""The workloads of a bench, by name, and the setups of the yardstick beside them. Pure data.
 
 All but W1h and the dashboards of W6 are closed loops: each connection sends its next request when the last one is
 answered. That measures capacity; latency is what a load that does not wait sees, below capacity.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +69,11 @@ class Workload:
     def ingests(self) -> bool:
         """Whether it sends readings."""
         return self.api in {"http", "mqtt"}
+
+    @property
+    def stores(self) -> bool:
+        """Whether it sends readings that are not stored already."""
+        return self.ingests and not self.repeats
 
     @property
     def items(self) -> int:
@@ -159,3 +165,30 @@ def pick(names: str) -> tuple[Workload, ...]:
         )
     wanted |= {WORKLOADS[name].half_of for name in wanted & WORKLOADS.keys()}
     return tuple(workload for name, workload in WORKLOADS.items() if wanted & {name, workload.family} - {""})
+
+
+ROWS = (1_000, 5_000, 20_000)
+CONNECTIONS = (1, 2)
+"""Of the setups of the yardstick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One way to COPY: `width` values a row, of so many devices with so many shapes each; `rows` a COMMIT."""
+
+    width: int
+    devices: int
+    shapes: int
+    rows: int
+    connections: int
+
+
+def setups(workloads: Sequence[Workload]) -> list[Setup]:
+    """Return what to measure beside these workloads: rows as wide, of as many devices."""
+    forms = {workload.form.width: workload.form for workload in reversed(workloads) if workload.ingests}
+    return [
+        Setup(width, form.devices, form.series // form.devices, rows, connections)
+        for width, form in sorted(forms.items())
+        for rows in ROWS
+        for connections in CONNECTIONS
+    ]

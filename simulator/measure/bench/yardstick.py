@@ -10,21 +10,20 @@ made before the clock starts. From one COMMIT to the next only their times are m
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self, cast
+import struct
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Self, cast
 
 import asyncpg
 import numpy as np
 
 from simulator.core.errors import Unreachable, first_of
-from simulator.measure.bench.database import DatabaseKind, connect
-from simulator.measure.bench.tally import Window
-from simulator.measure.bench.workloads import Workload
-from simulator.verify.database import unless_lost
+from simulator.measure.bench.results import Window
+from simulator.measure.bench.workloads import CONNECTIONS, Setup
+from simulator.verify.database import connect, unless_lost
 
-ROWS = (1_000, 5_000, 20_000)
-CONNECTIONS = (1, 2)
+_CONNECT_S, _COMMAND_S = 10.0, 120.0
 _SCHEMA = "simulator_bench"
 _TABLE = "messages"
 _APART_US = 500
@@ -32,7 +31,12 @@ _APART_US = 500
 COLUMNS = ("time", "device_id", "shape_id", "values", "ints", "texts")
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_KEY = struct.Struct(">hiqiiii")
+"""Number of fields; time, device and shape, each behind its length."""
+_TIME_AT = 6
 _FLOAT8 = 701
+_DIFFERENT = 997
+"""Rows after which the same values come again."""
 _US_TO_2000 = 946_684_800_000_000
 _STEP_US = 1_000
 
@@ -47,13 +51,12 @@ class CopyRows:
             raise ValueError(f"{rows} rows do not fit {series} series")
         self.rows = rows
         self._depth = max(1, rows // series)
+        some, start_us = min(rows, series), start_us - _US_TO_2000
         self._streams = [
-            _Stream(np.arange(first, first + min(rows, series)), shapes=shapes, depth=self._depth, width=width)
-            for first in range(0, series, min(rows, series))
+            _Stream(range(first, first + some), shapes=shapes, depth=self._depth, width=width, start_us=start_us)
+            for first in range(0, series, some)
         ]
         self._next = 0
-        for stream in self._streams:
-            stream.move(start_us - _US_TO_2000)
 
     def next(self) -> bytearray:
         """Return the stream for one COMMIT, good until the next call; no row comes twice."""
@@ -61,95 +64,46 @@ class CopyRows:
         self._next += 1
         stream = self._streams[at]
         if number:
-            stream.move(self._depth * _STEP_US)
+            stream.times += self._depth * _STEP_US
         return stream.data
 
 
 class _Stream:
-    def __init__(self, series: Any, *, shapes: int, depth: int, width: int) -> None:
-        count = len(series) * depth
-        kind = _row_type(width)
-        self.data = bytearray(len(_HEADER) + count * kind.itemsize + len(_TRAILER))
-        self.data[: len(_HEADER)] = _HEADER
-        self.data[-len(_TRAILER) :] = _TRAILER
-        self._rows = np.frombuffer(self.data, kind, count=count, offset=len(_HEADER))
-        self._fill(np.repeat(series, depth), shapes=shapes, width=width)
-        self._rows["time"]["value"] = np.tile(np.arange(depth) * _STEP_US, len(series))
+    """The bytes of a COPY, and the times in them."""
 
-    def _fill(self, series: Any, *, shapes: int, width: int) -> None:
-        rows = self._rows
-        rows["fields"] = len(COLUMNS)
-        for name, values in (("device", series // shapes + 1), ("shape", series % shapes + 1)):
-            rows[name]["length"] = 4
-            rows[name]["value"] = values
-        rows["time"]["length"] = 8
-        array = rows["values"]
-        for name, value in (
-            ("length", 20 + 12 * width), ("dimensions", 1), ("element", _FLOAT8), ("size", width), ("lower", 1)
-        ):  # fmt: skip
-            array[name] = value
-        array["items"]["length"] = 8
-        array["items"]["value"] = np.random.default_rng(1).uniform(-20, 2_000, (len(rows), width)).round(2)
-        rows["ints"] = rows["texts"] = -1
-
-    def move(self, us: int) -> None:
-        """Make all rows later."""
-        self._rows["time"]["value"] += us
-
-
-def _row_type(width: int) -> "np.dtype[Any]":
-    head = [(name, ">i4") for name in ("length", "dimensions", "flags", "element", "size", "lower")]
-    array = np.dtype([*head, ("items", _field(">f8"), (width,))])
-    return np.dtype(
-        [
-            ("fields", ">i2"),
-            ("time", _field(">i8")),
-            ("device", _field(">i4")),
-            ("shape", _field(">i4")),
-            ("values", array),
-            ("ints", ">i4"),
-            ("texts", ">i4"),
+    def __init__(self, series: range, *, shapes: int, depth: int, width: int, start_us: int) -> None:
+        values = _values(width)
+        keys = [(one // shapes + 1, one % shapes + 1, n * _STEP_US + start_us) for one in series for n in range(depth)]
+        rows = [
+            _KEY.pack(len(COLUMNS), 8, time_us, 4, device, 4, shape) + values[i % _DIFFERENT]
+            for i, (device, shape, time_us) in enumerate(keys)
         ]
-    )
+        self.data = bytearray(b"".join((_HEADER, *rows, _TRAILER)))
+        self.times = np.ndarray(
+            len(rows), dtype=">i8", buffer=self.data, offset=len(_HEADER) + _TIME_AT, strides=len(rows[0])
+        )
 
 
-def _field(kind: str) -> "np.dtype[Any]":
-    return np.dtype([("length", ">i4"), ("value", kind)])
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """One way to COPY: `width` values a row, of so many devices with so many shapes each; `rows` a COMMIT."""
-
-    width: int
-    devices: int
-    shapes: int
-    rows: int
-    connections: int
-
-
-def setups(workloads: Sequence[Workload]) -> list[Setup]:
-    """Return what to measure beside these workloads: rows as wide, of as many devices."""
-    forms = {workload.form.width: workload.form for workload in reversed(workloads) if workload.ingests}
-    return [
-        Setup(width, form.devices, form.series // form.devices, rows, connections)
-        for width, form in sorted(forms.items())
-        for rows in ROWS
-        for connections in CONNECTIONS
-    ]
+def _values(width: int) -> list[bytes]:
+    """Return what follows the keys of rows: an array of random doubles, and two fields that are NULL."""
+    random, kind = Random(1), struct.Struct(">" + "i" * 6 + "id" * width + "ii")
+    head = (20 + 12 * width, 1, 0, _FLOAT8, width, 1)
+    drawn = ([round(random.uniform(-20, 2_000), 2) for _ in range(width)] for _ in range(_DIFFERENT))
+    return [kind.pack(*head, *(part for value in row for part in (8, value)), -1, -1) for row in drawn]
 
 
 class Yardstick:
     """The table and the connections. Use as `async with`. Every method raises Unreachable."""
 
-    def __init__(self, url: str, ground: DatabaseKind) -> None:
+    def __init__(self, url: str, *, chunk_us: int | None) -> None:
+        """`chunk_us`: microseconds a chunk of the table spans, None for a plain one."""
         self._url = url
-        self._ground = ground
+        self._chunk_us = chunk_us
         self._connections: list[asyncpg.Connection[asyncpg.Record]] = []
 
     async def __aenter__(self) -> Self:
         for _ in range(max(CONNECTIONS)):
-            self._connections.append(await connect(self._url))
+            self._connections.append(await connect(self._url, timeout=_CONNECT_S, command_timeout=_COMMAND_S))
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -165,7 +119,6 @@ class Yardstick:
 
     async def renew(self) -> None:
         """Begin with an empty table."""
-        chunk_us = self._ground.chunk_us
         table = f"{_SCHEMA}.{_TABLE}"
         steps = [
             f"drop schema if exists {_SCHEMA} cascade",
@@ -173,8 +126,8 @@ class Yardstick:
             f"create table {table} (like messages)",
             f"create unique index on {table} (device_id, shape_id, time)",
         ]
-        if chunk_us is not None:
-            by = f"by_range('time', interval '{chunk_us} microseconds')"
+        if self._chunk_us is not None:
+            by = f"by_range('time', interval '{self._chunk_us} microseconds')"
             steps.insert(3, f"select create_hypertable('{table}', {by}, create_default_indexes => false)")
         with unless_lost("The bench's own table cannot be made"):
             for step in steps:
@@ -186,13 +139,8 @@ class Yardstick:
         Times begin at `start_us` and rise by less than the time that passes: setups that begin as far apart as they
         take never meet.
         """
-        streams = [
-            CopyRows(
-                width=setup.width, devices=setup.devices, shapes=setup.shapes, rows=setup.rows,
-                start_us=start_us + i * _APART_US,
-            )
-            for i in range(setup.connections)
-        ]  # fmt: skip
+        kind = {"width": setup.width, "devices": setup.devices, "shapes": setup.shapes, "rows": setup.rows}
+        streams = [CopyRows(**kind, start_us=start_us + i * _APART_US) for i in range(setup.connections)]
         began = window.open()
         try:
             async with asyncio.TaskGroup() as group:

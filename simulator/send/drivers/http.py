@@ -172,6 +172,14 @@ class HttpClient:
         return protocol
 
 
+async def ask_once(client: HttpClient, request: Request, *, complaint: str) -> Response:
+    """Return the response. Raises Unreachable, with the complaint and what was the matter, if there is none."""
+    try:
+        return await client.request(request)
+    except ConnectionLost as error:
+        raise Unreachable(f"{complaint}: {error}.") from error
+
+
 async def ask(client: HttpClient, request: Request, *, complaint: str) -> Response:
     """Return the response; a server may just have been restarted.
 

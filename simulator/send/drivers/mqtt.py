@@ -11,17 +11,13 @@ them and connects them again.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from random import Random
 from typing import cast
 
 from simulator.core.addresses import Broker
 from simulator.core.errors import ConnectionLost, Unreachable
 from simulator.send.drivers import mqtt_wire as wire
-from simulator.send.drivers.upkeep import Upkeep
 
 KEEPALIVE_S = 15
-_VISITS = 3
-"""In a keepalive: two thirds of one is the longest time without a packet of ours."""
 _SILENT_VISITS = 5
 """Without a byte from the broker: then the connection is dead. Visits are counted, not seconds, for a process that was
 held back has not read what came meanwhile."""
@@ -36,7 +32,7 @@ _REFUSALS = {
 
 
 class MqttPublisher:
-    """One client of the broker. It is connected, and kept so, by `kept`."""
+    """One client of the broker. It is connected, and kept so, by `upkeep`."""
 
     __slots__ = (
         "_broker", "_client_id", "_has_written", "_is_known", "_last_id", "_link", "_news", "_on_ack",
@@ -65,7 +61,7 @@ class MqttPublisher:
         self._last_id = 0
         self._on_the_way: dict[int, tuple[int, bytes]] = {}
         self._unwritten: list[bytes] | None = None
-        self._link: Link | None = None
+        self._link: _Link | None = None
         self._is_known = False
         self._has_written = False
         self._silent = 0
@@ -82,19 +78,12 @@ class MqttPublisher:
 
     async def room(self, timeout: float) -> bool:
         """Wait for room, at most so many seconds; return whether there is room."""
-        return await self._until(lambda: self.has_room, timeout)
-
-    async def drained(self, timeout: float) -> bool:
-        """Wait until every message has its PUBACK, at most so many seconds; return whether that is so."""
-        return await self._until(lambda: not self._on_the_way, timeout)
-
-    async def _until(self, is_so: Callable[[], bool], timeout: float) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not is_so():
+                while not self.has_room:
                     self._news = self._news or asyncio.Event()
                     await self._news.wait()
-        return is_so()
+        return self.has_room
 
     def publish(self, topic: bytes, payload: bytes, *, token: int) -> None:
         """Send a message; only while `has_room`. All that is published in one turn of the event loop is one write."""
@@ -148,10 +137,8 @@ class MqttPublisher:
             self._on_ack(found[0])
         if numbers and not self.has_room:
             self.update_room()
-        if not self._on_the_way:
-            self._tell()
 
-    def lose(self, link: "Link") -> None:
+    def lose(self, link: "_Link") -> None:
         """Be told by a connection that it has ended."""
         if link is self._link:
             self._link = None
@@ -166,13 +153,9 @@ class MqttPublisher:
         self.has_room = is_open and len(self._on_the_way) < self._window
         if self.has_room and not had_room:
             self.on_room()
-            self._tell()
-
-    def _tell(self) -> None:
-        """Wake whoever waits."""
-        if self._news is not None:
-            self._news.set()
-            self._news = None
+            if self._news is not None:  # somebody waits
+                self._news.set()
+                self._news = None
 
     async def connect(self, on_lost: Callable[[], None]) -> None:
         """Connect, send again what was on the way, and call `on_lost` when it ends by itself. Raises Unreachable."""
@@ -196,12 +179,12 @@ class MqttPublisher:
         if self._is_known:
             (await self._greet(clean=True)).say_goodbye()
 
-    async def _greet(self, *, clean: bool) -> "Link":
+    async def _greet(self, *, clean: bool) -> "_Link":
         """Open a connection and be let in. Raises Unreachable."""
         broker, loop = self._broker, asyncio.get_running_loop()
         where = f"{broker.host}:{broker.port}"
         connack: asyncio.Future[int] = loop.create_future()
-        link = Link(self, connack)
+        link = _Link(self, connack)
         hello = wire.connect(
             self._client_id, keepalive=self.keepalive, clean=clean, user=broker.user, password=broker.password
         )
@@ -222,7 +205,7 @@ class MqttPublisher:
         return link
 
 
-class Link(asyncio.Protocol):
+class _Link(asyncio.Protocol):
     """One TCP connection to the broker. `connack` is where its greeting is awaited, None once it is not."""
 
     __slots__ = ("_owner", "_reader", "connack", "is_closed", "is_paused", "transport")
@@ -236,11 +219,9 @@ class Link(asyncio.Protocol):
         self.is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be told that the connection is open."""
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Be given what came in."""
         numbers: Sequence[int] | None = wire.pubacks(data) if self._reader.is_between else None
         try:
             if numbers is None:
@@ -255,7 +236,6 @@ class Link(asyncio.Protocol):
         return packet.kind is wire.PacketKind.PUBACK
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be told that the connection has ended."""
         self.is_closed = True
         if self.connack is not None and not self.connack.done():
             self.connack.set_exception(ConnectionLost(str(exc or "closed by the broker")))
@@ -263,12 +243,10 @@ class Link(asyncio.Protocol):
         self._owner.lose(self)
 
     def pause_writing(self) -> None:
-        """Be told that the broker reads too slowly."""
         self.is_paused = True
         self._owner.update_room()
 
     def resume_writing(self) -> None:
-        """Be told that it has caught up."""
         self.is_paused = False
         self._owner.update_room()
 
@@ -278,21 +256,13 @@ class Link(asyncio.Protocol):
             self.transport.write(data)
 
     def abort(self) -> None:
-        """Close the connection as a lost radio link does."""
         if self.transport is not None:
             self.transport.abort()
 
     def say_goodbye(self) -> None:
-        """Disconnect as the protocol has it."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(wire.DISCONNECT)
             self.transport.close()
-
-
-def kept(publishers: Sequence[MqttPublisher], *, random: Random) -> Upkeep:
-    """Return what holds publishers connected while it is entered; `random` decides the jitter of reconnects."""
-    period = min(publisher.keepalive for publisher in publishers) / _VISITS
-    return Upkeep(publishers, period=period, random=random)
 
 
 def _tell_nobody() -> None:

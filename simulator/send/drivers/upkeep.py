@@ -9,10 +9,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
 from random import Random
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 from simulator.core.errors import Unreachable, first_of
+from simulator.send.drivers.mqtt import MqttPublisher
 
+_VISITS = 3
+"""In a keepalive: two thirds of one is the longest time without a packet of ours."""
 _AT_ONCE = 64
 _FIRST_DELAY, _MAX_DELAY = 0.1, 2.0
 _PATIENCE = (0.2, 0.5, 1.0)
@@ -22,23 +25,10 @@ _MIN_TICK_S = 0.1
 _T = TypeVar("_T")
 
 
-class Kept(Protocol):
-    """One client."""
-
-    async def connect(self, on_lost: Callable[[], None]) -> None:
-        """Connect, and call `on_lost` once if that ends by itself. Raises Unreachable."""
-
-    def visit(self) -> None:
-        """Be visited once in a period: ping if there was silence, hang up if there was too much of it."""
-
-    async def leave(self) -> None:
-        """Say goodbye, if it was ever connected. Raises Unreachable."""
-
-
 class Upkeep:
     """Holds clients connected. Use as `async with`; entering connects them all."""
 
-    def __init__(self, clients: Sequence[Kept], *, period: float, random: Random) -> None:
+    def __init__(self, clients: Sequence[MqttPublisher], *, period: float, random: Random) -> None:
         """`period` in seconds: how often each client is visited; `random` decides the jitter."""
         self._clients = clients
         self._period = period
@@ -162,3 +152,9 @@ async def _share(items: Iterable[_T], work: Callable[[_T], Awaitable[None]]) -> 
 async def _work(queue: Iterator[_T], work: Callable[[_T], Awaitable[None]]) -> None:
     for item in queue:
         await work(item)
+
+
+def kept(publishers: Sequence[MqttPublisher], *, random: Random) -> Upkeep:
+    """Return what holds publishers connected while it is entered; `random` decides the jitter of reconnects."""
+    period = min(publisher.keepalive for publisher in publishers) / _VISITS
+    return Upkeep(publishers, period=period, random=random)

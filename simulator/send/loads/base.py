@@ -70,4 +70,4 @@ class Load(ABC):
         """Take the time of a turn whose post has just been settled."""
         took = self._clock() - turn.due
         self.latencies.record(took)
-        self.phases[self.pace.phase_of(turn)].record(took, recent=False)
+        self.phases[self.pace.phase_of(turn)].record(took)

@@ -13,7 +13,8 @@ from functools import partial
 from simulator.core.addresses import Broker
 from simulator.plan.faults import AGAIN, HANG_UPS, Fault
 from simulator.plan.scenario import Scenario
-from simulator.send.drivers.mqtt import MqttPublisher, kept
+from simulator.send.drivers.mqtt import MqttPublisher
+from simulator.send.drivers.upkeep import kept
 from simulator.send.ledger import Ledger
 from simulator.send.loads.base import Load
 from simulator.send.loads.script import Job, Script
@@ -95,10 +96,13 @@ class MqttLoad(Load):
         at = self._connection_of(job)
         publisher = self._publishers[at]
         if job.fault in HANG_UPS:
-            self._hang_up(publisher, job.fault)
+            for one in self._publishers if job.fault is Fault.STORM else [publisher]:
+                one.hang_up()
         if publisher.has_room and at not in self._aside:
             self._publish(publisher, job)
-        elif self._waiting < _MAX_ASIDE or await self._until(self._has_space, job.turn.due + self._give_up):
+        elif self._waiting < _MAX_ASIDE or await self._until(
+            lambda: self._waiting < _MAX_ASIDE, job.turn.due + self._give_up
+        ):
             self._aside.setdefault(at, deque()).append(job)
             self._waiting += 1
             self._send_aside(at)
@@ -109,9 +113,6 @@ class MqttLoad(Load):
         """Return which connection the device of a post has: always the same."""
         lane = self.part.lane
         return job.number * lane.messages // lane.run % lane.devices % len(self._publishers)
-
-    def _has_space(self) -> bool:
-        return self._waiting < _MAX_ASIDE
 
     def _send_aside(self, at: int) -> None:
         """Publish what waits for a connection while that has room; what has waited for too long is given up."""
@@ -140,10 +141,6 @@ class MqttLoad(Load):
                     self._news.clear()
                     await self._news.wait()
         return is_so()
-
-    def _hang_up(self, publisher: MqttPublisher, fault: Fault) -> None:
-        for one in self._publishers if fault is Fault.STORM else [publisher]:
-            one.hang_up()
 
     def _publish(self, publisher: MqttPublisher, job: Job) -> None:
         self.script.count(job)

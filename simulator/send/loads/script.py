@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct, field
 
+from simulator.core.counts import MAX_EXAMPLES
 from simulator.plan.faults import AGAIN, Fault
 from simulator.plan.plan import Part
 from simulator.send.encode import Encoder, Post
@@ -14,8 +15,6 @@ from simulator.send.loads.spoil import Spoiler
 from simulator.send.loads.truth import STORED, Expected
 from simulator.send.pacing import Turn
 from simulator.send.target import Target
-
-MAX_WRONG = 100
 
 
 class WrongAnswer(Struct, frozen=True):
@@ -54,15 +53,8 @@ class Score(Struct, kw_only=True):
     def note(self, fault: Fault, answer: WrongAnswer) -> None:
         """Count a wrong answer, and keep it if it is one of the first."""
         _count(self.wrong, fault.value, 1)
-        if len(self.examples) < MAX_WRONG:
+        if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(answer)
-
-    def add(self, other: "Score") -> None:
-        """Take in what was counted elsewhere."""
-        for counts in ("injected", "refusals", "wrong"):
-            for name, count in getattr(other, counts).items():
-                _count(getattr(self, counts), name, count)
-        self.examples = (self.examples + other.examples)[:MAX_WRONG]
 
 
 def _count(counts: dict[str, int], name: str, more: int) -> None:

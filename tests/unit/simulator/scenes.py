@@ -14,8 +14,8 @@ from simulator.watch.judging import Judgement, judge
 from simulator.watch.observations import Observations
 from simulator.watch.sample import Cell, Watched, choose
 from simulator.watch.stream import SseEvent
+from tests.fakes.fake_gateway import to_text
 from tests.unit.simulator.cases import START_MS, ManualClock
-from tests.unit.simulator.fake_gateway import to_text
 
 BEGAN = 1_000.0
 METRICS = ("door_open", "event")

@@ -1,7 +1,7 @@
 """/readyz while the pipeline stands still: not ready, though the database and the spool seem well."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,21 +26,19 @@ async def _nothing(*_: object) -> None:
 
 
 def monitor(stall: Stall) -> Monitor:
-    parts: dict[str, Any] = {
-        "breaker": SimpleNamespace(trouble=None),
-        "drainer": SimpleNamespace(waiting=lambda: SpoolBacklog(0, 0, None, "")),
-        "committer": SimpleNamespace(batcher=SimpleNamespace(rows=7, size=70), in_hand=3),
-        "publisher": SimpleNamespace(behind=0, healthy=True),
-        "watcher": SimpleNamespace(facts=lambda: {"complete": True}, evicts=False),
-        "consumer": None,
-        "damaged": lambda: 0,
-        "spool": SimpleNamespace(size=0, is_open=True, refusal=None, margin=2**20),
-        "settings": Settings(spool=SpoolSettings(dir="/")),
-        "spells": Spells("w1", ManualClock(), monotonic=stall._monotonic),
-    }
-    state: Any = SimpleNamespace(ping=_nothing)
-    pool: Any = None
-    return Monitor(pool, state, stall=stall, **parts)
+    storage: Any = SimpleNamespace(
+        state=SimpleNamespace(ping=_nothing),
+        breaker=SimpleNamespace(trouble=None),
+        drainer=SimpleNamespace(waiting=lambda: SpoolBacklog(0, 0, None, "")),
+        committer=SimpleNamespace(batcher=SimpleNamespace(rows=7, size=70), in_hand=3),
+        publisher=SimpleNamespace(behind=0, healthy=True),
+        watcher=SimpleNamespace(facts=lambda: {"complete": True}, evicts=False),
+        damaged=lambda: 0,
+        spool=SimpleNamespace(size=0, is_open=True, refusal=None, margin=2**20),
+    )
+    settings, pool = Settings(spool=SpoolSettings(dir="/")), cast(Any, None)
+    spells = Spells("w1", ManualClock(), monotonic=stall._monotonic)
+    return Monitor(pool, storage, settings=settings, stall=stall, consumer=None, spells=spells)
 
 
 async def test_a_stall_is_not_ready_until_something_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,12 @@ from rich.console import Console
 from simulator.cli.bench import shown_command
 from simulator.measure.bench.report import BenchReport, Sheet, extent, figure, middle, millis, short
 from simulator.measure.bench.results import CopyRound, LoadRound, Reads, Results, Spread
-from simulator.measure.bench.tally import Times
-from simulator.measure.bench.workloads import WORKLOADS
-from simulator.measure.bench.yardstick import Setup, setups
+from simulator.measure.bench.workloads import WORKLOADS, Setup, setups
+from simulator.send.latency import Percentiles
+
+
+def times(p50: float, p99: float, p999: float) -> Percentiles:
+    return Percentiles(p50=p50, p99=p99, p999=p999)
 
 
 def load(name: str, acked: int, **changes: Any) -> LoadRound:
@@ -24,7 +27,7 @@ def load(name: str, acked: int, **changes: Any) -> LoadRound:
         answers=acked // max(1, WORKLOADS[name].items),
         stored=0 if WORKLOADS[name].repeats or not WORKLOADS[name].ingests else acked,
         grown=20 * acked,
-        times=Times(1_234.5, 12_345.6, 12_345.6),
+        times=times(1_234.5, 12_345.6, 12_345.6),
         cpu={"gateway": 1.5, "database": 123.4},
         generator_cpu=0.5,
         resident=300 * 2**20,
@@ -74,7 +77,7 @@ def test_the_ratio_is_to_the_best_copy_of_rows_as_wide() -> None:
         copied(narrow, 10_000_000),
     )
     found = results(load("W3", 1_000_000), load("W3f", 2_000_000), load("W7", 1_000_000), copies=copies)
-    share = {workload.name: found.share_of_copy(workload) for workload in found.workloads()}
+    share = {rounds[0].workload: found.share_of_copy(rounds[0].kind) for rounds in found.by_workload()}
     assert share == {"W3": pytest.approx(0.5), "W3f": pytest.approx(0.2), "W7": None}
     assert found.share("W7", "W3") == pytest.approx(1.0)
     assert found.share("W6", "W3") is None
@@ -84,7 +87,7 @@ def test_the_ratio_is_to_the_best_copy_of_rows_as_wide() -> None:
 
 def test_everything_at_its_widest_fits_a_hundred_columns() -> None:
     every = setups(tuple(WORKLOADS.values()))
-    reads = Reads(rate=1_999.0, times=Times(10, 20, 30), faults={"unsent": 3})
+    reads = Reads(rate=1_999.0, times=times(10, 20, 30), faults={"unsent": 3})
     loads = [load(name, 19_999_998, answers=199_998, beside=reads if name == "W6" else None) for name in WORKLOADS]
     text = printed(BenchReport(results(*loads, copies=tuple(copied(setup, 999_999) for setup in every))))
     assert max(map(len, text.splitlines())) <= 100
@@ -115,11 +118,11 @@ def test_exit_codes(loads: list[LoadRound], code: int) -> None:
 
 def test_what_a_reader_has_to_know() -> None:
     busy = load("W1", 100, generator_cpu=1.9, faults={"http_503_overloaded": 7})
-    reads = Reads(rate=1_500.0, times=Times(10, 20, 30), faults={"unsent": 3})
+    reads = Reads(rate=1_500.0, times=times(10, 20, 30), faults={"unsent": 3})
     found = results(
         busy, load("W3", 1_000), load("W6", 900, beside=reads), load("W7", 500), load("W4", 5), load("W1h", 5)
     )
-    found.commits.append(Times(0.71, 2.5, 9.0))
+    found.commits.append(times(0.71, 2.5, 9.0))
     notes = "\n".join(BenchReport(found).notes())
     assert "W1: the generator used 95% of a core" in notes
     assert "http_503_overloaded 7" in notes

@@ -5,9 +5,9 @@ import pytest
 
 from simulator.core.errors import UsageError
 from simulator.measure.bench.posts import Posts, device_names, to_templates
-from simulator.measure.bench.tally import Window
+from simulator.measure.bench.results import Window
 from simulator.measure.bench.workloads import WORKLOADS, Form, pick
-from tests.unit.simulator.fake_gateway import messages_of
+from tests.fakes.fake_gateway import messages_of
 
 START_MS = 1_790_000_000_000
 INGEST = [name for name, workload in WORKLOADS.items() if workload.ingests and not workload.repeats]

@@ -1,21 +1,18 @@
 """What processes cost, from a /proc of our own making and from the real one."""
 
 import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from simulator.core.errors import Unreachable, UsageError
+from simulator.core.errors import UsageError
 from simulator.measure.bench import processes
 from simulator.measure.bench.processes import Parts, describe
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -95,39 +92,6 @@ def test_the_postmaster_is_above_our_backend(tmp_path: Path) -> None:
     assert processes.of_backend(99, proc) == frozenset()
 
 
-@contextmanager
-def listening_here(family: socket.AddressFamily, host: str) -> Iterator[int]:
-    with socket.socket(family) as listener:
-        try:
-            listener.bind((host, 0))
-        except OSError as error:
-            pytest.skip(f"{host} cannot be listened on here: {error}")
-        listener.listen()
-        yield int(listener.getsockname()[1])
-
-
-@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_a_listener_is_found_by_its_port(family: socket.AddressFamily, host: str) -> None:
-    with listening_here(family, host) as port:
-        assert processes.on_port(host, port) == {os.getpid()}
-    assert processes.on_port(host, port) == frozenset()
-
-
-def test_of_a_parent_and_a_child_that_share_a_socket_the_parent_is_found() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        command = [sys.executable, "-c", "print(flush=True); input()"]
-        with subprocess.Popen(
-            command, pass_fds=[listener.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as child:
-            assert child.stdout is not None
-            child.stdout.readline()
-            found = processes.on_port("127.0.0.1", listener.getsockname()[1])
-            child.communicate(b"\n")
-    assert found == {os.getpid()}
-
-
 def test_connections_do_not_count_as_listeners() -> None:
     table = (
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -150,18 +114,6 @@ def test_a_given_process_must_be_there() -> None:
     assert processes.given(os.getpid()) == {os.getpid()}
     with pytest.raises(UsageError, match="no process 999999999"):
         processes.given(999_999_999)
-
-
-async def test_redis_tells_its_process(valkey: str) -> None:
-    (pid,) = await processes.of_redis(valkey)
-    assert "valkey" in processes.snapshot()[pid].name
-
-
-async def test_a_redis_that_is_away_is_a_sentence() -> None:
-    with listening_here(socket.AF_INET, "127.0.0.1") as port:
-        pass
-    with pytest.raises(Unreachable, match="--redis"):
-        await processes.of_redis(f"redis://127.0.0.1:{port}")
 
 
 def test_the_machine_in_one_line(tmp_path: Path) -> None:

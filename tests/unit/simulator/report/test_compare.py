@@ -1,7 +1,5 @@
 """Two reports side by side: what counts as worse, and what cannot be compared."""
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from simulator.report.report import Report
 from simulator.verify.findings import Findings
 from simulator.verify.referee import Verdict
 from tests.unit.simulator.cases import plan
-from tests.unit.simulator.cli.test_command import simulate
 from tests.unit.simulator.report.test_report import latencies, result
 
 
@@ -88,19 +85,3 @@ def test_runs_over_different_transports_are_not_compared() -> None:
     over_mqtt = read(written().replace(b'"transport": "http"', b'"transport": "mqtt"'), "b")
     with pytest.raises(UsageError, match="over http, the other over mqtt"):
         rows(read(written(), "a"), over_mqtt)
-
-
-async def test_the_command_shows_a_table_and_exits_by_the_tolerance(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_bytes(written())
-    (tmp_path / "b.json").write_bytes(written(latencies=latencies(0.1, 0.25)))
-    (bad, out, _), (good, _, _), (code, _, err) = await asyncio.gather(
-        simulate(tmp_path, "compare", "a.json", "b.json"),
-        simulate(tmp_path, "compare", "a.json", "b.json", "--tolerance", "30%"),
-        simulate(tmp_path, "compare", "a.json", "none.json"),
-    )
-    assert (bad, good, code) == (1, 0, 2)
-    assert ["http", "latency", "p99", "200.1", "ms", "250.1", "ms", "+25.0", "%"] in [
-        x.split() for x in out.splitlines()
-    ]
-    assert "WORSE by more than 10 %: http latency p90" in " ".join(out.split())
-    assert "none.json cannot be read" in " ".join(err.split())

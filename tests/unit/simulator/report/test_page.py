@@ -85,7 +85,7 @@ def test_the_verdict_stands_first_then_checks_and_charts() -> None:
     ("one", "says"),
     [
         (report(row(0)), "✓ every acknowledged reading is stored once and unaltered; states are right"),
-        (report(row(0), requirements="p99_ack<1ms"), "✗ REQUIREMENT NOT MET: p99_ack<1ms (200.1 ms)"),
+        (report(row(0), requirements="p99_ack<1ms"), "✗ REQUIREMENT NOT MET: p99_ack<1ms (200.0 ms)"),
         (Report(plan(), [result()], verdict=None), "○ sent, not verified"),
     ],
 )

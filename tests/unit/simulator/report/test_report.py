@@ -5,10 +5,11 @@ from typing import Any
 import orjson
 import pytest
 
+from simulator.core.counts import MAX_EXAMPLES
 from simulator.plan.faults import Fault
 from simulator.report.report import Report
-from simulator.send.latency import Latencies
-from simulator.send.loads.script import MAX_WRONG, Score, WrongAnswer
+from simulator.send.latency import Buckets, Latencies
+from simulator.send.loads.script import Score, WrongAnswer
 from simulator.send.progress import Progress, together
 from simulator.send.results import PartResult, Sent, WorkerResult
 from simulator.verify.dead_letters import DeadLetterFindings
@@ -17,16 +18,18 @@ from simulator.verify.referee import Verdict
 from tests.unit.simulator.cases import plan
 
 
-def latencies(*seconds: float) -> bytes:
+def latencies(*seconds: float) -> Buckets:
     one = Latencies()
     for second in seconds:
         one.record(second)
-    return one.encode()
+    return one.counts
 
 
-def result(*, cpu: float = 0.1, lateness: bytes = b"", **changes: Any) -> WorkerResult:
+def result(*, cpu: float = 0.1, lateness: Buckets | None = None, **changes: Any) -> WorkerResult:
     counts = Sent(offered=100, sent=100, acknowledged=100)
-    part = PartResult(title="a", transport="http", counts=counts, lateness=lateness, latencies=latencies(0.1, 0.2))
+    part = PartResult(
+        title="a", transport="http", counts=counts, lateness=lateness or {}, latencies=latencies(0.1, 0.2)
+    )
     for name, value in changes.items():
         setattr(part, name, value)
     return WorkerResult(parts=[part], elapsed=2.0, cpu=cpu)
@@ -76,11 +79,11 @@ def test_who_was_the_bottleneck_is_said(cpu: float, late: tuple[float, ...], say
 
 def test_a_wrong_answer_is_exit_1_and_the_first_hundred_are_named() -> None:
     score = Score()
-    for number in range(MAX_WRONG + 20):
+    for number in range(MAX_EXAMPLES + 20):
         score.note(Fault.NAN, wrong(number))
     one = report(result(score=score))
-    assert (one.failures, one.exit_code) == ([f"{MAX_WRONG + 20} wrong answers"], 1)
-    assert [example.device for example in one.score.examples] == [f"d{i}" for i in range(MAX_WRONG)]
+    assert (one.failures, one.exit_code) == ([f"{MAX_EXAMPLES + 20} wrong answers"], 1)
+    assert [example.device for example in one.score.examples] == [f"d{i}" for i in range(MAX_EXAMPLES)]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from simulator.plan.fleet import Fleet, Lane
 from simulator.plan.scenario import Shape
+from tests.fakes.fake_gateway import messages_of
 from tests.unit.simulator.cases import METRICS, START_MS, fleet, lane, native_encoder
-from tests.unit.simulator.fake_gateway import messages_of
 
 SHAPES: tuple[Shape, ...] = ("flat", "values", "readings", "columns")
 Readings = dict[tuple[str, int, str], Any]

@@ -16,8 +16,8 @@ from simulator.plan.scenario import Assumed, FaultRates, Shape
 from simulator.send.loads.spoil import GHOST, Spoiler
 from simulator.send.loads.truth import Expected, Truth, judge
 from simulator.send.receipts import Answer, Meaning
+from tests.fakes.fake_gateway import messages_of
 from tests.unit.simulator.cases import METRICS, fleet, lane, native_encoder
-from tests.unit.simulator.fake_gateway import messages_of
 
 WIDTH = len(METRICS)
 SHAPES: tuple[Shape, ...] = ("flat", "values", "readings", "columns")

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.send.latency import Latencies
-from simulator.send.timeline import MAX_ROWS, Recorder, Row, Timeline, buckets, merged, percentiles
+from simulator.core.counts import add_up
+from simulator.send.latency import Latencies, buckets, percentiles
+from simulator.send.timeline import MAX_ROWS, Recorder, Row, Timeline, merged
+from tests.fakes.waiting import until
 from tests.unit.simulator.cases import ManualClock, lane
-from tests.unit.simulator.waiting import until
 
 
 @dataclass
@@ -31,7 +32,7 @@ class FakeLoad:
 def total(timeline: Timeline) -> Row:
     found = Row()
     for row in timeline.rows:
-        found.add(row)
+        add_up(found, row)
     return found
 
 

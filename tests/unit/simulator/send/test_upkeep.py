@@ -1,19 +1,16 @@
 """Many clients held connected: how many at a time, what is visited when, and how they come back."""
 
 import asyncio
-import resource
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
-from simulator.core.addresses import Broker
 from simulator.core.errors import Unreachable
-from simulator.send.drivers.mqtt import MqttPublisher, kept
 from simulator.send.drivers.upkeep import Upkeep
-from tests.servers.mosquitto import Limits, Mosquitto
-from tests.unit.simulator.waiting import until
+from tests.fakes.waiting import until
 
 _AT_ONCE = 64
 
@@ -59,7 +56,8 @@ class Client:
 
 
 def upkeep(site: Site, *, period: float = 60.0) -> Upkeep:
-    return Upkeep(site.clients, period=period, random=Random(1))
+    clients: Any = site.clients
+    return Upkeep(clients, period=period, random=Random(1))
 
 
 async def test_all_are_connected_some_at_a_time_by_two_tasks() -> None:
@@ -107,40 +105,3 @@ async def test_each_is_visited_as_often_as_every_other() -> None:
         await until(lambda: sum(site.visits.values()) >= 120)
         counts = [site.visits[client.number] for client in site.clients]
         assert max(counts) - min(counts) <= 1
-
-
-@pytest.fixture
-def many_files() -> Iterator[None]:
-    """Let this process, and what it starts, open more files than a shell allows."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-@pytest.mark.usefixtures("many_files")
-async def test_mosquitto_holds_two_thousand_that_ping_and_all_come_back(
-    start_mosquitto: Callable[[Limits], Mosquitto],
-) -> None:
-    count = 2_000
-    mosquitto = start_mosquitto(Limits())
-    where, acked = Broker("127.0.0.1", mosquitto.port), Counter[int]()
-
-    def on_ack(token: int) -> None:
-        acked[token] += 1
-
-    publishers = [
-        MqttPublisher(where, client_id=f"sim-{i}", on_ack=on_ack, window=4, keepalive=3) for i in range(count)
-    ]
-    async with kept(publishers, random=Random(1)):
-        assert all(publisher.has_room for publisher in publishers)
-        for publisher in publishers[::2]:
-            publisher.hang_up()
-        await until(lambda: sum(publisher.losses for publisher in publishers) == count // 2)
-        await until(lambda: all(publisher.has_room for publisher in publishers))
-        await asyncio.sleep(4.6)  # one and a half keepalives: without pings the broker would hang up on them now
-        for i, publisher in enumerate(publishers):
-            publisher.publish(b"devices/d/readings", b"%d" % i, token=i)
-        await until(lambda: len(acked) == count)
-        assert sum(publisher.losses for publisher in publishers) == count // 2
-    assert set(acked.values()) == {1}

@@ -1,7 +1,5 @@
 """Which target is meant, what can be asked of it, and who is shown which key."""
 
-import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from simulator.core.errors import UsageError
-from simulator.measure.run import ScenarioRun
 from simulator.plan.faults import CONTENT, ORDER, Fault
-from simulator.plan.options import Access, RunOptions, TargetOptions, VerdictOptions
+from simulator.plan.options import Access, TargetOptions
 from simulator.plan.plan import Plan, TargetSpec
 from simulator.plan.scenario import FaultRates, FleetSpec, Scenario
 from simulator.send.loads.truth import HARMLESS, ForeignTruth, judge
@@ -19,15 +16,7 @@ from simulator.send.receipts import Answer
 from simulator.targets.choose import fitted, target_of
 from simulator.targets.gateway import GatewayTarget
 from simulator.targets.influx import InfluxTarget
-from tests.docs.pages import blocks
-from tests.unit.simulator import fake_broker, fake_sink
 from tests.unit.simulator.cases import START_MS, plan
-from tests.unit.simulator.cli.test_command import simulate
-from tests.unit.simulator.fake_broker import FakeBroker
-from tests.unit.simulator.fake_sink import FakeSink
-from tests.unit.simulator.measure.test_run import idle
-
-(EXAMPLE,) = (block.text for block in blocks("python") if block.role == "adapter")
 
 
 @pytest.mark.parametrize(
@@ -107,62 +96,3 @@ def test_only_a_gateway_is_shown_the_key_that_lies_about(tmp_path: Path, monkeyp
     assert (Access().key(), Access().key(kind="influx"), Access().key(kind="custom")) == ("secret", "", "")
     monkeypatch.setenv("SIMULATOR_KEY", "given")
     assert Access().key(kind="influx") == "given"
-
-
-@pytest.fixture
-async def sink(tmp_path: Path) -> AsyncIterator[FakeSink]:
-    (tmp_path / "rows.py").write_text(EXAMPLE)
-    async with fake_sink.running() as running:
-        yield running
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    async with fake_broker.running() as running:
-        yield running
-
-
-OVER_MQTT = """
-        if self.over_mqtt:
-            return adapter.Post(number, b"rows/" + runs[0].device.encode(), json.dumps(rows).encode())
-        return"""
-
-
-async def test_an_adapter_may_write_publishes_too(sink: FakeSink, broker: FakeBroker, tmp_path: Path) -> None:
-    text = EXAMPLE.replace("\n        return adapter.Post(", OVER_MQTT + " adapter.Post(")
-    text = text.replace(
-        "        self.readings =", '        self.over_mqtt = part.lane.transport == "mqtt"\n        self.readings ='
-    )
-    text = text.replace('    name = "rows"', '    name = "rows"\n    transports = frozenset({"http", "mqtt"})')
-    (tmp_path / "rows.py").write_text(text)
-    options = RunOptions(
-        target=Access(url=sink.url, mqtt=f"127.0.0.1:{broker.port}"),
-        aim=TargetOptions(kind="custom", adapter=tmp_path / "rows.py"),
-        verdict=VerdictOptions(no_verify=True),
-    )
-    given = replace(scenario(devices=6, rate=300, mqtt=0.5, batch=2), target=options.aim.spec())
-    report = await ScenarioRun(options, replace(given, scenario=replace(given.scenario, seconds=0.3))).execute(
-        idle, on_sent=lambda: None
-    )
-    assert report.failures == []
-    assert {lane.transport: lane.acknowledged for lane in report.lanes} == {
-        "http": 2 * len(sink.bodies),
-        "mqtt": 2 * len(broker.published),
-    }
-    assert all(json.loads(one.payload)[0]["id"] == one.topic.removeprefix("rows/") for one in broker.published)
-
-
-async def test_capacity_and_payloads_know_targets_and_compare_tells_them_apart(sink: FakeSink, tmp_path: Path) -> None:
-    custom = ("--target", "custom", "--adapter", "rows.py", "--transport", "http")
-    steady = ("--devices", "20", "--hold", "0.2", "--rest", "0", "--p99", "60000", "--first", "200", "--most", "400")
-    code, out, err = await simulate(tmp_path, "capacity", *custom, "--url", sink.url, *steady)
-    assert (code, "held for 0.2 s: at least 400 readings/s" in out) == (0, True), err
-    code, out, _ = await simulate(tmp_path, "payloads", *custom, "--devices", "2", "--rate", "20", "--count", "1")
-    assert (code, out.split(" ")[:4]) == (0, ["http", "/rows", "identity", "none"])
-    run = ("run", *custom, "--url", sink.url, "--devices", "5", "--rate", "500", "--seconds", "0.2", "--json")
-    assert (await simulate(tmp_path, *run, "a.json"))[0] == 0
-    report = json.loads((tmp_path / "a.json").read_bytes())
-    report["plan"]["target"] = {"kind": "influx", "db": "x"}
-    (tmp_path / "b.json").write_text(json.dumps(report))
-    code, out, _ = await simulate(tmp_path, "compare", "a.json", "b.json")
-    assert (code, "different targets: rows.py; influx" in out) == (0, True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.plan.scenario import FaultRates, Phase
-from simulator.send.latency import Latencies, Percentiles
+from simulator.send.latency import Latencies, Percentiles, summary
 from simulator.send.ledger import Ledger
 from simulator.send.results import Seen
 from simulator.verify.findings import Findings
@@ -27,7 +27,7 @@ def scene() -> Scene:
 
 
 def percentiles(seen: Seen) -> Percentiles:
-    return Latencies.decode(seen.latencies).summary()
+    return summary([seen.latencies])
 
 
 def named(found: Findings) -> set[tuple[str, str]]:
@@ -55,7 +55,7 @@ def test_a_message_that_a_newer_one_hides_took_until_that_was_seen(scene: Scene)
     for one in scene.observations.watched:
         for n in range(10):
             took.record(one.due[4 if n <= 4 else 9] + 0.05 - one.due[n])
-    assert (percentiles(seen), seen.unseen) == (took.summary(), 0)
+    assert (percentiles(seen), seen.unseen) == (summary([took.counts]), 0)
 
 
 def test_what_is_not_seen_until_the_end_took_that_long_and_is_named(scene: Scene) -> None:
@@ -72,7 +72,7 @@ def test_each_phase_has_its_own() -> None:
     for one in scene.observations.watched:
         for n in range(10):
             scene.change(one, n, late=0.3 if one.due[n] < 2 else 0.1)
-    slow, fast = (phase.summary() for phase in scene.judge().stream[0].phases)
+    slow, fast = (summary([phase.counts]) for phase in scene.judge().stream[0].phases)
     assert (slow.count, fast.count) == (8, 12)
     assert slow.p50 == pytest.approx(300, rel=0.01)
     assert fast.p50 == pytest.approx(100, rel=0.01)

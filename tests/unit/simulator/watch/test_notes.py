@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.send.latency import summary
 from simulator.watch.judging import Judgement
 from simulator.watch.notes import ON_THE_WAY_S, Notes, recall, recalled
 from simulator.watch.observations import Observations
@@ -116,8 +117,8 @@ def test_latencies_are_of_what_was_seen_and_what_may_have_been_on_its_way_is_no_
     found, _ = after_the_kill(scene, until=3.0)
     seen = found.state[0]
     in_time = sum(int((one.due + 0.05 <= 3.0).sum()) for one in scene.observations.watched)
-    assert (seen.latencies.summary().count, seen.unseen) == (in_time, 0)
-    assert seen.latencies.summary().max == pytest.approx(50, rel=0.01)
+    assert (summary([seen.latencies.counts]).count, seen.unseen) == (in_time, 0)
+    assert summary([seen.latencies.counts]).max == pytest.approx(50, rel=0.01)
     late, _ = after_the_kill(scene, until=60.0)
     assert late.state[0].unseen == 20 - in_time, "by then it had to be seen"
 

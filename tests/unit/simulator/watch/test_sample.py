@@ -15,8 +15,8 @@ from simulator.send.pacing import Turn
 from simulator.targets.gateway import GatewayTarget
 from simulator.watch import sample
 from simulator.watch.sample import Watched, choose
+from tests.fakes.fake_gateway import messages_of
 from tests.unit.simulator.cases import START_MS
-from tests.unit.simulator.fake_gateway import messages_of
 
 
 def mixed(*, workers: int = 1, **changes: Any) -> Plan:

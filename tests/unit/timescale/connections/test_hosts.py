@@ -190,7 +190,7 @@ async def test_what_became_of_each_is_said_in_their_order() -> None:
         a=SILENT, b=asyncpg.TargetServerAttributeNotMatched("x"), c=ConnectionRefusedError(111, "refused")
     )
     with pytest.raises(NoHost) as caught:
-        await servers.first(timeout=0.1)
+        await servers.first(timeout=1.0)
     assert str(caught.value).endswith(
         "(a:5432: no answer; b:5432: a standby, or read-only; c:5432: [Errno 111] refused)"
     )

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.unit.simulator.fake_gateway import FakeGateway, to_text
+from tests.fakes.fake_gateway import FakeGateway, to_text
 
 Reply = tuple[int, dict[str, Any]]
 

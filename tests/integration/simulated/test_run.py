@@ -18,14 +18,14 @@ from simulator.plan.options import Access, RunOptions, VerdictOptions
 from simulator.report.report import Report
 from simulator.report.screen import to_screen
 from simulator.send.progress import Look, Watcher
+from tests.fakes import fake_gateway
+from tests.fakes.fake_broker import FakeBroker
+from tests.fakes.fake_gateway import FakeGateway, close_stored, close_unstored, messages_of, overloaded
+from tests.fakes.waiting import until
 from tests.servers import postgres
 from tests.servers.databases import Database
 from tests.servers.postgres import PLAIN_TUNING
-from tests.unit.simulator import fake_broker, fake_gateway
 from tests.unit.simulator.cases import ManualClock, now_ms
-from tests.unit.simulator.fake_broker import FakeBroker
-from tests.unit.simulator.fake_gateway import FakeGateway, close_stored, close_unstored, messages_of, overloaded
-from tests.unit.simulator.waiting import until
 
 
 @pytest.fixture
@@ -33,12 +33,6 @@ async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIMULATOR_KEY", "k")
     async with fake_gateway.running() as running:
-        yield running
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    async with fake_broker.running() as running:
         yield running
 
 

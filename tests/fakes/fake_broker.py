@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.unit.simulator.listening import listening
+from tests.fakes.listening import listening
 
 
 @dataclass(frozen=True)

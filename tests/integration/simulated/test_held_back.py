@@ -4,31 +4,16 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.unit.simulator import fake_broker, fake_gateway
-from tests.unit.simulator.cli.test_command import finish, start
-from tests.unit.simulator.fake_broker import FakeBroker
-from tests.unit.simulator.fake_gateway import FakeGateway
-from tests.unit.simulator.waiting import until
+from tests.fakes.fake_broker import FakeBroker
+from tests.fakes.fake_gateway import FakeGateway
+from tests.fakes.waiting import until
+from tests.integration.simulated.test_command import finish, start
 
 HELD_S = 2
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    async with fake_gateway.running() as running:
-        yield running
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    async with fake_broker.running() as running:
-        yield running
 
 
 def children(pid: int) -> list[int]:

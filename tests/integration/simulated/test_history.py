@@ -15,10 +15,10 @@ from simulator.targets.gateway import GatewayTarget
 from simulator.verify.findings import Account
 from simulator.verify.history import History
 from simulator.verify.referee import Referee, Verdict
-from tests.unit.simulator import fake_gateway
+from tests.fakes import fake_gateway
+from tests.fakes.fake_api import FakeHistory
+from tests.fakes.fake_gateway import FakeGateway
 from tests.unit.simulator.cases import METRICS, ManualClock, fleet, lane, native_encoder, plan
-from tests.unit.simulator.fake_api import FakeHistory
-from tests.unit.simulator.fake_gateway import FakeGateway
 
 LANE = lane(devices=4, messages=2, posts=10)  # five messages of each device
 DEVICE = fleet().name(2)

@@ -5,27 +5,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.simulator import fake_broker, fake_gateway
-from tests.unit.simulator.fake_broker import FakeBroker
-from tests.unit.simulator.fake_gateway import FakeGateway
-from tests.unit.simulator.waiting import LIMIT_S, until
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    async with fake_gateway.running() as running:
-        yield running
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    async with fake_broker.running() as running:
-        yield running
+from tests.fakes import fake_gateway
+from tests.fakes.fake_broker import FakeBroker
+from tests.fakes.fake_gateway import FakeGateway
+from tests.fakes.waiting import LIMIT_S, until
 
 
 async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:

@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.unit.simulator import fake_gateway
-from tests.unit.simulator.cli.test_command import simulate
-from tests.unit.simulator.fake_api import FakeHistory
-from tests.unit.simulator.fake_gateway import FakeGateway
+from tests.fakes import fake_gateway
+from tests.fakes.fake_api import FakeHistory
+from tests.fakes.fake_gateway import FakeGateway
+from tests.integration.simulated.test_command import simulate
 
 _RUN = ("run", "--transport", "http", "--devices", "20", "--rate", "2000")
 

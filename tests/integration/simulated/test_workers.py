@@ -6,9 +6,9 @@ from pathlib import Path
 from simulator.measure import workers as worker
 from simulator.measure.workers import Workers
 from simulator.send.ledger_folder import LedgerFolder
-from tests.unit.simulator import fake_gateway
+from tests.fakes import fake_gateway
+from tests.integration.simulated.test_run import idle
 from tests.unit.simulator.cases import plan
-from tests.unit.simulator.measure.test_run import idle
 
 
 async def test_processes_that_are_still_starting_are_stopped_too_and_say_so(tmp_path: Path) -> None:

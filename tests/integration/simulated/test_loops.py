@@ -9,10 +9,10 @@ import pytest
 
 from simulator.core.errors import Unreachable
 from simulator.measure.bench import loops
-from simulator.measure.bench.loops import closed, paced
-from simulator.measure.bench.tally import Tally, Window
+from simulator.measure.bench.loops import send_all
+from simulator.measure.bench.results import Tally, Window
 from simulator.send.drivers.http import HttpClient, Request
-from tests.unit.simulator.listening import listening
+from tests.fakes.listening import listening
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: 1\r\n\r\nok"
@@ -47,7 +47,7 @@ def numbered(gateway: HttpClient, count: int) -> Iterator[bytes]:
 async def run(gateway: HttpClient, count: int, *, connections: int = 4, patience: float = 60.0) -> Tally:
     tally = Tally(judge, items=1)
     window = Window(patience, clock=time.monotonic)
-    await closed(gateway, numbered(gateway, count), tally, window, connections=connections)
+    await send_all(gateway, numbered(gateway, count), tally, window, connections=connections)
     return tally
 
 
@@ -139,7 +139,7 @@ async def test_a_window_that_closes_ends_the_loop() -> None:
                     window.close()
                 yield request
 
-        await closed(gateway, requests(), tally, window, connections=4)
+        await send_all(gateway, requests(), tally, window, connections=4)
     assert (tally.answers, tally.faults, len(seen)) == (50, {}, 50)
 
 
@@ -150,8 +150,8 @@ async def test_an_open_loop_sends_at_its_rate_whatever_is_answered() -> None:
 
     async with answering(slowly) as (gateway, seen):
         tally = Tally(judge, items=1)
-        elapsed = await paced(gateway, numbered(gateway, 10**6), tally, Window(1.0, clock=time.monotonic), rate=100.0)
-    assert elapsed >= 0.9
+        await send_all(gateway, numbered(gateway, 10**6), tally, Window(1.0, clock=time.monotonic), rate=100.0)
+    assert tally.elapsed >= 0.9
     assert len(seen) + tally.faults["unsent"] == 100
     assert tally.answers == len(seen)
     assert tally.times().p999 > 150
@@ -163,6 +163,6 @@ async def test_an_open_loop_ends_soon_when_its_connections_break() -> None:
 
     async with answering(hang_up) as (gateway, _):
         tally = Tally(judge, items=1)
-        await paced(gateway, numbered(gateway, 10**6), tally, Window(0.2, clock=time.monotonic), rate=100.0)
+        await send_all(gateway, numbered(gateway, 10**6), tally, Window(0.2, clock=time.monotonic), rate=100.0)
     assert tally.answers == 0
     assert tally.faults["connection_lost"] + tally.faults["unsent"] == 20

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.unit.simulator.fake_gateway import FakeGateway
-from tests.unit.simulator.listening import listening
+from tests.fakes.fake_gateway import FakeGateway
+from tests.fakes.listening import listening
 
 Row = dict[str, Any]
 

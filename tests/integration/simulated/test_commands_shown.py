@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.simulator import fake_gateway
-from tests.unit.simulator.cli.test_command import finish, simulate, start
-from tests.unit.simulator.fake_api import FakeHistory
-from tests.unit.simulator.fake_gateway import FakeGateway
-from tests.unit.simulator.waiting import until
+from tests.fakes import fake_gateway
+from tests.fakes.fake_api import FakeHistory
+from tests.fakes.fake_gateway import FakeGateway
+from tests.fakes.waiting import until
+from tests.integration.simulated.test_command import finish, simulate, start
 
 SAME = ("--seed", "7", "--run", "x", "--start-ms", "1790000000000")
 

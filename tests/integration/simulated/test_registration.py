@@ -9,10 +9,9 @@ from simulator.plan.plan import Plan
 from simulator.plan.scenario import FleetSpec, Scenario
 from simulator.send.drivers.http import HttpClient
 from simulator.targets.registration import Registration, device_names
-from tests.unit.simulator import fake_gateway
+from tests.fakes.fake_api import FakeRegistry
+from tests.fakes.fake_gateway import FakeGateway
 from tests.unit.simulator.cases import START_MS
-from tests.unit.simulator.fake_api import FakeRegistry
-from tests.unit.simulator.fake_gateway import FakeGateway
 
 
 def plan(*, devices: int = 3, zstd: bool = False) -> Plan:
@@ -21,12 +20,6 @@ def plan(*, devices: int = 3, zstd: bool = False) -> Plan:
         FleetSpec(model="vehicle", devices=2, rate=1),
     )
     return Plan(scenario=Scenario(title="t", fleets=fleets), run="x", start_ms=START_MS)
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    async with fake_gateway.running() as running:
-        yield running
 
 
 @pytest.fixture

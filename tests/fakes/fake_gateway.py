@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.unit.simulator.listening import listening
+from tests.fakes.listening import listening
 
 Key = tuple[str, str, int]
 Call = Callable[[str, str, bytes], "tuple[int, dict[str, Any]] | None"]

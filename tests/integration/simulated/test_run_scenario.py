@@ -16,12 +16,12 @@ from simulator.plan.scenario import Assumed, FaultRates, FleetSpec, Phase, Scena
 from simulator.report.report import Report
 from simulator.send.ledger_folder import LedgerFolder
 from simulator.send.progress import Look
-from tests.unit.simulator import fake_broker, fake_gateway
+from tests.fakes import fake_gateway
+from tests.fakes.fake_api import FakeHistory, FakeRegistry
+from tests.fakes.fake_broker import FakeBroker
+from tests.fakes.fake_gateway import FakeGateway
+from tests.integration.simulated.test_command import simulate
 from tests.unit.simulator.cases import now_ms
-from tests.unit.simulator.cli.test_command import simulate
-from tests.unit.simulator.fake_api import FakeHistory, FakeRegistry
-from tests.unit.simulator.fake_broker import FakeBroker
-from tests.unit.simulator.fake_gateway import FakeGateway
 
 FLEETS = (
     FleetSpec(model="weather_station", devices=6, rate=600, batch=30),
@@ -44,12 +44,6 @@ def registry(gateway: FakeGateway) -> FakeRegistry:
     registry = FakeRegistry()
     gateway.calls.append(registry)
     return registry
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    async with fake_broker.running() as running:
-        yield running
 
 
 async def idle(_: Look) -> None:
