@@ -14,8 +14,9 @@ from typing import Literal, Self
 from gateway.core.errors import GatewayError, StateUnavailable
 from gateway.core.tasks import end
 from gateway.domain.contracts.newest import NewestStored
+from gateway.state.redis_server import UNKNOWN, RedisServer
 from gateway.state.repair import repair
-from gateway.state.store import UNKNOWN, Condition, Progress, RedisServer, RedisState
+from gateway.state.store import Condition, Progress, RedisState
 from gateway.telemetry import state_events
 
 CHECK_SECS = 1.0

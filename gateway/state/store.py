@@ -7,7 +7,7 @@ A device's own mark says that its key holds all of it, and is gone with the key 
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,7 +22,9 @@ from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
 from gateway.state import codec
 from gateway.state.client import open_client
+from gateway.state.redis_server import RedisServer, server_of
 from gateway.state.removed_devices import KEEP_SECS, mark_of
+from gateway.state.script_connection import Script, ScriptConnection
 from gateway.state.stale_sites import Sites
 from gateway.telemetry import state_events
 
@@ -34,7 +36,6 @@ GIVEN_UP_MS = 30_000
 MARKER, REBUILD, GATEWAYS = b"#complete", b"#rebuild", b"#gateways"
 WATCH, LOG = b"#watch", b"#live"
 """Who wants changes, and the log of them: see live_log.py."""
-UNKNOWN = "unknown"
 NOT_REACHED = (RedisGone, RedisSlow, OSError, TimeoutError)
 
 Step = Literal["begin", "go on", "finish", "leave"]
@@ -46,27 +47,6 @@ class Progress(NamedTuple):
     done: int
     total: int
     """Series (a shape of a device)."""
-
-
-class RedisServer(NamedTuple):
-    """What a server is."""
-
-    name: str
-    """With its version."""
-    policy: str
-    """maxmemory-policy: what it does when its memory is full."""
-    evicted_keys: int
-    """Since it started, of anybody's."""
-    maxmemory: int = 0
-    """Bytes that it may have; 0: no bound."""
-
-    @property
-    def evicts(self) -> bool:
-        """Whether it may drop the newest state of devices. Under volatile-... it drops only what has a time to live.
-
-        Of ours these are the answers to idempotency keys, the log of live changes and the progress of a rebuild.
-        """
-        return self.policy.startswith("allkeys")
 
 
 class Condition(NamedTuple):
@@ -82,20 +62,24 @@ class Condition(NamedTuple):
 class RedisState:
     """The state of one installation; `site` names the database it is derived from, so that no other is read."""
 
-    def __init__(self, client: "redis.Redis", *, site: str, device_bytes: int) -> None:
-        """`device_bytes` is what one device may take: of one with more the database tells the newest values."""
+    def __init__(self, client: "redis.Redis", scripts: ScriptConnection, *, site: str, device_bytes: int) -> None:
+        """`device_bytes` is what one device may take: of one with more the database tells the newest values.
+
+        `scripts` is for what is called all the time.
+        """
         self._client = client
+        self._scripts = scripts
         self._device_bytes = device_bytes
         self._site = site
         self._name = secrets.token_hex(8)
-        self._newest_wins = client.register_script(script("device_size") + script("newest_wins"))
+        self._newest_wins = Script(script("device_size") + script("newest_wins"))
         self._check = client.register_script(script("check"))
         self._mark_incomplete = client.register_script(script("mark_incomplete"))
         self._rebuild = client.register_script(script("rebuild"))
         self._claim = client.register_script(script("claim"))
         self._restore = client.register_script(script("device_size") + script("restore"))
-        self._read = client.register_script(script("read"))
-        self._newest_times = client.register_script(script("newest_times"))
+        self._read = Script(script("read"))
+        self._newest_times = Script(script("newest_times"))
         self._sites = Sites(client, script("sites"))
         self._note_removal = client.register_script(script("note_removal"))
         self._server = b""
@@ -128,9 +112,10 @@ class RedisState:
             return []
         prefix = self._prefix
         async with self._asking():
-            left_out, part = await self._newest_wins(
-                keys=[prefix, prefix + WATCH, prefix + LOG],
-                args=[blob, int(later_wins), int(spooled), self._device_bytes],
+            left_out, part = await self._scripts.call(
+                self._newest_wins,
+                [prefix, prefix + WATCH, prefix + LOG],
+                [blob, int(later_wins), int(spooled), self._device_bytes],
             )
         self._away = False
         state_events.left_out(int(left_out))
@@ -172,7 +157,7 @@ class RedisState:
             raise StateUnavailable
         prefix = self._prefix
         async with self._asking(NOT_REACHED):
-            marker, *hashes = await self._read(keys=[prefix, prefix + MARKER], args=list(devices))
+            marker, *hashes = await self._scripts.call(self._read, [prefix, prefix + MARKER], devices)
             if not marker or marker != self._server:
                 raise StateUnavailable("the state is not complete; it is being rebuilt")
             try:
@@ -186,7 +171,7 @@ class RedisState:
             raise StateUnavailable
         prefix = self._prefix
         async with self._asking(NOT_REACHED):
-            marker, *times = await self._newest_times(keys=[prefix, prefix + MARKER], args=list(devices))
+            marker, *times = await self._scripts.call(self._newest_times, [prefix, prefix + MARKER], devices)
             if not marker or marker != self._server:
                 raise StateUnavailable("the state is not complete; it is being rebuilt")
         return [time if time >= 0 else None for time in times]
@@ -252,11 +237,7 @@ class RedisState:
     async def server(self) -> RedisServer:
         """Say what the server is and what it does when its memory is full. Raises StateUnavailable."""
         async with self._asking():
-            info = await self._client.info()
-        name = "Valkey" if "valkey_version" in info else "Redis"
-        version = info.get("valkey_version") or info.get("redis_version", "?")
-        policy = str(info.get("maxmemory_policy", UNKNOWN))
-        return RedisServer(f"{name} {version}", policy, int(info.get("evicted_keys", 0)), int(info.get("maxmemory", 0)))
+            return server_of(await self._client.info())
 
     async def _without_foreign(
         self, devices: Sequence[str], hashes: Sequence[list[bytes]]
@@ -286,7 +267,9 @@ async def open_state(branch: settings.RedisSettings, *, site: str = "") -> Async
     """Open the store; nothing is connected yet on return, so it opens while Redis is away. Raises SettingsError."""
     secs = branch.timeout_secs
     async with open_client(branch.url, name="device-gateway", wait_secs=secs, connect_secs=secs) as client:
-        yield RedisState(client, site=site, device_bytes=branch.device_bytes)
+        scripts = ScriptConnection(client, wait_secs=secs, connect_secs=secs)
+        with closing(scripts):
+            yield RedisState(client, scripts, site=site, device_bytes=branch.device_bytes)
 
 
 def script(name: str) -> str:

@@ -1,4 +1,5 @@
-"""Servers that answer at once: asyncpg's connections and redis-py's client, faked where the gateway calls the library.
+"""Servers that answer at once: asyncpg's connections and redis-py's client, faked where the gateway calls the library;
+of the connection for scripts the transport is.
 
 In: statements and scripts by their text. Out: what a real server would say to whom everything is new. What the
 libraries and the servers cost is not counted.
@@ -9,7 +10,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import asynccontextmanager
 from typing import Any
 
+import hiredis
+
 from gateway.state import codec
+from gateway.state.script_connection import Script
 from gateway.state.store import script
 from gateway.timescale.queries import query
 
@@ -100,13 +104,14 @@ class RedisClient:
     RUN_ID = b"run"
 
     def __init__(self) -> None:
+        self.connection_pool = self
         self._written: list[bytes] = []
         self._answers: dict[str, Callable[..., Any]] = {
-            script("newest_wins"): self._write,
             script("check"): lambda **_: [self.RUN_ID, 1, -1, -1],
-            script("read"): self._read,
         }
-        self._hashes: dict[str, list[bytes]] = {}
+        self._read_sha = Script(script("read")).sha
+        self._hashes: dict[bytes, bytes] = {}
+        """Of each device what a server writes of its fields and values."""
 
     def register_script(self, source: str) -> Callable[..., Awaitable[Any]]:
         known = (answer for text, answer in self._answers.items() if source.endswith(text))
@@ -118,16 +123,43 @@ class RedisClient:
 
         return call
 
+    def make_connection(self) -> "RedisClient":
+        """Return where to connect to: here."""
+        return self
+
+    password = username = client_name = ""
+    db = 0
+
     def take_in(self) -> None:
         """Make readable what was written: not while it is written, since that is counted."""
-        for blob in self._written:
-            for device, field, packed in codec.split(blob):
-                self._hashes[device] = [codec.MARK, b"1", field, packed]
+        for command in self._written:
+            reader = hiredis.Reader()
+            reader.feed(command)
+            for device, field, packed in codec.split(reader.gets()[6]):
+                told = [codec.MARK, b"1", field, packed]
+                self._hashes[device.encode()] = b"*4\r\n" + b"".join([b"$%d\r\n%b\r\n" % (len(t), t) for t in told])
         self._written.clear()
 
-    def _write(self, *, args: Sequence[Any], **_: Any) -> list[Any]:
-        self._written[:] = [*self._written[-8:], args[0]]
-        return [0, []]
+    def answer(self, command: bytes) -> bytes:
+        """Return what the server writes to one EVALSHA of the state's."""
+        if self._read_sha in command[:80]:
+            found = [self._hashes[device] for device in command.split(b"\r\n")[12:-1:2]]
+            return b"*%d\r\n$3\r\n%b\r\n%b" % (len(found) + 1, self.RUN_ID, b"".join(found))
+        self._written[:] = [*self._written[-8:], command]
+        return b"*2\r\n:0\r\n*0\r\n"
 
-    def _read(self, *, args: Sequence[str], **_: Any) -> list[Any]:
-        return [self.RUN_ID, *[self._hashes[device] for device in args]]
+
+class RedisTransport(asyncio.Transport):
+    """The other end of the connection for scripts: answers in the next turn of the loop."""
+
+    def __init__(self, client: RedisClient, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self._client = client
+        self._protocol = protocol
+        self._call_soon = asyncio.get_running_loop().call_soon
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._call_soon(self._protocol.data_received, self._client.answer(bytes(data)))
+
+    def abort(self) -> None:
+        self._call_soon(self._protocol.connection_lost, None)

@@ -19,7 +19,7 @@ from gateway.ingest.intake import BodyIntake
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
 from gateway.mqtt import consumer
-from gateway.state import store
+from gateway.state import script_connection, store
 from gateway.state.publisher import Publisher
 from gateway.state.read import NewestReader
 from gateway.timescale.connections import direct
@@ -32,7 +32,7 @@ from gateway.web.server.sanic import App
 from tests.fakes.clock import ManualClock
 from tests.fakes.credentials import MemoryCredentials
 from tests.fakes.directory import MemoryDirectory
-from tests.instructions.servers import Database, DatabaseConnection, DatabasePool, RedisClient
+from tests.instructions.servers import Database, DatabaseConnection, DatabasePool, RedisClient, RedisTransport
 from tests.instructions.still import NOW_US, STOOD_STILL
 from tests.integration.sanic_server import running
 from tests.integration.web_server import OURS, Door
@@ -100,7 +100,13 @@ async def working() -> AsyncIterator[Worker]:
     async def open_client(*_: object, **__: object) -> AsyncIterator[RedisClient]:
         yield door.redis
 
+    async def open_line(_: object) -> script_connection.Line:
+        line = script_connection.Line()
+        line.connection_made(RedisTransport(door.redis, line))
+        return line
+
     setattr(store, "open_client", open_client)  # noqa: B010 -- as below
+    setattr(script_connection, "open_line", open_line)  # noqa: B010 -- as below
     setattr(direct, "connect", connect)  # noqa: B010 -- the library itself, for this process
     app = create_app(SETTINGS, door.open_runtime)
     with socket.socket() as listening:
