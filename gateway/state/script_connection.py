@@ -40,7 +40,7 @@ class ScriptConnection:
         self._client = client
         self._wait_secs = wait_secs
         self._connect_secs = connect_secs
-        self._line: Line | None = None
+        self._line: RespLine | None = None
         self._connecting = asyncio.Lock()
 
     async def call(self, script: Script, keys: Sequence[Argument], args: Sequence[Argument]) -> Any:
@@ -70,7 +70,7 @@ class ScriptConnection:
                 raise
         return await self._ask(line, b"EVAL", script.source, len(keys), *keys, *args)
 
-    async def _ask(self, line: "Line", *command: Argument, secs: float | None = None) -> Any:
+    async def _ask(self, line: "RespLine", *command: Argument, secs: float | None = None) -> Any:
         try:
             async with asyncio.timeout(secs or self._wait_secs):
                 answer = await line.ask(command)
@@ -81,7 +81,7 @@ class ScriptConnection:
             raise answer
         return answer
 
-    async def _connect(self) -> "Line":
+    async def _connect(self) -> "RespLine":
         async with self._connecting:
             if self._line is not None and not self._line.ended:
                 return self._line
@@ -103,15 +103,15 @@ class ScriptConnection:
             return line
 
 
-async def open_line(options: AbstractConnection) -> "Line":
+async def open_line(options: AbstractConnection) -> "RespLine":
     """Connect, with what the URL says; nothing is said yet. Raises OSError."""
     loop = asyncio.get_running_loop()
     if isinstance(options, UnixDomainSocketConnection):
-        _, line = await loop.create_unix_connection(Line, options.path)
+        _, line = await loop.create_unix_connection(RespLine, options.path)
         return line
     to = cast("Connection", options)
     tls = options.ssl_context.get() if isinstance(options, SSLConnection) else None
-    _, line = await loop.create_connection(Line, to.host, int(to.port), ssl=tls)
+    _, line = await loop.create_connection(RespLine, to.host, int(to.port), ssl=tls)
     return line
 
 
@@ -132,7 +132,7 @@ def _error(words: str) -> RedisError:
     return RedisGone(words) if words.startswith(CANNOT_NOW) else ResponseError(words)
 
 
-class Line(asyncio.Protocol):
+class RespLine(asyncio.Protocol):
     """The wire: commands out, answers in, each to the oldest that has none (RESP2, Redis's own specification)."""
 
     def __init__(self) -> None:

@@ -100,8 +100,8 @@ async def working() -> AsyncIterator[Worker]:
     async def open_client(*_: object, **__: object) -> AsyncIterator[RedisClient]:
         yield door.redis
 
-    async def open_line(_: object) -> script_connection.Line:
-        line = script_connection.Line()
+    async def open_line(_: object) -> script_connection.RespLine:
+        line = script_connection.RespLine()
         line.connection_made(RedisTransport(door.redis, line))
         return line
 
