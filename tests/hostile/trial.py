@@ -1,0 +1,201 @@
+"""A trial: one attack beside honest clients. In: a stage, an attack, seconds. Out: an Outcome, judged.
+
+What the attacker takes of the machine is no fault of the gateway: a process that takes as much CPU and attacks nobody
+says what is normal. Where an answer is late all the same that is measured once more, at once.
+"""
+
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.chaos.books import Books
+from tests.hostile import processes
+from tests.hostile.attack import Attack
+from tests.hostile.attacker import CALM
+from tests.hostile.stage import Stage
+
+FLOOR_SECS = 0.005
+"""What is faster than this counts as this: below it a ratio says nothing."""
+PATIENCE_SECS = 12.0
+"""Longest wait for the recovery."""
+CALM_P50_SECS = 0.15
+"""Half of the honest answers are faster than this when it is over."""
+WINDOW_SECS = 0.25
+LOOK_SECS = 0.1
+COUNTED = ("post", "read", "mqtt")
+LOSS_SECS = 5.0
+"""How long what was acknowledged from the spool may take to be seen in the database."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What must hold."""
+
+    factor: float = 3.0
+    """How many times slower than normal the slowest hundredth of honest answers may be."""
+    health_secs: float = 1.0
+    """Of health checks, of newcomers, and of a stream's silence."""
+    recovery_secs: float = 2.0
+    failed_share: float = 0.01
+    """Of honest requests."""
+
+
+@dataclass
+class Outcome:
+    """What one attack did."""
+
+    attack: Attack
+    workers: int
+    troubles: list[str] = field(default_factory=list)
+    normal: float = 0.0
+    """p99 of the kind of honest answers that suffered most, while as much CPU is taken by nobody's enemy (s)."""
+    during: float = 0.0
+    health: float = 0.0
+    rss: int = 0
+    """Bytes by which the memory grew."""
+    recovery: float = 0.0
+    cpu: float = 0.0
+    """Cores that the gateway took."""
+    attacker_cpu: float = 0.0
+    failed: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def slower(self) -> float:
+        """How many times slower the slowest hundredth was."""
+        return max(self.during, FLOOR_SECS) / max(self.normal, FLOOR_SECS)
+
+    def expect(self, *, that: bool, else_say: str) -> None:
+        """Note a trouble unless it is as it must be."""
+        if not that:
+            self.troubles.append(else_say)
+
+
+class Bench:
+    """What is normal on this stage, by the CPU that somebody else takes."""
+
+    def __init__(self, stage: Stage, *, secs: float) -> None:
+        self._stage = stage
+        self._secs = secs
+        self._normal: dict[int, Mapping[str, Any]] = {}
+
+    def normal(self, share: float, *, anew: bool = False) -> Mapping[str, Any]:
+        """Return what honest clients find while so much of a core is taken, to the quarter."""
+        quarters = min(4, round(4 * share))
+        if anew or quarters not in self._normal:
+            with processes.attacker(self._stage.place, CALM, self._secs, "--share", str(quarters / 4)) as process:
+                begin(self._stage, process)
+                processes.finish(process)
+            self._normal[quarters] = self._stage.mark()["kinds"]
+        return self._normal[quarters]
+
+
+def attempt(
+    stage: Stage, bench: Bench, books: Books, attack: Attack, secs: float, *, judge: Judge = Judge()
+) -> Outcome:
+    """Attack, wait until it is over, and judge."""
+    outcome = Outcome(attack, stage.place.workers)
+    before, cpu, pids = stage.rss(), stage.cpu(), stage.pids()
+    with processes.attacker(stage.place, attack.name, secs) as process:
+        begin(stage, process)
+        peak = watch(stage, process, secs)
+        report = processes.finish(process)
+    found = stage.mark()
+    outcome.cpu = max(0.0, stage.cpu() - cpu) / max(secs, report.get("secs", 0.0))
+    outcome.rss, outcome.counts, outcome.attacker_cpu = peak - before, report["counts"], report["cpu"]
+    outcome.troubles += report["troubles"]
+    outcome.recovery, after = recover(stage, found)
+    weigh(outcome, found, bench, judge)
+    look(outcome, found, after, judge)
+    outcome.expect(that=stage.pids() == pids, else_say="a process of the gateway ended")
+    outcome.troubles += keep(stage, books)
+    return outcome
+
+
+def weigh(outcome: Outcome, found: Mapping[str, Any], bench: Bench, judge: Judge) -> None:
+    """Compare the slowest hundredth of each kind with what is normal, and take the worst."""
+    for anew in (False, True):
+        normal = bench.normal(outcome.attacker_cpu, anew=anew)
+        pairs = [
+            (normal[kind]["p99"] if kind in normal else 0.0, found["kinds"][kind]["p99"])
+            for kind in COUNTED
+            if kind in found["kinds"]
+        ]
+        outcome.normal, outcome.during = max(pairs, key=lambda pair: pair[1] / max(pair[0], FLOOR_SECS))
+        if outcome.slower <= judge.factor:
+            return
+    outcome.troubles.append(f"honest p99 {outcome.slower:.1f} × its normal ({1000 * outcome.during:.0f} ms)")
+
+
+def look(outcome: Outcome, found: Mapping[str, Any], after: Mapping[str, Any], judge: Judge) -> None:
+    """Compare the rest with what was promised."""
+    kinds = found["kinds"]
+    outcome.health = kinds.get("health", {"max": PATIENCE_SECS})["max"]
+    outcome.failed = sum(found["failures"].values())
+    asked = sum(each["count"] for each in kinds.values())
+    outcome.expect(that=outcome.health <= judge.health_secs, else_say=f"a health check took {outcome.health:.1f} s")
+    newest = kinds.get("newcomer", {"max": PATIENCE_SECS})["max"]
+    outcome.expect(that=newest <= judge.health_secs, else_say=f"a newcomer's post took {newest:.1f} s")
+    outcome.expect(
+        that=found["silence"] <= judge.health_secs, else_say=f"a stream was silent for {found['silence']:.1f} s"
+    )
+    outcome.expect(
+        that=outcome.failed <= judge.failed_share * asked,
+        else_say=f"{outcome.failed} of {asked} failed: {found['failures']}",
+    )
+    bound = outcome.attack.rss_mib
+    outcome.expect(
+        that=outcome.rss <= bound * 2**20, else_say=f"memory grew by {outcome.rss / 2**20:.0f} MiB, more than {bound}"
+    )
+    outcome.expect(
+        that=outcome.recovery <= judge.recovery_secs,
+        else_say=f"{outcome.recovery:.1f} s until all was as before: {after}",
+    )
+
+
+def recover(stage: Stage, during: Mapping[str, Any]) -> tuple[float, Mapping[str, Any]]:
+    """Return after how many seconds honest clients are served as before, and what they found last."""
+    began, calm, found = time.monotonic(), 0, during
+    while time.monotonic() - began < PATIENCE_SECS:
+        time.sleep(WINDOW_SECS)
+        found = stage.mark()
+        slow = [kind for kind in COUNTED if kind in found["kinds"] and found["kinds"][kind]["p50"] > CALM_P50_SECS]
+        calm = 0 if slow or found["failures"] or "post" not in found["kinds"] else calm + 1
+        if calm == 2:
+            return max(0.0, time.monotonic() - began - 2 * WINDOW_SECS), found
+    return PATIENCE_SECS, found
+
+
+def keep(stage: Stage, books: Books) -> list[str]:
+    """Say what does not balance, and what was acknowledged and is not stored."""
+    try:
+        troubles = books.check("nothing")
+    except httpx.HTTPError as exc:
+        return [f"the ledger could not be read: {exc!r}"]
+    acked = stage.mark()["acked"]
+    deadline = time.monotonic() + LOSS_SECS
+    while (stored := stage.stored()) < acked and time.monotonic() < deadline:
+        time.sleep(LOOK_SECS)
+    if stored < acked:
+        troubles.append(f"{acked} messages were acknowledged, and only {stored} are stored")
+    return troubles
+
+
+def begin(stage: Stage, process: "subprocess.Popen[str]") -> None:
+    """Let it attack; what honest clients found until now is forgotten."""
+    time.sleep(WINDOW_SECS)  # preparing took CPU
+    stage.mark()
+    processes.let_go(process)
+
+
+def watch(stage: Stage, process: "subprocess.Popen[str]", secs: float) -> int:
+    """Return the most memory that the gateway has until the attacker says that it is done."""
+    peak, deadline = 0, time.monotonic() + secs
+    while process.poll() is None and time.monotonic() < deadline:
+        peak = max(peak, stage.rss())
+        time.sleep(LOOK_SECS)
+    return max(peak, stage.rss())
