@@ -148,31 +148,35 @@ def tell(console: Console, outcome: Outcome) -> None:
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """What became of honest clients, a line for each attack, the worst of the numbers of workers."""
+    """What became of honest clients: a line for each family, and one for each attack that it did not stand."""
     made = Table(box=None, pad_edge=False)
-    for title in ("attack", "by"):
-        made.add_column(title, no_wrap=True)
+    made.add_column("attack", no_wrap=True)
     for title in ("p99 ms", "×", "health s", "MiB", "of", "recovery s", "failed", "held"):
         made.add_column(title, justify="right", no_wrap=True)
-    for name in dict.fromkeys(outcome.attack.name for outcome in outcomes):
-        same = [outcome for outcome in outcomes if outcome.attack.name == name]
-        fell = [str(outcome.workers) for outcome in same if outcome.troubles]
-        made.add_row(
-            name,
-            same[0].attack.who,
-            f"{1000 * max(each.during for each in same):.0f}",
-            f"{max(each.slower for each in same):.1f}",
-            f"{max(each.health for each in same):.2f}",
-            f"{max(each.rss for each in same) / 2**20:+.0f}",
-            str(same[0].attack.rss_mib),
-            f"{max(each.recovery for each in same):.1f}",
-            str(sum(each.failed for each in same)),
-            f"not {' '.join(fell)}" if fell else "yes",
-            style="red" if fell else None,
-        )
-    held = sum(not outcome.troubles for outcome in outcomes)
-    made.add_row("all", "", *[""] * 7, f"{held} of {len(outcomes)}", style="bold")
+    for family in dict.fromkeys(outcome.attack.family for outcome in outcomes):
+        mine = [outcome for outcome in outcomes if outcome.attack.family == family]
+        made.add_row(*_cells(family, mine))
+        for outcome in mine:
+            if outcome.troubles:
+                made.add_row(*_cells(f"  {outcome.attack.name}, {outcome.workers}", [outcome]), style="red")
+    made.add_row(*_cells("all", outcomes), style="bold")
     return made
+
+
+def _cells(name: str, same: Sequence[Outcome]) -> list[str]:
+    """The worst of some outcomes."""
+    most = max(same, key=lambda outcome: outcome.rss / outcome.attack.rss_mib)
+    return [
+        name,
+        f"{1000 * max(each.during for each in same):.0f}",
+        f"{max(each.slower for each in same):.1f}",
+        f"{max(each.health for each in same):.2f}",
+        f"{most.rss / 2**20:+.0f}",
+        str(most.attack.rss_mib),
+        f"{max(each.recovery for each in same):.1f}",
+        str(sum(each.failed for each in same)),
+        f"{sum(not each.troubles for each in same)} of {len(same)}",
+    ]
 
 
 def listing(chosen: Sequence[Attack]) -> Table:

@@ -99,8 +99,6 @@ async def _keep_asking(
         status, _ = await answer(reader)
         target.count(str(status))
         target.expect(that=status < 500 or status == 503, else_say=f"answered with {status}")
-        if status == 503:
-            await asyncio.sleep(0.05)
 
 
 async def hold(

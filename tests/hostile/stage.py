@@ -25,7 +25,7 @@ ASK_SECS = 10.0
 REPORT_SECS = 60.0
 SHARE, LEAST, MOST = 0.2, 100.0, 1_000.0
 """Of the capacity, and what is offered in a second at least and at most."""
-BULK = 20_000
+BULK = 60_000
 """Readings of a device that reads of history are about."""
 STORED = "select count(*) from messages m join devices d on d.id = m.device_id where d.name like 'honest-%'"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -57,6 +57,8 @@ class Stage:
     place: Place
     honest: "subprocess.Popen[str]"
     rates: Rates
+    before: int
+    """Messages of honest clients that were stored before these came."""
 
     def mark(self) -> dict[str, Any]:
         """Return what honest clients found since the last mark."""
@@ -89,16 +91,17 @@ class Stage:
         return found
 
     def stored(self) -> int:
-        """Return how many messages of honest clients are in the database."""
+        """Return how many messages of these honest clients are in the database."""
+        return asyncio.run(count(self.servers.database)) - self.before
 
-        async def count() -> int:
-            connection = await asyncpg.connect(self.servers.database, timeout=ASK_SECS)
-            try:
-                return int(await connection.fetchval(STORED, timeout=60))
-            finally:
-                await connection.close()
 
-        return asyncio.run(count())
+async def count(database: str) -> int:
+    """Return how many messages of honest clients are in a database."""
+    connection = await asyncpg.connect(database, timeout=ASK_SECS)
+    try:
+        return int(await connection.fetchval(STORED, timeout=60))
+    finally:
+        await connection.close()
 
 
 @contextmanager
@@ -120,10 +123,11 @@ def stage(servers: Servers, *, workers: int, capacity_secs: float) -> Iterator[S
         stack.callback(gateway.close)
         gateway.start()
         place = Place(gateway.port, urlsplit(servers.broker).port or 0, issue(gateway), workers)
+        before = asyncio.run(count(servers.database))
         rates = rates_of(processes.capacity(place, capacity_secs))
         words = [word for name, rate in rates._asdict().items() for word in (f"--{name}", f"{rate:g}")]
         honest = stack.enter_context(processes.child(place, "tests.hostile.honest", *words))
-        made = Stage(servers, gateway, place, honest, rates)
+        made = Stage(servers, gateway, place, honest, rates, before)
         began = made.mark()
         wait_for(lambda: is_calm(made.mark()), lambda: f"honest clients are served: {began}", secs=REPORT_SECS)
         yield made

@@ -182,6 +182,9 @@ def keep(stage: Stage, books: Books) -> list[str]:
         time.sleep(LOOK_SECS)
     if stored < acked:
         troubles.append(f"{acked} messages were acknowledged, and only {stored} are stored")
+    sent = stage.mark()["sent"]
+    if stored > sent:
+        troubles.append(f"{sent} messages were sent, and {stored} are stored")
     return troubles
 
 
