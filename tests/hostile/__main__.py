@@ -21,7 +21,7 @@ from tests.hostile import attacks  # noqa: F401 - fills the table
 from tests.hostile.attack import TABLE, Attack
 from tests.hostile.bound_life import raise_open_files
 from tests.hostile.stage import Servers, Stage, stage
-from tests.hostile.trial import Bench, Outcome, attempt
+from tests.hostile.trial import PATIENCE_SECS, Bench, Outcome, attempt
 from tests.servers.errors import NoGroundError
 
 BUDGET_SECS = 480.0
@@ -110,10 +110,10 @@ def _at_one(
     servers: Servers, workers: int, mine: Sequence[Attack], options: argparse.Namespace, *, end: float, later: int
 ) -> Iterator[Outcome]:
     """Attack gateways with so many workers; one that has fallen is replaced by another."""
-    left = list(mine)
+    left, bench = list(mine), Bench(secs=CALM_SECS)
     while left:
         with stage(servers, workers=workers, capacity_secs=CAPACITY_SECS) as made:
-            bench, books = Bench(made, secs=CALM_SECS), Books(made.books)
+            books = Books(made.books)
             while left:
                 attack = left.pop(0)
                 shares = sum(each.share for each in left) + attack.share + later * sum(each.share for each in mine)
@@ -128,7 +128,7 @@ def _at_one(
 
 def has_fallen(made: Stage, outcome: Outcome) -> bool:
     """Whether what comes next would suffer from what was."""
-    return outcome.recovery > 1 or outcome.rss > outcome.attack.rss_mib * 2**20 or not made.pids()
+    return outcome.recovery >= PATIENCE_SECS or outcome.rss > outcome.attack.rss_mib * 2**20 or not made.pids()
 
 
 def tell(console: Console, outcome: Outcome) -> None:

@@ -22,9 +22,11 @@ class Place:
     broker: int
     """Port of the broker; 0 without one."""
     tokens: dict[str, str]
-    """Device tokens `device` (of press-1) and `victim` (of press-2), keys `ingest`, `reader` and `revoked`, and the
-    `admin`, who revokes that one."""
+    """Device tokens `device` (of press-1) and `names` (of press-4, which has metrics enough), keys `ingest` and
+    `reader`, and the `admin`; `honest` and `honest_reader` are the keys of honest clients."""
     workers: int = 1
+    pids: tuple[int, ...] = ()
+    """Of the gateway's workers."""
 
 
 @dataclass

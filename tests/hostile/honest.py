@@ -13,8 +13,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import uvloop
 
@@ -30,63 +31,104 @@ PROBE_SECS, NEWCOMER_SECS = 0.2, 0.25
 OK = 200
 
 
+class Moment(NamedTuple):
+    """A moment by two clocks: the wall's, and the CPU of each of the gateway's workers."""
+
+    wall: float
+    cpu: tuple[float, ...]
+
+    def until(self, now: "Moment") -> tuple[float, float]:
+        """Return the seconds on the wall, and the CPU seconds of the worker that took most.
+
+        The latter is what the gateway itself did meanwhile: it stands still while others have the machine.
+        """
+        used = [after - before for before, after in zip(self.cpu, now.cpu, strict=True)]
+        return now.wall - self.wall, max(used, default=0.0)
+
+
+class Clock:
+    """Both clocks of one gateway."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._clocks = [(~pid << 3) | 2 for pid in pids]  # clock_getcpuclockid(3)
+
+    def now(self) -> Moment:
+        """Return this moment; a worker that is gone has used nothing."""
+        return Moment(time.monotonic(), tuple(map(_cpu, self._clocks)))
+
+
+def _cpu(clock: int) -> float:
+    try:
+        return time.clock_gettime(clock)
+    except OSError:
+        return 0.0
+
+
 class Ledger:
     """What happened since the last report, and how much was acknowledged since the beginning."""
 
-    def __init__(self) -> None:
-        self.times: dict[str, list[float]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.times: dict[str, list[tuple[float, float]]] = {}
         """Seconds of each answer, by kind."""
         self.failures: Counter[str] = Counter()
-        self.open: dict[object, tuple[str, float]] = {}
+        self.open: dict[object, tuple[str, Moment]] = {}
         """What waits for its answer: kind, and when it was due."""
         self.acked = 0
         """Messages that were acknowledged, over HTTP and, by receipts, over MQTT."""
         self.sent = 0
-        self.stream_at = 0.0
-        """When the stream last brought something; 0: there is none."""
-        self.silence = 0.0
-        """Longest time in which it brought nothing."""
-        self.base_us = time.time_ns() // 1000
-        self._number = 0
+        self._streamed: Moment | None = None
+        """When the stream last brought something."""
+        self._base_us = time.time_ns() // 1000
 
     def next_us(self) -> int:
         """Return a time that no other message has, in microseconds."""
-        self._number += 1
         self.sent += 1
-        return self.base_us + self._number
+        return self._base_us + self.sent
 
-    def note(self, kind: str, secs: float, failure: str = "") -> None:
-        """Note one answer."""
-        self.times.setdefault(kind, []).append(secs)
+    def begin(self, key: object, kind: str, due: float) -> None:
+        """Note that an answer is waited for."""
+        self.open[key] = (kind, self.clock.now()._replace(wall=due))
+
+    def end(self, key: object, failure: str = "") -> None:
+        """Note the answer."""
+        kind, due = self.open.pop(key)
+        self.times.setdefault(kind, []).append(due.until(self.clock.now()))
         if failure:
             self.failures[f"{kind}: {failure}"] += 1
 
     def stream_came(self) -> None:
-        """Note that the stream brought something."""
-        now = time.monotonic()
-        self.silence = max(self.silence, now - (self.stream_at or now))
-        self.stream_at = now
+        """Note that the stream brought something: how long it was silent is an answer's time, too."""
+        now = self.clock.now()
+        if self._streamed is not None:
+            self.times.setdefault("stream", []).append(self._streamed.until(now))
+        self._streamed = now
 
     def report(self) -> dict[str, object]:
         """Return all of it, what still waits included, and begin anew."""
-        now = time.monotonic()
-        for kind, due in self.open.values():
-            if now > due:
-                self.times.setdefault(kind, []).append(now - due)
-        if self.stream_at:
-            self.silence = max(self.silence, now - self.stream_at)
-        kinds = {kind: _figures(times) for kind, times in self.times.items()}
-        made = {
-            "kinds": kinds, "failures": self.failures, "silence": self.silence, "acked": self.acked, "sent": self.sent,
-        }  # fmt: skip
-        self.times, self.failures, self.silence = {}, Counter(), 0.0
+        now = self.clock.now()
+        waiting = [*self.open.values(), *([("stream", self._streamed)] if self._streamed else [])]
+        for kind, due in waiting:
+            if now.wall > due.wall:
+                self.times.setdefault(kind, []).append(due.until(now))
+        made: dict[str, object] = {
+            "kinds": {kind: _figures(times) for kind, times in self.times.items()},
+            "failures": self.failures,
+            "acked": self.acked,
+            "sent": self.sent,
+        }
+        self.times, self.failures = {}, Counter()
         return made
 
 
-def _figures(times: list[float]) -> dict[str, float]:
-    times = sorted(times)
-    size = len(times)
-    return {"count": size, "p50": times[size // 2], "p99": times[min(size - 1, size * 99 // 100)], "max": times[-1]}
+def _figures(times: list[tuple[float, float]]) -> dict[str, object]:
+    """How many, and the percentiles by each clock."""
+    made: dict[str, object] = {"count": len(times)}
+    for name, column in zip(("wall", "cpu"), zip(*times, strict=True), strict=True):
+        secs = sorted(column)
+        size = len(secs)
+        made[name] = {"p50": secs[size // 2], "p99": secs[min(size - 1, size * 99 // 100)], "max": secs[-1]}
+    return made
 
 
 class Client:
@@ -151,7 +193,7 @@ class Client:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """Ask once; return the connection if it may be used again."""
         key, failure = object(), ""
-        self._ledger.open[key] = (kind, due)
+        self._ledger.begin(key, kind, due)
         try:
             async with asyncio.timeout(PATIENCE_SECS):
                 reader, writer = line = line or await asyncio.open_connection(
@@ -167,8 +209,7 @@ class Client:
             status = int(head[9:12])
             self._ledger.acked += status == OK and data.startswith(b"POST")
             failure = "" if status == OK else str(status)
-        del self._ledger.open[key]
-        self._ledger.note(kind, time.monotonic() - due, failure)
+        self._ledger.end(key, failure)
         if failure and line is not None:
             line[1].transport.abort()
         return None if failure else line
@@ -192,39 +233,35 @@ class Client:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._place.broker)
         name = "honest-mqtt"
         writer.write(packets.connect(name) + packets.subscribe(f"devices/{name}/receipts"))
-        waiting: dict[bytes, float] = {}
-        listening = asyncio.ensure_future(self._listen(reader, waiting))
+        listening = asyncio.ensure_future(self._listen(reader))
         due, number = time.monotonic(), 0
         while not listening.done():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             number += 1
             about = b"%d" % number
             body = b'{"ts":%d,"values":{"t":1.5}}' % self._ledger.next_us()
-            waiting[about] = due
-            self._ledger.open[about] = ("mqtt", due)
+            self._ledger.begin(about, "mqtt", due)
             topic, answers = f"devices/{name}/readings", f"devices/{name}/receipts"
             writer.write(packets.publish(topic, body, mid=1 + number % 60_000, answer_on=answers, about=about))
             due += period
         self._ledger.failures["mqtt: the broker hung up"] += 1
 
-    async def _listen(self, reader: asyncio.StreamReader, waiting: dict[bytes, float]) -> None:
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
         with suppress(OSError, EOFError):
             while True:
                 kind, body = await packets.read(reader)
-                if kind != packets.PUBLISH:
-                    continue
-                about = packets.correlation(body)
-                due = waiting.pop(about, None)
-                self._ledger.open.pop(about, None)
-                if due is not None:
-                    self._ledger.acked += b'"accepted":1' in body
-                    self._ledger.note("mqtt", time.monotonic() - due, "" if b'"accepted":1' in body else "refused")
+                about = packets.correlation(body) if kind == packets.PUBLISH else b""
+                if about in self._ledger.open:
+                    is_taken = b'"accepted":1' in body
+                    self._ledger.acked += is_taken
+                    self._ledger.end(about, "" if is_taken else "refused")
 
 
 async def run(options: argparse.Namespace) -> None:
     """Be honest until stdin ends."""
-    ledger = Ledger()
-    client = Client(Place(**json.loads(os.environ["HOSTILE_PLACE"])), ledger)
+    place = Place(**json.loads(os.environ["HOSTILE_PLACE"]))
+    ledger = Ledger(Clock(place.pids))
+    client = Client(place, ledger)
     posters, readers = DEVICES, 4
     works = [
         *(client.keep("post", client.post, i, posters / options.posts) for i in range(posters)),

@@ -122,7 +122,8 @@ def stage(servers: Servers, *, workers: int, capacity_secs: float) -> Iterator[S
         gateway = Gateway(settings, servers.folder / "gateway.log")
         stack.callback(gateway.close)
         gateway.start()
-        place = Place(gateway.port, urlsplit(servers.broker).port or 0, issue(gateway), workers)
+        pids = tuple(gateway.workers()) or (gateway.process.pid if gateway.process else 0,)
+        place = Place(gateway.port, urlsplit(servers.broker).port or 0, issue(gateway), workers, pids)
         before = asyncio.run(count(servers.database))
         rates = rates_of(processes.capacity(place, capacity_secs))
         words = [word for name, rate in rates._asdict().items() for word in (f"--{name}", f"{rate:g}")]
@@ -148,7 +149,15 @@ def is_calm(found: Mapping[str, Any]) -> bool:
 def issue(gateway: Gateway) -> dict[str, str]:
     """Register those who are not anonymous, and return their tokens."""
     with plain_http.Client(base_url=gateway.url, headers=ADMIN, timeout=ASK_SECS) as client:
-        for name in ("press-1", "press-2", "press-3", "bulk", "honest-mqtt", *(f"honest-{i}" for i in range(DEVICES))):
+        for name in (
+            "press-1",
+            "press-2",
+            "press-3",
+            "press-4",
+            "bulk",
+            "honest-mqtt",
+            *(f"honest-{i}" for i in range(DEVICES)),
+        ):
             reply = client.post("/v1/devices", json={"device": name})
             assert reply.status_code in (201, 409), reply.text
         now = time.time_ns() // 1_000_000
@@ -169,7 +178,7 @@ def issue(gateway: Gateway) -> dict[str, str]:
 
         return {
             "device": device("press-1"),
-            "victim": device("press-2"),
+            "names": device("press-4"),
             "ingest": key("ingest"),
             "reader": key("reader"),
             "honest": key("ingest"),

@@ -47,7 +47,7 @@ def test_a_trouble_is_told_once() -> None:
 
 def test_the_table_has_a_line_for_each_family_and_for_what_fell() -> None:
     names = ["slow-heads", "silent", "noise"]
-    outcomes = [Outcome(TABLE[name], 2, normal=0.01, during=0.02, rss=2**20) for name in names]
+    outcomes = [Outcome(TABLE[name], 2, slower=2.0, during=0.02, rss=2**20) for name in names]
     outcomes[1].troubles.append("no")
     console = Console(width=110, record=True, file=StringIO())
     console.print(table(outcomes))

@@ -18,7 +18,7 @@ NOW = 1_790_000_000_000
 
 def post(target: Target, body: bytes, *lines: bytes, who: str = "device") -> bytes:
     """Return a post of readings."""
-    path = DEVICE if who == "device" else INGEST
+    path = {"device": DEVICE, "names": "/v1/devices/press-4/readings"}.get(who, INGEST)
     return request("POST", path, target.bearer(who), *lines, body=body)
 
 
@@ -81,7 +81,7 @@ async def gzip_late_mistake(target: Target) -> AsyncIterator[None]:
 @attack("device token", "every body brings 33,000 names of metrics that nobody has heard of", rss_mib=96)
 async def new_names(target: Target) -> AsyncIterator[None]:
     bodies = [json.dumps({"values": {f"n{number}.{i}": i for i in range(33_000)}}).encode() for number in range(6)]
-    requests = [post(target, body) for body in bodies]
+    requests = [post(target, body, who="names") for body in bodies]
     yield
     await flood(target, in_turn(requests), lines=4)
 
@@ -89,7 +89,11 @@ async def new_names(target: Target) -> AsyncIterator[None]:
 @attack("device token", "each message of a body has a metric of its own, 20,000 in all", rss_mib=96)
 async def new_shapes(target: Target) -> AsyncIterator[None]:
     requests = [
-        post(target, json.dumps([{"ts": NOW + i, "values": {f"s{i}.{number}": 1}} for i in range(20_000)]).encode())
+        post(
+            target,
+            json.dumps([{"ts": NOW + i, "values": {f"s{i}.{number}": 1}} for i in range(20_000)]).encode(),
+            who="names",
+        )
         for number in range(4)
     ]
     yield

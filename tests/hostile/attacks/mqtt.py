@@ -9,7 +9,7 @@ from contextlib import suppress
 from tests.hostile import packets
 from tests.hostile.attack import Target, attack
 
-MINE = "devices/press-1/readings"
+MINE, NAMES = "devices/press-1/readings", "devices/press-4/readings"
 WINDOW = 500
 """Messages on the way to the broker that it has not acknowledged."""
 
@@ -87,7 +87,7 @@ async def new_devices_over_mqtt(target: Target) -> AsyncIterator[None]:
 async def new_names_over_mqtt(target: Target) -> AsyncIterator[None]:
     numbers = itertools.count(secrets.randbelow(10**9) * 10**6)
     yield
-    await publish(target, lambda mid: packets.publish(MINE, b'{"values":{"m%d":1}}' % next(numbers), mid=mid))
+    await publish(target, lambda mid: packets.publish(NAMES, b'{"values":{"m%d":1}}' % next(numbers), mid=mid))
 
 
 @attack("neighbour", "good messages with QoS 0, as fast as the broker takes them", rss_mib=96)
