@@ -114,6 +114,7 @@ def _at_one(
     while left:
         with stage(servers, workers=workers, capacity_secs=CAPACITY_SECS) as made:
             books = Books(made.books)
+            bench.normal(made, 0.0)
             while left:
                 attack = left.pop(0)
                 shares = sum(each.share for each in left) + attack.share + later * sum(each.share for each in mine)

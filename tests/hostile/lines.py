@@ -152,14 +152,20 @@ async def _takes(target: Target, reader: asyncio.StreamReader, secs: float, size
     return True
 
 
-async def push(target: Target, data: bytes, *, lines: int = 1, opening: bytes = b"", window: int = 0) -> None:
-    """Send the same bytes over and over on so many connections, taking whatever is answered, until time is over."""
+async def push(target: Target, data: bytes, *, lines: int = 1, opening: bytes = b"", handshake: bytes = b"") -> None:
+    """Send the same bytes over and over on so many connections, taking whatever is answered, until time is over.
+
+    Each connection begins with a handshake, whose answer is waited for, and an opening.
+    """
 
     async def one() -> None:
         while not target.is_over():
             try:
-                reader, writer = await connect(target, window=window)
-            except OSError:
+                reader, writer = await connect(target)
+                if handshake:
+                    writer.write(handshake)
+                    await answer(reader)
+            except (OSError, EOFError, TimeoutError):
                 await asyncio.sleep(0.05)
                 continue
             draining = asyncio.ensure_future(_drain(target, reader))

@@ -17,31 +17,31 @@ def full(piece: bytes) -> bytes:
 
 @attack("reader", "WebSocket fragments without a byte in them, and without end", rss_mib=32)
 async def empty_fragments(target: Target) -> AsyncIterator[None]:
-    opening = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader")) + frame(TEXT)
+    handshake = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
     data = full(frame(CONTINUATION))
     yield
-    await push(target, data, opening=opening)
+    await push(target, data, opening=frame(TEXT), handshake=handshake)
 
 
 @attack("reader", "WebSocket fragments of a byte each", rss_mib=32)
 async def small_fragments(target: Target) -> AsyncIterator[None]:
-    opening = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
+    handshake = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
     data = full(frame(TEXT, b"x") + 500 * frame(CONTINUATION, b"x") + frame(FIN | CONTINUATION))
     yield
-    await push(target, data, opening=opening)
+    await push(target, data, handshake=handshake)
 
 
 @attack("reader", "WebSocket pings, as fast as they go", rss_mib=32)
 async def pings(target: Target) -> AsyncIterator[None]:
-    opening = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
+    handshake = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
     data = full(frame(FIN | PING, b"x" * 20))
     yield
-    await push(target, data, opening=opening)
+    await push(target, data, handshake=handshake)
 
 
 @attack("reader", "subscriptions that come and go, and messages that mean nothing", rss_mib=48)
 async def socket_messages(target: Target) -> AsyncIterator[None]:
-    opening = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
+    handshake = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
     data = full(
         text(b'{"type":"subscribe","id":"x"}')
         + text(b'{"type":"unsubscribe","id":"x"}')
@@ -49,7 +49,7 @@ async def socket_messages(target: Target) -> AsyncIterator[None]:
         + text(b"nonsense")
     )
     yield
-    await push(target, data, opening=opening)
+    await push(target, data, handshake=handshake)
 
 
 @attack(
