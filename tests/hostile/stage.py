@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from gateway.core.settings import Settings
 from tests.e2e.serving import ADMIN_KEY, Gateway, descendants, environ_of, wait_for
-from tests.hostile import processes
+from tests.hostile import packets, processes
 from tests.hostile.attack import Place
 from tests.hostile.honest import DEVICES
 from tests.servers import plain_http
@@ -119,6 +120,7 @@ def stage(servers: Servers, *, workers: int, capacity_secs: float) -> Iterator[S
         GATEWAY_HTTP__DRAIN_SECS="0.2",
     )
     with ExitStack() as stack:
+        asyncio.run(forget(servers.broker))
         gateway = Gateway(settings, servers.folder / "gateway.log")
         stack.callback(gateway.close)
         gateway.start()
@@ -132,6 +134,14 @@ def stage(servers: Servers, *, workers: int, capacity_secs: float) -> Iterator[S
         began = made.mark()
         wait_for(lambda: is_calm(made.mark()), lambda: f"honest clients are served: {began}", secs=REPORT_SECS)
         yield made
+
+
+async def forget(broker: str) -> None:
+    """Have the broker drop what it kept for a gateway that is gone: a clean start (MQTT 5, 3.1.2.4)."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(broker).port or 0)
+    writer.write(packets.connect(Settings().mqtt.client_id))
+    await packets.read(reader)
+    writer.close()
 
 
 def rates_of(capacity: float) -> Rates:

@@ -16,11 +16,9 @@ from tests.hostile import attacks  # noqa: F401 - fills the table
 from tests.hostile.attack import TABLE
 from tests.hostile.bound_life import raise_open_files
 from tests.hostile.stage import Servers, Stage, stage
-from tests.hostile.trial import Bench, Judge, attempt
+from tests.hostile.trial import JUDGES, Bench, attempt
 
 SECS = 1.2
-BUSY = Judge("cpu", floor_secs=0.1, recovery_secs=4.0, failed_share=0.05)
-"""By the CPU of the gateway: 0.3 s of it for the slowest hundredth, a second for a health check."""
 
 
 class Scene:
@@ -62,7 +60,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 @pytest.mark.parametrize("name", TABLE)
 def test_others_are_served_all_the_same(scene: Scene, name: str) -> None:
     made, books = scene.now()
-    outcome = attempt(made, scene.bench, books, TABLE[name], SECS, judge=BUSY)
+    outcome = attempt(made, scene.bench, books, TABLE[name], SECS, judge=JUDGES["cpu"])
     if outcome.troubles:
         scene.close()
     assert outcome.troubles == []

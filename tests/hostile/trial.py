@@ -26,7 +26,6 @@ WINDOW_SECS = 0.25
 CALM_WINDOWS = 2
 """One may be chance."""
 LOOK_SECS = 0.1
-COUNTED = ("post", "read", "mqtt")
 LOSS_SECS = 5.0
 """How long what was acknowledged from the spool may take to be seen in the database."""
 
@@ -50,6 +49,10 @@ class Judge:
     """Of honest requests."""
 
 
+JUDGES = {"wall": Judge(), "cpu": Judge("cpu", floor_secs=0.1, recovery_secs=4.0, failed_share=0.05)}
+"""For a machine that does nothing else, and for one that does: 0.3 s of CPU for the slowest hundredth of answers."""
+
+
 @dataclass
 class Outcome:
     """What one attack did."""
@@ -71,6 +74,16 @@ class Outcome:
     attacker_cpu: float = 0.0
     failed: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
+    has_backlog: bool = False
+    """Whether messages of honest neighbours still wait behind those of the attacker."""
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The kinds of honest clients that must be as fast as ever.
+
+        All that comes over MQTT is one queue of the broker's, in which nobody can be overtaken.
+        """
+        return ("post", "read") if self.attack.over_mqtt else ("post", "read", "mqtt")
 
     def expect(self, *, that: bool, else_say: str) -> None:
         """Note a trouble unless it is as it must be."""
@@ -100,9 +113,7 @@ class Bench:
         return self._normal[min(self._normal, key=lambda quarters: abs(quarters - 4 * share))] if self._normal else {}
 
 
-def attempt(
-    stage: Stage, bench: Bench, books: Books, attack: Attack, secs: float, *, judge: Judge = Judge()
-) -> Outcome:
+def attempt(stage: Stage, bench: Bench, books: Books, attack: Attack, secs: float, *, judge: Judge) -> Outcome:
     """Attack, wait until it is over, and judge."""
     outcome = Outcome(attack, stage.place.workers)
     before, cpu, pids = stage.rss(), stage.cpu(), stage.pids()
@@ -127,13 +138,13 @@ def weigh(stage: Stage, outcome: Outcome, found: Mapping[str, Any], bench: Bench
     for anew in (False, True):
         is_over, share = outcome.recovery < PATIENCE_SECS, outcome.attacker_cpu
         normal = bench.normal(stage, share, anew=anew) if is_over else bench.known(share)
-        for kind in COUNTED:
+        for kind in outcome.counted:
             if kind not in found["kinds"]:
                 outcome.expect(that=False, else_say=f"nobody was answered: {kind}")
                 continue
             usual, slow = (each[kind][judge.clock]["p99"] if kind in each else 0.0 for each in (normal, found["kinds"]))
             slower = max(slow, judge.floor_secs) / max(usual, judge.floor_secs)
-            if kind == COUNTED[0] or slower > outcome.slower:
+            if not outcome.slower or slower > outcome.slower:
                 outcome.slower, outcome.normal, outcome.during = slower, usual, slow
         if outcome.slower <= judge.factor:
             return
@@ -172,7 +183,9 @@ def recover(stage: Stage, outcome: Outcome, judge: Judge) -> None:
         time.sleep(WINDOW_SECS)
         found = stage.mark()
         kinds = found["kinds"]
-        slow = [kind for kind in COUNTED if kind in kinds and kinds[kind][judge.clock]["p50"] > CALM_P50_SECS]
+        late = [kind for kind, each in kinds.items() if each[judge.clock]["p50"] > CALM_P50_SECS]
+        outcome.has_backlog = "mqtt" in late
+        slow = [kind for kind in late if kind in outcome.counted]
         slow += [*found["failures"], *(["nothing is answered"] if "post" not in kinds else [])]
         calm = 0 if slow else calm + 1
         if calm == CALM_WINDOWS:
