@@ -25,6 +25,8 @@ class Place:
     """Device tokens `device` (of press-1) and `names` (of press-4, which has metrics enough), keys `ingest` and
     `reader`, and the `admin`; `honest` and `honest_reader` are the keys of honest clients."""
     workers: int = 1
+    seats: int = 10_000
+    """Connections that a worker has room for."""
     pids: tuple[int, ...] = ()
     """Of the gateway's workers."""
 

@@ -106,7 +106,7 @@ async def count(database: str) -> int:
 
 
 @contextmanager
-def stage(servers: Servers, *, workers: int, capacity_secs: float) -> Iterator[Stage]:
+def stage(servers: Servers, *, workers: int, capacity_secs: float, seats: int = 10_000) -> Iterator[Stage]:
     """Start a gateway as it comes, but that it makes a device of whatever posts, and honest clients.
 
     They offer a fifth of what it was measured to take within `capacity_secs`.
@@ -117,6 +117,7 @@ def stage(servers: Servers, *, workers: int, capacity_secs: float) -> Iterator[S
         servers.folder,
         GATEWAY_MQTT__URL=servers.broker,
         GATEWAY_HTTP__WORKERS=str(workers),
+        GATEWAY_HTTP__MAX_CONNECTIONS=str(seats),
         GATEWAY_HTTP__DRAIN_SECS="0.2",
     )
     with ExitStack() as stack:
@@ -125,7 +126,7 @@ def stage(servers: Servers, *, workers: int, capacity_secs: float) -> Iterator[S
         stack.callback(gateway.close)
         gateway.start()
         pids = tuple(gateway.workers()) or (gateway.process.pid if gateway.process else 0,)
-        place = Place(gateway.port, urlsplit(servers.broker).port or 0, issue(gateway), workers, pids)
+        place = Place(gateway.port, urlsplit(servers.broker).port or 0, issue(gateway), workers, seats, pids)
         before = asyncio.run(count(servers.database))
         rates = rates_of(processes.capacity(place, capacity_secs))
         words = [word for name, rate in rates._asdict().items() for word in (f"--{name}", f"{rate:g}")]

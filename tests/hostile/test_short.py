@@ -18,7 +18,7 @@ from tests.hostile.bound_life import raise_open_files
 from tests.hostile.stage import Servers, Stage, stage
 from tests.hostile.trial import JUDGES, Bench, attempt
 
-SECS = 1.2
+SECS, SEATS = 1.0, 800
 
 
 class Scene:
@@ -43,7 +43,7 @@ class Scene:
         self._making = None
 
     def _make(self) -> Iterator[tuple[Stage, Books]]:
-        with stage(self._servers, workers=1, capacity_secs=0.5) as made:
+        with stage(self._servers, workers=1, capacity_secs=0.5, seats=SEATS) as made:
             yield made, Books(made.books)
 
 

@@ -39,7 +39,7 @@ async def aborted_heads(target: Target) -> AsyncIterator[None]:
 @attack("stranger", "connections reset before the answer of a large page", rss_mib=24)
 async def aborted_answers(target: Target) -> AsyncIterator[None]:
     yield
-    cut(target, request("GET", "/docs/swagger-ui-bundle.js"))
+    cut(target, request("GET", "/docs/swagger-ui.js"))
 
 
 @attack("device token", "connections reset while a reading waits for its commit", rss_mib=32)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tests.hostile.attack import Target, attack
 from tests.hostile.lines import answer, connect, flood, push, request
 
-LONG = 12_000
+LONG = 7_000
 HOST = b"Host: g\r\n"
 
 

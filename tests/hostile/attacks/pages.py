@@ -23,7 +23,7 @@ async def probes(target: Target) -> AsyncIterator[None]:
 
 @attack("stranger", "the largest files, as fast as they come", rss_mib=96)
 async def files(target: Target) -> AsyncIterator[None]:
-    data = itertools.cycle([request("GET", "/docs/swagger-ui-bundle.js"), request("GET", "/openapi.json")])
+    data = itertools.cycle([request("GET", "/docs/swagger-ui.js"), request("GET", "/openapi.json")])
     yield
     await flood(target, lambda: next(data), lines=16)
 

@@ -19,7 +19,7 @@ async def slow(target: Target, opening: bytes, *, lines: int = LINES) -> None:
 @attack("stranger", "300 readers of the largest page that take 64 bytes a second", rss_mib=64)
 async def slow_pages(target: Target) -> AsyncIterator[None]:
     yield
-    await slow(target, request("GET", "/docs/swagger-ui-bundle.js"))
+    await slow(target, request("GET", "/docs/swagger-ui.js"))
 
 
 @attack("stranger", "300 readers who ask ten times for the document of the API, and take nothing", rss_mib=64)

@@ -6,50 +6,68 @@ from collections.abc import AsyncIterator
 from tests.hostile.attack import Target, attack
 from tests.hostile.lines import HOME, anywhere, connect_now, flood, hold, request
 
-SEATS = 11_000
-"""More than a worker has by default (http.max_connections)."""
-
 
 def home() -> str:
     return HOME
 
 
-@attack("stranger", "11,000 heads that come a byte at a time, from one address", rss_mib=160, share=2)
+def many(target: Target) -> int:
+    """Return a tenth more connections than all workers have seats for."""
+    return target.place.workers * target.place.seats * 11 // 10
+
+
+@attack(
+    "stranger", "more heads than there are seats, which come a byte at a time, from one address", rss_mib=160, share=2
+)
 async def slow_heads(target: Target) -> AsyncIterator[None]:
     yield
-    await hold(target, b"GET /livez HTTP/1.1\r\nHost: g\r\nX: ", lines=SEATS, more=b"x", every=3, address=home)
+    await hold(target, b"GET /livez HTTP/1.1\r\nHost: g\r\nX: ", lines=many(target), more=b"x", every=3, address=home)
 
 
-@attack("stranger", "11,000 heads that come a byte at a time, each from another address", rss_mib=160, share=2)
+@attack(
+    "stranger",
+    "more heads than there are seats, which come a byte at a time, each from another address",
+    rss_mib=160,
+    share=2,
+)
 async def slow_heads_from_everywhere(target: Target) -> AsyncIterator[None]:
     yield
-    await hold(target, b"GET /livez HTTP/1.1\r\nHost: g\r\nX: ", lines=SEATS, more=b"x", every=3, address=anywhere)
+    await hold(
+        target, b"GET /livez HTTP/1.1\r\nHost: g\r\nX: ", lines=many(target), more=b"x", every=3, address=anywhere
+    )
 
 
-@attack("stranger", "11,000 connections that say nothing", rss_mib=160, share=2)
+@attack("stranger", "more connections than there are seats, which say nothing", rss_mib=160, share=2)
 async def silent(target: Target) -> AsyncIterator[None]:
     yield
-    await hold(target, b"", lines=SEATS, every=3, address=anywhere)
+    await hold(target, b"", lines=many(target), every=3, address=anywhere)
 
 
-@attack("stranger", "11,000 connections that are kept after a request", rss_mib=160, share=2)
+@attack("stranger", "more connections than there are seats, kept after a request", rss_mib=160, share=2)
 async def idle(target: Target) -> AsyncIterator[None]:
     yield
-    await hold(target, request("GET", "/livez"), lines=SEATS, every=3, address=anywhere)
+    await hold(target, request("GET", "/livez"), lines=many(target), every=3, address=anywhere)
 
 
-@attack("stranger", "11,000 connections that pretend to be probes when all seats are taken", rss_mib=160, share=2)
+@attack(
+    "stranger",
+    "more connections than there are seats, which pretend to be probes when all seats are taken",
+    rss_mib=160,
+    share=2,
+)
 async def false_probes(target: Target) -> AsyncIterator[None]:
     yield
-    await hold(target, b"GET /livezX HTTP/1.1\r\nHost: g\r\nX: ", lines=SEATS, more=b"x", every=3, address=anywhere)
+    await hold(
+        target, b"GET /livezX HTTP/1.1\r\nHost: g\r\nX: ", lines=many(target), more=b"x", every=3, address=anywhere
+    )
 
 
-@attack("device token", "3,000 bodies that come a byte at a time", rss_mib=96)
+@attack("device token", "bodies that come a byte at a time, for a third of the seats", rss_mib=96)
 async def slow_bodies(target: Target) -> AsyncIterator[None]:
     head = b"POST /v1/devices/press-1/readings HTTP/1.1\r\nHost: g\r\n%bContent-Length: 900\r\n\r\n{"
     opening = head % target.bearer("device")
     yield
-    await hold(target, opening, lines=3_000, more=b" ", every=3, address=home)
+    await hold(target, opening, lines=target.place.seats // 3, more=b" ", every=3, address=home)
 
 
 @attack("stranger", "connections that are opened and closed as fast as they go", rss_mib=32, share=3)

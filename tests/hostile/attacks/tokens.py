@@ -53,7 +53,7 @@ async def unknown_tokens_and_a_revoked_one(target: Target) -> AsyncIterator[None
         writer.write(request("GET", "/v1/stream?snapshot=false", b"Authorization: Bearer %b\r\n" % key.encode()))
         await reader.readuntil(b"\r\n\r\n")
     yield
-    flooding = asyncio.ensure_future(flood(target, unknown, lines=300))
+    flooding = asyncio.ensure_future(flood(target, unknown, lines=1_500))
     await asyncio.sleep(0.5)
     status = await _once(target, request("DELETE", f"/v1/keys/{number}", target.bearer("admin")))
     target.expect(that=status == 204, else_say=f"revoking was answered {status}")
