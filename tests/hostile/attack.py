@@ -93,6 +93,8 @@ class Attack:
     share: float
     """Of the time for all attacks; 1 is usual."""
     family: str
+    in_short: bool
+    """Whether `make test` has a short version; relatives that strike the same wall have none."""
 
     @property
     def over_mqtt(self) -> bool:
@@ -103,14 +105,16 @@ class Attack:
 TABLE: dict[str, Attack] = {}
 
 
-def attack(who: Who, does: str, *, rss_mib: int = 48, share: float = 1.0) -> Callable[[Strike], Strike]:
+def attack(
+    who: Who, does: str, *, rss_mib: int = 48, share: float = 1.0, in_short: bool = True
+) -> Callable[[Strike], Strike]:
     """Enter a function into the table; its name with dashes is the attack's."""
 
     def enter(strike: Strike) -> Strike:
         name = strike.__name__.replace("_", "-")
         assert name not in TABLE, name
         family = strike.__module__.rpartition(".")[2]
-        TABLE[name] = Attack(name, who, does, strike, rss_mib, share, family)
+        TABLE[name] = Attack(name, who, does, strike, rss_mib, share, family, in_short)
         return strike
 
     return enter

@@ -38,7 +38,12 @@ async def delete_bodies(target: Target) -> AsyncIterator[None]:
     await hold(target, opening, lines=HELD, more=b"x", every=5, address=home)
 
 
-@attack("stranger", "150 posts of 8 MiB with a token that there is not, all but their last bytes", rss_mib=64)
+@attack(
+    "stranger",
+    "150 posts of 8 MiB with a token that there is not, all but their last bytes",
+    rss_mib=64,
+    in_short=False,
+)
 async def unknown_bodies(target: Target) -> AsyncIterator[None]:
     head = (
         b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer gwd_no\r\nContent-Length: %d\r\n\r\n" % LARGE
@@ -48,7 +53,12 @@ async def unknown_bodies(target: Target) -> AsyncIterator[None]:
     await hold(target, opening, lines=HELD, more=b"x", every=5, address=home)
 
 
-@attack("stranger", "whole bodies of a megabyte to routes that want none, and methods that there are not", rss_mib=64)
+@attack(
+    "stranger",
+    "whole bodies of a megabyte to routes that want none, and methods that there are not",
+    rss_mib=64,
+    in_short=False,
+)
 async def unwanted_bodies(target: Target) -> AsyncIterator[None]:
     body = os.urandom(2**20)
     ways = [("GET", "/readyz"), ("OPTIONS", "/v1/readings"), ("GET", "/nowhere"), ("BREW", "/"), ("HEAD", "/metrics")]

@@ -67,7 +67,10 @@ async def gzip_blanks(target: Target) -> AsyncIterator[None]:
 
 
 @attack(
-    "device token", "gzip of 32 MiB of columns without end: brackets, then numbers, then a wrong last byte", rss_mib=200
+    "device token",
+    "gzip of 32 MiB of columns without end: brackets, then numbers, then a wrong last byte",
+    rss_mib=200,
+    in_short=False,
 )
 async def gzip_late_mistake(target: Target) -> AsyncIterator[None]:
     count = FULL // 2
@@ -86,7 +89,7 @@ async def new_names(target: Target) -> AsyncIterator[None]:
     await flood(target, in_turn(requests), lines=4)
 
 
-@attack("device token", "each message of a body has a metric of its own, 20,000 in all", rss_mib=96)
+@attack("device token", "each message of a body has a metric of its own, 20,000 in all", rss_mib=96, in_short=False)
 async def new_shapes(target: Target) -> AsyncIterator[None]:
     requests = [
         post(
@@ -145,7 +148,7 @@ async def all_wrong(target: Target) -> AsyncIterator[None]:
     await flood(target, always(data), lines=2)
 
 
-@attack("device token", "one key, half a million times in one object; and texts of escapes", rss_mib=96)
+@attack("device token", "one key, half a million times in one object; and texts of escapes", rss_mib=96, in_short=False)
 async def repeated_keys(target: Target) -> AsyncIterator[None]:
     same = b'{"values":{%b}}' % b",".join([b'"\\u0074":1'] * 500_000)
     escapes = b'{"values":{"t":"%b"}}' % (b"\\ud83d\\ude00" * 600_000)
@@ -167,7 +170,7 @@ async def long_numbers(target: Target) -> AsyncIterator[None]:
     await flood(target, in_turn(requests), lines=3)
 
 
-@attack("device token", "30,000 messages whose times are texts, all of them odd", rss_mib=96)
+@attack("device token", "30,000 messages whose times are texts, all of them odd", rss_mib=96, in_short=False)
 async def odd_times(target: Target) -> AsyncIterator[None]:
     odd = ("2026-06-31T23:59:60Z", "2026-01-01 00:00:00.1234567890123+14:00", "9" * 30, "²026-01-01T00:00:00Z")
     body = json.dumps([{"ts": odd[i % 4], "values": {"t": i}} for i in range(30_000)])
@@ -176,7 +179,9 @@ async def odd_times(target: Target) -> AsyncIterator[None]:
     await flood(target, always(data), lines=3)
 
 
-@attack("device token", "repeats of a body of 90,000 stored readings, and conflicts with it", rss_mib=160)
+@attack(
+    "device token", "repeats of a body of 90,000 stored readings, and conflicts with it", rss_mib=160, in_short=False
+)
 async def conflicts(target: Target) -> AsyncIterator[None]:
     times = b",".join(b"%d" % (NOW - i) for i in range(45_000))
     requests = [

@@ -24,13 +24,13 @@ async def aborted_bodies(target: Target) -> AsyncIterator[None]:
     cut(target, b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer x\r\nContent-Length: 900\r\n\r\n{")
 
 
-@attack("stranger", "connections reset within a chunked body", rss_mib=24)
+@attack("stranger", "connections reset within a chunked body", rss_mib=24, in_short=False)
 async def aborted_chunks(target: Target) -> AsyncIterator[None]:
     yield
     cut(target, b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
 
 
-@attack("stranger", "connections reset within a head", rss_mib=24)
+@attack("stranger", "connections reset within a head", rss_mib=24, in_short=False)
 async def aborted_heads(target: Target) -> AsyncIterator[None]:
     yield
     cut(target, b"GET /livez HTTP/1.1\r\nHost: g\r\nX: ")
@@ -49,7 +49,7 @@ async def aborted_commits(target: Target) -> AsyncIterator[None]:
     cut(target, data)
 
 
-@attack("reader", "streams reset as soon as they are asked for", rss_mib=32)
+@attack("reader", "streams reset as soon as they are asked for", rss_mib=32, in_short=False)
 async def aborted_streams(target: Target) -> AsyncIterator[None]:
     data = request("GET", "/v1/stream?snapshot=false", target.bearer("reader"))
     yield

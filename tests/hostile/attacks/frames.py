@@ -23,7 +23,7 @@ async def empty_fragments(target: Target) -> AsyncIterator[None]:
     await push(target, data, opening=frame(TEXT), handshake=handshake)
 
 
-@attack("reader", "WebSocket fragments of a byte each", rss_mib=32)
+@attack("reader", "WebSocket fragments of a byte each", rss_mib=32, in_short=False)
 async def small_fragments(target: Target) -> AsyncIterator[None]:
     handshake = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
     data = full(frame(TEXT, b"x") + 500 * frame(CONTINUATION, b"x") + frame(FIN | CONTINUATION))
@@ -39,7 +39,7 @@ async def pings(target: Target) -> AsyncIterator[None]:
     await push(target, data, handshake=handshake)
 
 
-@attack("reader", "subscriptions that come and go, and messages that mean nothing", rss_mib=48)
+@attack("reader", "subscriptions that come and go, and messages that mean nothing", rss_mib=48, in_short=False)
 async def socket_messages(target: Target) -> AsyncIterator[None]:
     handshake = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader"))
     data = full(
@@ -86,7 +86,7 @@ async def small_chunks_of_a_device(target: Target) -> AsyncIterator[None]:
     await push(target, data)
 
 
-@attack("device token", "chunks with extensions of a kilobyte, and trailers", rss_mib=48)
+@attack("device token", "chunks with extensions of a kilobyte, and trailers", rss_mib=48, in_short=False)
 async def chunk_extensions(target: Target) -> AsyncIterator[None]:
     head = b"POST /v1/devices/press-1/readings HTTP/1.1\r\nHost: g\r\n%bTransfer-Encoding: chunked\r\n\r\n"
     data = head % target.bearer("device") + (b"1;%b\r\n \r\n" % (b"x=y;" * 250)) * 250 + b"0\r\nX: y\r\n\r\n"
@@ -94,7 +94,7 @@ async def chunk_extensions(target: Target) -> AsyncIterator[None]:
     await push(target, data)
 
 
-@attack("stranger", "empty lines before a request, without end", rss_mib=32)
+@attack("stranger", "empty lines before a request, without end", rss_mib=32, in_short=False)
 async def empty_lines(target: Target) -> AsyncIterator[None]:
     yield
     await push(target, full(b"\r\n"))

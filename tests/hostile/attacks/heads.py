@@ -25,7 +25,7 @@ async def long_queries(target: Target) -> AsyncIterator[None]:
     await flood(target, lambda: random.choice(requests), lines=8)
 
 
-@attack("stranger", "heads of a thousand fields, and heads without end", rss_mib=32)
+@attack("stranger", "heads of a thousand fields, and heads without end", rss_mib=32, in_short=False)
 async def long_heads(target: Target) -> AsyncIterator[None]:
     many = request("GET", "/livez", *(b"X-%d: y\r\n" % i for i in range(1_000)))
     endless = b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 2**20
@@ -33,7 +33,7 @@ async def long_heads(target: Target) -> AsyncIterator[None]:
     await push(target, many + endless, lines=4)
 
 
-@attack("stranger", "bytes that are no HTTP", rss_mib=32)
+@attack("stranger", "bytes that are no HTTP", rss_mib=32, in_short=False)
 async def noise(target: Target) -> AsyncIterator[None]:
     pieces = [os.urandom(4_000) + b"\r\n\r\n" for _ in range(200)]
     pieces += [

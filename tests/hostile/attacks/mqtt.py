@@ -50,14 +50,14 @@ async def dead_letters(target: Target) -> AsyncIterator[None]:
     await publish(target, lambda mid: packets.publish(MINE, junk, mid=mid), window=100)
 
 
-@attack("neighbour", "messages of which every item is wrong, each with a reason", rss_mib=96)
+@attack("neighbour", "messages of which every item is wrong, each with a reason", rss_mib=96, in_short=False)
 async def wrong_items(target: Target) -> AsyncIterator[None]:
     wrong = b"[" + b",".join([b'{"values":{"a b":1}}'] * 2_000) + b"]"
     yield
     await publish(target, lambda mid: packets.publish(MINE, wrong, mid=mid), window=100)
 
 
-@attack("neighbour", "messages as large as they may be, of columns", rss_mib=160)
+@attack("neighbour", "messages as large as they may be, of columns", rss_mib=192, in_short=False)
 async def large_messages(target: Target) -> AsyncIterator[None]:
     cells = b",".join([b"1"] * 90_000)
     body = b'{"ts":[%b],"values":{"t":[%b]}}' % (cells, cells)
@@ -65,7 +65,7 @@ async def large_messages(target: Target) -> AsyncIterator[None]:
     await publish(target, lambda mid: packets.publish(MINE, body, mid=mid), window=50)
 
 
-@attack("neighbour", "numbers below the smallest double, in messages of a megabyte", rss_mib=96)
+@attack("neighbour", "numbers below the smallest double, in messages of a megabyte", rss_mib=192)
 async def numbers_over_mqtt(target: Target) -> AsyncIterator[None]:
     body = b'{"ts":[%b],"values":{"t":[1]}}' % b",".join([b"1e-400"] * 140_000)
     yield
@@ -83,14 +83,16 @@ async def new_devices_over_mqtt(target: Target) -> AsyncIterator[None]:
     await publish(target, make)
 
 
-@attack("neighbour", "a message with a metric that nobody has heard of, one after the other", rss_mib=64)
+@attack(
+    "neighbour", "a message with a metric that nobody has heard of, one after the other", rss_mib=64, in_short=False
+)
 async def new_names_over_mqtt(target: Target) -> AsyncIterator[None]:
     numbers = itertools.count(secrets.randbelow(10**9) * 10**6)
     yield
     await publish(target, lambda mid: packets.publish(NAMES, b'{"values":{"m%d":1}}' % next(numbers), mid=mid))
 
 
-@attack("neighbour", "good messages with QoS 0, as fast as the broker takes them", rss_mib=96)
+@attack("neighbour", "good messages with QoS 0, as fast as the broker takes them", rss_mib=96, in_short=False)
 async def qos0_flood(target: Target) -> AsyncIterator[None]:
     numbers = itertools.count(1_790_000_000_000)
     yield
@@ -106,7 +108,7 @@ async def qos1_flood(target: Target) -> AsyncIterator[None]:
     await publish(target, lambda mid: packets.publish(MINE, b'{"ts":%d,"values":{"t":1}}' % next(numbers), mid=mid))
 
 
-@attack("neighbour", "empty messages, retained ones, and topics of odd names", rss_mib=48)
+@attack("neighbour", "empty messages, retained ones, and topics of odd names", rss_mib=48, in_short=False)
 async def odd_topics(target: Target) -> AsyncIterator[None]:
     topics = itertools.cycle(
         ["devices/a b/readings", "devices/$x/readings", "devices/" + "d" * 5_000 + "/readings", MINE]

@@ -22,13 +22,18 @@ async def slow_pages(target: Target) -> AsyncIterator[None]:
     await slow(target, request("GET", "/docs/swagger-ui.js"))
 
 
-@attack("stranger", "300 readers who ask ten times for the document of the API, and take nothing", rss_mib=64)
+@attack(
+    "stranger",
+    "300 readers who ask ten times for the document of the API, and take nothing",
+    rss_mib=64,
+    in_short=False,
+)
 async def slow_documents(target: Target) -> AsyncIterator[None]:
     yield
     await slow(target, 10 * request("GET", "/openapi.json"))
 
 
-@attack("stranger", "300 scrapers of the metrics that take nothing", rss_mib=64)
+@attack("stranger", "300 scrapers of the metrics that take nothing", rss_mib=64, in_short=False)
 async def slow_scrapers(target: Target) -> AsyncIterator[None]:
     yield
     await slow(target, 10 * request("GET", "/metrics"))
@@ -40,7 +45,7 @@ async def slow_streams(target: Target) -> AsyncIterator[None]:
     await slow(target, request("GET", "/v1/stream", target.bearer("reader")), lines=200)
 
 
-@attack("reader", "100 WebSockets with ten subscriptions each that take nothing", rss_mib=128)
+@attack("reader", "100 WebSockets with ten subscriptions each that take nothing", rss_mib=128, in_short=False)
 async def slow_sockets(target: Target) -> AsyncIterator[None]:
     wanted = b"".join(text(b'{"type":"subscribe","id":"%d"}' % i) for i in range(10))
     opening = request("GET", "/v1/ws", HANDSHAKE, target.bearer("reader")) + wanted
@@ -57,7 +62,9 @@ async def slow_exports(target: Target) -> AsyncIterator[None]:
     await slow(target, data, lines=50)
 
 
-@attack("reader", "100 readers of pages of history and of all newest states that take nothing", rss_mib=96)
+@attack(
+    "reader", "100 readers of pages of history and of all newest states that take nothing", rss_mib=96, in_short=False
+)
 async def slow_states(target: Target) -> AsyncIterator[None]:
     question = b'{"prefix":"honest-"}'
     data = 20 * request("POST", "/v1/states:query", target.bearer("reader"), body=question)

@@ -29,6 +29,7 @@ async def slow_heads(target: Target) -> AsyncIterator[None]:
     "more heads than there are seats, which come a byte at a time, each from another address",
     rss_mib=160,
     share=2,
+    in_short=False,
 )
 async def slow_heads_from_everywhere(target: Target) -> AsyncIterator[None]:
     yield
@@ -37,13 +38,13 @@ async def slow_heads_from_everywhere(target: Target) -> AsyncIterator[None]:
     )
 
 
-@attack("stranger", "more connections than there are seats, which say nothing", rss_mib=160, share=2)
+@attack("stranger", "more connections than there are seats, which say nothing", rss_mib=160, share=2, in_short=False)
 async def silent(target: Target) -> AsyncIterator[None]:
     yield
     await hold(target, b"", lines=many(target), every=3, address=anywhere)
 
 
-@attack("stranger", "more connections than there are seats, kept after a request", rss_mib=160, share=2)
+@attack("stranger", "more connections than there are seats, kept after a request", rss_mib=160, share=2, in_short=False)
 async def idle(target: Target) -> AsyncIterator[None]:
     yield
     await hold(target, request("GET", "/livez"), lines=many(target), every=3, address=anywhere)
@@ -81,7 +82,7 @@ async def connection_flood(target: Target) -> AsyncIterator[None]:
             target.count("no connection")
 
 
-@attack("stranger", "connections with a request each, as fast as they go, from everywhere", rss_mib=48)
+@attack("stranger", "connections with a request each, as fast as they go, from everywhere", rss_mib=48, in_short=False)
 async def requests_on_new_connections(target: Target) -> AsyncIterator[None]:
     data = request("GET", "/v1/devices/press-1/state", b"Connection: close\r\n")
     yield

@@ -62,7 +62,7 @@ async def all_exports(target: Target) -> AsyncIterator[None]:
     await holding
 
 
-@attack("reader", "charts and buckets over all there is, many at once", rss_mib=96)
+@attack("reader", "charts and buckets over all there is, many at once", rss_mib=96, in_short=False)
 async def dear_questions(target: Target) -> AsyncIterator[None]:
     mine = target.bearer("reader")
     paths = itertools.cycle(
@@ -78,7 +78,7 @@ async def dear_questions(target: Target) -> AsyncIterator[None]:
     await flood(target, lambda: request("GET", next(paths), mine), lines=16)
 
 
-@attack("ingest key", "readings of a day in bodies of 50,000, one after the other", rss_mib=256)
+@attack("ingest key", "readings of a day in bodies of 50,000, one after the other", rss_mib=256, in_short=False)
 async def bulk(target: Target) -> AsyncIterator[None]:
     began = time.time_ns() // 1_000_000
     mine, turn = target.bearer("ingest"), itertools.count()
