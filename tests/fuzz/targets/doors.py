@@ -20,17 +20,16 @@ STATE = b"GET /v1/devices/d1/state HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer 
 
 
 @cache
-def served() -> Served:
-    """Serve both doors, for good."""
-    runner = asyncio.Runner()
-    stack = AsyncExitStack()
-    return Served(runner, runner.run(stack.enter_async_context(twins())))
+def serving() -> tuple[Served, AsyncExitStack]:
+    """Serve both doors, for good: the stack is never closed."""
+    runner, stack = asyncio.Runner(), AsyncExitStack()
+    return Served(runner, runner.run(stack.enter_async_context(twins()))), stack
 
 
 @target("doors", "the fast path against the slow one", [POST, STATE, POST + STATE + POST], made=REQUESTS.map(b"".join))
 def doors(data: bytes) -> None:
     """The same answers to the byte, or one the beginning of the other where a door hung up."""
-    ours, sanic = served().converse([*cut(data), LAST])
+    ours, sanic = serving()[0].converse([*cut(data), LAST])
     if ours.whole and sanic.whole:
         assert ours.answered == sanic.answered
     else:

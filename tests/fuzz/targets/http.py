@@ -3,20 +3,18 @@
 import asyncio
 from contextlib import suppress
 from functools import cache
-from types import SimpleNamespace
-from typing import Any
 
 import h11
-from multidict import CIMultiDict
 
 from gateway.core.errors import BadRequest
 from gateway.domain.changes import to_position
-from gateway.web.handlers.websocket_protocol import MAX_MESSAGE, MAX_WAITING, SocketWire
+from gateway.web.handlers.websocket_protocol import MAX_MESSAGE
 from gateway.web.http.query import to_page
 from gateway.web.server.head import CHUNKED, BadHead, Head, HeadParser
 from tests.fuzz.target import cut, target
 from tests.hostile.attacks.heads import LOOSE
 from tests.hostile.sockets import CONTINUATION, FIN, PING, TEXT, frame, text
+from tests.property.test_frames import hold
 
 HEADS = [
     b"POST /v1/readings HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n{}",
@@ -25,6 +23,8 @@ HEADS = [
     *LOOSE.values(),
 ]
 MOST = 2**63 - 1
+LONGEST = 4_000
+"""Bytes of frames: of more the gateway rests, and so would we."""
 FRAMES = [
     text(b'{"type":"ping"}')
     + frame(TEXT, b'{"type":')
@@ -81,65 +81,16 @@ def _agrees(head: Head) -> None:
         assert head.length is None
 
 
-class _Transport:
-    """Takes what is written and forgets it."""
-
-    def __init__(self) -> None:
-        self.closing = False
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def close(self) -> None:
-        self.closing = True
-
-    abort = close
-
-    def write(self, _: bytes) -> None:
-        pass
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def _call() -> Any:
-    headers = CIMultiDict(
-        {
-            "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        }
-    )  # fmt: skip
-    link = SimpleNamespace(transport=_Transport())
-    return SimpleNamespace(headers=headers, header=headers.get, link=link, url=b"/v1/ws")
-
-
 @target("frames", "frames of a WebSocket, in any pieces", FRAMES)
 def frames(data: bytes) -> None:
-    """Whole messages of text, none too long, never more kept than is bounded, and no error that is not said."""
-
-    async def feed() -> None:
-        socket = SocketWire(_call())
-        for piece in cut(data):
-            socket.data_received(piece)
-        socket.eof_received()
-        for _ in range(10 * MAX_WAITING):
-            message = await asyncio.wait_for(socket.receive(), 1)
-            if message is None:
-                return
-            assert len(message.encode()) <= MAX_MESSAGE
-
-    _loop().run_until_complete(feed())
+    """Whole messages of text, none too long, an end that is said once, and no error that is not said."""
+    heard = _loop().run_until_complete(hold(cut(data[:LONGEST])))
+    assert all(len(message.encode()) <= MAX_MESSAGE for message in heard.messages)
 
 
 def _cursors() -> list[bytes]:
