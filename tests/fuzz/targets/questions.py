@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 from gateway.core.errors import ClientError
 from gateway.web.handlers.history_query import BucketsQuery, DevicesHistoryQuery, RowsQuery, to_history_query
 from gateway.web.http.etag import if_match, matches
+from gateway.web.http.path import check_device
 from gateway.web.http.query import read_query
 from gateway.web.limits.client_address import Addresses
 from tests.fuzz.target import target
@@ -26,9 +27,12 @@ ANNOUNCED = Addresses("10.0.0.0/8", header="forwarded")
 )
 def questions(data: bytes) -> None:
     """A question about a span of time that can be asked, or an error that is answered."""
-    query, _, accepted = data.decode("utf-8", "surrogateescape").partition("\0")
+    query, _, accepted = data.decode("latin-1").partition("\0")
+    query = query.encode("ascii", "ignore").decode()  # the target of a request has no other bytes
     try:
-        asked = read_query(DevicesHistoryQuery, parse_qs(query, keep_blank_values=True, errors="surrogateescape"))
+        asked = read_query(DevicesHistoryQuery, parse_qs(query, keep_blank_values=True, errors="replace"))
+        for name in asked.device:
+            check_device(name)
         found = to_history_query(asked, list(asked.device), [accepted], now_us=NOW_US)
     except ClientError:
         return
