@@ -96,6 +96,7 @@ async def _keep_asking(
 ) -> None:
     while not target.is_over():
         writer.write(make())
+        target.count("asked")
         status, _ = await answer(reader)
         target.count(str(status))
         target.expect(that=status < 500 or status == 503, else_say=f"answered with {status}")
