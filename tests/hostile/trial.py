@@ -164,6 +164,11 @@ def look(outcome: Outcome, found: Mapping[str, Any], judge: Judge) -> None:
         outcome.health = took
     outcome.failed = sum(found["failures"].values())
     asked = sum(each["count"] for each in kinds.values())
+    turned_away = sum(count for what, count in found["failures"].items() if what.startswith("newcomer"))
+    outcome.expect(
+        that=turned_away <= kinds.get("newcomer", {"count": 0})["count"] / 5,
+        else_say=f"{turned_away} newcomers were turned away: {found['failures']}",
+    )
     outcome.expect(
         that=outcome.failed <= judge.failed_share * asked,
         else_say=f"{outcome.failed} of {asked} failed: {found['failures']}",

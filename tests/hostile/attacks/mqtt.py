@@ -72,7 +72,7 @@ async def numbers_over_mqtt(target: Target) -> AsyncIterator[None]:
     await publish(target, lambda mid: packets.publish(MINE, body, mid=mid), window=50)
 
 
-@attack("neighbour", "a message from one device after the other that nobody has heard of", rss_mib=64)
+@attack("neighbour", "a message from one device after the other that nobody has heard of", rss_mib=96)
 async def new_devices_over_mqtt(target: Target) -> AsyncIterator[None]:
     numbers = itertools.count(secrets.randbelow(10**9) * 10**6)
 

@@ -20,6 +20,11 @@ SLOWER = 20.0
 """Or so many times as long as when nobody attacks, where the machine is slow."""
 
 
+def some(target: Target) -> int:
+    """Return how many strangers come: 1,500, or half of the seats."""
+    return min(1_500, target.place.seats // 2)
+
+
 def unknown(path: str = "/v1/devices/press-1/state") -> bytes:
     """Return a request with a token that nobody has ever seen."""
     return request("GET", path, b"Authorization: Bearer gwd_%b\r\n" % secrets.token_urlsafe(32).encode())
@@ -38,7 +43,7 @@ async def unknown_tokens_and_new_ones(target: Target) -> AsyncIterator[None]:
     _, usual = await _serve_new(target)
     most = max(NEW_SECS, SLOWER * usual)
     yield
-    flooding = asyncio.ensure_future(flood(target, unknown, lines=1_500))
+    flooding = asyncio.ensure_future(flood(target, unknown, lines=some(target)))
     while target.left > NEW_SECS:
         await asyncio.sleep(0.3)
         status, took = await _serve_new(target)
@@ -56,7 +61,7 @@ async def unknown_tokens_and_a_revoked_one(target: Target) -> AsyncIterator[None
         writer.write(request("GET", "/v1/stream?snapshot=false", b"Authorization: Bearer %b\r\n" % key.encode()))
         await reader.readuntil(b"\r\n\r\n")
     yield
-    flooding = asyncio.ensure_future(flood(target, unknown, lines=1_500))
+    flooding = asyncio.ensure_future(flood(target, unknown, lines=some(target)))
     await asyncio.sleep(0.5)
     status = await _once(target, request("DELETE", f"/v1/keys/{number}", target.bearer("admin")))
     target.expect(that=status == 204, else_say=f"revoking was answered {status}")
@@ -70,6 +75,12 @@ async def unknown_tokens_and_a_revoked_one(target: Target) -> AsyncIterator[None
     )
     target.expect(that=status == 401, else_say=f"a revoked key is answered {status}")
     await flooding
+
+
+@attack("stranger", "unknown tokens on more connections than there are seats, from everywhere", rss_mib=160)
+async def unknown_tokens_on_all_seats(target: Target) -> AsyncIterator[None]:
+    yield
+    await flood(target, unknown, lines=target.place.workers * target.place.seats * 11 // 10, address=anywhere)
 
 
 @attack("stranger", "tokens of ten kilobytes, of other bytes, of none", rss_mib=32, in_short=False)
