@@ -3,6 +3,7 @@
 # make test  every test, against real servers                    make chaos  ten minutes of faults under load
 # make bench figures of this machine beside raw COPY             make clean  removes .venv and .local (the data!)
 # make peers the same beside InfluxDB, VictoriaMetrics, FastAPI  make instructions  what a request costs, and its ceiling
+# make hostile  eight minutes of attacks, others are served      make fuzz  any bytes into everything that reads bytes
 # With PYTHON=python3.13 each does it on that interpreter, in an environment of its own: make test PYTHON=python3.13
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 # Compiling everything takes as long as fetching it; what is used is compiled at first use, and kept whatever is set here.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up shell test check instructions bench peers chaos clean install
+.PHONY: up shell test check instructions bench peers chaos hostile fuzz clean install
 
 up: $(RUN)
 	@exec $(BIN)/gateway up --demo
@@ -50,6 +51,14 @@ peers: $(DEV)
 
 chaos: $(DEV)
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+hostile: $(DEV)
+	$(BIN)/python -m tests.hostile $(ARGS)
+
+# Atheris is not for every interpreter: where it does not install hypothesis does it.
+fuzz: $(DEV)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(INSTALL) atheris || true
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 install: $(DEV)
 

@@ -42,7 +42,10 @@ def installs(lines: list[str]) -> list[str]:
     ("target", "wanted"),
     [
         *[(target, RUN) for target in ("up", "shell")],
-        *[(target, DEV) for target in ("test", "check", "instructions", "bench", "peers", "chaos", "install")],
+        *[
+            (target, DEV)
+            for target in ("test", "check", "instructions", "bench", "peers", "chaos", "hostile", "install")
+        ],
     ],
 )
 def test_who_only_looks_at_it_installs_no_tools(checkout: Path, target: str, wanted: str) -> None:

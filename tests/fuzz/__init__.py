@@ -1,0 +1,1 @@
+"""Any bytes in any place where bytes come in: what must hold of each, and every input for which it once did not."""

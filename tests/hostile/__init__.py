@@ -1,0 +1,1 @@
+"""Attacks beside an honest load: whatever one stranger, device, key or neighbour does, everybody else is served."""
