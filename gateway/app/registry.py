@@ -93,7 +93,12 @@ async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
             refusals_per_sec=settings.auth.refusals_per_sec,
         )
         admission = Admission(
-            directory, layouts, devices=settings.devices, clock=settings.clock, retention=settings.retention
+            directory,
+            layouts,
+            devices=settings.devices,
+            clock=settings.clock,
+            retention=settings.retention,
+            share=settings.http.workers,
         )
         registry = Registry(pool, clock, forward, layouts, dictionary, directory, authenticator, admission, [])
         lineage.on_change.append(registry.forget)

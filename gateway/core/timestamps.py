@@ -7,6 +7,8 @@ from functools import lru_cache
 import msgspec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_US = 253_402_300_799_999_999
+"""9999-12-31, the last moment a datetime can say."""
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: it is only printed, with a Z
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)

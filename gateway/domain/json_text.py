@@ -5,7 +5,7 @@ would keep the last in silence.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -85,7 +85,7 @@ def repeated_key(found: object) -> str | None:
     return None
 
 
-def pairs_of(found: dict[str, Any]) -> Iterable[Pair]:
+def pairs_of(found: dict[str, Any]) -> Collection[Pair]:
     """Return everything that was posted in an object."""
     return found.pairs if isinstance(found, Repeated) else found.items()
 
@@ -105,10 +105,11 @@ def _first_repeated(found: Any, path: str) -> str | None:
     key = repeated_key(found)
     if key is not None:
         return f"{path}/{pointer(key)}"
-    inner: Iterator[tuple[Any, Any]] = iter(())
+    inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(found, dict):
-        inner = iter(found.items())
+        inner = found.items()
     elif isinstance(found, list):
         inner = enumerate(found)
+    inner = [(token, one) for token, one in inner if isinstance(one, dict | list)]
     places = (_first_repeated(one, f"{path}/{pointer(str(token))}") for token, one in inner)
     return next((place for place in places if place is not None), None)

@@ -4,7 +4,9 @@ Process-wide and append-only, hence bounded: past the bounds `define` says None 
 always allowed while the metric set itself is new enough to fit.
 """
 
+import copy
 from collections.abc import Iterable
+from typing import Self
 
 from gateway.domain.model import Kind, Layout, Metric, Shape
 from gateway.domain.names import METRIC_NAME
@@ -13,6 +15,8 @@ MAX_LAYOUTS = 65_536
 """Layouts one process knows."""
 MAX_WIDTH = 2_000_000
 """Metrics in all of them together, about 200 bytes each."""
+MAX_METRICS = 10_000
+"""Metrics in one message."""
 MAX_ORDERS = 16
 """Orders of the same metrics kept apart; devices that shuffle their keys fall back to sorted ones."""
 
@@ -20,6 +24,17 @@ COLUMNS = ((Kind.DOUBLE, Kind.BOOL), (Kind.INT,), (Kind.TEXT,))
 """The kinds each of the three stored arrays holds."""
 
 type_kinds: dict[type, Kind] = {float: Kind.DOUBLE, int: Kind.DOUBLE, bool: Kind.BOOL, str: Kind.TEXT}
+
+
+class _Table(list[Layout]):
+    """Layouts by their numbers."""
+
+    __slots__ = ("width",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 0
+        """Metrics over all layouts."""
 
 
 class Layouts:
@@ -30,31 +45,33 @@ class Layouts:
         """Names in posted order, every value a double → number."""
         self.typed: dict[tuple[tuple[str, ...], tuple[type, ...]], int] = {}
         """(names, Python types of the values) → number."""
-        self.table: list[Layout] = []
+        self.table = _Table()
         self._by_metrics: dict[tuple[Metric, ...], int] = {}
         self._orders: dict[Shape, int] = {}
         self._ints: frozenset[str] = frozenset()
-        self._width = 0
-        """Metrics over all layouts."""
 
     def make_room(self) -> None:
         """Begin a new table when this one is half full, so that whoever comes next finds room. Old batches keep theirs.
 
         Names come in before anything is known of their sender's rights, hence a bound that heals by itself.
         """
-        if len(self.table) * 2 >= MAX_LAYOUTS or self._width * 2 >= MAX_WIDTH:
-            self.table = []
-            self._width = 0
-            for known in (self.numbers, self.typed, self._by_metrics, self._orders):
-                known.clear()
+        if len(self.table) * 2 >= MAX_LAYOUTS or self.table.width * 2 >= MAX_WIDTH:
+            self.table = _Table()
+            self.numbers, self.typed, self._by_metrics, self._orders = {}, {}, {}, {}
+
+    def pinned(self) -> Self:
+        """Return the same layouts, of which nothing is taken away: for work that others of the loop come between.
+
+        What either learns the other knows, until a new table begins or other metrics are declared as int.
+        """
+        return copy.copy(self)
 
     def declare_ints(self, names: Iterable[str]) -> None:
         """Set the metric names whose integers are stored exactly (kind `int`); known keys are looked at again."""
         fresh = frozenset(names)
         if fresh != self._ints:
             self._ints = fresh
-            self.numbers.clear()
-            self.typed.clear()
+            self.numbers, self.typed = {}, {}
 
     def kind(self, name: str, kind: type) -> Kind:
         """Return the kind in which a value of this Python type is stored under this name."""
@@ -84,14 +101,14 @@ class Layouts:
     def define(self, metrics: tuple[Metric, ...]) -> int | None:
         """Return the number of the layout with these metrics in this order, making it if there is room.
 
-        None: a name is malformed, a metric stands twice, or the bounds are reached.
+        None: a name is malformed, a metric stands twice, there are too many, or the bounds are reached.
         """
         found = self._by_metrics.get(metrics)
         if found is not None:
             return found
-        if not metrics or len(self.table) >= MAX_LAYOUTS or self._width + len(metrics) > MAX_WIDTH:
+        if not 0 < len(metrics) <= MAX_METRICS or len(set(metrics)) < len(metrics):
             return None
-        if len(set(metrics)) < len(metrics):
+        if len(self.table) >= MAX_LAYOUTS or self.table.width + len(metrics) > MAX_WIDTH:
             return None
         if not all(METRIC_NAME.fullmatch(metric.name) for metric in metrics):
             return None
@@ -102,7 +119,7 @@ class Layouts:
         self._orders[layout.shape] = orders + 1
         self._by_metrics[metrics] = layout.number
         self.table.append(layout)
-        self._width += layout.width
+        self.table.width += layout.width
         return layout.number
 
 

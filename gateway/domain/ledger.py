@@ -65,14 +65,23 @@ class Ledger(msgspec.Struct, frozen=True):
     from_spool: FromSpool
 
 
-def settle(receipt: Receipt, refusals: Sequence[Refusal], *, answers: bool, atomic: bool = False) -> Fate:
+def settle(
+    receipt: Receipt,
+    refusals: Sequence[Refusal],
+    *,
+    answers: bool,
+    atomic: bool = False,
+    spooled: int | None = None,
+) -> Fate:
     """Return what became of the readings of a receipt; `refusals` are all of them, the receipt may list fewer.
 
     A source that `answers` (HTTP) tells its sender what is refused; one that does not (MQTT) keeps it as dead letters.
     What the database rejects is dead-lettered for both, unless the body was `atomic`: then it was rolled back.
+    `spooled` is how many of the new readings wait on disk, if only some of them do.
     """
     new = receipt.accepted - receipt.duplicates
-    spooled = new if receipt.durability == "spool" else 0
+    if receipt.durability == "db" or spooled is None:
+        spooled = new if receipt.durability == "spool" else 0
     buried = receipt.refused if not answers else 0 if atomic else _rejected(refusals)
     return Fate(
         stored=new - spooled,

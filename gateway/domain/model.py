@@ -79,6 +79,17 @@ class Origins(Protocol):
         ...
 
 
+class _Behind(NamedTuple):
+    """The origins of messages that follow others in their batch."""
+
+    origins: Origins
+    before: int
+
+    def locate(self, message: int, metric: str | None) -> tuple[int, str]:
+        """Ask the batch they are part of."""
+        return self.origins.locate(self.before + message, metric)
+
+
 class Batch:
     """Messages as columns. Built by `wire`, trimmed by `admission`, read-only afterwards."""
 
@@ -132,6 +143,27 @@ class Batch:
         for i in messages:
             made.add(self.devices[i], self.times[i], self.table[self.layouts[i]], rows[i])
         return made
+
+    def split(self, most: int) -> "list[Batch]":
+        """Return the batch in parts of at most so many messages each."""
+        present, codes = np.unique(np.frombuffer(self.layouts, np.int32), return_inverse=True)
+        layouts = [self.table[number] for number in present.tolist()]
+        widths = ([len(x.doubles) for x in layouts], [len(x.ints) for x in layouts], [len(x.texts) for x in layouts])
+        ends = [np.concatenate(([0], np.cumsum(np.array(width, np.intp)[codes]))) for width in widths]
+        return [self._part(start, min(start + most, len(self)), ends) for start in range(0, len(self), most)]
+
+    def _part(self, start: int, stop: int, ends: "list[NDArray[np.intp]]") -> "Batch":
+        """Return some messages; `ends` tells where the values of each begin, for each of the three columns."""
+        doubles, ints, texts = (slice(int(each[start]), int(each[stop])) for each in ends)
+        part = Batch(_Behind(self.origins, start), self.table)
+        part.devices, part.times, part.layouts = (
+            self.devices[start:stop],
+            self.times[start:stop],
+            self.layouts[start:stop],
+        )
+        part.doubles, part.ints, part.texts = self.doubles[doubles], self.ints[ints], self.texts[texts]
+        part.readings = len(part.doubles) + len(part.ints) + len(part.texts)
+        return part
 
     @property
     def size(self) -> int:
@@ -209,6 +241,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Messages that the database itself refused, with its words; they lie in the dead letters."""
     durability: Literal["db", "spool"] = "db"
     """Committed, or fsynced on the gateway's disk while the database is away."""
+    spooled: int | None = None
+    """How many of `stored` wait there, if not all of them do."""
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     BAD_TEXT = "bad_text"
     TEXT_TOO_LONG = "text_too_long"
     SERIES_LIMIT = "series_limit"
+    DEVICE_LIMIT = "device_limit"
+    NEW_METRICS_LIMIT = "new_metrics_limit"
     TYPE_CONFLICT = "type_conflict"
     CONFLICT = "conflict"
     REJECTED_BY_DATABASE = "rejected_by_database"

@@ -1,5 +1,6 @@
 """Refusals: for each Reason a sentence with value, limit and way out. The only source of them. Pure."""
 
+from collections.abc import Iterable
 from itertools import takewhile
 
 from gateway.domain.model import MAX_TEXT_BYTES, Refusal
@@ -10,6 +11,12 @@ SHOWN = 60
 """Characters of a refused value that are repeated back."""
 MAX_TOKEN = 2 * MAX_NAME
 """Longest key of a JSON pointer that is repeated back: a metric name of nothing but slashes, each escaped."""
+
+LISTED = 10_000
+"""Refusals of one body that are said in words, unless fewer are asked for."""
+MAX_LISTED_CHARS = 2**20
+"""Of all of them together."""
+MORE = "and more of the same"
 
 ADVICE: dict[Reason, str] = {
     Reason.BAD_ITEM: "an item must be an object in one of the documented shapes, this is {value}; "
@@ -43,6 +50,10 @@ ADVICE: dict[Reason, str] = {
     Reason.BAD_TEXT: "the text holds a NUL or a lone surrogate, which PostgreSQL cannot store; remove it",
     Reason.TEXT_TOO_LONG: f"the text is {{value}} bytes of UTF-8; limit {MAX_TEXT_BYTES}; shorten it",
     Reason.SERIES_LIMIT: "this would be a new series beyond the limit of {limit} {value}; the known ones still work",
+    Reason.DEVICE_LIMIT: "device {value} is not registered, and no more are made by themselves now: {limit}; "
+    "register it ('gateway device add'), raise the limit, or send this again later",
+    Reason.NEW_METRICS_LIMIT: "these {value} metrics were never reported together, and no more new ones are taken now: "
+    "{limit}; the known ones still work; send these again later, in smaller parts, or raise the limit",
     Reason.TYPE_CONFLICT: "the metric is {limit} on this device, this value is {value}; "
     "send one kind, or set devices.kind_change=keep",
     Reason.CONFLICT: "other values are stored for this device, metrics and time, and were kept; "
@@ -68,6 +79,43 @@ def refuse(
     """
     text = ADVICE[reason].format(value=_shown(value), limit=_shown(limit))
     return Refusal(index, _sayable(path), reason.value, text, _printable(device), _printable(metric), readings)
+
+
+class Refusals:
+    """The refusals of one body: the first ones as they are listed, of the rest how many readings have which reason.
+
+    A body may hold a hundred thousand things to refuse, and nobody reads more than the first: to say each in words
+    would cost more than to store it.
+    """
+
+    def __init__(self, listed: int = LISTED, found: Iterable[Refusal] = ()) -> None:
+        """Begin with refusals from before; `listed` is how many are said in words at most."""
+        self._found = list(found)
+        self._listed = listed
+        self._room = MAX_LISTED_CHARS
+        self._more: dict[Reason, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more are listed: what one refers to need not be looked up."""
+        return len(self._found) >= self._listed or self._room <= 0
+
+    def add(self, refusal: Refusal) -> None:
+        """List one more."""
+        self._found.append(refusal)
+        self._room -= len(refusal.path) + len(refusal.message)
+
+    def count(self, reason: Reason, readings: int) -> None:
+        """Count what is not listed any more."""
+        self._more[reason] = self._more.get(reason, 0) + readings
+
+    def all(self) -> list[Refusal]:
+        """Return the listed ones, and behind them one for all others of each reason."""
+        rest = [Refusal(0, "", code.value, MORE, readings=readings) for code, readings in self._more.items()]
+        return self._found + rest
 
 
 def pointer(token: str) -> str:

@@ -34,14 +34,16 @@ class SubmittedBody:
     def is_clean(self) -> bool:
         """Whether all of it is stored, once the ticket is done: then `receipt` raises nothing and lists nothing."""
         ticket = self.ticket
-        return not ticket.cancelled() and ticket.exception() is None and not late(self._decoded, ticket.result())
+        if ticket.cancelled() or ticket.exception() is not None:
+            return False
+        return not late(self._decoded, ticket.result(), listed=0)
 
     def receipt(self) -> Receipt:
         """Return what became of the body. Raises what the ticket raises: nothing of it may be taken for stored then."""
         with self._hand as hand:
             outcome = self.ticket.result()
             self._stall.durable()
-            decoded, refusals = self._decoded, late(self._decoded, outcome)
+            decoded, refusals = self._decoded, late(self._decoded, outcome, listed=MAX_ERRORS)
             receipt = receipts.to_receipt(decoded, outcome, refusals, max_errors=MAX_ERRORS)
             # What is refused so late was rejected by the database, which is the same for all sources.
             hand.settle(ledger.settle(receipt, refusals, answers=True))
@@ -55,8 +57,8 @@ class SubmittedBody:
             pass
 
 
-def late(decoded: Decoded, outcome: Outcome) -> list[Refusal]:
-    """Return all refusals: those from before the COMMIT, and what turned out there."""
+def late(decoded: Decoded, outcome: Outcome, *, listed: int) -> list[Refusal]:
+    """Return all refusals: those from before the COMMIT, and what turned out there; so many are said in words."""
     if outcome.conflicts or outcome.rejected:
-        return decoded.refusals + receipts.late_refusals(decoded.batch, outcome)
+        return receipts.with_late(decoded, outcome, listed=listed)
     return decoded.refusals

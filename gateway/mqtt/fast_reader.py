@@ -23,6 +23,8 @@ from gateway.telemetry import mqtt_events
 
 PACKETS_PER_WAKE = 64
 """Packets read per wake-up before others get their turn."""
+BYTES_PER_WAKE = 256 * 1024
+"""And bytes of payload: what is read is decoded in the same callback."""
 _CHUNK_BYTES = 2**16
 
 
@@ -35,6 +37,8 @@ class PahoClient(aiomqtt.Client, ABC):
         """False from the moment on that nothing more may be delivered or sent."""
         self._paused = False
         self._read_count = 0
+        self._read_bytes = 0
+        """Of the payloads of this wake-up."""
         self._chunk = b""
         self._chunk_read = 0
         self._client.disable_logger()
@@ -175,6 +179,7 @@ class PahoClient(aiomqtt.Client, ABC):
 
     def _hand_over(self, topic: bytes, payload: bytes, *, qos: int, mid: int, properties: Any) -> None:
         self._read_count += 1
+        self._read_bytes += len(payload)
         if self.alive:
             self.received(topic, payload, qos=qos, mid=mid, properties=properties)
 
@@ -188,10 +193,13 @@ class PahoClient(aiomqtt.Client, ABC):
         return part
 
     def _read(self) -> None:
+        self._read_bytes = 0
         try:
             for _ in range(PACKETS_PER_WAKE):
                 if self._paused:
                     return
+                if self._read_bytes > BYTES_PER_WAKE:
+                    break
                 seen = self._read_count
                 self._client.loop_read()
                 if seen == self._read_count and not self._holds_more():

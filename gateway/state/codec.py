@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.core.timestamps import MAX_US
 from gateway.domain.contracts.newest import NewestMessage
 from gateway.domain.model import Block
 
@@ -22,7 +23,13 @@ MARK = b"w"
 UNSTORED = b"\0"
 """Ends a message whose publication as stored may still come: it was filled in from the database before, or is only in a
 spool yet. That publication is no repeat of this one then, and is logged as a change."""
-NOT_OURS = (struct.error, UnicodeDecodeError)
+
+
+class NotOursError(ValueError):
+    """The bytes can be read, and say what no gateway writes."""
+
+
+NOT_OURS = (struct.error, UnicodeDecodeError, NotOursError)
 """What unpacking raises for bytes that somebody else wrote."""
 
 
@@ -77,14 +84,18 @@ def unpack_all(held: list[bytes]) -> list[NewestMessage] | None:
 
 
 def unpack(field: bytes, packed: bytes) -> NewestMessage:
-    """Return the message of a field. Raises struct.error, UnicodeDecodeError if the bytes are not ours."""
+    """Return the message of a field. Raises NOT_OURS."""
     time, doubles, ints, texts = HEAD.unpack_from(packed)
+    if not 0 <= time <= MAX_US:  # nor is NaN
+        raise NotOursError(f"time {time} µs is no moment from 1970 to 9999")
     numbers = struct.unpack_from(f">{doubles}d{ints}q", packed, HEAD.size)
     position = HEAD.size + 8 * (doubles + ints)
     words = []
     for _ in range(texts):
         (length,) = FIELD.unpack_from(packed, position)
         position += 4 + length
+        if position > len(packed):
+            raise NotOursError("a text is cut off")
         words.append(packed[position - length : position].decode())
     return NewestMessage(FIELD.unpack(field)[0], int(time), numbers[:doubles], numbers[doubles:], tuple(words))
 

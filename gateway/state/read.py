@@ -134,6 +134,8 @@ def _merge(entries: Sequence[NewestMessage], shapes: Mapping[int, _ShapeColumns]
         if columns is None:
             continue
         values: list[Value] = [*entry.doubles, *entry.ints, *entry.texts]
+        if len(values) != len(columns.names):  # somebody else wrote it
+            continue
         for i in columns.bools:
             values[i] = bool(values[i])
         metrics.update(zip(columns.names, zip(values, repeat(entry.time_us), columns.kinds, strict=False), strict=True))

@@ -37,7 +37,7 @@ class HttpIntake(Protocol):
         """Raise Overloaded or Draining if nothing would be taken now."""
         ...
 
-    def devices(self, body: bytes) -> Collection[str]:
+    async def devices(self, body: bytes) -> Collection[str]:
         """Return whose readings a body holds that was taken in before."""
         ...
 
@@ -51,6 +51,7 @@ class HttpIntake(Protocol):
         atomic: bool = False,
         max_errors: int = 100,
         charge: Charge | None = None,
+        sent: int | None = None,
     ) -> Receipt:
         """Return after COMMIT. Raises the GatewayErrors that say no to the whole body."""
         ...

@@ -28,12 +28,22 @@ select m.name, m.kind, m.id
 from metrics m
 join unnest($1::text[], $2::text[]) as wanted (name, kind) using (name, kind);
 
--- name: insert_shape
-insert into shapes (value_metrics, int_metrics, text_metrics) values ($1, $2, $3)
+-- name: insert_shapes
+-- The ids of each shape's metrics as the text of an array; sorted by the caller, so that two gateways cannot deadlock.
+insert into shapes (value_metrics, int_metrics, text_metrics)
+select v::int4[], i::int4[], t::int4[]
+from unnest($1::text[], $2::text[], $3::text[]) as wanted (v, i, t)
+where not exists (
+    select from shapes s
+    where s.value_metrics = v::int4[] and s.int_metrics = i::int4[] and s.text_metrics = t::int4[]
+)
 on conflict (value_metrics, int_metrics, text_metrics) do nothing;
 
--- name: shape_id
-select id from shapes where value_metrics = $1 and int_metrics = $2 and text_metrics = $3;
+-- name: shape_ids
+-- The id of each of them, with its number in the list.
+select n::int4, s.id
+from unnest($1::text[], $2::text[], $3::text[]) with ordinality as wanted (v, i, t, n)
+join shapes s on s.value_metrics = v::int4[] and s.int_metrics = i::int4[] and s.text_metrics = t::int4[];
 
 -- name: insert_device_shapes
 -- Gives how many of the devices there are; one that was removed is passed over, and one that is here now stays.
@@ -63,6 +73,9 @@ where s.id = any ($1::int4[]);
 select d.name, d.enabled, d.id, array(select ds.shape_id from device_shapes ds where ds.device_id = d.id) as shape_ids
 from devices d
 where d.name = any ($1::text[]);
+
+-- name: count_devices
+select count(*) from devices;
 
 -- The writer's slow way: what could not be copied because a key is there already
 

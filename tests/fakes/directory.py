@@ -27,8 +27,22 @@ class MemoryDirectory:
         self._shapes: dict[str, list[Shape]] = {}
         self._cards: dict[str, DeviceCard] = {}
         self._strangers: dict[str, tuple[DeviceCard, float]] = {}
+        self._expected: set[str] = set()
         self.looked_up: list[list[str]] = []
         self.failure: GatewayError | None = None
+
+    @property
+    def registered(self) -> int:
+        """How many devices there are, or are going to be."""
+        return len(self._enabled.keys() | self._expected)
+
+    def is_expected(self, device: str) -> bool:
+        """Whether `expect` was called for it."""
+        return device in self._expected
+
+    def expect(self, device: str) -> None:
+        """Note that a device is going to be made by what it sends."""
+        self._expected.add(device)
 
     def add(self, *devices: str) -> None:
         """Register devices."""

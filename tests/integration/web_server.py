@@ -89,6 +89,7 @@ class ScriptedIntake:
         source: str = "http",
         received_us: int | None = None,
         charge: Charge | None = None,
+        sent: int | None = None,  # noqa: ARG002
     ) -> Receipt:
         assert media is None
         self.replays += [received_us] if source == "replay" else []
@@ -96,7 +97,7 @@ class ScriptedIntake:
         self.taken.append(Taken(body, device, principal, atomic, max_errors))
         return await self.answer(body)
 
-    def devices(self, body: bytes) -> set[str]:
+    async def devices(self, body: bytes) -> set[str]:
         found = json.loads(body)
         return {item["device"] for item in (found if isinstance(found, list) else [found])}
 

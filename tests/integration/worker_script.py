@@ -42,7 +42,7 @@ class SlowIntake:
     def refuse_if_full(self) -> None:
         pass
 
-    def devices(self, _: bytes) -> set[str]:
+    async def devices(self, _: bytes) -> set[str]:
         return set()
 
     def at_once(self, body: bytes, **_: object) -> None:

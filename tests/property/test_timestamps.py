@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.ingest.wire.device_time import MAX_US, SMALL, column, parse_timestamp
+from gateway.core.timestamps import MAX_US
+from gateway.ingest.wire.device_time import SMALL, column, parse_timestamp
 from tests.property.bodies import ZONES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

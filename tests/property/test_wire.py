@@ -9,13 +9,16 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, TooLarge
+from gateway.core.slices import at_once
+from gateway.core.timestamps import MAX_US
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import MAX_EXACT, Decoded, Outcome, Refusal
 from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.ingest import receipts, wire
 from gateway.ingest.wire import careful, fast
-from gateway.ingest.wire.device_time import MAX_US, parse_timestamp
+from gateway.ingest.wire.careful import Limits
+from gateway.ingest.wire.device_time import parse_timestamp
 from gateway.ingest.wire.values import is_storable
 from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
 from tests.unit.ingest.wire.decoded import RECEIVED_US, Message, resolve, to_messages
@@ -81,7 +84,7 @@ def test_what_is_read_whole_is_read_the_same_item_by_item(body: bytes, device: s
     event("read whole" if batch is not None else "left to careful")
     if batch is None:
         return
-    slow = careful.decode(body, single, device=device, received_us=RECEIVED_US, max_readings=PLENTY)
+    slow = at_once(careful.decode(body, single, Limits(PLENTY, PLENTY), device=device, received_us=RECEIVED_US))
     assert slow.refusals == []
     assert to_messages(batch, whole) == to_messages(slow.batch, single)
     for number, message in enumerate(to_messages(batch, whole)):

@@ -15,6 +15,10 @@ class HttpSettings(Section, frozen=True):
     workers: Annotated[Count, Meta(description="Worker processes; one consumes MQTT.")] = 1
     max_body_bytes: Annotated[Count, Meta(description="Largest request body, as sent.")] = 8 * 2**20
     max_inflated_bytes: Annotated[Count, Meta(description="Largest body after decompression.")] = 32 * 2**20
+    max_inflated_ratio: Annotated[
+        Count,
+        Meta(description="Largest body after decompression, as a multiple of what was sent; 64 KiB are always taken."),
+    ] = 200
     max_readings: Annotated[Count, Meta(description="Most readings in one request.")] = 100_000
     head_deadline_secs: Annotated[
         Seconds,

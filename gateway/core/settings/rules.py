@@ -13,6 +13,21 @@ class DeviceSettings(Section, frozen=True):
     unknown: Annotated[Literal["refuse", "auto"], Meta(description="What to do with a device never heard of.")] = (
         "refuse"
     )
+    max_auto: Annotated[
+        Count, Meta(description="Devices there may be while `auto` makes more; beyond it they must be registered.")
+    ] = 1_000_000
+    new_per_sec: Annotated[
+        Count, Meta(description="Devices that `auto` makes for one credential a second, ten seconds' worth at once.")
+    ] = 10_000
+    all_new_per_sec: Annotated[Count, Meta(description="And for all of them together.")] = 20_000
+    new_metrics_per_sec: Annotated[
+        Count,
+        Meta(
+            description="Metrics in sets that were never reported before, of one credential a second, ten seconds'"
+            " worth at once; what is beyond is refused, known ones never."
+        ),
+    ] = 1000
+    all_new_metrics_per_sec: Annotated[Count, Meta(description="And of all of them together.")] = 5000
     max_metrics: Annotated[Count, Meta(description="Metrics a device may have.")] = 500
     max_shapes: Annotated[
         Count, Meta(description="Shapes a device may have; further ones are stored as one message per metric.")

@@ -128,6 +128,19 @@ class Directory(Protocol):
         """Return what is cached; None means: look it up."""
         ...
 
+    @property
+    def registered(self) -> int:
+        """How many devices there are, as last counted, with those that are expected; 0 if it was never counted."""
+        ...
+
+    def is_expected(self, device: str) -> bool:
+        """Whether `expect` was called for it since the last count."""
+        ...
+
+    def expect(self, device: str) -> None:
+        """Note that a device is going to be made by what it sends."""
+        ...
+
     async def look_up(self, devices: Collection[str]) -> None:
         """Load the cards of these devices, in one round trip shared by all who ask at the same time.
 

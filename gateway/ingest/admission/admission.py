@@ -11,11 +11,14 @@ import numpy as np
 from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
 from gateway.core.errors import SinkUnavailable
+from gateway.core.slices import Slices
 from gateway.domain.contracts.ingest import Directory
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Decoded
 from gateway.domain.names import DEVICE_NAME
 from gateway.domain.principal import Principal
+from gateway.domain.refusals import LISTED
+from gateway.ingest.admission.newcomers import Newcomers
 from gateway.ingest.admission.rules import AdmissionRules
 
 MAX_PAIRS = 1_000_000
@@ -35,12 +38,19 @@ class Admission:
         devices: settings.DeviceSettings,
         clock: settings.ClockSettings,
         retention: settings.RetentionSettings,
+        share: int = 1,
     ) -> None:
+        """`share` is the number of workers."""
+        self._newcomers = Newcomers(directory, devices, share=share)
         self._directory = directory
         self._layouts = layouts
         self._devices = devices
         self._clock = clock
         self._retention = retention
+        self.slices = Slices()
+        """What the intake does its long work in, too."""
+        self._forgotten = 0
+        """How often `forget` was called: what was judged before must not be remembered."""
         self._known: set[tuple[str, int]] = set()
         self._table = layouts.table
         """What the numbers in `_known` refer to."""
@@ -61,24 +71,31 @@ class Admission:
             return False
         return self._known.issuperset(zip(batch.devices, batch.layouts, strict=True))
 
-    async def admit(self, principal: Principal, decoded: Decoded, now_us: int) -> Decoded:
-        """Return the messages that may come in, and a refusal for each that may not. Raises SinkUnavailable."""
+    async def admit(self, principal: Principal, decoded: Decoded, now_us: int, *, listed: int = LISTED) -> Decoded:
+        """Return the messages that may come in, and a refusal for each that may not. Raises SinkUnavailable.
+
+        So many refusals are said in words, and the others counted.
+        """
         await self._meet(principal, decoded.batch.devices)
+        layouts, forgotten = self._layouts.pinned(), self._forgotten
         rules = AdmissionRules(
             principal,
             self._directory,
-            self._layouts,
+            layouts,
             devices=self._devices,
             clock=self._clock,
             retention=self._retention,
+            newcomers=self._newcomers,
         )
-        admitted = rules.apply(decoded, now_us)
-        self._remember(admitted.batch)
+        admitted = await self.slices.run(rules.apply(decoded, now_us, listed=listed))
+        if forgotten == self._forgotten:
+            self._remember(admitted.batch)
         return admitted
 
     def forget(self) -> None:
         """Look at every pair again: a device was changed, or a metric declared anew."""
         self._known.clear()
+        self._forgotten += 1
 
     async def _meet(self, principal: Principal, names: Iterable[str]) -> None:
         """Have a card of every device that matters; making room for new ones may push out others of the same batch."""
@@ -95,6 +112,8 @@ class Admission:
                 raise  # whether the device is registered cannot be told now
 
     def _remember(self, batch: Batch) -> None:
+        if batch.table is not self._layouts.table:  # a new one began meanwhile
+            return
         if batch.table is not self._table or len(self._known) > MAX_PAIRS:
             self._known.clear()
             self._table = self._layouts.table

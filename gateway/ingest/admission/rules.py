@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 
 from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
+from gateway.core.slices import Steps
 from gateway.domain.contracts.ingest import DeviceCard, Directory
 from gateway.domain.layouts import Layouts, to_layout
-from gateway.domain.model import Batch, Decoded, Kind, Layout, Metric, Origins, Refusal, Value
+from gateway.domain.model import Batch, Decoded, Kind, Layout, Metric, Origins, Value
 from gateway.domain.names import DEVICE_NAME, FOLDERS
 from gateway.domain.principal import Principal
 from gateway.domain.reasons import Reason
-from gateway.domain.refusals import bare, refuse
+from gateway.domain.refusals import Refusals, bare, refuse
+from gateway.ingest.admission.newcomers import Newcomers
+
+STEP = 128
+"""Readings between two steps."""
 
 
 class Picked:
@@ -41,6 +46,7 @@ class AdmissionRules:
         devices: settings.DeviceSettings,
         clock: settings.ClockSettings,
         retention: settings.RetentionSettings,
+        newcomers: Newcomers,
     ) -> None:
         self._principal = principal
         self._directory = directory
@@ -48,17 +54,26 @@ class AdmissionRules:
         self._devices = devices
         self._clock = clock
         self._retention = retention
-        self._refusals: list[Refusal] = []
+        self._newcomers = newcomers
+        self._cards: dict[str, DeviceCard | None] = {}
+        """As they were at the beginning: the directory may drop some between two steps."""
+        self._refusals = Refusals()
 
-    def apply(self, decoded: Decoded, now_us: int) -> Decoded:
-        """Return what may come in and all refusals, those of the decoder first."""
+    def apply(self, decoded: Decoded, now_us: int, *, listed: int) -> Steps[Decoded]:
+        """Return what may come in and all refusals, those of the decoder first; so many are said in words."""
         source = decoded.batch
-        self._refusals = list(decoded.refusals)
+        self._refusals = Refusals(listed, decoded.refusals)
         self._source = source
+        self._cards = {name: self._directory.card(name) for name in dict.fromkeys(source.devices)}
+        work = 0
         origins = Picked(source.origins)
         out = Batch(origins, self._layouts.table)
         for i, row in enumerate(source.rows()):
             layout = source.table[source.layouts[i]]
+            work += 1 + layout.width
+            if work > STEP:
+                work = 0
+                yield
             card = self._card(i, layout)
             time_us = None if card is None else self._time(i, layout, now_us)
             if card is None or time_us is None:
@@ -67,20 +82,23 @@ class AdmissionRules:
                 out.add(source.devices[i], time_us, part, values)
                 origins.rows.append(i)
                 card.note(part.shape)
-        return Decoded(out, self._refusals)
+        return Decoded(out, self._refusals.all())
 
     def _card(self, i: int, layout: Layout) -> DeviceCard | None:
         """Return the device's card if it may write, else refuse the message."""
         name = self._source.devices[i]
-        card = self._directory.card(name)
+        card = self._cards[name]
         if card is None and self._devices.unknown == "auto":
-            card = DeviceCard(
-                known=False
-            )  # the database is away: taken in on faith, its limits are looked at again later
+            # The database is away: taken in on faith, its limits are looked at again later.
+            card = self._cards[name] = DeviceCard(known=False)
         objection = self._objection(name, card)
+        over = None
+        if objection is None and card is not None and not card.known:
+            over = self._newcomers.device(self._principal, name)
+            objection = None if over is None else Reason.DEVICE_LIMIT
         if objection is None:
             return card
-        self._refuse(objection, i, readings=layout.width, value=name)
+        self._refuse(objection, i, readings=layout.width, value=name, limit=bare(over or ""))
         return None
 
     def _objection(self, name: str, card: DeviceCard | None) -> Reason | None:
@@ -118,6 +136,11 @@ class AdmissionRules:
         """Return the message, less what is refused; one message per metric where it would be a shape too many."""
         if layout.shape in card.shapes:
             return self._whole(i, layout, row)
+        over = self._newcomers.shape(self._principal, layout.shape, layout.width)
+        if over is not None:
+            width = layout.width
+            self._refuse(Reason.NEW_METRICS_LIMIT, i, readings=width, value=width, limit=bare(over))
+            return []
         good = {
             metric: value for metric, value in zip(layout.posted, row, strict=True) if self._may_report(i, card, metric)
         }
@@ -177,8 +200,11 @@ class AdmissionRules:
         value: object = None,
         limit: object = None,
     ) -> None:
+        if self._refusals.is_full:
+            self._refusals.count(reason, readings)
+            return
         index, path = self._source.origins.locate(i, metric)
         device = self._source.devices[i]
-        self._refusals.append(
+        self._refusals.add(
             refuse(reason, index, path, device=device, metric=metric, readings=readings, value=value, limit=limit)
         )

@@ -1,46 +1,98 @@
 """The careful decoder: native JSON → columns, item by item: keeps the good, names the bad. Raises BadPayload, TooLarge.
 
-Slower than `native` and used only when that cannot read a body whole. It reads with the standard library's decoder,
+Slower than `fast` and used only when that cannot read a body whole. It reads with the standard library's decoder,
 which tells 9007199254740993 from 9007199254740993.0 and lets NaN through, so that one bad value is one refusal.
 """
 
 import json
+import math
 from array import array
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gateway.core.errors import BadPayload, TooLarge
+from gateway.core.slices import Steps
 from gateway.domain.json_text import as_posted, fault
-from gateway.domain.layouts import Layouts
-from gateway.domain.model import Batch, Decoded, Metric, Refusal
+from gateway.domain.layouts import MAX_METRICS, Layouts
+from gateway.domain.model import Batch, Decoded, Metric
 from gateway.domain.reasons import Reason
-from gateway.domain.refusals import bare, refuse
+from gateway.domain.refusals import Refusals, bare, refuse
 from gateway.ingest.wire import device_time, items
 from gateway.ingest.wire.items import Posted, Said
+from gateway.ingest.wire.json_stream import Element, JsonStream
 from gateway.ingest.wire.pointers import Form, Places, within
+from gateway.ingest.wire.size import too_many
 from gateway.ingest.wire.values import Flaw, to_metric
 
+RATIO = "http.max_inflated_ratio"
+MESSAGES_A_BYTE = 4
+"""In a compressed body at most: two of which only the time is new, each a second later, come to a byte."""
+ALWAYS = 2000
+"""Messages and refusals that are looked at one by one in any body."""
+SENT_BYTES = 4
+"""Of a compressed body for each further one: as little is left of a message of which only the time is new."""
+COST = 8
+"""What a message or a refusal costs, in values or elements of arrays that are looked at."""
+WHOLE = 2**15
+"""Bytes of a body that is parsed at once; a larger one is parsed through a window."""
+STEP = 500
+"""Values, or what costs as much, between two steps: less than a millisecond."""
 
-def decode(body: bytes, layouts: Layouts, *, device: str | None, received_us: int, max_readings: int) -> Decoded:
+
+class Limits(NamedTuple):
+    """What one body may hold, and how much is said of it."""
+
+    max_readings: int
+    listed: int
+    """Refusals that are said in words."""
+    sent: int | None = None
+    """Bytes that were sent of a compressed body, which must not cost much more than they could say plainly."""
+
+    @property
+    def most_work(self) -> float:
+        """What may be looked at one by one, in values."""
+        return math.inf if self.sent is None else COST * max(ALWAYS, self.sent // SENT_BYTES)
+
+
+def decode(body: bytes, layouts: Layouts, limits: Limits, *, device: str | None, received_us: int) -> Steps[Decoded]:
     """Return every reading that can be understood and a refusal for each that cannot."""
-    posted = _parse(body)
-    single = not isinstance(posted, list)
-    reader = _Reader(layouts, single=single, device=device, received_us=received_us, max_readings=max_readings)
-    for index, item in enumerate([posted] if single else posted):
-        reader.read(index, item)
-    return Decoded(reader.batch, reader.refusals)
+    work = _Work(limits)
+    posted: Iterator[Element | None]
+    if len(body) <= WHOLE:
+        whole = parse(body)
+        single = not isinstance(whole, list)
+        posted = map(Element, [whole] if single else whole)
+    else:
+        stream = JsonStream(body, work.add)
+        single, posted = not stream.is_array, stream.elements()
+    reader = Reader(layouts, limits, work, single=single, device=device, received_us=received_us)
+    index = 0
+    for element in posted:
+        if element is None:
+            yield
+            continue
+        yield from reader.read(index, element.value)
+        index += 1
+    return reader.decoded
 
 
-def check_count(readings: int, max_readings: int) -> None:
-    """Raise TooLarge if a body holds more readings than one request may."""
-    if readings > max_readings:
+def check_count(messages: int, readings: int, limits: Limits) -> None:
+    """Raise TooLarge if a body holds more readings than one request may, or more messages than it was compressed to."""
+    if readings > limits.max_readings:
+        raise too_many(limits.max_readings)
+    if limits.sent is not None and messages > max(ALWAYS, MESSAGES_A_BYTE * limits.sent):
         raise TooLarge(
-            f"more than {max_readings} readings in one request (http.max_readings); send them in parts",
-            limit="http.max_readings",
-            max_readings=max_readings,
+            f"the body holds {messages} messages in {limits.sent} compressed bytes, more than {MESSAGES_A_BYTE} "
+            "a byte; compress it less, or send it in parts",
+            limit=RATIO,
+            value=limits.sent,
         )
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
+    """Return what a short JSON text says. Raises BadPayload."""
     try:
         return json.loads(body.decode(), object_pairs_hook=as_posted)
     except RecursionError:
@@ -62,26 +114,95 @@ class _Place(NamedTuple):
     """Empty as long as none is named."""
 
 
-class _Reader:
+class _Work:
+    """What was looked at of one body, in values."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._sent = limits.sent
+        self._left = limits.most_work
+        self._done = 0
+        """Since the last step."""
+
+    def add(self, values: int) -> None:
+        """Count. Raises TooLarge for a compressed body that holds too much to be looked at."""
+        self._done += values
+        self._left -= values
+        if self._left < 0:
+            raise TooLarge(
+                f"the body has faults and must be looked at one by one, and holds too much for the {self._sent} bytes "
+                "that it was compressed to; mend it, compress it less, or send it in parts",
+                limit=RATIO,
+                value=self._sent,
+            )
+
+    @property
+    def is_due(self) -> bool:
+        """Whether that is enough for a step; asked once for each."""
+        if self._done <= STEP:
+            return False
+        self._done = 0
+        return True
+
+
+class Reader:
     """Collects one body's batch and refusals."""
 
     def __init__(
-        self, layouts: Layouts, *, single: bool, device: str | None, received_us: int, max_readings: int
+        self,
+        layouts: Layouts,
+        limits: Limits,
+        work: "_Work | None" = None,
+        *,
+        single: bool,
+        device: str | None,
+        received_us: int,
     ) -> None:
         self._layouts = layouts
         self._single = single
         self._device = device
         self._received_us = received_us
-        self._max_readings = max_readings
+        self._max_readings = limits.max_readings
         self._readings = 0
+        self._work = work or _Work(limits)
         self._forms: list[Form] = []
         self._items = array("i")
         self._subs = array("i")
         self.batch = Batch(Places(single=single, forms=self._forms, items=self._items, subs=self._subs), layouts.table)
-        self.refusals: list[Refusal] = []
+        self.refusals = Refusals(limits.listed)
 
-    def read(self, index: int, item: Any) -> None:
+    @property
+    def decoded(self) -> Decoded:
+        """What was read."""
+        return Decoded(self.batch, self.refusals.all())
+
+    def join(self, part: Batch, *, item: int) -> int:
+        """Take over what `fast` made of some items, the first of which is this one; return the number of the next.
+
+        Of a single item they are further moments of it. Raises TooLarge as `read`.
+        """
+        self._count(part.readings)
+        places, whole, messages = part.origins, self.batch, len(part)
+        assert isinstance(places, Places)  # noqa: S101
+        if places.items is None or places.subs is None:
+            numbers, subs = np.arange(messages, dtype=np.int32), np.zeros(messages, np.int32)
+        else:
+            numbers, subs = np.frombuffer(places.items, np.int32), np.frombuffer(places.subs, np.int32)
+        self._forms += [form] * messages if isinstance(form := places.forms, Form) else form
+        self._items.frombytes((numbers + np.int32(item)).tobytes())
+        self._subs.frombytes((subs + np.int32(len(self._subs) if self._single else 0)).tobytes())
+        whole.devices += part.devices
+        whole.times += part.times
+        whole.layouts += part.layouts
+        whole.doubles += part.doubles
+        whole.ints += part.ints
+        whole.texts += part.texts
+        whole.readings += part.readings
+        return item if self._single or not messages else item + int(numbers[-1]) + 1
+
+    def read(self, index: int, item: Any) -> Steps[None]:
         """Take one posted item apart. Raises TooLarge as soon as the body holds too many readings."""
+        if self._work.is_due:
+            yield
         place = _Place(index, "" if self._single else f"/{index}", self._device or "")
         if not isinstance(item, dict):
             self._refuse(place, Flaw(Reason.BAD_ITEM, value=item))
@@ -100,6 +221,8 @@ class _Reader:
                 self._refuse(place, found)
             else:
                 self._take(place, form, found)
+            if self._work.is_due:
+                yield
 
     def _device_flaw(self, item: Posted, form: Form) -> Flaw | None:
         """Refuse an item that names no device, or another than the address does."""
@@ -119,11 +242,18 @@ class _Reader:
             below = within(form, said.sub, None) + ("" if form is Form.COLUMNS else "/ts")
             self._refuse(place, Flaw(Reason.BAD_TIMESTAMP, below, len(said.values), said.ts))
             return
+        if len(said.values) > MAX_METRICS:
+            below, width = within(form, said.sub, None), len(said.values)
+            self._refuse(place, Flaw(Reason.SERIES_LIMIT, below, width, items.TOO_WIDE, MAX_METRICS))
+            return
+        self._work.add(COST + len(said.values))
         good: dict[Metric, Any] = {}
         for name, value in said.values.items():
             verdict = to_metric(name, value, self._layouts)
             if isinstance(verdict, Metric):
                 good[verdict] = value
+            elif self.refusals.is_full:
+                self._refuse(place, verdict)
             else:
                 self._refuse(place, verdict._replace(below=within(form, said.sub, name), metric=name))
         if good:
@@ -152,6 +282,10 @@ class _Reader:
 
     def _refuse(self, place: _Place, flaw: Flaw) -> None:
         self._count(flaw.readings)
+        self._work.add(COST)
+        if self.refusals.is_full:
+            self.refusals.count(flaw.reason, flaw.readings)
+            return
         refusal = refuse(
             flaw.reason,
             place.item,
@@ -162,8 +296,9 @@ class _Reader:
             value=flaw.value,
             limit=flaw.limit,
         )
-        self.refusals.append(refusal)
+        self.refusals.add(refusal)
 
     def _count(self, readings: int) -> None:
         self._readings += readings
-        check_count(self._readings, self._max_readings)
+        if self._readings > self._max_readings:
+            raise too_many(self._max_readings)

@@ -12,14 +12,12 @@ from typing import cast
 
 import numpy as np
 
-from gateway.core.timestamps import read_moment, to_us
+from gateway.core.timestamps import MAX_US, read_moment, to_us
 
 Timestamp = int | float | datetime | None
 
 SECONDS, MILLIS, MICROS = 5e9, 5e12, 5e15
 BEYOND = 1e20
-MAX_US = 253_402_300_799_999_999
-"""9999-12-31, the last moment a datetime can say."""
 SMALL = 32
 """Below this many timestamps plain Python beats numpy."""
 

@@ -1,4 +1,4 @@
-"""Duplicate keys: whether one stands twice in one object, which a decoder passes over in silence. Pure.
+"""Duplicate keys: whether one stands twice in one object, which decoders pass over. Raises RepeatedKeyError.
 
 Every key has a colon behind it, so a body with no more colons than kept keys repeats none. Where texts hold colons too,
 only those behind a quote or white space can be a key's. Where that leaves a doubt, the body is read again, by pairs.
@@ -19,17 +19,23 @@ BLOCK = 2**20
 _COLON, _QUOTE = b':"'
 
 
-def is_free(body: bytes, kept: int) -> bool:
-    """Tell that a body that was decoded to `kept` keys holds no others; it is well-formed JSON."""
-    if len(body) > SMALL:
-        return _is_free_large(body, kept)
-    return body.count(b":") == kept or most_keys(body) == kept or _is_free_by_pairs(body)
+class RepeatedKeyError(Exception):
+    """A key stands twice in one object."""
 
 
-def _is_free_large(body: bytes, kept: int) -> bool:
+def check(body: bytes, kept: int) -> None:
+    """Raise RepeatedKeyError if a body that was decoded to `kept` keys holds others; it is well-formed JSON."""
+    if not are_counted(body, kept):
+        _check_by_pairs(body)
+
+
+def are_counted(body: bytes, kept: int) -> bool:
+    """Tell that a well-formed body holds `kept` keys and no more; False: that cannot be told by counting."""
+    if len(body) <= SMALL:
+        return body.count(b":") == kept or most_keys(body) == kept
     data = np.frombuffer(body, np.uint8)
     parts = [data[start : start + BLOCK + 1] for start in range(0, len(data) - 1, BLOCK)]  # the first byte is no colon
-    return sum(map(_colons, parts)) == kept or sum(map(_keys, parts)) == kept or _is_free_by_pairs(body)
+    return sum(map(_colons, parts)) == kept or sum(map(_keys, parts)) == kept
 
 
 def _colons(part: NDArray[np.uint8]) -> int:
@@ -41,20 +47,15 @@ def _keys(part: NDArray[np.uint8]) -> int:
     return int(np.count_nonzero((part[1:] == _COLON) & (part[:-1] <= _QUOTE)))
 
 
-class _FoundError(Exception):
-    pass
-
-
-def _is_free_by_pairs(body: bytes) -> bool:
+def _check_by_pairs(body: bytes) -> None:
     try:
         json.loads(body, object_pairs_hook=_check, parse_int=float, strict=False)
-    except (_FoundError, ValueError, RecursionError):
-        return False
-    return True
+    except (ValueError, RecursionError):
+        raise RepeatedKeyError from None
 
 
 def _check(pairs: list[Pair]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _FoundError
+        raise RepeatedKeyError
     return found

@@ -12,74 +12,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import MAX_EXACT, Batch
 from gateway.ingest.wire import device_time, duplicate_keys
 from gateway.ingest.wire.device_time import Timestamp
+from gateway.ingest.wire.plans import PLANS, Plan, guess
 from gateway.ingest.wire.pointers import Form, Places
 from gateway.ingest.wire.values import is_storable
 
-Number = float
-Scalar = bool | int | float | str
+NEW_NAMES = 2000
+"""Names of layouts that were never seen: a body with more is left to whoever can learn them in slices."""
 
 
-class _Item(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
-    device: str | UnsetType | None = UNSET
-
-
-class _Values(_Item):
-    values: dict[str, Number]
-    ts: Timestamp | UnsetType = UNSET
-
-
-class _TypedValues(_Item):
-    values: dict[str, Scalar]
-    ts: Timestamp | UnsetType = UNSET
-
-
-class _Flat(_Item):
-    metric: str
-    value: Number
-    ts: Timestamp | UnsetType = UNSET
-
-
-class _TypedFlat(_Item):
-    metric: str
-    value: Scalar
-    ts: Timestamp | UnsetType = UNSET
-
-
-class _Moment(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    values: dict[str, Number]
-    ts: Timestamp | UnsetType = UNSET
-
-
-class _TypedMoment(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    values: dict[str, Scalar]
-    ts: Timestamp | UnsetType = UNSET
-
-
-class _Readings(_Item):
-    readings: list[_Moment]
-
-
-class _TypedReadings(_Item):
-    readings: list[_TypedMoment]
-
-
-class _Columns(_Item):
-    values: dict[str, list[Number]]
-    ts: list[Timestamp]
-
-
-class _TypedColumns(_Item):
-    values: dict[str, list[Scalar]]
-    ts: list[Timestamp]
-
-
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """Messages before their values are taken apart: parallel columns."""
 
     devices: list[str | None]
@@ -93,61 +40,53 @@ class _Rows(NamedTuple):
     subs: "array[int] | None" = None
 
 
-class _Pass(NamedTuple):
-    form: Form
-    typed: bool
-    decoder: msgspec.json.Decoder[Any]
-
-
-def _pass(form: Form, kind: type[_Item], *, typed: bool) -> _Pass:
-    return _Pass(form, typed, msgspec.json.Decoder(list[kind] | kind))  # type: ignore[valid-type]
-
-
-PASSES = (
-    _pass(Form.VALUES, _Values, typed=False),
-    _pass(Form.FLAT, _Flat, typed=False),
-    _pass(Form.READINGS, _Readings, typed=False),
-    _pass(Form.COLUMNS, _Columns, typed=False),
-    _pass(Form.VALUES, _TypedValues, typed=True),
-    _pass(Form.FLAT, _TypedFlat, typed=True),
-    _pass(Form.READINGS, _TypedReadings, typed=True),
-    _pass(Form.COLUMNS, _TypedColumns, typed=True),
-)
-
-
 def decode(body: bytes, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
     """Return the batch, or None if the body must be looked at item by item. `device` is the one the address names."""
-    for one in PASSES:
+    form = guess(body)
+    for plan in PLANS[form] if form is not None else ():
         try:
-            items = one.decoder.decode(body)
-        except msgspec.ValidationError:
-            continue
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            batch = read(plan, body, layouts, device=device, received_us=received_us)
+        except UNREADABLE:
             return None
-        single = type(items) is not list
-        rows = ROWS[one.form]([items] if single else items)
-        if rows is None:
-            continue
-        batch = _columns(one, rows, layouts, single=single, device=device, received_us=received_us)
         if batch is not None:
-            kept = rows.keys + (batch.readings if rows.metrics is None else rows.metrics)
-            return batch if duplicate_keys.is_free(body, kept) else None
+            return batch
     return None
 
 
-def _columns(
-    one: _Pass, rows: _Rows, layouts: Layouts, *, single: bool, device: str | None, received_us: int
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, duplicate_keys.RepeatedKeyError)
+"""What `read` raises for a body that no plan can read."""
+
+
+def read(plan: Plan, body: bytes, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
+    """Return what a plan makes of a body; None: another plan may do better. Raises UNREADABLE."""
+    try:
+        items = plan.decoder.decode(body)
+    except msgspec.ValidationError:
+        return None
+    single = type(items) is not list
+    rows = ROWS[plan.form]([items] if single else items)
+    if rows is None:
+        return None
+    batch = to_batch(plan, rows, layouts, single=single, device=device, received_us=received_us)
+    if batch is not None:
+        duplicate_keys.check(body, rows.keys + (batch.readings if rows.metrics is None else rows.metrics))
+    return batch
+
+
+def to_batch(
+    plan: Plan, rows: Rows, layouts: Layouts, *, single: bool, device: str | None, received_us: int
 ) -> Batch | None:
+    """Return the rows as columns, None if the plan is wrong for them."""
     devices = _devices(rows.devices, device)
     if devices is None:
         return None
-    batch = Batch(Places(single=single, forms=one.form, items=rows.items, subs=rows.subs), layouts.table)
+    batch = Batch(Places(single=single, forms=plan.form, items=rows.items, subs=rows.subs), layouts.table)
     batch.devices = devices
     try:
         batch.times = device_time.column(rows.stamps, received_us)
     except ValueError:
         return None
-    fill = _fill_typed if one.typed else _fill_numbers
+    fill = _fill_typed if plan.typed else _fill_numbers
     return batch if fill(batch, rows.values, layouts) else None
 
 
@@ -184,16 +123,18 @@ def _numbers(orders: list[tuple[str, ...]], layouts: Layouts) -> "array[int] | N
     if orders.count(orders[0]) == len(orders):
         number = layouts.number(orders[0])
         return None if number is None else array("i", [number]) * len(orders)
-    if any(layouts.number(names) is None for names in dict.fromkeys(orders)):
+    fresh = [names for names in dict.fromkeys(orders) if names not in layouts.numbers]
+    if sum(map(len, fresh)) > NEW_NAMES or any(layouts.number(names) is None for names in fresh):
         return None
     return array("i", map(layouts.numbers.__getitem__, orders))
 
 
 def _fill_typed(batch: Batch, values: list[dict[str, Any]], layouts: Layouts) -> bool:
+    room = layouts.table.width + NEW_NAMES
     for each in values:
         row = list(each.values())
         number = layouts.number_typed(tuple(each), tuple(map(type, row)))
-        if number is None:
+        if number is None or layouts.table.width > room:
             return False
         layout = layouts.table[number]
         batch.layouts.append(number)
@@ -217,19 +158,19 @@ def _are_exact(doubles: "array[float]") -> bool:
     return not doubles or (max(doubles) < MAX_EXACT and min(doubles) > -MAX_EXACT)
 
 
-def _values_rows(items: Sequence[Any]) -> _Rows:
+def _values_rows(items: Sequence[Any]) -> Rows:
     devices, named = _posted([m.device for m in items])
     stamps, timed = _posted([m.ts for m in items])
-    return _Rows(devices, stamps, [m.values for m in items], len(items) + named + timed)
+    return Rows(devices, stamps, [m.values for m in items], len(items) + named + timed)
 
 
-def _flat_rows(items: Sequence[Any]) -> _Rows:
+def _flat_rows(items: Sequence[Any]) -> Rows:
     devices, named = _posted([m.device for m in items])
     stamps, timed = _posted([m.ts for m in items])
-    return _Rows(devices, stamps, [{m.metric: m.value} for m in items], 2 * len(items) + named + timed, 0)
+    return Rows(devices, stamps, [{m.metric: m.value} for m in items], 2 * len(items) + named + timed, 0)
 
 
-def _readings_rows(items: Sequence[Any]) -> _Rows | None:
+def _readings_rows(items: Sequence[Any]) -> Rows | None:
     widths = [len(m.readings) for m in items]
     if 0 in widths:
         return None
@@ -238,17 +179,17 @@ def _readings_rows(items: Sequence[Any]) -> _Rows | None:
     stamps, timed = _posted([moment.ts for moment in moments])
     values = [moment.values for moment in moments]
     keys = len(items) + named + len(moments) + timed
-    return _Rows(_repeated(devices, widths), stamps, values, keys, None, *_numbered(widths))
+    return Rows(_repeated(devices, widths), stamps, values, keys, None, *_numbered(widths))
 
 
-def _columns_rows(items: Sequence[Any]) -> _Rows | None:
+def _columns_rows(items: Sequence[Any]) -> Rows | None:
     widths = [len(m.ts) for m in items]
     if 0 in widths:
         return None
     if any(not m.values or {n} != set(map(len, m.values.values())) for m, n in zip(items, widths, strict=True)):
         return None
     devices, named = _posted([m.device for m in items])
-    return _Rows(
+    return Rows(
         _repeated(devices, widths),
         [ts for m in items for ts in m.ts],
         [dict(zip(m.values, row, strict=True)) for m in items for row in zip(*m.values.values(), strict=True)],
@@ -273,7 +214,7 @@ def _numbered(widths: list[int]) -> "tuple[array[int], array[int]]":
     return items, array("i", chain.from_iterable(map(range, widths)))
 
 
-ROWS: dict[Form, Callable[[Sequence[Any]], _Rows | None]] = {
+ROWS: dict[Form, Callable[[Sequence[Any]], Rows | None]] = {
     Form.VALUES: _values_rows,
     Form.FLAT: _flat_rows,
     Form.READINGS: _readings_rows,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gateway.domain.json_text import pairs_of, repeated_key
+from gateway.domain.layouts import MAX_METRICS
 from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.domain.refusals import bare, pointer
@@ -19,6 +20,7 @@ FIELDS = {
     Form.READINGS: frozenset({"device", "readings"}),
     Form.COLUMNS: frozenset({"device", "ts", "values"}),
 }
+TOO_WIDE = bare("metrics in one message")
 MOMENT_FIELDS = frozenset({"ts", "values"})
 
 
@@ -120,6 +122,9 @@ def _columns(item: Posted) -> Iterator[Said | Flaw]:
     if not isinstance(columns, dict) or not columns:
         yield Flaw(Reason.NO_VALUES, "/values" if "values" in item else "")
         return
+    if len(columns) > MAX_METRICS:
+        yield Flaw(Reason.SERIES_LIMIT, "/values", _table_width(columns), TOO_WIDE, MAX_METRICS)
+        return
     flaws = {metric: _column_flaw(metric, column, len(stamps)) for metric, column in columns.items()}
     yield from (flaw for flaw in flaws.values() if flaw is not None)
     good = {metric: columns[metric] for metric, flaw in flaws.items() if flaw is None}
@@ -144,13 +149,16 @@ def _moments_width(moments: Any) -> int:
 
 
 def _moment_width(moment: Any) -> int:
+    if type(moment) is dict:  # as most are: a hundred thousand of them are counted in one step
+        values = moment.get("values")
+        return len(values) or 1 if type(values) is dict else _values_width(values)
     if not isinstance(moment, dict):
         return 1
     return max(1, sum(_values_width(part) for key, part in pairs_of(moment) if key == "values"))
 
 
 def _values_width(values: Any) -> int:
-    return max(1, len(list(pairs_of(values)))) if isinstance(values, dict) else 1
+    return max(1, len(pairs_of(values))) if isinstance(values, dict) else 1
 
 
 def _table_width(columns: Any) -> int:

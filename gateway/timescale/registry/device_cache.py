@@ -17,6 +17,10 @@ MAX_STRANGERS = 100_000
 STRANGER_SECS = 1.0
 LOOK_UP_ROWS = 10_000
 """Names sent in one statement."""
+MAX_EXPECTED = 100_000
+"""Names of devices that are about to be made."""
+COUNT_SECS = 5.0
+"""How long a count of all devices is good for; it is asked for when one is looked up that does not exist."""
 LOOK_UPS = 5
 """How often a look-up starts again because its cards were dropped before they could be read."""
 
@@ -35,6 +39,25 @@ class TimescaleDirectory:
         """The one that still takes names waits for the one before it."""
         self._turn = asyncio.Lock()
         self._generation = 0
+        self._counted = 0
+        self._count_until = 0.0
+        self._expected: set[str] = set()
+
+    @property
+    def registered(self) -> int:
+        """How many devices there are, as last counted, with those that are expected."""
+        return self._counted + len(self._expected)
+
+    def is_expected(self, device: str) -> bool:
+        """Whether it was expected since the last count."""
+        return device in self._expected
+
+    def expect(self, device: str) -> None:
+        """Note that a device is going to be made by what it sends."""
+        if len(self._expected) >= MAX_EXPECTED:  # the database is away, or slow: names are not kept for ever
+            self._counted += len(self._expected)
+            self._expected.clear()
+        self._expected.add(device)
 
     def card(self, device: str) -> DeviceCard | None:
         """Return what is cached; None means: look it up."""
@@ -79,6 +102,10 @@ class TimescaleDirectory:
         generation = self._generation
         async with self._pool.connection() as connection:
             rows = await connection.fetch(query("device_cards"), names)
+            if len(rows) < len(names) and self._monotonic() >= self._count_until:
+                self._counted = await connection.fetchval(query("count_devices"))
+                self._count_until = self._monotonic() + COUNT_SECS
+                self._expected.clear()
         shapes = await self._dictionary.shapes({i for row in rows for i in row["shape_ids"]})
         self._make_room(len(names))
         for row in rows:

@@ -6,6 +6,7 @@ removed. Past their bound they start anew, and all of them whenever the database
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from itertools import repeat
 
 import asyncpg
 
@@ -22,6 +23,8 @@ MAX_SHAPES = 200_000
 """Shapes kept, and layouts whose shape is known."""
 LEARN_ROWS = 10_000
 """Names sent in one statement."""
+LEARN_SHAPES = 1000
+"""And shapes."""
 
 
 class Dictionary:
@@ -38,6 +41,7 @@ class Dictionary:
         self._shapes: dict[int, Shape] = {}
         self._pairs: set[int] = set()
         self._learning = asyncio.Lock()
+        self._learning_shapes = asyncio.Lock()
         pool.lineage.on_change.append(self.forget)
 
     @property
@@ -64,7 +68,7 @@ class Dictionary:
             return list(map(self._by_layout.__getitem__, layouts))
         except KeyError:
             pass
-        async with self._learning:
+        async with self._learning_shapes:
             epoch = self.lineage.epoch
             ids = await self._learn_shapes({layout.shape for layout in layouts})
         if len(self._by_layout) > MAX_SHAPES:
@@ -159,10 +163,8 @@ class Dictionary:
         async with self._pool.connection() as connection:
             self._check(epoch)
             ids = await _metric_ids(connection, metrics)
-            for shape in missing:
-                key = [[ids[m] for m in column] for column in (shape.doubles, shape.ints, shape.texts)]
-                await connection.execute(query("insert_shape"), *key)
-                found[shape] = await connection.fetchval(query("shape_id"), *key)
+            for start in range(0, len(missing), LEARN_SHAPES):
+                found |= await _shape_ids(connection, missing[start : start + LEARN_SHAPES], ids)
         for shape in missing:
             self._remember(found[shape], shape)
         return found
@@ -184,6 +186,20 @@ async def find_shapes(connection: Connection, ids: Collection[int]) -> dict[int,
     """Return the shapes that exist. Raises DATABASE_ERRORS."""
     rows = await connection.fetch(query("shapes_by_id"), list(ids))
     return {row["id"]: _to_shape(row) for row in rows}
+
+
+async def _shape_ids(connection: Connection, shapes: Sequence[Shape], ids: Mapping[Metric, int]) -> dict[Shape, int]:
+    """Make what does not exist; return the id of each."""
+    keys = sorted([(*map(_ids_text, (s.doubles, s.ints, s.texts), repeat(ids)), n) for n, s in enumerate(shapes)])
+    *columns, numbers = map(list, zip(*keys, strict=True))
+    await connection.execute(query("insert_shapes"), *columns)
+    rows = await connection.fetch(query("shape_ids"), *columns)
+    return {shapes[numbers[row["n"] - 1]]: row["id"] for row in rows}
+
+
+def _ids_text(metrics: Sequence[Metric], ids: Mapping[Metric, int]) -> str:
+    """Return the ids as PostgreSQL writes an array: a list of lists of several lengths is none of its types."""
+    return "{" + ",".join([str(ids[metric]) for metric in metrics]) + "}"
 
 
 async def _metric_ids(connection: Connection, metrics: Sequence[Metric]) -> dict[Metric, int]:

@@ -87,8 +87,9 @@ async def _write(connection: Direct, stage: Stage, *, make_devices: bool) -> Non
 async def _write_shape(connection: Direct, name: str) -> int:
     await connection.execute(query("insert_metrics"), [name], ["double"])
     metric = await connection.fetchval(query("metric_ids"), [name], ["double"], column=2)
-    await connection.execute(query("insert_shape"), [metric], [], [])
-    shape: int = await connection.fetchval(query("shape_id"), [metric], [], [])
+    columns = [f"{{{metric}}}"], ["{}"], ["{}"]
+    await connection.execute(query("insert_shapes"), *columns)
+    shape: int = await connection.fetchval(query("shape_ids"), *columns, column=1)
     return shape
 
 

@@ -6,6 +6,7 @@ way: COPY to a temporary table, INSERT what is new, and compare the rest with wh
 take as a whole is stored in parts (`bisect`), each with a COMMIT of its own; rows that it refuses become dead letters.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -29,6 +30,8 @@ from gateway.timescale.write.name_ids import Dictionary
 from gateway.timescale.write.split import by_chunks, count_chunks
 from gateway.timescale.write.staging import Stage
 
+MANY_MESSAGES = 2000
+"""More take some milliseconds for each thing that is done with them."""
 ARRANGEMENTS = 3
 """How often a group is arranged, when ids change under it, before its sender is told to try again."""
 
@@ -73,6 +76,7 @@ class Writer:
     async def _write(self, batches: Sequence[Batch], epoch: int, *, atomic: bool) -> Written | None:
         """Return after COMMIT; None, with nothing written, if ids have changed since they were learnt."""
         group = Group(batches)
+        await _let_others(group)
         if not group.names:
             return Written(group.outcomes(), [])
         parts = await self._arrange(group, epoch)
@@ -99,7 +103,9 @@ class Writer:
         if len(gone):  # each gets a number of its own, so that no two devices share a key
             numbers = {name: -n for n, name in enumerate(dict.fromkeys(group.names[i] for i in gone.tolist()), 1)}
             devices[gone] = [numbers[group.names[i]] for i in gone.tolist()]
+        await _let_others(group)
         parts = group.blocks(devices, shapes, last_wins=self._overwrite)
+        await _let_others(group)
         if len(gone):
             parts = _without_removed(group, parts)
         noted = [await self._dictionary.note_pairs(pairs(part.block), epoch=epoch) for part in parts]
@@ -157,6 +163,12 @@ class Writer:
     async def close(self) -> None:
         """Close the connections that are not in use."""
         await self._connections.close()
+
+
+async def _let_others(group: Group) -> None:
+    """Between two things that are done with a whole group, let others of the loop go on."""
+    if len(group.names) > MANY_MESSAGES:
+        await asyncio.sleep(0)
 
 
 def _rejected(errors: Mapping[int, str]) -> Written:

@@ -55,6 +55,7 @@ async def post_readings(call: Call[IngestQuery, Incoming], parts: Context) -> An
             device=device,
             atomic=query.atomic or False,
             max_errors=ALL_ERRORS if query.errors == "all" else FEW_ERRORS,
+            sent=hold.sent,
             charge=_counting(call, parts, body, backfill=backfill),
         )
         if key is not None:
@@ -64,8 +65,8 @@ async def post_readings(call: Call[IngestQuery, Incoming], parts: Context) -> An
     return Answer(receipt, receipt.status)
 
 
-def _devices(parts: Context, body: bytes, device: str | None) -> Collection[str]:
-    return parts.intake.devices(body) if device is None else (device,)
+async def _devices(parts: Context, body: bytes, device: str | None) -> Collection[str]:
+    return await parts.intake.devices(body) if device is None else (device,)
 
 
 def _counting(call: Call[IngestQuery, Incoming], parts: Context, body: bytes, *, backfill: bool) -> Charge | None:

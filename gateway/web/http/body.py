@@ -14,6 +14,8 @@ from gateway.web.limits.body_budget import Bodies, Incoming
 
 MAX_UNASKED_BYTES = 16 * 1024
 """Of a body where none is expected."""
+MAX_JSON_BYTES = 256 * 1024
+"""Of a body that is a question or a command, no readings or rows: it is read at once. A thousand names fit twice."""
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -41,7 +43,15 @@ async def read_content(call: Call[Any, Any], body: Body, bodies: Bodies) -> obje
         read = await hold.read(call.incoming, call.header("content-encoding"))
     if body.media:
         media_of(call.headers, body.media, read)
-    return read if body.type is bytes else decode(_decoder(body.type), read or b"{}")
+    if body.type is bytes:
+        return read
+    if len(read) > MAX_JSON_BYTES:
+        raise TooLarge(
+            f"the body is larger than {MAX_JSON_BYTES} bytes, the most that is read here; ask for less at once",
+            limit="body_bytes",
+            value=MAX_JSON_BYTES,
+        )
+    return decode(_decoder(body.type), read or b"{}")
 
 
 def media_of(headers: Headers, known: tuple[str, ...], body: bytes | None = None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.core.errors import BadRequest, IdempotencyInProgress, IdempotencyMismatch, StateUnavailable
+from gateway.core.slices import Steps
 from gateway.core.tasks import background
 from gateway.domain.contracts.idempotency import AnswerKey, Claim, KeptAnswer
 from gateway.domain.model import Receipt
@@ -33,12 +34,14 @@ SHORTER = (100, 0)
 DIGEST_CHARS = 32
 """Of the digests that name a key and its credential: 128 bits."""
 
+DIGESTED_BYTES = 2**20
+"""Of a body in one step."""
 RENEW_SECS = 3.0
 TRIES = 3
 """Answers that hold no more, found under one key one after the other."""
 
 Take = Callable[[], Awaitable[Receipt]]
-Devices = Callable[[], Collection[str]]
+Devices = Callable[[], Awaitable[Collection[str]]]
 """Tells whose readings the body holds; asked for a repeat only."""
 
 
@@ -59,7 +62,7 @@ async def take_once(
     Raises IdempotencyMismatch for the key of another request, IdempotencyInProgress while the first one runs, and what
     `take` raises; of that nothing is kept, so that a repeat is judged anew.
     """
-    name, fingerprint = _name(call, key), _digest(call.url, body)
+    name, fingerprint = _name(call, key), await context.bodies.slices.run(_digest_long(call.url, body))
     work = asyncio.create_task(_conclude(context, name, fingerprint, take, devices), name="idempotency.conclude")
     context.concluding.add(work)
     work.add_done_callback(lambda done: _concluded(context, done))
@@ -84,7 +87,7 @@ async def _conclude(
         if isinstance(held, Claim):
             return await _first(context, name, held, take), False
         _check(held, fingerprint)
-        whose = devices()
+        whose = await devices()
         if not await context.receipts.removed(whose, since_us=held.since_us):
             events.idempotency("replayed")
             return held, True
@@ -156,6 +159,15 @@ def _name(call: Call[Any, Any], key: str) -> AnswerKey:
     device = principal.device if principal.role is Role.DEVICE else None
     payer = _digest(b"token", token) if device is None else _digest(b"device", device.encode())
     return AnswerKey(payer.hex()[:DIGEST_CHARS], _digest(token, key.encode()).hex()[:DIGEST_CHARS])
+
+
+def _digest_long(first: bytes, second: bytes) -> Steps[bytes]:
+    """Return the digest of what may be long."""
+    digest = hashlib.sha256(len(first).to_bytes(8) + first)
+    for start in range(0, len(second), DIGESTED_BYTES):
+        digest.update(second[start : start + DIGESTED_BYTES])
+        yield
+    return digest.digest()
 
 
 def _digest(first: bytes, second: bytes) -> bytes:

@@ -10,8 +10,9 @@ from typing import Any, Protocol, Self
 
 from gateway.core.errors import BodyTimeout, Overloaded, TooLarge
 from gateway.core.settings import HttpSettings
+from gateway.core.slices import Slices
 from gateway.telemetry import events
-from gateway.web.limits.decompress import inflate
+from gateway.web.limits.decompress import InflatedLimits, inflate
 
 INFLIGHT = "http.max_inflight_bytes"
 UNKNOWN_SHARE = 4
@@ -53,6 +54,8 @@ class Bodies:
 
     def __init__(self, limits: HttpSettings) -> None:
         self.limits = limits
+        self.slices = Slices()
+        """What bodies are decompressed in."""
         self.inflight_bytes = 0
         """Bytes."""
         self.unknown_bytes = 0
@@ -99,13 +102,15 @@ class Bodies:
 class Hold:
     """The bytes of one request."""
 
-    __slots__ = ("_arriving", "_bodies", "_credential", "size")
+    __slots__ = ("_arriving", "_bodies", "_credential", "sent", "size")
 
     def __init__(self, bodies: Bodies, credential: str | None) -> None:
         self._bodies = bodies
         self._credential = credential
         self._arriving = 0
         self.size = 0
+        self.sent: int | None = None
+        """Bytes of a compressed body as it was sent, once it is read; None of any other."""
 
     def __enter__(self) -> Self:
         return self
@@ -138,8 +143,15 @@ class Hold:
         raw = await self._arrived(incoming)
         if encoding is None:
             return raw
-        body = inflate(raw, encoding=encoding, limit=self._bodies.limits.max_inflated_bytes)
-        self.add(max(0, len(body) - len(raw)))
+        held, limits = self.size, self._bodies.limits
+
+        def grown(size: int) -> None:
+            self.add(max(0, held - len(raw) + size - self.size))
+
+        inflated = InflatedLimits(limits.max_inflated_bytes, limits.max_inflated_ratio)
+        body = await self._bodies.slices.run(inflate(raw, encoding=encoding, limits=inflated, grown=grown))
+        if body is not raw:
+            self.sent = len(raw)
         return body
 
     async def _arrived(self, incoming: Incoming) -> bytes:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway.core import settings
-from gateway.domain.model import Outcome, Refusal
+from gateway.domain.model import Decoded, Outcome, Refusal
 from gateway.domain.principal import Principal, Role
 from gateway.domain.reasons import Reason
-from gateway.ingest.receipts import late_refusals
+from gateway.ingest.receipts import with_late
 from tests.unit.ingest.admission.door import ADMIN, NOW, SEC, Door, said
 
 GOOD = said("d1", t=1)
@@ -220,6 +220,35 @@ async def test_a_refusal_at_the_door(case: Case) -> None:
     assert answer.messages[0].values == {"t": ("double", 1.0)}
 
 
+async def test_devices_and_metrics_that_are_one_too_many() -> None:
+    rules = settings.DeviceSettings(unknown="auto", max_auto=2, new_metrics_per_sec=1)
+    door = Door(devices=rules)
+    door.directory.add("d1", "d2")
+    answer = await door.post([GOOD, said("d3", t=1), said("d2", **{f"m{i}": i for i in range(10)})])
+    assert [(one.code, one.path, one.readings, one.message) for one in answer.refusals] == [
+        (
+            "device_limit",
+            "/1",
+            1,
+            (
+                "device 'd3' is not registered, and no more are made by themselves now: there are 2 devices "
+                "(devices.max_auto); register it ('gateway device add'), raise the limit, or send this again later"
+            ),
+        ),
+        (
+            "new_metrics_limit",
+            "/2",
+            10,
+            (
+                "these 10 metrics were never reported together, and no more new ones are taken now: 1 a second "
+                "(devices.new_metrics_per_sec); the known ones still work; send these again later, in smaller parts, "
+                "or raise the limit"
+            ),
+        ),
+    ]
+    assert len(answer.messages) == 1
+
+
 async def test_a_device_that_is_not_the_one_of_the_address() -> None:
     door = Door()
     door.directory.add("d1")
@@ -242,7 +271,7 @@ async def test_refusals_that_the_database_gives() -> None:
     door.directory.add("d1")
     answer = await door.post([GOOD, said("d1", t=1, h=2), said("d1", t=3)])
     outcome = Outcome(stored=1, conflicts=[1], rejected=[(2, "value out of range for type smallint: '70000'")])
-    assert late_refusals(answer.batch, outcome) == [
+    assert with_late(Decoded(answer.batch, []), outcome, listed=10) == [
         Refusal(1, "/1", "conflict", CONFLICT, device="d1", readings=2),
         Refusal(
             2,
@@ -256,6 +285,7 @@ async def test_refusals_that_the_database_gives() -> None:
 
 def test_every_reason_is_covered() -> None:
     elsewhere = {Reason.DEVICE_MISMATCH, Reason.CONFLICT, Reason.REJECTED_BY_DATABASE}
+    elsewhere |= {Reason.DEVICE_LIMIT, Reason.NEW_METRICS_LIMIT}
     assert {case.reason for case in CASES} | elsewhere == set(Reason)
     assert not {case.reason for case in CASES} & elsewhere
 

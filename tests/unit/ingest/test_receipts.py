@@ -3,7 +3,7 @@
 import msgspec
 
 from gateway.domain.model import Decoded, Outcome
-from gateway.ingest.receipts import late_refusals, to_json, to_receipt
+from gateway.ingest.receipts import to_json, to_receipt, with_late
 from tests.unit.ingest.admission.door import Door, said
 
 
@@ -14,7 +14,7 @@ async def test_a_receipt_adds_up_in_readings() -> None:
     answer = await door.post(posted)
     outcome = Outcome(stored=2, duplicates=1, conflicts=[1], rejected=[(2, "no")])
     decoded = Decoded(answer.batch, answer.refusals)
-    refusals = answer.refusals + late_refusals(answer.batch, outcome)
+    refusals = with_late(decoded, outcome, listed=3)
     receipt = to_receipt(decoded, outcome, refusals, max_errors=3)
     assert (receipt.accepted, receipt.duplicates, receipt.conflicts, receipt.refused) == (2, 1, 2, 7)
     assert receipt.accepted + receipt.conflicts + receipt.refused == 11 == answer.received

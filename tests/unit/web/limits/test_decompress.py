@@ -10,12 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, TooLarge
-from gateway.web.limits.decompress import MAX_MEMBERS, WINDOW, inflate
+from gateway.core.slices import at_once
+from gateway.web.limits import decompress
+from gateway.web.limits.decompress import MAX_MEMBERS, WINDOW, InflatedLimits
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress, "deflate": zlib.compress}
 OF_MEMBERS = ("gzip", "zstd")
 A_WINDOW_OF_8_MIB, OF_9_MIB = 0x68, 0x69
 """Window descriptors (RFC 8878 3.1.1.1.2): exponent 13 with no mantissa, and with an eighth more."""
+
+
+def inflate(data: bytes, *, encoding: str, limit: int) -> bytes:
+    return at_once(decompress.inflate(data, encoding=encoding, limits=InflatedLimits(limit), grown=lambda _: None))
 
 
 @pytest.mark.parametrize("encoding", PACKERS)
