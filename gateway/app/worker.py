@@ -41,7 +41,7 @@ from gateway.web.context import Context, IngestParts, RegistryParts
 MQTT_STOP_SECS = 10.0
 """Longest wait for MQTT messages in hand when stopping; the broker sends the rest again."""
 
-COLLECTIONS = (20_000, 20, 50)
+COLLECTIONS = (20_000, 5, 50)
 """When the garbage collector looks: what requests leave behind holds no cycles, so looking often finds nothing. A tenth
 of the CPU of small messages over MQTT, less elsewhere."""
 

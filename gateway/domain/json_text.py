@@ -26,8 +26,8 @@ class Repeated(dict[str, Any]):
 
     __slots__ = ("pairs",)
 
-    def __init__(self, pairs: list[Pair]) -> None:
-        super().__init__(pairs)
+    def __init__(self, last: dict[str, Any], pairs: list[Pair]) -> None:
+        super().__init__(last)
         self.pairs = pairs
 
 
@@ -72,7 +72,7 @@ def fault(body: bytes) -> str | None:
 def as_posted(pairs: list[Pair]) -> dict[str, Any]:
     """Return an object that says so if it repeats a key: an `object_pairs_hook` for the standard library's decoder."""
     found = dict(pairs)
-    return found if len(found) == len(pairs) else Repeated(pairs)
+    return found if len(found) == len(pairs) else Repeated(found, pairs)
 
 
 def repeated_key(found: object) -> str | None:

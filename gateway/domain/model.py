@@ -38,7 +38,7 @@ class Metric(NamedTuple):
     kind: Kind
 
 
-class Shape(msgspec.Struct, frozen=True):
+class Shape(msgspec.Struct, frozen=True, gc=False):
     """The metrics of a stored message, sorted by name: what the row's three arrays hold, position by position."""
 
     doubles: tuple[Metric, ...]
@@ -51,7 +51,7 @@ class Shape(msgspec.Struct, frozen=True):
         return self.doubles + self.ints + self.texts
 
 
-class Layout(msgspec.Struct, frozen=True, eq=False):
+class Layout(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The metrics of a message in the order a device posts them; `number` is this process's short name for it."""
 
     number: int

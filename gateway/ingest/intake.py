@@ -21,7 +21,7 @@ from gateway.telemetry import events
 from gateway.telemetry.ledger_events import InHand
 
 NOTHING = Outcome(0)
-PART_MESSAGES = 10_000
+PART_MESSAGES = 5_000
 """Messages that go to the database together, unless they must: what is done with them at once takes some 20 ms."""
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.core import settings
 from gateway.core.settings import HttpSettings, Settings
+from gateway.domain.contracts.ingest import Sink
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Block, Kind
 from gateway.domain.principal import Principal
@@ -67,13 +68,15 @@ class CountingBudgets(ConnectionBudgets):
 class StoringDoor(Door):
     """A door that leads to a real intake and committer, with a sink in memory."""
 
+    max_readings = 1000
+
     def __init__(self, tree: Settings, *, queue: settings.QueueSettings | None = None) -> None:
         super().__init__(tree)
         self.budgets: CountingBudgets
         self.now = 1000.0
         """What the limits take for the time (s): answers tell seconds."""
         self._queue = queue or settings.QueueSettings()
-        self.sink = MemorySink()
+        self.sink: Sink = MemorySink()
         self.committer: Committer
         self.storing: CountingIntake
         for name in DEVICES:
@@ -95,7 +98,12 @@ class StoringDoor(Door):
             Committer(self.sink, _shown, limits=self._queue, slots=1) as self.committer,
         ):
             context.intake = self.storing = CountingIntake(
-                admission, self.committer, layouts, FixedClock(), stall=Stall(lambda: 0.0), max_readings=1000
+                admission,
+                self.committer,
+                layouts,
+                FixedClock(),
+                stall=Stall(lambda: 0.0),
+                max_readings=self.max_readings,
             )
             context.request_ids = RequestIds("id")
             context.budgets = self.budgets = CountingBudgets(context.bodies, context.turns)

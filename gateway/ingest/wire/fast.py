@@ -22,7 +22,7 @@ from gateway.ingest.wire.plans import PLANS, Plan, guess
 from gateway.ingest.wire.pointers import Form, Places
 from gateway.ingest.wire.values import is_storable
 
-NEW_NAMES = 2000
+NEW_NAMES = 500
 """Names of layouts that were never seen: a body with more is left to whoever can learn them in slices."""
 
 

@@ -145,13 +145,17 @@ def _column_flaw(metric: str, column: Any, rows: int) -> Flaw | None:
 
 
 def _moments_width(moments: Any) -> int:
-    return sum(map(_moment_width, moments)) if isinstance(moments, list) else 1
+    if not isinstance(moments, list):
+        return 1
+    return sum(  # a hundred thousand are counted in one step
+        [
+            len(values) or 1 if type(one) is dict and type(values := one.get("values")) is dict else _moment_width(one)
+            for one in moments
+        ]
+    )
 
 
 def _moment_width(moment: Any) -> int:
-    if type(moment) is dict:  # as most are: a hundred thousand of them are counted in one step
-        values = moment.get("values")
-        return len(values) or 1 if type(values) is dict else _values_width(values)
     if not isinstance(moment, dict):
         return 1
     return max(1, sum(_values_width(part) for key, part in pairs_of(moment) if key == "values"))
@@ -164,7 +168,7 @@ def _values_width(values: Any) -> int:
 def _table_width(columns: Any) -> int:
     if not isinstance(columns, dict):
         return 1
-    return max(1, sum(_column_width(column) for _, column in pairs_of(columns)))
+    return max(1, sum([len(column) or 1 if type(column) is list else 1 for _, column in pairs_of(columns)]))
 
 
 def _column_width(column: Any) -> int:
