@@ -67,9 +67,14 @@ class Slices:
             asyncio.get_running_loop().call_soon(self._next)
         if self._left > 0 and not self._waiting:
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        await turn
+        queue = self._waiting.append
+        while True:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            queue(turn)
+            await turn
+            if self._left > 0:
+                return
+            queue = self._waiting.appendleft  # somebody else was quicker: it is still the first
 
     def _next(self) -> None:
         """Begin a turn of the loop."""

@@ -24,6 +24,7 @@ from gateway.domain.model import Batch
 from gateway.timescale.write import copy_format
 from gateway.timescale.write.assemble import Group
 from tests.builders.costly import FLAT, Costly, array, bodies
+from tests.fakes.sink import MemorySink
 from tests.integration.twin_doors import StoringDoor
 from tests.integration.web_server import NOW_US, serving
 from tests.integration.web_wire import Answer
@@ -37,7 +38,7 @@ MOST = 20
 COSTLY = bodies()
 
 
-class ArrangingSink:
+class ArrangingSink(MemorySink):
     """Does what the writer does with a group, and stores nothing."""
 
     async def write(self, group: Sequence[Batch], *, atomic: bool = False) -> Written:  # noqa: ARG002

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from gateway.core import settings
 from gateway.core.settings import HttpSettings, Settings
-from gateway.domain.contracts.ingest import Sink
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Block, Kind
 from gateway.domain.principal import Principal
@@ -76,7 +75,7 @@ class StoringDoor(Door):
         self.now = 1000.0
         """What the limits take for the time (s): answers tell seconds."""
         self._queue = queue or settings.QueueSettings()
-        self.sink: Sink = MemorySink()
+        self.sink = MemorySink()
         self.committer: Committer
         self.storing: CountingIntake
         for name in DEVICES:

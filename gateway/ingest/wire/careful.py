@@ -269,7 +269,10 @@ class Reader:
 
     def _add(self, place: _Place, form: Form, *, sub: int, time_us: int, good: dict[Metric, Any]) -> None:
         metrics = tuple(sorted(good))
+        known = len(self._layouts.table)
         number = self._layouts.define(metrics)
+        if len(self._layouts.table) > known:
+            self._work.add(COST + 2 * len(metrics))
         if number is None:
             what, limit = bare("sets of metrics in one gateway"), len(self._layouts.table)
             self._refuse(place, Flaw(Reason.SERIES_LIMIT, within(form, sub, None), len(good), what, limit))
