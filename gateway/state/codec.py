@@ -74,7 +74,7 @@ def pack(message: NewestMessage) -> bytes:
 def unpack_all(held: list[bytes]) -> list[NewestMessage] | None:
     """Return the messages of a device's fields and values, or None if these are not all. Raises as `unpack`."""
     try:
-        place = held.index(MARK)
+        place = 2 * held[::2].index(MARK)
     except ValueError:
         return None
     messages = held[:place] + held[place + 2 :]

@@ -1,8 +1,10 @@
 """Names to ids on real databases: what is new is learned once, caches may start anew at any time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
+import asyncpg
 import pytest
 
 from gateway.domain.layouts import Layouts
@@ -18,6 +20,23 @@ from tests.servers.databases import Database
 async def pool(plain_db: Database) -> AsyncIterator[Pool]:
     async with open_pool(plain_db.url, name="test", size=4, connect_timeout=SOON, command_timeout=SOON) as pool:
         yield pool
+
+
+@contextmanager
+def counting(asked: list[str]) -> Iterator[None]:
+    """Note the statements that connections are given."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("execute", "fetch", "fetchval"):
+            patch.setattr(asyncpg.Connection, name, _noting(getattr(asyncpg.Connection, name), asked))
+        yield
+
+
+def _noting(ask: Callable[..., Awaitable[object]], asked: list[str]) -> Callable[..., Awaitable[object]]:
+    async def noting(connection: object, text: str, *args: object, **more: object) -> object:
+        asked.append(text)
+        return await ask(connection, text, *args, **more)
+
+    return noting
 
 
 def _layout(layouts: Layouts, *names: str, kind: Kind = Kind.DOUBLE) -> Layout:
@@ -62,6 +81,20 @@ async def test_layouts_of_one_shape_share_its_id_and_it_reads_back(pool: Pool) -
     assert len(set(found)) == 3
     fresh = await Dictionary(pool).shapes([*found, 10**6])
     assert fresh == dict(zip(found, (layout.shape for layout in (ab, ba, ints, texts)), strict=True))
+
+
+async def test_shapes_are_learned_together_however_many_are_new(pool: Pool) -> None:
+    layouts, ids = Layouts(), Dictionary(pool)
+    first = [_layout(layouts, f"m{i}", f"m{i + 1}") for i in range(300)]
+    known = await ids.shape_ids(first)
+    assert len(set(known)) == 300
+    more = [*first, *[_layout(layouts, f"n{i}") for i in range(1500)]]
+    fresh, asked = Dictionary(pool), list[str]()
+    with counting(asked):
+        assert (await fresh.shape_ids(more))[:300] == known
+    assert len(asked) <= 10  # the metrics, two parts of at most a thousand shapes, and what the pool asks
+    found = await fresh.shapes(set(await fresh.shape_ids(more)))
+    assert [found[number] for number in await fresh.shape_ids(more)] == [layout.shape for layout in more]
 
 
 async def test_known_ids_cost_no_round_trip(pool: Pool) -> None:

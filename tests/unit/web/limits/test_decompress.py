@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from backports import zstd
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import BadPayload, TooLarge
 from gateway.core.slices import at_once
 from gateway.web.limits import decompress
-from gateway.web.limits.decompress import MAX_MEMBERS, WINDOW, InflatedLimits
+from gateway.web.limits.decompress import ALWAYS_TAKEN, MAX_MEMBERS, PART, WINDOW, InflatedLimits
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress, "deflate": zlib.compress}
 OF_MEMBERS = ("gzip", "zstd")
@@ -87,3 +88,30 @@ def test_a_zstd_frame_that_was_altered_is_refused() -> None:
     packed = zstd.compress(b"abc" * 100, options={zstd.CompressionParameter.checksum_flag: 1})
     with pytest.raises(BadPayload, match="checksum"):
         inflate(packed[:-1] + bytes([packed[-1] ^ 1]), encoding="zstd", limit=1_000)
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+def test_what_comes_of_a_body_is_bounded_by_what_was_sent(encoding: str) -> None:
+    body = b"x" * (ALWAYS_TAKEN + 1)
+    packed = PACKERS[encoding](body)
+    fair = InflatedLimits(10**9, ratio=-(-len(body) // len(packed)))
+    strict = InflatedLimits(10**9, ratio=1)
+    assert at_once(decompress.inflate(packed, encoding=encoding, limits=fair, grown=lambda _: None)) == body
+    with pytest.raises(TooLarge) as refused:
+        at_once(decompress.inflate(packed, encoding=encoding, limits=strict, grown=lambda _: None))
+    assert refused.value.details == {"limit": "http.max_inflated_ratio", "value": ALWAYS_TAKEN}
+    assert "compress it less" in refused.value.message
+    least = PACKERS[encoding](body[:-1])
+    assert at_once(decompress.inflate(least, encoding=encoding, limits=strict, grown=lambda _: None)) == body[:-1]
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+def test_no_step_makes_much_and_what_has_come_is_told(encoding: str) -> None:
+    body = bytes(PART) * 20
+    told = [0]
+    steps = decompress.inflate(
+        PACKERS[encoding](body), encoding=encoding, limits=InflatedLimits(10**9), grown=told.append
+    )
+    assert at_once(steps) == body
+    assert told[-1] == len(body)
+    assert max(after - before for before, after in pairwise(told)) <= PART
