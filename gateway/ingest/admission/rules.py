@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from gateway.core import settings
 from gateway.core.durations import DAY_US, SECOND_US
@@ -34,6 +35,15 @@ class Picked:
         return self.origins.locate(self.rows[message], metric)
 
 
+class _Verdict(NamedTuple):
+    """What a device may do in one body."""
+
+    card: DeviceCard | None
+    objection: Reason | None
+    over: str = ""
+    """The limit that the device is beyond."""
+
+
 class AdmissionRules:
     """Sifts one batch."""
 
@@ -57,6 +67,7 @@ class AdmissionRules:
         self._newcomers = newcomers
         self._cards: dict[str, DeviceCard | None] = {}
         """As they were at the beginning: the directory may drop some between two steps."""
+        self._verdicts: dict[str, _Verdict] = {}
         self._refusals = Refusals()
 
     def apply(self, decoded: Decoded, now_us: int, *, listed: int) -> Steps[Decoded]:
@@ -87,19 +98,26 @@ class AdmissionRules:
     def _card(self, i: int, layout: Layout) -> DeviceCard | None:
         """Return the device's card if it may write, else refuse the message."""
         name = self._source.devices[i]
+        verdict = self._verdicts.get(name)
+        if verdict is None:
+            verdict = self._verdicts[name] = self._judge(name)
+        if verdict.objection is None:
+            return verdict.card
+        self._refuse(verdict.objection, i, readings=layout.width, value=name, limit=bare(verdict.over))
+        return None
+
+    def _judge(self, name: str) -> "_Verdict":
+        """Look at a device, once for all of its messages in the body."""
         card = self._cards[name]
         if card is None and self._devices.unknown == "auto":
             # The database is away: taken in on faith, its limits are looked at again later.
-            card = self._cards[name] = DeviceCard(known=False)
+            card = DeviceCard(known=False)
         objection = self._objection(name, card)
-        over = None
         if objection is None and card is not None and not card.known:
             over = self._newcomers.device(self._principal, name)
-            objection = None if over is None else Reason.DEVICE_LIMIT
-        if objection is None:
-            return card
-        self._refuse(objection, i, readings=layout.width, value=name, limit=bare(over or ""))
-        return None
+            if over is not None:
+                return _Verdict(card, Reason.DEVICE_LIMIT, over)
+        return _Verdict(card, objection)
 
     def _objection(self, name: str, card: DeviceCard | None) -> Reason | None:
         if not DEVICE_NAME.fullmatch(name):
@@ -136,7 +154,8 @@ class AdmissionRules:
         """Return the message, less what is refused; one message per metric where it would be a shape too many."""
         if layout.shape in card.shapes:
             return self._whole(i, layout, row)
-        over = self._newcomers.shape(self._principal, layout.shape, layout.width)
+        is_full = len(card.metrics) >= self._devices.max_metrics  # then nothing new comes of it
+        over = None if is_full else self._newcomers.shape(self._principal, layout.shape, layout.width)
         if over is not None:
             width = layout.width
             self._refuse(Reason.NEW_METRICS_LIMIT, i, readings=width, value=width, limit=bare(over))

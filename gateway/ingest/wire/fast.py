@@ -22,6 +22,9 @@ from gateway.ingest.wire.plans import PLANS, Plan, guess
 from gateway.ingest.wire.pointers import Form, Places
 from gateway.ingest.wire.values import is_storable
 
+TINY = 1024
+"""Bytes of a body of which it costs less to read it in the usual way in vain than to guess its shape."""
+USUAL = PLANS[Form.VALUES][0]
 NEW_NAMES = 500
 """Names of layouts that were never seen: a body with more is left to whoever can learn them in slices."""
 
@@ -42,14 +45,18 @@ class Rows(NamedTuple):
 
 def decode(body: bytes, layouts: Layouts, *, device: str | None, received_us: int) -> Batch | None:
     """Return the batch, or None if the body must be looked at item by item. `device` is the one the address names."""
-    form = guess(body)
-    for plan in PLANS[form] if form is not None else ():
-        try:
+    try:
+        if len(body) <= TINY:
+            batch = read(USUAL, body, layouts, device=device, received_us=received_us)
+            if batch is not None:
+                return batch
+        form = guess(body)
+        for plan in PLANS[form] if form is not None else ():
             batch = read(plan, body, layouts, device=device, received_us=received_us)
-        except UNREADABLE:
-            return None
-        if batch is not None:
-            return batch
+            if batch is not None:
+                return batch
+    except UNREADABLE:
+        pass
     return None
 
 
