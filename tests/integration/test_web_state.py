@@ -1,6 +1,7 @@
 """GET /v1/devices/{device}/state and POST /v1/states:query over a real server."""
 
 import gzip
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -172,3 +173,16 @@ async def test_a_state_store_that_is_away_is_503(door: Door, monkeypatch: pytest
     got = await door.client.get("/v1/devices/d1/state")
     assert (got.status_code, got.json()["code"]) == (503, "state_unavailable")
     assert "retry-after" in got.headers
+
+
+async def test_a_question_that_is_longer_than_any_needs_to_be_is_refused_before_it_is_read(door: Door) -> None:
+    names = json.dumps({"devices": ["x" * 128] * 3000}).encode()
+    for content, headers in ((names, {}), (gzip.compress(names), {"Content-Encoding": "gzip"})):
+        got = await door.client.post("/v1/states:query", content=content, headers=headers)
+        problem = got.json()
+        assert (got.status_code, problem["code"], problem["limit"]) == (
+            413,
+            "too_large",
+            "http.max_inflated_ratio" if headers else "body_bytes",
+        )
+    assert door.context.bodies.inflight_bytes == 0
