@@ -16,7 +16,7 @@ from gateway.ingest.admission.admission import Admission
 from gateway.ingest.pending import MAX_ERRORS, SubmittedBody, late
 from gateway.ingest.pipeline.committer import Committer
 from gateway.ingest.pipeline.stall import Stall
-from gateway.ingest.wire.careful import Limits
+from gateway.ingest.wire.limits import Limits
 from gateway.telemetry import events
 from gateway.telemetry.ledger_events import InHand
 

@@ -13,7 +13,7 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Decoded
 from gateway.ingest import wire
 from gateway.ingest.wire import careful, long, size, split
-from gateway.ingest.wire.careful import Limits
+from gateway.ingest.wire.limits import Limits
 from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
 from tests.unit.ingest.wire.decoded import RECEIVED_US, to_messages
 

@@ -17,8 +17,8 @@ from gateway.domain.names import METRIC_NAME
 from gateway.domain.reasons import Reason
 from gateway.ingest import receipts, wire
 from gateway.ingest.wire import careful, fast
-from gateway.ingest.wire.careful import Limits
 from gateway.ingest.wire.device_time import parse_timestamp
+from gateway.ingest.wire.limits import Limits
 from gateway.ingest.wire.values import is_storable
 from tests.property.bodies import bodies, dump, hostile, items, mutated, plain_bodies
 from tests.unit.ingest.wire.decoded import RECEIVED_US, Message, resolve, to_messages

@@ -11,7 +11,7 @@ from gateway.domain.layouts import Layouts
 from gateway.domain.model import Batch, Decoded
 from gateway.domain.refusals import LISTED
 from gateway.ingest.wire import careful, fast, long, size
-from gateway.ingest.wire.careful import Limits
+from gateway.ingest.wire.limits import Limits, check_count
 
 ACCEPTED = ("application/json",)
 """Media types that are read; no media type at all is taken for JSON."""
@@ -55,5 +55,5 @@ def steps(
         decoded = None if batch is None else Decoded(batch, [])
     if decoded is None:
         decoded = yield from careful.decode(body, layouts, limits, device=device, received_us=received_us)
-    careful.check_count(len(decoded.batch), decoded.readings, limits)
+    check_count(len(decoded.batch), decoded.readings, limits)
     return decoded

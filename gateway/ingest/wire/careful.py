@@ -5,14 +5,13 @@ which tells 9007199254740993 from 9007199254740993.0 and lets NaN through, so th
 """
 
 import json
-import math
 from array import array
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gateway.core.errors import BadPayload, TooLarge
+from gateway.core.errors import BadPayload
 from gateway.core.slices import Steps
 from gateway.domain.json_text import as_posted, fault
 from gateway.domain.layouts import MAX_METRICS, Layouts
@@ -22,43 +21,18 @@ from gateway.domain.refusals import Refusals, bare, refuse
 from gateway.ingest.wire import device_time, items
 from gateway.ingest.wire.items import Posted, Said
 from gateway.ingest.wire.json_stream import Element, JsonStream
+from gateway.ingest.wire.limits import COST, Limits, Work
 from gateway.ingest.wire.pointers import Form, Places, within
 from gateway.ingest.wire.size import too_many
 from gateway.ingest.wire.values import Flaw, to_metric
 
-RATIO = "http.max_inflated_ratio"
-MESSAGES_A_BYTE = 4
-"""In a compressed body at most: two of which only the time is new, each a second later, come to a byte."""
-ALWAYS = 2000
-"""Messages and refusals that are looked at one by one in any body."""
-SENT_BYTES = 4
-"""Of a compressed body for each further one: as little is left of a message of which only the time is new."""
-COST = 8
-"""What a message or a refusal costs, in values or elements of arrays that are looked at."""
 WHOLE = 2**15
 """Bytes of a body that is parsed at once; a larger one is parsed through a window."""
-STEP = 500
-"""Values, or what costs as much, between two steps: less than a millisecond."""
-
-
-class Limits(NamedTuple):
-    """What one body may hold, and how much is said of it."""
-
-    max_readings: int
-    listed: int
-    """Refusals that are said in words."""
-    sent: int | None = None
-    """Bytes that were sent of a compressed body, which must not cost much more than they could say plainly."""
-
-    @property
-    def most_work(self) -> float:
-        """What may be looked at one by one, in values."""
-        return math.inf if self.sent is None else COST * max(ALWAYS, self.sent // SENT_BYTES)
 
 
 def decode(body: bytes, layouts: Layouts, limits: Limits, *, device: str | None, received_us: int) -> Steps[Decoded]:
     """Return every reading that can be understood and a refusal for each that cannot."""
-    work = _Work(limits)
+    work = Work(limits)
     posted: Iterator[Element | None]
     if len(body) <= WHOLE:
         whole = parse(body)
@@ -76,19 +50,6 @@ def decode(body: bytes, layouts: Layouts, limits: Limits, *, device: str | None,
         yield from reader.read(index, element.value)
         index += 1
     return reader.decoded
-
-
-def check_count(messages: int, readings: int, limits: Limits) -> None:
-    """Raise TooLarge if a body holds more readings than one request may, or more messages than it was compressed to."""
-    if readings > limits.max_readings:
-        raise too_many(limits.max_readings)
-    if limits.sent is not None and messages > max(ALWAYS, MESSAGES_A_BYTE * limits.sent):
-        raise TooLarge(
-            f"the body holds {messages} messages in {limits.sent} compressed bytes, more than {MESSAGES_A_BYTE} "
-            "a byte; compress it less, or send it in parts",
-            limit=RATIO,
-            value=limits.sent,
-        )
 
 
 def parse(body: bytes) -> Any:
@@ -114,36 +75,6 @@ class _Place(NamedTuple):
     """Empty as long as none is named."""
 
 
-class _Work:
-    """What was looked at of one body, in values."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._sent = limits.sent
-        self._left = limits.most_work
-        self._done = 0
-        """Since the last step."""
-
-    def add(self, values: int) -> None:
-        """Count. Raises TooLarge for a compressed body that holds too much to be looked at."""
-        self._done += values
-        self._left -= values
-        if self._left < 0:
-            raise TooLarge(
-                f"the body has faults and must be looked at one by one, and holds too much for the {self._sent} bytes "
-                "that it was compressed to; mend it, compress it less, or send it in parts",
-                limit=RATIO,
-                value=self._sent,
-            )
-
-    @property
-    def is_due(self) -> bool:
-        """Whether that is enough for a step; asked once for each."""
-        if self._done <= STEP:
-            return False
-        self._done = 0
-        return True
-
-
 class Reader:
     """Collects one body's batch and refusals."""
 
@@ -151,7 +82,7 @@ class Reader:
         self,
         layouts: Layouts,
         limits: Limits,
-        work: "_Work | None" = None,
+        work: Work | None = None,
         *,
         single: bool,
         device: str | None,
@@ -163,7 +94,7 @@ class Reader:
         self._received_us = received_us
         self._max_readings = limits.max_readings
         self._readings = 0
-        self._work = work or _Work(limits)
+        self._work = work or Work(limits)
         self._forms: list[Form] = []
         self._items = array("i")
         self._subs = array("i")

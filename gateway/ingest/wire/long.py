@@ -16,8 +16,9 @@ from gateway.core.slices import Steps
 from gateway.domain.layouts import MAX_METRICS, Layouts
 from gateway.domain.model import Batch, Decoded
 from gateway.ingest.wire import careful, duplicate_keys, fast
-from gateway.ingest.wire.careful import Limits, Reader
+from gateway.ingest.wire.careful import Reader
 from gateway.ingest.wire.fast import UNREADABLE, Rows
+from gateway.ingest.wire.limits import Limits
 from gateway.ingest.wire.plans import LISTS, PLANS, RAW_COLUMNS, STAMPS, Plan, RawColumns, guess
 from gateway.ingest.wire.pointers import Form
 from gateway.ingest.wire.split import PART, UncutError, is_array, parts
