@@ -41,7 +41,7 @@ def decode(body: bytes, layouts: Layouts, limits: Limits, *, device: str | None,
     else:
         stream = JsonStream(body, work.add)
         single, posted = not stream.is_array, stream.elements()
-    reader = Reader(layouts, limits, work, single=single, device=device, received_us=received_us)
+    reader = ItemReader(layouts, limits, work, single=single, device=device, received_us=received_us)
     index = 0
     for element in posted:
         if element is None:
@@ -75,7 +75,7 @@ class _Place(NamedTuple):
     """Empty as long as none is named."""
 
 
-class Reader:
+class ItemReader:
     """Collects one body's batch and refusals."""
 
     def __init__(

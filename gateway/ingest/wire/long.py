@@ -16,7 +16,7 @@ from gateway.core.slices import Steps
 from gateway.domain.layouts import MAX_METRICS, Layouts
 from gateway.domain.model import Batch, Decoded
 from gateway.ingest.wire import careful, duplicate_keys, fast
-from gateway.ingest.wire.careful import Reader
+from gateway.ingest.wire.careful import ItemReader
 from gateway.ingest.wire.fast import UNREADABLE, Rows
 from gateway.ingest.wire.limits import Limits
 from gateway.ingest.wire.plans import LISTS, PLANS, RAW_COLUMNS, STAMPS, Plan, RawColumns, guess
@@ -57,7 +57,7 @@ class _LongReader:
         self._layouts = layouts
         self._device = device
         self._received_us = received_us
-        self._reader = Reader(layouts, limits, single=single, device=device, received_us=received_us)
+        self._reader = ItemReader(layouts, limits, single=single, device=device, received_us=received_us)
 
     @property
     def decoded(self) -> Decoded:

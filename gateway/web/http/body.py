@@ -43,15 +43,18 @@ async def read_content(call: Call[Any, Any], body: Body, bodies: Bodies) -> obje
         read = await hold.read(call.incoming, call.header("content-encoding"))
     if body.media:
         media_of(call.headers, body.media, read)
-    if body.type is bytes:
-        return read
+    return read if body.type is bytes else decode(_decoder(body.type), short(read) or b"{}")
+
+
+def short(read: bytes) -> bytes:
+    """Return a body that is read at once. Raises TooLarge."""
     if len(read) > MAX_JSON_BYTES:
         raise TooLarge(
             f"the body is larger than {MAX_JSON_BYTES} bytes, the most that is read here; ask for less at once",
             limit="body_bytes",
             value=MAX_JSON_BYTES,
         )
-    return decode(_decoder(body.type), read or b"{}")
+    return read
 
 
 def media_of(headers: Headers, known: tuple[str, ...], body: bytes | None = None) -> str:
