@@ -20,6 +20,8 @@ from gateway.domain.names import check_device_name
 
 MAX_ROWS = 10_000
 """Rows of one import."""
+MAX_LINES, MAX_LINE_BYTES = 10 * MAX_ROWS, 128 * 1024
+"""Of its text, with what is blank: so much of it is looked at in vain at most."""
 NDJSON, CSV = "application/x-ndjson", "text/csv"
 TAG = "tag:"
 """How the column of a tag begins."""
@@ -74,6 +76,7 @@ def parse(body: bytes, media: str) -> list[ImportRow]:
 
     Raises BadPayload for CSV that cannot be read, BadRequest for a header that cannot be meant, TooLarge.
     """
+    _check_lines(body)
     rows: list[ImportRow] = []
     for row in _ndjson(body) if media == NDJSON else _csv(body):
         if len(rows) == MAX_ROWS:
@@ -95,6 +98,20 @@ def to_change(enabled: bool | UnsetType, tags: dict[str, str | None] | UnsetType
     given: dict[str, str | None] = tags if isinstance(tags, dict) else {}
     check_tags(given)
     return DevicePatch(enabled=None if enabled is UNSET else enabled, tags=given, clear=tags is None)
+
+
+def _check_lines(body: bytes) -> None:
+    """Raise TooLarge for more lines than any import needs, or a longer one."""
+    lines = body.count(b"\n") + body.count(b"\r")
+    if lines > MAX_LINES:
+        raise TooLarge(f"an import has at most {MAX_LINES} lines, not {lines}", limit="lines", value=MAX_LINES)
+    longest = max(map(len, body.replace(b"\r", b"\n").split(b"\n")))
+    if longest > MAX_LINE_BYTES:
+        raise TooLarge(
+            f"a line of an import has at most {MAX_LINE_BYTES} bytes, not {longest}",
+            limit="line_bytes",
+            value=MAX_LINE_BYTES,
+        )
 
 
 def _ndjson(body: bytes) -> Iterator[ImportRow]:
@@ -144,9 +161,11 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
 def _check_header(header: list[str]) -> None:
     if "device" not in header:
         raise BadRequest("the first line of CSV names the columns; one of them must be device", parameter="device")
+    seen: set[str] = set()
     for column in header:
-        if header.count(column) > 1:
+        if column in seen:
             raise BadRequest(f"column {column[:80]!a} stands twice", parameter="header")
+        seen.add(column)
         if column.startswith(TAG):
             check_tag_key(column.removeprefix(TAG))
         elif column not in ("device", "enabled"):

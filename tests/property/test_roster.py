@@ -6,11 +6,12 @@ import json
 import string
 from collections.abc import Callable
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, BadRequest, TooLarge
-from gateway.domain.device_import import CSV, NDJSON, parse
+from gateway.domain.device_import import CSV, MAX_LINE_BYTES, MAX_LINES, NDJSON, parse
 from gateway.domain.devices import (
     MAX_TAGS,
     DeviceFilter,
@@ -122,3 +123,20 @@ def test_silence_is_no_reading_of_late(last_us: int | None, now_us: int, secs: i
     seen = LastSeen(None, last_us)  # type: ignore[arg-type]
     heard = last_us is not None and last_us >= now_us - secs * 1_000_000
     assert seen.is_silent(secs, now_us=now_us) is not heard
+
+
+@pytest.mark.parametrize("media", [NDJSON, CSV])
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        (b"\n" * (MAX_LINES + 1), "lines"),
+        (b"\r" * (MAX_LINES + 1), "lines"),
+        (b"device," + b",".join(b"tag:t%d" % n for n in range(20_000)), "line_bytes"),
+        (b'{"device": "' + b"x" * MAX_LINE_BYTES + b'"}', "line_bytes"),
+    ],
+    ids=["blank lines", "blank lines of another kind", "columns", "a long line"],
+)
+def test_an_import_of_nothing_but_length_is_refused_before_it_is_read(body: bytes, limit: str, media: str) -> None:
+    with pytest.raises(TooLarge) as refused:
+        parse(body, media)
+    assert refused.value.details["limit"] == limit
