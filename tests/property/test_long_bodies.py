@@ -1,6 +1,8 @@
 """A long body is read in parts as a short one is read at once; and what a body costs grows with its bytes."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, TooLarge
 from gateway.core.slices import at_once
+from gateway.domain.json_text import without_mark
 from gateway.domain.layouts import Layouts
 from gateway.domain.model import Decoded
 from gateway.ingest import wire
@@ -23,9 +26,9 @@ LIMITS = Limits(PLENTY, PLENTY)
 many = settings(max_examples=300, deadline=None)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_parts() -> Any:
-    """Parts that bodies of a test have many of."""
+@contextmanager
+def small_parts() -> Iterator[None]:
+    """Parts so small that bodies of a test have many of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long, "WHOLE", 40)
         patch.setattr(long, "ROWS", 2)
@@ -35,6 +38,19 @@ def small_parts() -> Any:
         patch.setattr(size, "BLOCK", 16)
         patch.setattr(size, "EXACT_BLOCK", 16)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    with small_parts():
+        yield
+
+
+def check(body: bytes, device: str | None) -> None:
+    """In parts a body says what it says at once."""
+    with small_parts():
+        found = decode(body, device)
+    assert say(found) == say(at_a_time(body, device))
 
 
 def decode(body: bytes, device: str | None, *, limits: Limits = LIMITS) -> tuple[Decoded, Layouts] | type[Exception]:
@@ -54,7 +70,8 @@ def at_a_time(body: bytes, device: str | None) -> tuple[Decoded, Layouts] | type
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(careful, "WHOLE", PLENTY)
         try:
-            return at_once(careful.decode(body, layouts, LIMITS, device=device, received_us=RECEIVED_US)), layouts
+            text = without_mark(body)
+            return at_once(careful.decode(text, layouts, LIMITS, device=device, received_us=RECEIVED_US)), layouts
         except (BadPayload, TooLarge) as exc:
             return type(exc)
 

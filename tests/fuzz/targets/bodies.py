@@ -5,17 +5,20 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadPayload, TooLarge, UnsupportedMedia
+from gateway.core.slices import at_once
 from gateway.ingest.wire import careful, fast
-from gateway.web.limits.decompress import READ, inflate
+from gateway.ingest.wire.limits import Limits
+from gateway.web.limits.decompress import READ, InflatedLimits, inflate
 from tests.fuzz.target import target
 from tests.property import bodies as made_bodies
-from tests.property import test_wire
+from tests.property import test_long_bodies, test_wire
 from tests.unit.ingest.wire.decoded import RECEIVED_US, to_messages
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "native"
 SEEDS = [path.read_bytes() for path in sorted(GOLDEN.glob("*/input.*")) if path.stat().st_size < 4_000]
 MOST = 10_000
 """Bytes after decompression."""
+LIMITS = Limits(test_wire.PLENTY, test_wire.PLENTY)
 
 
 @target(
@@ -30,6 +33,7 @@ def decode(data: bytes) -> None:
             test_wire.check_columns(found, layouts)
             test_wire.check_refusals(data, found, layouts)
         _agree(data, device)
+        test_long_bodies.check(data, device)
 
 
 def _agree(data: bytes, device: str | None) -> None:
@@ -37,7 +41,7 @@ def _agree(data: bytes, device: str | None) -> None:
     whole, single = test_wire.make_layouts(), test_wire.make_layouts()
     batch = fast.decode(data, whole, device=device, received_us=RECEIVED_US)
     if batch is not None:
-        slow = careful.decode(data, single, device=device, received_us=RECEIVED_US, max_readings=test_wire.PLENTY)
+        slow = at_once(careful.decode(data, single, LIMITS, device=device, received_us=RECEIVED_US))
         assert slow.refusals == []
         assert to_messages(batch, whole) == to_messages(slow.batch, single)
 
@@ -56,6 +60,7 @@ def decompress(data: bytes) -> None:
     """Never more than the limit, and no other error than those that are answered."""
     for encoding in READ:
         try:
-            assert len(inflate(data, encoding=encoding, limit=MOST)) <= MOST
+            limits = InflatedLimits(MOST)
+            assert len(at_once(inflate(data, encoding=encoding, limits=limits, grown=lambda _: None))) <= MOST
         except (BadPayload, TooLarge, UnsupportedMedia):
             continue
