@@ -77,7 +77,7 @@ def cases() -> Iterator[ParameterSet]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", list(cases()))
 def test_others_are_served_all_the_same(scene: Scene, name: str) -> None:
     made, books = scene.now()
     outcome = attempt(made, scene.bench, books, TABLE[name], SECS, judge=JUDGES["cpu"])

@@ -33,7 +33,9 @@ class Database:
         self._answers: dict[str, Callable[..., Any]] = {
             query("device_ids"): lambda names: [Row(name=name, id=self._id(name)) for name in names],
             query("metric_ids"): self._metrics,
-            query("shape_id"): lambda *key: self._id(str(key)),
+            query("shape_ids"): lambda *keys: [
+                Row(n=n, id=self._id(key)) for n, key in enumerate(zip(*keys, strict=True), 1)
+            ],
             query("insert_device_shapes"): lambda devices, _: len(set(devices)),
             query("lock_table"): lambda: Row(each=64, sessions=100, indexes=2, timescale=True),
             query("chunk_width"): lambda: 86_400_000_000,
