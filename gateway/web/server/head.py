@@ -19,11 +19,14 @@ CHUNKED: Final = -1
 MAX_REMEMBERED = 4096
 """Longest head that is read before Sanic asks for it, in bytes: below Sanic's limit, so that Sanic refuses."""
 MAX_FIELDS = 100
+MAX_DIGITS = 12
+"""Of a length that differs from the one before; a longer one is read with its whole head."""
 FORWARDING: Final = frozenset({b"forwarded", b"x-forwarded-for"})
 """What proxies say about whom they speak for: it changes no answer, but may say who pays for it."""
 _NAME = rf"[A-Za-z0-9._:\-]{{1,{MAX_NAME}}}".encode()
 _READINGS = re.compile(rb"/v1/(?:devices/(%b)/)?readings" % _NAME)
 _STATE = re.compile(rb"/v1/devices/(%b)/state" % _NAME)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)(?=[ \t]*\r\n)", re.IGNORECASE)
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~\-]+\]|[0-9A-Za-z\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?")
 """RFC 9112 3.2, RFC 3986 3.2.2; it may be empty."""
@@ -70,7 +73,7 @@ class DirectRequest(NamedTuple):
 class Head:
     """One head. Raises BadHead for bytes that are none."""
 
-    __slots__ = ("_host", "direct", "fields", "length", "method", "raw", "target", "version")
+    __slots__ = ("around", "direct", "fields", "host", "length", "method", "raw", "target", "version")
 
     def __init__(self, raw: bytes) -> None:
         """Read `raw`, which ends with the first empty line that is in it."""
@@ -80,7 +83,9 @@ class Head:
         self.length: int | None = None
         """Bytes of the body, or CHUNKED; None without a body."""
         self.direct: DirectRequest | None = None
-        self._host: bytes | None = None
+        self.host: bytes | None = None
+        self.around: tuple[bytes, bytes] | None = None
+        """What stands before and after the digits of the length; looked for when it is needed first."""
         try:
             self.method, self.target, version = raw[: raw.find(b"\r\n")].split(b" ")
             self.version = _VERSIONS[version]
@@ -89,7 +94,7 @@ class Head:
             pass
         except (ValueError, KeyError, httptools.HttpParserError):
             raise BadHead from None
-        if not _TOKEN.fullmatch(self.method) or (self._host is None and self.version == "1.1"):
+        if not _TOKEN.fullmatch(self.method) or (self.host is None and self.version == "1.1"):
             raise BadHead
         if (not self.target.startswith(b"/") and not _OTHER_TARGET.fullmatch(self.target)) or b"#" in self.target:
             raise BadHead
@@ -103,13 +108,39 @@ class Head:
         if name == b"content-length":
             self.length = int(value)
         elif name == b"host":
-            if self._host is not None or not _HOST.fullmatch(value):
+            if self.host is not None or not _HOST.fullmatch(value):
                 raise ValueError
-            self._host = value
+            self.host = value
         elif name == b"transfer-encoding":
             if self.length is not None or value.lower() != b"chunked":
                 raise ValueError
             self.length = CHUNKED
+
+    def with_other_length(self, data: bytes) -> "Head | None":
+        """Return the direct head that begins the data, if it differs from this one in the body's length alone.
+
+        So it is with most clients whose heads are not all the same; to read one anew costs eight times as much.
+        """
+        around = self.around = self.around or _around_length(self.raw)
+        before, after = around
+        start = len(before)
+        end = data.find(b"\r", start, start + MAX_DIGITS + 1)
+        if end <= start or not data.startswith(before) or not data.startswith(after, end):
+            return None
+        digits = data[start:end]
+        if not digits.isdigit():
+            return None
+        head = Head.__new__(Head)  # `copy` takes ten times as long
+        head.raw, head.length, head.around = data[: end + len(after)], int(digits), around
+        head.method, head.target, head.version, head.host = self.method, self.target, self.version, self.host
+        head.direct = self.direct
+        head.fields = [(name, digits if name == b"content-length" else value) for name, value in self.fields]
+        return head
+
+
+def _around_length(raw: bytes) -> tuple[bytes, bytes]:
+    found = _LENGTH.search(raw)
+    return (raw, b"") if found is None else (raw[: found.start(1)], raw[found.end(1) :])
 
 
 def may_begin(data: bytearray) -> bool:
@@ -130,6 +161,9 @@ class HeadParser:
         last = self._last
         if last is not None and data.startswith(last.raw):
             return last
+        if last is not None and last.direct is not None and (same := last.with_other_length(data)) is not None:
+            self._last = same
+            return same
         end = data.find(END, 0, MAX_REMEMBERED)
         if end < 0:
             return None

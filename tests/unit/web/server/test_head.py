@@ -188,6 +188,23 @@ def test_a_head_that_comes_again_is_read_as_the_first_time() -> None:
         assert (None if head is None else (head.direct, head.length, head.raw)) == direct(data)
 
 
+@given(st.lists(st.one_of(st.integers(0, 2**64).map(lambda n: b"%d" % n), st.binary(max_size=14)), max_size=8))
+@pytest.mark.parametrize("form", [b"Content-Length: %b\r\nX-Request-Id: 7\r\n\r\n{}", b"content-LENGTH:\t%b \r\n\r\n"])
+def test_a_head_with_another_length_is_read_as_the_first_time(form: bytes, lengths: list[bytes]) -> None:
+    """Whatever stands in the length's place, and a GET in between."""
+    heads = HeadParser()
+    for length in (b"17", *lengths, b"18", b"007"):
+        data = POST + form % length
+        head, anew = heads.peek(data), HeadParser().peek(data)
+        seen, expected = (
+            None if each is None else (each.direct, each.length, each.raw, each.fields, each.target, each.version)
+            for each in (head, anew)
+        )
+        assert seen == expected
+        if len(length) == 1:
+            assert heads.peek(STATE + b"\r\n") is not None
+
+
 def test_sanic_takes_the_head_that_was_read_and_only_a_direct_one_stays() -> None:
     for start, stays in ((POST + b"Content-Length: 2\r\n\r\n", True), (POST + b"X-Unknown: 1\r\n\r\n", False)):
         heads = HeadParser()
