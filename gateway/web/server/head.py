@@ -19,6 +19,8 @@ CHUNKED: Final = -1
 MAX_REMEMBERED = 4096
 """Longest head that is read before Sanic asks for it, in bytes: below Sanic's limit, so that Sanic refuses."""
 MAX_FIELDS = 100
+MISSES = 8
+"""After so many heads in a row that differ in more than a length, a connection's are read anew at once."""
 MAX_DIGITS = 12
 """Of a length that differs from the one before; a longer one is read with its whole head."""
 FORWARDING: Final = frozenset({b"forwarded", b"x-forwarded-for"})
@@ -26,7 +28,7 @@ FORWARDING: Final = frozenset({b"forwarded", b"x-forwarded-for"})
 _NAME = rf"[A-Za-z0-9._:\-]{{1,{MAX_NAME}}}".encode()
 _READINGS = re.compile(rb"/v1/(?:devices/(%b)/)?readings" % _NAME)
 _STATE = re.compile(rb"/v1/devices/(%b)/state" % _NAME)
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)(?=[ \t]*\r\n)", re.IGNORECASE)
+_LENGTH = b"\r\ncontent-length:"
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~\-]+\]|[0-9A-Za-z\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?")
 """RFC 9112 3.2, RFC 3986 3.2.2; it may be empty."""
@@ -139,8 +141,13 @@ class Head:
 
 
 def _around_length(raw: bytes) -> tuple[bytes, bytes]:
-    found = _LENGTH.search(raw)
-    return (raw, b"") if found is None else (raw[: found.start(1)], raw[found.end(1) :])
+    start = raw.lower().find(_LENGTH) + len(_LENGTH)
+    if start < len(_LENGTH):
+        return raw, b""
+    line = raw[start : raw.find(b"\r\n", start)]
+    digits = line.strip(b" \t")
+    start += line.find(digits)
+    return raw[:start], raw[start + len(digits) :]
 
 
 def may_begin(data: bytearray) -> bool:
@@ -151,19 +158,23 @@ def may_begin(data: bytearray) -> bool:
 class HeadParser:
     """The heads of one connection. Most clients send one again and again, so the last that was direct is remembered."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_misses")
 
     def __init__(self) -> None:
         self._last: Head | None = None
+        self._misses = 0
 
     def peek(self, data: bytes) -> Head | None:
         """Return the head that begins the data, and whether it is direct; None if it is not whole, long, or none."""
         last = self._last
         if last is not None and data.startswith(last.raw):
             return last
-        if last is not None and last.direct is not None and (same := last.with_other_length(data)) is not None:
-            self._last = same
-            return same
+        if last is not None and last.direct is not None and self._misses < MISSES:
+            same = last.with_other_length(data)
+            self._misses = 0 if same is not None else self._misses + 1
+            if same is not None:
+                self._last = same
+                return same
         end = data.find(END, 0, MAX_REMEMBERED)
         if end < 0:
             return None
