@@ -25,10 +25,11 @@ class Away(NamedTuple):
     database: DatabaseServer
     folder: Path
 
-    async def post(self, number: int, *, messages: int = 1) -> str:
+    async def post(self, number: int, *, messages: int = 1, text: str = "") -> str:
         """Return where it is safe, or the code of the refusal."""
         ts = [1_732_277_000_000 + number * 10_000_000 + n for n in range(messages)]
-        body = {"device": "d1", "ts": ts, "values": {"t": [n + 0.5 for n in range(messages)]}}
+        values: list[float | str] = [text or n + 0.5 for n in range(messages)]
+        body = {"device": "d1", "ts": ts, "values": {"note" if text else "t": values}}
         got = await self.gateway.client.post("/v1/readings", json=body)
         assert got.status_code in (200, 503), got.text
         return str(got.json()["durability" if got.status_code == 200 else "code"])
@@ -93,9 +94,9 @@ async def test_a_full_disk(on_a_small_disk: Away, monkeypatch: pytest.MonkeyPatc
     assert "disk is full" in str((await away.is_unready())["degraded"])
     ballast.unlink()
     await away.until_ready()
-    # A disk that has room, and less than each body needs.
+    # A disk that has room, and less than each body needs; it is kept in parts of 5,000 messages.
     ballast.write_bytes(b"x" * 4 * MIB)
-    assert await away.post(2, messages=100_000) == "spool_fault"
+    assert await away.post(2, messages=5000, text="x" * 1000) == "spool_fault"
     await away.is_unready()
     assert await away.post(1) == "spool"
     await away.until_ready()
