@@ -4,7 +4,7 @@ Never parses a body. Raises TooLarge, BodyTimeout, Overloaded, and what `inflate
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -12,6 +12,7 @@ from gateway.core.errors import BodyTimeout, Overloaded, TooLarge
 from gateway.core.settings import HttpSettings
 from gateway.core.slices import Slices
 from gateway.telemetry import events
+from gateway.web.limits.arriving_turns import ArrivingTurns
 from gateway.web.limits.decompress import InflatedLimits, inflate
 
 INFLIGHT = "http.max_inflight_bytes"
@@ -56,6 +57,8 @@ class Bodies:
         self.limits = limits
         self.slices = Slices()
         """What bodies are decompressed in."""
+        self.turns = ArrivingTurns()
+        """What bodies that are not whole yet are read in."""
         self.inflight_bytes = 0
         """Bytes."""
         self.unknown_bytes = 0
@@ -169,13 +172,14 @@ class Hold:
         finally:
             self._bodies.arrive(self._credential, -self._arriving)
 
-    def _go_on(self, deadline: asyncio.Timeout, began: float) -> None:
-        """Have some more time: some more has come."""
+    async def _go_on(self, deadline: asyncio.Timeout, began: float) -> None:
+        """Have some more time: some more has come. Return when still more may."""
         deadline.reschedule(began + _secs(self._bodies.limits, self.size))
         more, self._arriving = self.size - self._arriving, self.size
         self._bodies.arrive(self._credential, more)
+        await self._bodies.turns.take(self._credential, more)
 
-    async def _collect(self, incoming: Incoming, came: Callable[[], None] = lambda: None) -> bytes:
+    async def _collect(self, incoming: Incoming, came: Callable[[], Awaitable[None]] | None = None) -> bytes:
         parts: list[bytes] = []
         while incoming.has_more:
             part = await incoming.read()
@@ -184,7 +188,8 @@ class Hold:
                 if self.size > self._bodies.limits.max_body_bytes:
                     raise too_large(self._bodies.limits)
                 parts.append(part)
-                came()
+                if came is not None:
+                    await came()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
