@@ -26,6 +26,7 @@ from gateway.web.limits.connection_budget import ConnectionBudgets
 from gateway.web.limits.connections import ConnectionLimit
 from gateway.web.limits.credential_watch import CredentialWatch
 from gateway.web.limits.deadlines import Deadlines
+from gateway.web.limits.dropped_bytes import DroppedBytes
 from gateway.web.limits.exports import Exports
 from gateway.web.limits.fair_turns import FairTurns
 from gateway.web.limits.rate_limits import Fields, RateLimits
@@ -101,6 +102,7 @@ class Context:
         self.turns = FairTurns()
         self.budgets = ConnectionBudgets(self.bodies, self.turns)
         self.deadlines = Deadlines(min(settings.http.head_deadline_secs, settings.http.keep_alive_secs))
+        self.dropped = DroppedBytes()
         self.scrapes = Scrapes(time.monotonic)
         self.unread = UnreadAnswers(settings.http)
         self.connection_limit = ConnectionLimit(settings.http)

@@ -23,12 +23,8 @@ SECS, SEATS = 1.0, 800
 
 
 FALLING = {
-    "get-bodies": "what is dropped of refused bodies is read as fast as it comes: 0.4 s before others have a turn",
-    "delete-bodies": "the same",
-    "own-bodies": "60 bodies of one token that arrive together cost 0.3 s of CPU before others have a turn",
     "aborted-answers": "a large page is sent whole to who hangs up: newcomers wait for the backlog behind it",
     "slow-pages": "the first pieces of 300 large answers leave in one turn",
-    "unknown-tokens-on-all-seats": "strangers whose 401 is held back count as being served, and yield no seat",
 }
 """Attacks that the gateway does not stand yet, and why; whoever mends one takes it out."""
 

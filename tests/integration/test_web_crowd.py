@@ -8,10 +8,13 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from gateway.core.errors import Unauthorized
 from gateway.core.settings import HttpSettings
+from gateway.domain.contracts.ingest import HoldBack
+from gateway.domain.principal import Principal
 from gateway.telemetry import prometheus
 from gateway.web.limits.connections import FILES_KEPT, STANDING, is_probe, seats
-from tests.integration.web_server import Door, serving
+from tests.integration.web_server import Door, ScriptedAuthenticator, serving
 from tests.integration.web_wire import Wire, head
 
 BODY = b'{"device": "d1", "values": {"t": 1}}'
@@ -172,3 +175,35 @@ def test_files_are_kept_for_everything_else(wanted: int, files: int, most: int) 
 )
 def test_what_a_probe_is(data: bytes, probes: bool) -> None:
     assert is_probe(data) is probes
+
+
+class PacedAuthenticator(ScriptedAuthenticator):
+    """Holds every refusal back, for longer than anybody waits here."""
+
+    async def authenticate(
+        self, header: str | None, address: str = "", *, hold_back: HoldBack = asyncio.sleep
+    ) -> Principal:
+        try:
+            return await super().authenticate(header, address)
+        except Unauthorized:
+            await hold_back(60)
+            raise
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 200_000])
+async def test_who_waits_for_a_refusal_keeps_nobody_out(door: Door, body: bytes) -> None:
+    door.context.authenticator = PacedAuthenticator()
+    strangers = [await door.raw() for _ in range(SEATS)]
+    for wire in strangers:
+        await wire.send(head("/v1/readings", f"Content-Length: {max(1, len(body))}", token="nobody") + body)
+    await opened(door, SEATS)
+    async with asyncio.timeout(WAIT_SECS):
+        while not all(one._held_back for one in door.connections):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.002)
+    admin = await door.raw()
+    assert (await admin.post(BODY)).status == 200
+    answer = await strangers[0].answer()
+    assert (answer.status, answer.headers["connection"]) == (401, "close")
+    await opened(door, SEATS)
+    for wire in (*strangers, admin):
+        await wire.close()

@@ -7,9 +7,11 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.settings import HttpSettings
+from gateway.domain.contracts.ingest import HoldBack
 from gateway.domain.principal import Principal
 from gateway.telemetry import prometheus
 from gateway.web.http.body import MAX_UNASKED_BYTES
+from gateway.web.limits import dropped_bytes
 from gateway.web.limits.body_budget import UNKNOWN_SHARE
 from gateway.web.limits.connection_budget import FREE_BYTES
 from gateway.web.server import bounded
@@ -122,16 +124,37 @@ async def test_who_goes_on_sending_is_hung_up_on(door: Door, wire: Wire, monkeyp
         await send_on()
 
 
+async def test_many_who_are_refused_are_read_in_turns_and_hear_why(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dropped_bytes, "AT_ONCE_BYTES", 0)
+    before = prometheus.http_deferred._value.get()
+
+    async def refused() -> int:
+        wire = await door.raw()
+        await wire.send(start("GET", "/nowhere", f"Content-Length: {2**20}") + bytes(2**20))
+        status = (await wire.answer()).status
+        assert await wire.is_closed()
+        await wire.close()
+        return status
+
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*(refused() for _ in range(30))) == [404] * 30
+        while door.connections:  # noqa: ASYNC110 - Sanic tells nobody
+            await asyncio.sleep(0.01)
+    assert prometheus.http_deferred._value.get() > before
+
+
 # -- what is sent ahead ------------------------------------------------------------------------------------------------
 
 
 class MuteAuthenticator(ScriptedAuthenticator):
     """Never finds out about strangers."""
 
-    async def authenticate(self, header: str | None, address: str = "") -> Principal:
+    async def authenticate(
+        self, header: str | None, address: str = "", *, hold_back: HoldBack = asyncio.sleep
+    ) -> Principal:
         if header is not None and "stranger" in header:
             await asyncio.Event().wait()
-        return await super().authenticate(header, address)
+        return await super().authenticate(header, address, hold_back=hold_back)
 
 
 @pytest_asyncio.fixture(name="tight")

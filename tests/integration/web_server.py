@@ -13,7 +13,7 @@ from sanic import Sanic
 
 from gateway.core.errors import NotFound, Unauthorized
 from gateway.core.settings import HttpSettings, LimitSettings, Settings
-from gateway.domain.contracts.ingest import Charge
+from gateway.domain.contracts.ingest import Charge, HoldBack
 from gateway.domain.contracts.newest import DeviceState, Reading
 from gateway.domain.dead_letters import DeadLetterFilter, StoredDeadLetter
 from gateway.domain.model import Receipt
@@ -130,7 +130,13 @@ class ScriptedAuthenticator:
     def unheard_secs(self, _: str | None) -> float:
         return self.unheard
 
-    async def authenticate(self, header: str | None, address: str = "") -> Principal:  # noqa: ARG002 - as the real one
+    async def authenticate(
+        self,
+        header: str | None,
+        address: str = "",  # noqa: ARG002 - as the real one
+        *,
+        hold_back: HoldBack = asyncio.sleep,  # noqa: ARG002 - as the real one
+    ) -> Principal:
         await asyncio.sleep(0)
         scheme, _, token = (header or "").partition(" ")
         token.encode()  # as hashing it would

@@ -59,6 +59,10 @@ class Intake(Protocol):
         ...
 
 
+HoldBack = Callable[[float], Awaitable[None]]
+"""Returns after so many seconds, or before, if there is need."""
+
+
 class Authenticator(Protocol):
     """Authorization headers → principals."""
 
@@ -70,8 +74,10 @@ class Authenticator(Protocol):
         """Whether the header means this principal as before; None: that is not known any more, ask `authenticate`."""
         ...
 
-    async def authenticate(self, header: str | None, address: str = "") -> Principal:
-        """Return who is calling, from this address.
+    async def authenticate(
+        self, header: str | None, address: str = "", *, hold_back: HoldBack = asyncio.sleep
+    ) -> Principal:
+        """Return who is calling, from this address; `hold_back` is what a refusal waits by, if there are many.
 
         Raises Unauthorized, or Unavailable, SinkFault if it cannot be told now.
         """

@@ -14,7 +14,7 @@ from random import SystemRandom
 
 from gateway.core.clock import Clock
 from gateway.core.errors import SettingsError, Unauthorized
-from gateway.domain.contracts.ingest import Credentials
+from gateway.domain.contracts.ingest import Credentials, HoldBack
 from gateway.domain.credentials import TOKEN, digest_of
 from gateway.domain.principal import Grant, Principal, Role
 from gateway.ingest.admission.look_ups import KNOWN_BEFORE, LookUps
@@ -77,17 +77,22 @@ class TokenAuthenticator:
             return now == principal
         return False if digest in self._known or self._is_refused(digest) else None
 
-    async def authenticate(self, header: str | None, address: str = "") -> Principal:
+    async def authenticate(
+        self, header: str | None, address: str = "", *, hold_back: HoldBack = asyncio.sleep
+    ) -> Principal:
         """Return who sent this Authorization header from this address.
 
-        Raises Unauthorized, later while many are refused; for tokens that are not cached also SinkUnavailable,
-        SinkFault and Overloaded.
+        Raises Unauthorized, after `hold_back` while many are refused; for tokens that are not cached also
+        SinkUnavailable, SinkFault and Overloaded.
         """
         token = to_token(header)
         principal = None if token is None else await self._find(token, address)
         if principal is not None:
             return principal
-        await self._hold_back()
+        secs = self._pace.wait(self._monotonic())
+        if secs:
+            auth_events.held_back()
+            await hold_back(secs)
         if header is None:
             raise Unauthorized
         if token is None:
@@ -131,12 +136,6 @@ class TokenAuthenticator:
             return principal
         place = KNOWN_BEFORE if digest in self._known_before else address
         return self._valid(await self._look_ups.find(digest, place))
-
-    async def _hold_back(self) -> None:
-        secs = self._pace.wait(self._monotonic())
-        if secs:
-            auth_events.held_back()
-            await asyncio.sleep(secs)
 
     def _recall(self, digest: bytes) -> Principal | None:
         known = self._known.get(digest)

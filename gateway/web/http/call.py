@@ -93,6 +93,10 @@ class Acquaintance(Protocol):
         """Note that its credential is valid, and whose it is if it is a device's."""
         ...
 
+    async def hold_back(self, secs: float) -> None:
+        """Return after so long, or as soon as somebody else wants its seat."""
+        ...
+
 
 class Call(msgspec.Struct, Generic[Query, Content], kw_only=True):
     """One request. `Query` is the struct of its parameters, `Content` what its body holds."""

@@ -3,10 +3,12 @@
 Whoever may not call an operation is told before the body is read, and sends it in vain. Knows no server.
 """
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.core.errors import Unauthorized
+from gateway.domain.principal import Principal
 from gateway.web.context import Context
 from gateway.web.http.body import media_of, read_content, refuse_body
 from gateway.web.http.call import Call, Headers
@@ -69,11 +71,17 @@ async def identify(call: Call[Any, Any], parts: Context) -> None:
     if header is not None and not header.isascii():
         raise Unauthorized
     known = parts.authenticator.principal(header)
-    call.principal = known or await parts.authenticator.authenticate(header, parts.address(call.peer, call.headers))
+    call.principal = known or await _authenticated(call, parts)
     if call.connection is not None:
         call.connection.know(call.principal.device)
     if limits is not None and call.visit is not None:
         limits.identified(call.visit, call.principal)
+
+
+async def _authenticated(call: Call[Any, Any], parts: Context) -> Principal:
+    hold_back = asyncio.sleep if call.connection is None else call.connection.hold_back
+    address = parts.address(call.peer, call.headers)
+    return await parts.authenticator.authenticate(call.authorization, address, hold_back=hold_back)
 
 
 def offered_subprotocols(headers: Headers) -> list[str]:

@@ -57,6 +57,7 @@ class BoundedConnection(Http1Connection):
         """Give back what it held."""
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
         self.budget.read_ahead(0)
+        self.context.dropped.forget(self)
         self.let_go()
 
     def data_received(self, data: bytes) -> None:
@@ -68,6 +69,8 @@ class BoundedConnection(Http1Connection):
         self._dropped += len(data)
         if self._dropped > LINGER_BYTES:
             self.hang_up()
+        else:
+            self._drop(len(data))
 
     def know(self, device: str | None) -> None:  # noqa: ARG002 - whose it is matters to who has a seat
         """Note that a valid credential came, perhaps of a device."""
@@ -137,13 +140,24 @@ class BoundedConnection(Http1Connection):
     def hear_no_more(self) -> None:
         """Drop what comes from now on: the answer that is written next is the last."""
         self.is_deaf = True
-        self._drop()
+        size = len(self.recv_buffer)
+        self.recv_buffer.clear()
+        self.budget.read_ahead(0)
+        self._drop(size)
+
+    def drop_more(self) -> None:
+        """Read on, though nobody hears it."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def _drop(self) -> None:
-        self.recv_buffer.clear()
-        self.budget.read_ahead(0)
+    def _drop(self, size: int) -> None:
+        """Count what was dropped; read on if all that are refused have not sent too much together."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.context.dropped.drop(self, size):
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
     def end(self, exc: GatewayError) -> None:
         """Say why, while no answer is due, and close."""

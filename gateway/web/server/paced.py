@@ -46,6 +46,8 @@ class PacedConnection(BoundedConnection):
         self.context.unread.taken(self)
         if self.websocket is not None:
             cast("SocketWire", self.websocket).resume_writing()
+        elif self.is_deaf:
+            self._drop(0)
         elif self.transport is not None and len(self.recv_buffer) < self.app.config.REQUEST_BUFFER_SIZE:
             self.transport.resume_reading()
 

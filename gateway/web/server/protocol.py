@@ -8,6 +8,7 @@ the order of answers is the order of requests (RFC 9112 9.3.2), whoever serves.
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ class Connection(PacedConnection):
     """One HTTP connection, or a WebSocket that began as one."""
 
     __slots__ = (
-        "_accept_more", "_began", "_exchange", "_is_standing", "_missing", "_peer", "_pending", "_seat",
+        "_accept_more", "_began", "_exchange", "_held_back", "_is_standing", "_missing", "_peer", "_pending", "_seat",
         "_stands_until",
     )  # fmt: skip
 
@@ -47,6 +48,8 @@ class Connection(PacedConnection):
         """Bytes without which a direct request is not whole; 0 if none is waited for."""
         self._pending: asyncio.Future[Any] | None = None
         """What the answer to a direct request waits for."""
+        self._held_back: asyncio.Future[None] | None = None
+        """What the answer to a stranger waits for that is refused, and is not to come back too soon."""
         self._began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,6 +81,16 @@ class Connection(PacedConnection):
         if not self.budget.is_known and self._seat is not None:
             self._seat = self.context.connection_limit.know(self, self._seat, device)
         super().know(device)
+
+    async def hold_back(self, secs: float) -> None:
+        """Let a refusal wait for so long, or until the seat is wanted."""
+        self._held_back = self.loop.create_future()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(secs):
+                    await self._held_back
+        finally:
+            self._held_back = None
 
     def data_received(self, data: bytes) -> None:
         """Serve a direct request, keep what comes before its answer, leave the rest to Sanic."""
@@ -178,6 +191,9 @@ class Connection(PacedConnection):
 
     def yield_seat(self, limit: str) -> bool:
         """Make room for another, unless a request is being served."""
+        if self._held_back is not None:
+            self._tell_now(self._held_back)
+            return True
         if self._pending is not None or self.is_being_served():
             return False
         self._leave()
@@ -185,6 +201,15 @@ class Connection(PacedConnection):
             self.end(self.context.connection_limit.refusal(limit))
         self.hang_up()
         return True
+
+    def _tell_now(self, held_back: "asyncio.Future[None]") -> None:
+        """Send the answer that is held back, and close without waiting for who still sends."""
+        self._leave()
+        if self.http is not None:
+            self.http.keep_alive = False
+        self._lingers_until = time.monotonic()
+        if not held_back.done():
+            held_back.set_result(None)
 
     def _leave(self) -> None:
         if self._seat is not None:

@@ -37,7 +37,7 @@ class Known:
     def principal(self, _: str | None) -> Principal | None:
         return self._principal
 
-    async def authenticate(self, _: str | None, __: str = "") -> Principal:
+    async def authenticate(self, _: str | None, __: str = "", **___: object) -> Principal:
         raise Unauthorized
 
     def still(self, _: str | None, principal: Principal) -> bool:

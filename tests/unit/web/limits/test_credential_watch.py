@@ -34,7 +34,7 @@ class Tokens:
     def unheard_secs(self, header: str | None) -> float:
         return 0.0 if header == "Bearer bootstrap" else self.unheard
 
-    async def authenticate(self, header: str | None, _: str = "") -> Principal:
+    async def authenticate(self, header: str | None, _: str = "", *, hold_back: object = None) -> Principal:  # noqa: ARG002
         self.asked += 1
         if self.failure is not None:
             raise self.failure
