@@ -14,15 +14,10 @@ REVOKED_SECS = 2.0
 """Within which a stream of a revoked credential ends: what docs/http-api.md says."""
 NEW_SECS = 1.0
 """Within which a token that was made just now is served."""
-
-
 SLOWER = 20.0
 """Or so many times as long as when nobody attacks, where the machine is slow."""
-
-
-def some(target: Target) -> int:
-    """Return how many strangers come: 1,500, or half of the seats."""
-    return min(1_500, target.place.seats // 2)
+STRANGERS = 1_500
+"""As many come at once, which may be more than there are seats."""
 
 
 def unknown(path: str = "/v1/devices/press-1/state") -> bytes:
@@ -43,7 +38,7 @@ async def unknown_tokens_and_new_ones(target: Target) -> AsyncIterator[None]:
     _, usual = await _serve_new(target)
     most = max(NEW_SECS, SLOWER * usual)
     yield
-    flooding = asyncio.ensure_future(flood(target, unknown, lines=some(target)))
+    flooding = asyncio.ensure_future(flood(target, unknown, lines=STRANGERS))
     while target.left > NEW_SECS:
         await asyncio.sleep(0.3)
         status, took = await _serve_new(target)
@@ -61,7 +56,7 @@ async def unknown_tokens_and_a_revoked_one(target: Target) -> AsyncIterator[None
         writer.write(request("GET", "/v1/stream?snapshot=false", b"Authorization: Bearer %b\r\n" % key.encode()))
         await reader.readuntil(b"\r\n\r\n")
     yield
-    flooding = asyncio.ensure_future(flood(target, unknown, lines=some(target)))
+    flooding = asyncio.ensure_future(flood(target, unknown, lines=STRANGERS))
     await asyncio.sleep(0.5)
     status = await _once(target, request("DELETE", f"/v1/keys/{number}", target.bearer("admin")))
     target.expect(that=status == 204, else_say=f"revoking was answered {status}")
