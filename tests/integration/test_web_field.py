@@ -138,7 +138,7 @@ class Exported:
         self._error = error
         self.lists = 0
 
-    async def stream(self, *_: object, order: Order) -> AsyncGenerator[list[HistoryRow], None]:
+    async def stream(self, *_: object, order: Order, **__: object) -> AsyncGenerator[list[HistoryRow], None]:
         for second in range(3):
             self.lists += 1
             yield [HistoryRow("d1", order.span.start_us + second, {"t": 1.5})]

@@ -32,6 +32,9 @@ DEVICES = ("d1", "d2", "far:away.4")
 class SanicConnection(PacedConnection):
     """A connection that hands every byte to Sanic."""
 
+    async def hold_back(self, secs: float) -> None:
+        await asyncio.sleep(secs)
+
 
 class Heard(NamedTuple):
     """What was answered (but for a header that Sanic leaves out where it is served by itself)."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.domain.layouts import Layouts
 from gateway.domain.reasons import Reason
 from gateway.ingest import wire
-from gateway.ingest.wire import duplicate_keys, fast
+from gateway.ingest.wire import duplicate_keys, fast, plans
 from tests.property.bodies import plain_bodies
 from tests.unit.ingest.wire.decoded import RECEIVED_US, to_messages
 
@@ -174,6 +174,7 @@ def test_a_body_without_repeats_is_read_whole_if_it_is_in_its_plainest_spelling(
         return
     plain = json.dumps(json.loads(body), separators=(",", ":")).encode()
     same = fast.decode(plain, layouts, device=device, received_us=RECEIVED_US)
-    assert (batch is None) == (same is None)
+    if plans.guess(body) is not None or len(body) <= fast.TINY:  # else its keys are escaped, and nothing is tried
+        assert (batch is None) == (same is None)
     if batch is not None and same is not None:
         assert to_messages(batch, layouts) == to_messages(same, layouts)

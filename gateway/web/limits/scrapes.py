@@ -14,6 +14,8 @@ from gateway.telemetry.exposition import Rendered
 
 SHARE = 0.02
 """Of one CPU, that renderings may take in the long run."""
+MAX_AGE_SECS = 5.0
+"""However long a rendering takes, what is shown is no older when it is asked for: else an outage would hide behind it."""
 AT_ONCE_SECS = 0.1
 """CPU that they may take after a quiet time: some twenty."""
 
@@ -33,8 +35,16 @@ class _Scrape(NamedTuple):
 class Scrapes:
     """The metrics as one worker shows them."""
 
-    def __init__(self, monotonic: Callable[[], float], render: Render = render_all) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        render: Render = render_all,
+        *,
+        cpu: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """`cpu` is what a rendering is charged by: the CPU time of its thread."""
         self._monotonic = monotonic
+        self._cpu = cpu
         self._render = render
         self._last: dict[bool, _Scrape] = {}
         self._rendering = asyncio.Lock()
@@ -51,9 +61,11 @@ class Scrapes:
         return exposition.choose(last.rendered, names) if names else last.text
 
     def _take(self, counters: bool) -> _Scrape:  # noqa: FBT001 - of a thread, which takes no names
-        began = time.thread_time()
+        began, busy = self._monotonic(), self._cpu()
         rendered = self._render(counters)
         text = exposition.choose(rendered, ())
-        spent = time.thread_time() - began
-        self._paid_until = max(self._paid_until, self._monotonic()) + spent / SHARE
+        now = self._monotonic()
+        spent = min(self._cpu() - busy, now - began)  # a CPU clock that leaps must not stop the metrics
+        paid_until = max(self._paid_until, now) + max(0.0, spent) / SHARE
+        self._paid_until = min(paid_until, now + AT_ONCE_SECS / SHARE + MAX_AGE_SECS)
         return _Scrape(rendered, text)

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from gateway.telemetry.exposition import Rendered
-from gateway.web.limits.scrapes import AT_ONCE_SECS, SHARE, Scrapes
+from gateway.web.limits.scrapes import AT_ONCE_SECS, MAX_AGE_SECS, SHARE, Scrapes
 
 COST_SECS = 0.02
 
@@ -21,6 +21,7 @@ class Renderer:
         while time.thread_time() - began < COST_SECS:
             pass
         self.count += 1
+        self.now += COST_SECS
         text = b"# counters\n" if counters else b"# all\n"
         return [
             Rendered(frozenset({"a_total"}), text + b"a_total %d\n" % self.count),
@@ -50,3 +51,24 @@ async def test_a_flood_costs_the_budget_and_no_more() -> None:
         renderer.now += COST_SECS / SHARE / 10
         await scrapes.text(())
     assert renderer.count <= most + 10 + 1
+
+
+async def test_what_takes_long_or_is_mismeasured_is_rendered_anew_after_a_while() -> None:
+    """A CPU clock that leaps, as it does under libfaketime or a debugger; or a machine that is slow."""
+    renderer, leaps = Renderer(), iter(range(0, 10**9, 10**5))
+    scrapes = Scrapes(lambda: renderer.now, renderer.render, cpu=lambda: float(next(leaps)))
+    assert await scrapes.text({"a_total"}) == b"# counters\na_total 1\n"
+    assert (
+        await scrapes.text({"a_total"}) == b"# counters\na_total 2\n"
+    )  # by the other clock it took no longer than usual
+
+    def slow(counters: bool) -> list[Rendered]:
+        renderer.now += 60.0
+        return renderer.render(counters)
+
+    scrapes = Scrapes(lambda: renderer.now, slow, cpu=lambda: renderer.now)
+    assert await scrapes.text({"a_total"}) == b"# counters\na_total 3\n"
+    renderer.now += MAX_AGE_SECS - 0.1
+    assert await scrapes.text({"a_total"}) == b"# counters\na_total 3\n"
+    renderer.now += 0.2
+    assert await scrapes.text({"a_total"}) == b"# counters\na_total 4\n"
