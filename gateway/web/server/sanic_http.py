@@ -89,7 +89,7 @@ class Http1(Stream):
     async def http1_request_header(self) -> None:
         """Read the head of a request. Raises BadRequest, PayloadTooLarge, ExpectationFailed."""
         try:
-            await self.protocol.budget.pay(REQUEST_US)
+            await self.protocol.budget.pay(REQUEST_US, self.recv_buffer)
             await self._skip_empty_lines()
             self.began = time.monotonic()
             end = await self._receive_head()
