@@ -1,7 +1,7 @@
 """A connection that keeps pace with its reader: no more is written than is taken, nor read than is answered.
 
-Large answers leave in pieces, each when the one before is gone and it is its turn. While something waits to be taken the
-connection is not read either, so a client that asks on and on and never reads is not served on and on.
+Large answers leave in pieces, each when the one before is gone and it is its turn. While something waits to be taken
+the connection is not read either, so a client that asks on and on and never reads is not served on and on.
 """
 
 import asyncio
