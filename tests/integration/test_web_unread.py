@@ -13,6 +13,7 @@ from gateway.core.settings import HttpSettings
 from gateway.domain.model import Kind
 from gateway.telemetry import prometheus
 from gateway.web.limits import unread_answers
+from gateway.web.limits.fair_turns import ANSWER_BYTES_EACH_TURN
 from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.pages.api_docs import FILES, load
 from tests.integration.web_server import NOW_US, Door, known_state, serving
@@ -83,6 +84,23 @@ async def test_a_large_file_waits_in_pieces_however_many_ask_for_it() -> None:
         assert 0 < door.context.unread.bytes <= 40 * PIECE_BYTES  # the file stands in memory once
         assert (await door.client.get("/livez")).status_code == 200
     await until(lambda: not door.context.unread.bytes)
+
+
+async def test_of_many_large_answers_a_few_pieces_begin_in_a_turn_of_the_loop() -> None:
+    async with open_door() as door:
+        async with readers(door, 100, b"") as wires:
+            await until(lambda: len(door.connections) == 100)
+            for wire in wires:
+                wire.put(SWAGGER)
+            grown, before = [0], 0
+            async with asyncio.timeout(SOON):
+                while len(door.context.unread._slow) < 100:
+                    await asyncio.sleep(0)
+                    now = door.context.unread.bytes
+                    grown.append(now - before)
+                    before = now
+            assert max(grown) <= 2 * ANSWER_BYTES_EACH_TURN  # the other turn's may be written before we look
+        await until(lambda: not door.context.unread.bytes)
 
 
 @pytest.mark.parametrize("asked", [STATE, ASK_STATES], ids=["at once", "by Sanic"])
