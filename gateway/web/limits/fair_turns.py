@@ -26,7 +26,7 @@ PROBES_EACH_TURN_US = 1000
 """What probes may cost on top of these, who wait behind nobody; any more of them wait like others."""
 
 
-class Line:
+class TurnQueue:
     """Those who wait for a turn of the same kind, in order, with what each costs."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class FairTurns:
         self._bytes = BYTES_EACH_TURN
         self._begin_us: float = BEGIN_EACH_TURN_US
         self._probe_us: float = PROBES_EACH_TURN_US
-        self._waiting, self._beginning, self._resting, self._writing = Line(), Line(), Line(), Line()
+        self._waiting, self._beginning, self._resting, self._writing = TurnQueue(), TurnQueue(), TurnQueue(), TurnQueue()
         self._is_counting = False
 
     async def mine(self) -> None:
