@@ -53,7 +53,7 @@ class TurnQueue:
 
 
 class FairTurns:
-    """The order in which one worker takes bodies in. At most one waits for each connection."""
+    """The order in which one worker takes bodies in, begins requests, and writes large answers."""
 
     def __init__(self, each_turn: int = EACH_TURN) -> None:
         self._each_turn = each_turn
@@ -61,7 +61,12 @@ class FairTurns:
         self._bytes = BYTES_EACH_TURN
         self._begin_us: float = BEGIN_EACH_TURN_US
         self._probe_us: float = PROBES_EACH_TURN_US
-        self._waiting, self._beginning, self._resting, self._writing = TurnQueue(), TurnQueue(), TurnQueue(), TurnQueue()
+        self._waiting, self._beginning, self._resting, self._writing = (
+            TurnQueue(),
+            TurnQueue(),
+            TurnQueue(),
+            TurnQueue(),
+        )
         self._is_counting = False
 
     async def mine(self) -> None:
