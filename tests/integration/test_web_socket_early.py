@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,9 @@ class SlowAuthenticator(ScriptedAuthenticator):
         super().__init__()
         self.may_know = asyncio.Event()
 
-    async def authenticate(self, header: str | None, address: str = "") -> Principal:
+    async def authenticate(self, *args: Any, **more: Any) -> Principal:
         await self.may_know.wait()
-        return await super().authenticate(header, address)
+        return await super().authenticate(*args, **more)
 
 
 async def heard_until(wire: Wire, pong: bytes, *, errors: int = 0) -> bytes:

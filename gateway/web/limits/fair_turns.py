@@ -61,12 +61,8 @@ class FairTurns:
         self._bytes = BYTES_EACH_TURN
         self._begin_us: float = BEGIN_EACH_TURN_US
         self._probe_us: float = PROBES_EACH_TURN_US
-        self._waiting, self._beginning, self._resting, self._writing = (
-            TurnQueue(),
-            TurnQueue(),
-            TurnQueue(),
-            TurnQueue(),
-        )
+        self._waiting, self._beginning = TurnQueue(), TurnQueue()
+        self._resting, self._writing = TurnQueue(), TurnQueue()
         self._is_counting = False
 
     async def mine(self) -> None:
