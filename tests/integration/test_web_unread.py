@@ -1,6 +1,7 @@
 """Readers that ask and take nothing: what waits for them is bounded, they are cut off, and others are served."""
 
 import asyncio
+import logging
 import math
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from gateway.web.limits import unread_answers
 from gateway.web.limits.fair_turns import ANSWER_BYTES_EACH_TURN
 from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.pages.api_docs import FILES, load
+from gateway.web.server.sanic_http import Http1
 from tests.integration.web_server import NOW_US, Door, known_state, serving
 from tests.integration.web_wire import Wire, head
 
@@ -178,3 +180,22 @@ async def test_how_long_the_reader_of_a_stream_may_be_slow_is_for_live_to_say() 
         assert (await wire.answer()).status == 200
         assert max(each.stall_secs for each in door.connections) == math.inf
         wire.abort()
+
+
+async def test_who_hangs_up_before_a_large_answer_begins_is_nobodys_mistake(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    send_large = Http1._send_large
+
+    async def gone(http: Http1, body: bytes) -> None:
+        http.protocol.transport.abort()
+        await send_large(http, body)
+
+    monkeypatch.setattr(Http1, "_send_large", gone)
+    monkeypatch.setattr(logging.getLogger("sanic.error"), "propagate", True)
+    async with open_door() as door:
+        async with readers(door, 1, SWAGGER) as [wire]:
+            assert await wire.is_closed()
+        await until(lambda: not door.connections)
+        assert (await door.client.get("/livez")).status_code == 200
+    assert not [record for record in caplog.records if record.name.startswith("sanic.error")]
