@@ -40,8 +40,9 @@ class Link:
         call = SimpleNamespace(link=self, headers=HANDSHAKE, url=b"/v1/ws", header=HANDSHAKE.get)
         return SocketWire(cast("Any", call))
 
-    def attach(self, wire: SocketWire) -> None:
+    def attach(self, wire: SocketWire) -> bytes:  # noqa: ARG002
         """Nobody else reads."""
+        return b""
 
     async def send(self, data: bytes) -> None:
         half = len(data) // 2

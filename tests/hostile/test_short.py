@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from tests.chaos.books import Books
 from tests.chaos.scene import ground
@@ -20,13 +19,6 @@ from tests.hostile.stage import Servers, Stage, stage
 from tests.hostile.trial import JUDGES, Bench, attempt
 
 SECS, SEATS = 1.0, 800
-
-
-FALLING = {
-    "aborted-answers": "a large page is sent whole to who hangs up: newcomers wait for the backlog behind it",
-    "slow-pages": "the first pieces of 300 large answers leave in one turn",
-}
-"""Attacks that the gateway does not stand yet, and why; whoever mends one takes it out."""
 
 
 class Scene:
@@ -64,16 +56,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         made.close()
 
 
-def cases() -> Iterator[ParameterSet]:
-    """Those that have a short version; of those that fall it is not judged."""
-    for name, one in TABLE.items():
-        if one.in_short:
-            falls = [pytest.mark.xfail(reason=FALLING[name], strict=False)] if name in FALLING else []
-            yield pytest.param(name, marks=falls)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(cases()))
+@pytest.mark.parametrize("name", [name for name, one in TABLE.items() if one.in_short])
 def test_others_are_served_all_the_same(scene: Scene, name: str) -> None:
     made, books = scene.now()
     outcome = attempt(made, scene.bench, books, TABLE[name], SECS, judge=JUDGES["cpu"])

@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from gateway.web.server.accept import AT_ONCE, FEW, take_waiting, waiting
+from gateway.web.server.accept import AT_ONCE, FEW, LOOKED_AT, take_waiting, waiting
 
 SOON = 5.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many wait")
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as made:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as made:
         made.setblocking(False)
         yield made
 
@@ -65,6 +66,24 @@ async def test_whoever_is_gone_again_harms_nobody(listening: socket.socket) -> N
     pending = [task for task in asyncio.all_tasks() if task.get_name() == "http.accept"]
     await asyncio.wait_for(asyncio.gather(*pending), SOON)
     assert waiting(listening) <= FEW
+
+
+async def test_whoever_reset_it_is_dropped_unserved_and_those_behind_are_taken(listening: socket.socket) -> None:
+    for _ in range(LOOKED_AT - 1):
+        line = socket.create_connection(listening.getsockname())
+        line.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.close()
+    with ExitStack() as stack:
+        lines = [stack.enter_context(socket.create_connection(listening.getsockname())) for _ in range(FEW + 1)]
+        lines[0].shutdown(socket.SHUT_WR)  # it still waits for an answer
+        take_waiting(asyncio.get_running_loop(), listening, Greeting, share=1)
+        assert waiting(listening) == FEW
+        assert len([task for task in asyncio.all_tasks() if task.get_name() == "http.accept"]) == 1
+        lines[0].setblocking(False)
+        async with asyncio.timeout(SOON):
+            assert await asyncio.get_running_loop().sock_recv(lines[0], 5) == b"hello"
+            assert await asyncio.get_running_loop().sock_recv(lines[0], 5) == b""
 
 
 def test_what_does_not_listen_has_nobody_waiting() -> None:

@@ -1,6 +1,7 @@
 """Readers that ask and take nothing: what waits for them is bounded, they are cut off, and others are served."""
 
 import asyncio
+import logging
 import math
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +14,10 @@ from gateway.core.settings import HttpSettings
 from gateway.domain.model import Kind
 from gateway.telemetry import prometheus
 from gateway.web.limits import unread_answers
+from gateway.web.limits.fair_turns import ANSWER_BYTES_EACH_TURN
 from gateway.web.limits.unread_answers import PIECE_BYTES
 from gateway.web.pages.api_docs import FILES, load
+from gateway.web.server.sanic_http import Http1
 from tests.integration.web_server import NOW_US, Door, known_state, serving
 from tests.integration.web_wire import Wire, head
 
@@ -83,6 +86,23 @@ async def test_a_large_file_waits_in_pieces_however_many_ask_for_it() -> None:
         assert 0 < door.context.unread.bytes <= 40 * PIECE_BYTES  # the file stands in memory once
         assert (await door.client.get("/livez")).status_code == 200
     await until(lambda: not door.context.unread.bytes)
+
+
+async def test_of_many_large_answers_a_few_pieces_begin_in_a_turn_of_the_loop() -> None:
+    async with open_door() as door:
+        async with readers(door, 100, b"") as wires:
+            await until(lambda: len(door.connections) == 100)
+            for wire in wires:
+                wire.put(SWAGGER)
+            grown, before = [0], 0
+            async with asyncio.timeout(SOON):
+                while len(door.context.unread._slow) < 100:
+                    await asyncio.sleep(0)
+                    now = door.context.unread.bytes
+                    grown.append(now - before)
+                    before = now
+            assert max(grown) <= 2 * ANSWER_BYTES_EACH_TURN  # the other turn's may be written before we look
+        await until(lambda: not door.context.unread.bytes)
 
 
 @pytest.mark.parametrize("asked", [STATE, ASK_STATES], ids=["at once", "by Sanic"])
@@ -160,3 +180,22 @@ async def test_how_long_the_reader_of_a_stream_may_be_slow_is_for_live_to_say() 
         assert (await wire.answer()).status == 200
         assert max(each.stall_secs for each in door.connections) == math.inf
         wire.abort()
+
+
+async def test_who_hangs_up_before_a_large_answer_begins_is_nobodys_mistake(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    send_large = Http1._send_large
+
+    async def gone(http: Http1, body: bytes) -> None:
+        http.protocol.transport.abort()
+        await send_large(http, body)
+
+    monkeypatch.setattr(Http1, "_send_large", gone)
+    monkeypatch.setattr(logging.getLogger("sanic.error"), "propagate", True)
+    async with open_door() as door:
+        async with readers(door, 1, SWAGGER) as [wire]:
+            assert await wire.is_closed()
+        await until(lambda: not door.connections)
+        assert (await door.client.get("/livez")).status_code == 200
+    assert not [record for record in caplog.records if record.name.startswith("sanic.error")]

@@ -55,8 +55,8 @@ class SocketLink(Protocol):
         """What writes."""
         ...
 
-    def attach(self, socket: "SocketWire") -> None:
-        """Give what arrives, and its end, to the socket from now on."""
+    def attach(self, socket: "SocketWire") -> bytes:
+        """Give what arrives, and its end, to the socket from now on; return what came before."""
         ...
 
     async def send(self, data: bytes) -> None:
@@ -100,10 +100,10 @@ class SocketWire:
         """Nothing more is said, and so long is left for the last word to be heard."""
 
     async def open(self, request_id: str) -> None:
-        """Send the handshake; from now on the connection is ours."""
+        """Send the handshake; from now on the connection is ours, with what came before its time (RFC 6455 4.1)."""
         self._answer.headers["X-Request-Id"] = request_id
-        self._link.attach(self)
-        await self._link.send(self._answer.serialize())
+        self._arrived += self._link.attach(self)
+        await self._send(self._answer.serialize())
 
     async def receive(self) -> str | None:
         """Return the next message; None when there are no more."""
@@ -117,9 +117,13 @@ class SocketWire:
         if self.ws_proto.state is not State.OPEN:
             return
         self.ws_proto.send_text(text)
+        await self._send(b"".join(self.ws_proto.data_to_send()))
+
+    async def _send(self, data: bytes) -> None:
+        """Send with nothing between; then read on."""
         self._is_sending = True
         try:
-            await self._link.send(b"".join(self.ws_proto.data_to_send()))
+            await self._link.send(data)
         finally:
             self._is_sending = False
         self._go_on()

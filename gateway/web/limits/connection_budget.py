@@ -8,6 +8,7 @@ import asyncio
 from typing import Protocol
 
 from gateway.web.limits.body_budget import Bodies
+from gateway.web.limits.connections import is_probe
 from gateway.web.limits.fair_turns import FairTurns
 
 HOLD_SECS = 0.1
@@ -94,12 +95,20 @@ class ConnectionBudget:
         self._left_us = min(SHARE_US, self._left_us + SHARE_US)
         return self._worker.turns.later()
 
-    async def pay(self, cost_us: float) -> None:
-        """Count what something costs; return when it may be done, which is at once within a share of a usual turn."""
+    def write(self, size: int) -> "asyncio.Future[None]":
+        """Return what is done when so many bytes of a large answer may be written: once in a turn, if at all."""
+        return self._worker.turns.write(size)
+
+    async def pay(self, cost_us: float, start: bytes | bytearray = b"") -> None:
+        """Count what something costs; return when it may be done, which is at once within a share of a usual turn.
+
+        `start`: what has come of a request, which may be a probe.
+        """
         if self._begins:
             self._begins = False
-            if not self._worker.turns.may_begin(cost_us):
-                await self.later()
+            turns = self._worker.turns
+            if not turns.may_begin(cost_us) and not (is_probe(start) and turns.may_probe(cost_us)):
+                await turns.begin(cost_us)
         self._left_us -= cost_us
         while self._left_us < 0:
             await self.later()

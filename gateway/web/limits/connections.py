@@ -190,6 +190,6 @@ def seats(wanted: int, files: int) -> int:
     return max(1, min(wanted, files - min(FILES_KEPT, files * 3 // 4)))
 
 
-def is_probe(data: bytes) -> bool:
+def is_probe(data: bytes | bytearray) -> bool:
     """Whether these first bytes of a connection ask for health or metrics."""
     return _PROBE.match(data) is not None

@@ -17,6 +17,8 @@ from gateway.telemetry import events, http_events
 
 PIECE_BYTES = 64 * 1024
 """What is given to a connection at once; the next when all of it has gone."""
+LARGE_BYTES = 16 * 1024
+"""An answer above this waits for its turn to be written, with each of its pieces."""
 LOOK_SECS = 0.5
 """How often slow readers are looked at."""
 GRACE_SECS = 1.0

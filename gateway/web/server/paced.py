@@ -1,7 +1,7 @@
 """A connection that keeps pace with its reader: no more is written than is taken, nor read than is answered.
 
-Answers leave in pieces, each when the one before is gone. While something waits to be taken the connection is not read
-either, so a client that asks on and on and never reads is not served on and on.
+Large answers leave in pieces, each when the one before is gone and it is its turn. While something waits to be taken
+the connection is not read either, so a client that asks on and on and never reads is not served on and on.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, cast
 from sanic.exceptions import RequestCancelled
 
 from gateway.web.handlers.websocket_protocol import SocketWire
-from gateway.web.limits.unread_answers import PIECE_BYTES
+from gateway.web.limits.unread_answers import LARGE_BYTES, PIECE_BYTES
 from gateway.web.server.bounded import BoundedConnection
 
 
@@ -61,14 +61,17 @@ class PacedConnection(BoundedConnection):
         self.budget.begin_turn()
 
     async def send(self, data: bytes | memoryview) -> None:
-        """Write in pieces, each when the one before is gone. Raises RequestCancelled."""
+        """Write, what is large in pieces, each when the one before is gone and in its turn. Raises RequestCancelled."""
         try:
-            if len(data) <= PIECE_BYTES:
+            if len(data) <= LARGE_BYTES:
                 await super().send(data)  # type: ignore[no-untyped-call]
                 return
             view = memoryview(data)
             for start in range(0, len(view), PIECE_BYTES):
-                await super().send(view[start : start + PIECE_BYTES])  # type: ignore[no-untyped-call]
+                piece = view[start : start + PIECE_BYTES]
+                await self.taken()
+                await self.budget.write(len(piece))
+                await super().send(piece)  # type: ignore[no-untyped-call]
         except RequestCancelled:
             if self.http is not None:  # else Sanic keeps this one, which knows the frames that know it
                 self.http.exception = RequestCancelled()
@@ -79,6 +82,13 @@ class PacedConnection(BoundedConnection):
         """Count an answer of so many bytes that is made for this reader alone, until it is sent."""
         with self.context.unread.hold(self, size):
             yield
+
+    def take_unread(self) -> bytes:
+        """Return what has come and nobody has read, which is the caller's now."""
+        unread = bytes(self.recv_buffer)
+        self.recv_buffer.clear()
+        self.count_unread()
+        return unread
 
     def become_stream(self) -> None:
         """Leave it to `live` how long the reader may be slow."""

@@ -165,10 +165,12 @@ class SanicLink:
         self._connection = cast("Any", self.transport.get_protocol())  # Sanic's, which is not typed
         self.budget: ConnectionBudget = self._connection.budget
 
-    def attach(self, wire: SocketWire) -> None:
-        """Give what arrives, and its end, to the socket from now on."""
+    def attach(self, wire: SocketWire) -> bytes:
+        """Give what arrives, and its end, to the socket from now on; return what came before."""
         self._connection.websocket = wire
         self._connection.become_stream()
+        unread: bytes = self._connection.take_unread()
+        return unread
 
     async def send(self, data: bytes) -> None:
         """Return when the connection has room. Raises Gone."""

@@ -14,7 +14,7 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.compat import Header
 from sanic.config import Config
-from sanic.exceptions import BadRequest, ExpectationFailed, PayloadTooLarge
+from sanic.exceptions import BadRequest, ExpectationFailed, PayloadTooLarge, RequestCancelled
 from sanic.headers import format_http1_response
 from sanic.http import Http as Stream
 from sanic.http import Stage
@@ -89,7 +89,7 @@ class Http1(Stream):
     async def http1_request_header(self) -> None:
         """Read the head of a request. Raises BadRequest, PayloadTooLarge, ExpectationFailed."""
         try:
-            await self.protocol.budget.pay(REQUEST_US)
+            await self.protocol.budget.pay(REQUEST_US, self.recv_buffer)
             await self._skip_empty_lines()
             self.began = time.monotonic()
             end = await self._receive_head()
@@ -121,12 +121,16 @@ class Http1(Stream):
         self._leave_body()
         body: bytes | None = getattr(self.response, "body", None)
         whole = end_stream or body or "content-length" in self.response.headers
-        if body and len(body) > PIECE_BYTES and not self.head_only:
-            await self._send_large(body)
-        elif self.request.version == "1.0" and not whole:
-            await self._begin_until_close(data)
-        else:
-            await super().http1_response_header(data, end_stream)
+        try:
+            if body and len(body) > PIECE_BYTES and not self.head_only:
+                await self._send_large(body)
+            elif self.request.version == "1.0" and not whole:
+                await self._begin_until_close(data)
+            else:
+                await super().http1_response_header(data, end_stream)
+        except RequestCancelled:
+            self.response_func = None  # type: ignore[assignment]  # nobody is there: not for an error's answer, either
+            raise
 
     async def _send_large(self, body: bytes) -> None:
         """Send an answer of known length in pieces, and no copy of it."""

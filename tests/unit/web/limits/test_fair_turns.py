@@ -2,7 +2,12 @@
 
 import asyncio
 
-from gateway.web.limits.fair_turns import FairTurns
+from gateway.web.limits.fair_turns import (
+    ANSWER_BYTES_EACH_TURN,
+    BEGIN_EACH_TURN_US,
+    PROBES_EACH_TURN_US,
+    FairTurns,
+)
 
 SOON = 5.0
 
@@ -71,3 +76,38 @@ async def test_after_a_rush_nobody_waits_again() -> None:
     await asyncio.sleep(0)
     visitors.taken.clear()
     assert await visited(visitors, 3) == [3]
+
+
+async def test_large_answers_are_written_in_later_turns_in_order_and_no_more_than_so_many_bytes_in_each() -> None:
+    turns, size = FairTurns(), ANSWER_BYTES_EACH_TURN // 4
+    visitors = Visitors(turns)
+
+    async def write(number: int) -> None:
+        began = visitors.loop_turn
+        await turns.write(size)
+        assert visitors.loop_turn > began
+        visitors.taken.append((visitors.loop_turn, number))
+
+    counter = asyncio.create_task(visitors.count(), name="count")
+    async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
+        for number in range(50):
+            group.create_task(write(number), name=f"answer[{number}]")
+        await asyncio.sleep(0)
+        assert turns.may_begin(1)  # what is small waits behind none of them
+        assert turns.is_free(1)
+    counter.cancel()
+    seen = [turn for turn, _ in visitors.taken]
+    assert max(seen.count(turn) for turn in set(seen)) <= 4
+    assert [number for _, number in visitors.taken] == list(range(50))
+
+
+async def test_a_request_begins_behind_those_that_wait_to_and_a_few_probes_before_them() -> None:
+    turns = FairTurns()
+    assert turns.may_begin(BEGIN_EACH_TURN_US)
+    waiting = [turns.begin(BEGIN_EACH_TURN_US) for _ in range(3)]
+    for first in waiting:
+        assert not turns.may_begin(1)
+        assert turns.may_probe(PROBES_EACH_TURN_US)
+        assert not turns.may_probe(1)
+        await asyncio.wait_for(first, SOON)
+    assert all(each.done() for each in waiting)
