@@ -15,7 +15,7 @@ from gateway.telemetry.exposition import Rendered
 SHARE = 0.02
 """Of one CPU, that renderings may take in the long run."""
 MAX_AGE_SECS = 5.0
-"""However long a rendering takes, what is shown is no older when it is asked for: else an outage would hide behind it."""
+"""However long a rendering takes, what is shown is no older when it is asked for: an outage must not hide behind it."""
 AT_ONCE_SECS = 0.1
 """CPU that they may take after a quiet time: some twenty."""
 
