@@ -5,23 +5,17 @@
     │   ├── BadPayload       400  the body cannot be read at all
     │   ├── Unauthorized     401  no credential, or one that is not valid
     │   ├── Forbidden        403  a valid credential that may not do this
-    │   ├── NotFound         404
-    │   │   └── UnknownDevice      no device of this name
-    │   ├── DeviceExists     409  the name is taken
-    │   ├── DeviceHasReadings 409 it would leave readings without a device
+    │   ├── NotFound, UnknownDevice 404
+    │   ├── DeviceExists, DeviceHasReadings 409  the name is taken; it would leave readings without a device
     │   ├── PreconditionFailed 412 somebody else was faster
     │   ├── HeadTimeout, BodyTimeout 408  the head, or the body, did not arrive in time
-    │   ├── TooLarge         413  `limit` names the setting that was hit
-    │   ├── UnsupportedMedia 415
+    │   ├── TooLarge 413 (`limit` names the setting that was hit), UnsupportedMedia 415
     │   ├── UpgradeRequired  426  this address speaks WebSocket only
     │   ├── IdempotencyInProgress 409, IdempotencyMismatch 422
-    │   ├── TooManyFromAddress 429  `limit` names what is full
-    │   ├── TooManyStreams   429  `limit` names what is full
-    │   ├── TooManyAtOnce    429  more at once than one credential may have
+    │   ├── TooManyFromAddress, TooManyStreams, TooManyAtOnce 429  `limit` names what is full
     │   ├── RateLimited      429  faster than a limit allows (`retry_after` seconds)
     │   ├── BadRequest       422  readable, but with a parameter that cannot be served
-    │   ├── AtomicTooWide    422  more time than one transaction can touch
-    │   └── TooManyBuckets   422  history cut finer than is answered in one call
+    │   └── AtomicTooWide, TooManyBuckets 422  more time than one transaction can touch, or one call answers
     ├── Unavailable          503  the same call may succeed later (`retry_after` seconds)
     │   ├── Overloaded, TooManyConnections  a bound is reached; `limit` names it
     │   ├── SinkUnavailable       the database cannot be reached

@@ -13,6 +13,7 @@ from gateway.core.errors import BadPayload, GatewayError, TooLarge
 from gateway.domain.ledger import FromSpool
 from gateway.domain.reasons import Reason
 from gateway.telemetry.declared import Bound
+from gateway.telemetry.limit_names import CUT_OFF, FULL, SHARES, STREAM_LIMITS
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds."""
@@ -23,42 +24,6 @@ HTTP_GROUPS = ("ingest", "state", "history", "live", "registry", "dead_letters",
 HTTP_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Seconds."""
 SOURCES = ("http", "mqtt", "replay")
-FULL = (
-    "queue.max_rows",
-    "queue.max_bytes",
-    "http.max_connections",
-    "http.max_connections_per_address",
-    "http.max_inflight_bytes",
-    "http.max_unread_bytes",
-    "history.pool",
-    "history.max_exports",
-    "auth.max_look_ups",
-)
-"""What may be full and turn somebody away."""
-SHARES = (
-    "history.max_exports_per_credential",
-    "history.max_queries_per_credential",
-    "limits.lists_per_credential",
-    "limits.jobs_per_credential",
-)
-"""What one credential may have only so much of at once."""
-STREAM_LIMITS = (
-    "live.max_streams",
-    "live.max_streams_per_credential",
-    "live.max_streams_per_device",
-    "subscriptions",
-    "devices in filters",
-)
-CUT_OFF = (
-    "http.max_connections",
-    "http.max_connections_per_address",
-    "http.max_inflight_bytes",
-    "http.head_deadline_secs",
-    "http.keep_alive_secs",
-    "http.max_unread_bytes",
-    "http.stall_secs",
-)
-"""What may be reached so that a connection is closed that was open."""
 _RATES = [f"limits.{name}" for name in settings.LimitSettings.__struct_fields__ if name.endswith("_per_sec")]
 _DEVICE_RATES = [name for name in _RATES if name.startswith("limits.device_")]
 _UNREADABLE = ("bad_topic", BadPayload.code, TooLarge.code, GatewayError.code)

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.app.dev_servers.valkey import ValkeyServer
 from gateway.core import settings
+from gateway.core.errors import StateUnavailable
 from gateway.domain.contracts.newest import LiveState, NewestMessage
 from gateway.domain.model import Block
 from gateway.state.store import open_state
@@ -234,3 +235,11 @@ async def test_devices_that_are_no_more_are_forgotten(state: LiveState) -> None:
     await state.remove(["d1", "nobody"])
     assert await state.times(["d1", "d2"]) == [None, NOON + 7]
     assert await state.read(["d1"]) == [None]
+
+
+async def test_the_memory_state_says_when_it_is_away() -> None:
+    state = MemoryState()
+    state.away = True
+    for call in (state.ping(), state.read(["d"]), state.apply([])):
+        with pytest.raises(StateUnavailable):
+            await call

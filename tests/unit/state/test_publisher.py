@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.core import settings
-from gateway.core.errors import StateUnavailable
 from gateway.domain.model import Block
 from gateway.state import publisher
 from gateway.state.publisher import Publisher
@@ -236,14 +235,6 @@ async def test_a_commit_of_conflicts_only_has_nothing_to_wait_for() -> None:
         await asyncio.wait_for(one.publish([]), SOON)
         await asyncio.wait_for(one.publish([block("d", 0).take(block("d", 0).devices[:0].astype("int64"))]), SOON)
     assert state.calls == []
-
-
-async def test_the_memory_state_says_when_it_is_away() -> None:
-    state = MemoryState()
-    state.away = True
-    for call in (state.ping(), state.read(["d"]), state.apply([])):
-        with pytest.raises(StateUnavailable):
-            await call
 
 
 async def test_of_equal_times_a_spooled_message_gives_way() -> None:
