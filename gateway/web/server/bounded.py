@@ -70,7 +70,7 @@ class BoundedConnection(Http1Connection):
         if self._dropped > LINGER_BYTES:
             self.hang_up()
         else:
-            self._drop(len(data))
+            self.drop_read(len(data))
 
     def know(self, device: str | None) -> None:  # noqa: ARG002 - whose it is matters to who has a seat
         """Note that a valid credential came, perhaps of a device."""
@@ -143,14 +143,14 @@ class BoundedConnection(Http1Connection):
         size = len(self.recv_buffer)
         self.recv_buffer.clear()
         self.budget.read_ahead(0)
-        self._drop(size)
+        self.drop_read(size)
 
     def drop_more(self) -> None:
         """Read on, though nobody hears it."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def _drop(self, size: int) -> None:
+    def drop_read(self, size: int) -> None:
         """Count what was dropped; read on if all that are refused have not sent too much together."""
         if self.transport is None or self.transport.is_closing():
             return

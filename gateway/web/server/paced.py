@@ -47,7 +47,7 @@ class PacedConnection(BoundedConnection):
         if self.websocket is not None:
             cast("SocketWire", self.websocket).resume_writing()
         elif self.is_deaf:
-            self._drop(0)
+            self.drop_read(0)
         elif self.transport is not None and len(self.recv_buffer) < self.app.config.REQUEST_BUFFER_SIZE:
             self.transport.resume_reading()
 
