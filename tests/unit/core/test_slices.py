@@ -102,31 +102,3 @@ async def test_work_that_nobody_waits_for_ends_and_holds_nobody_up() -> None:
 
 def test_without_a_loop_all_is_done_now() -> None:
     assert at_once(work(Clock(), 1000, [])) == "a"
-
-
-async def test_what_is_small_waits_for_nobodys_long_work() -> None:
-    clock, done = Clock(), list[str]()
-    slices = Slices(clock, turn_secs=TURN)
-    long = [asyncio.ensure_future(slices.run(work(clock, 500, done, "long"))) for _ in range(30)]
-    for _ in range(40):
-        await asyncio.sleep(0)
-    before = len(done)
-    assert await slices.run(work(clock, 3, done, "small")) == "small"
-    assert len(done) - before <= 2 * TURN
-    assert not any(task.done() for task in long)
-    for task in long:
-        task.cancel()
-    await asyncio.gather(*long, return_exceptions=True)
-
-
-async def test_long_work_goes_on_however_much_is_new() -> None:
-    clock, done = Clock(), list[str]()
-    slices = Slices(clock, turn_secs=TURN)
-    long = asyncio.ensure_future(slices.run(work(clock, 100, done, "long")))
-    new: set[asyncio.Future[str]] = set()
-    while not long.done():
-        assert len(done) < 2000, "it starves"
-        new |= {asyncio.ensure_future(slices.run(work(clock, 3, done, "new"))) for _ in range(10)}
-        await asyncio.sleep(0)
-    assert await long == "long"
-    await asyncio.gather(*new)
