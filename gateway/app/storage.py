@@ -90,23 +90,11 @@ async def open_storage(settings: Settings, worker: str, registry: Registry) -> A
         )
         fallback = Fallback(writer, spools.own, breaker)
         show_spooled = _show_spooled(shown.publisher, registry.dictionary, overwrite=overwrite)
+        publish, limits, slots = shown.publisher.publish, settings.queue, settings.database.writer_slots
         committer = await stack.enter_async_context(
-            Committer(
-                fallback,
-                shown.publisher.publish,
-                limits=settings.queue,
-                slots=settings.database.writer_slots,
-                show_spooled=show_spooled,
-            )
+            Committer(fallback, publish, limits=limits, slots=slots, show_spooled=show_spooled)
         )
-        replay = SpoolReplay(
-            fallback.drain,
-            shown.publisher.publish,
-            dead_letters,
-            show_spooled=show_spooled,
-            answers=breaker.answers,
-            drop=shown.publisher.drop,
-        )
+        replay = _replay(fallback, dead_letters, breaker, shown.publisher, show_spooled)
         drainer = _drainer(spools, fallback, breaker, committer, replay)
         await stack.enter_async_context(drainer)
         breaker.on_back += [lambda: registry.devices_changed(None), drainer.kick]
@@ -148,6 +136,23 @@ def _follow(lineage: Lineage, shown: StateParts, idempotency: RedisIdempotency) 
         lambda: idempotency.belong_to(lineage.site),
         shown.publisher.forget,
     ]
+
+
+def _replay(
+    fallback: Fallback,
+    dead_letters: TimescaleDeadLetters,
+    breaker: Breaker,
+    publisher: Publisher,
+    show_spooled: ShowSpooled,
+) -> SpoolReplay:
+    return SpoolReplay(
+        fallback.drain,
+        publisher.publish,
+        dead_letters,
+        show_spooled=show_spooled,
+        answers=breaker.answers,
+        drop=publisher.drop,
+    )
 
 
 def _drainer(
